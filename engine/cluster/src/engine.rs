@@ -1,0 +1,48 @@
+//! The engine trait: a recovery model as a value.
+//!
+//! An engine lays out nodes and starts them; it declares its options and its promise as data. Whoever runs it (simulator,
+//! real world, swarm) knows nothing else of it.
+
+use crate::job::Registry;
+use crate::option::{OptionSpec, Options};
+use crate::spec::ClusterSpec;
+use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why an engine cannot lay out this cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct EngineError(pub String);
+
+/// What the engine promises with these options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// In words, for reports: `exact while at most 1 worker is lost at a time`.
+    pub words: String,
+    /// How many workers may be lost at once (until redundancy is back) without damage.
+    pub losses_at_once: u32,
+    /// How many nodes hold an acknowledged record.
+    pub copies: u32,
+}
+
+/// A recovery model.
+pub trait Engine: Send + Sync {
+    /// Its name in scenario files.
+    fn name(&self) -> &'static str;
+
+    /// The options it takes.
+    fn options(&self) -> Vec<OptionSpec>;
+
+    /// What it promises with these options.
+    fn promise(&self, cluster: &ClusterSpec, options: &Options) -> Promise;
+
+    /// How many nanoseconds of one core a byte of source record costs up to the first combine, fault tolerance off.
+    fn map_ns_per_byte(&self, cluster: &ClusterSpec, options: &Options) -> f64;
+
+    /// The nodes of the cluster, in the order in which they start: the sink first, the clients last.
+    fn nodes(&self, cluster: &ClusterSpec, options: &Options) -> Result<Vec<NodeSpec>, EngineError>;
+
+    /// A node's life. The binary hands this to the world.
+    fn start(&self, node: NodeSpec, host: Host, registry: Arc<dyn Registry>) -> BoxFuture<'static, Result<(), NodeError>>;
+}

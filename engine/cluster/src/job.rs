@@ -1,0 +1,37 @@
+//! Jobs by name: every node rebuilds the query from (name, parameters), so users' functions never travel.
+
+use dstream_kernel::Query;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// A registered job with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Its registered name.
+    pub name: String,
+    /// Its parameters, all of them, defaults filled in.
+    pub params: BTreeMap<String, String>,
+}
+
+/// Why a job or a source cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct JobError(pub String);
+
+/// One client's numbered stream of lines, read from its beginning. The same source gives the same lines again.
+pub trait LineSource: Send {
+    /// Appends up to `records` more lines, each ended by one LF, valid UTF-8, to `lines`, and stops early once `lines` has
+    /// grown by `bytes`. Returns how many it appended; 0 is the end of the source (never returned while more will come).
+    fn fill(&mut self, records: u64, bytes: usize, lines: &mut Vec<u8>) -> Result<u64, JobError>;
+}
+
+/// The jobs and sources that a binary knows.
+pub trait Registry: Send + Sync {
+    /// Builds the job's query.
+    fn query(&self, job: &JobSpec) -> Result<Query, JobError>;
+
+    /// Opens client `client`'s share of a source. `source` is in the registry's own format, as it wrote it into the
+    /// cluster's description.
+    fn source(&self, source: &[u8], client: u32) -> Result<Box<dyn LineSource>, JobError>;
+}

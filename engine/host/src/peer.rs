@@ -1,0 +1,1 @@
+//! Peers: the node's connections to all others, as events in and frames out.

@@ -1,0 +1,89 @@
+//! A world: what runs the nodes, and what the fault driver does to them from outside.
+//!
+//! Knows no engine: a node is a name, a role and bytes of configuration, and the binary hands over the function that
+//! turns them into a running node.
+
+use crate::facade::{BoxFuture, Host};
+use dstream_trace::{Moment, NodeName, SharedTrace};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// One node, as a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSpec {
+    /// Its name; unique in the world.
+    pub name: NodeName,
+    /// What it is; the node's start function reads it.
+    pub role: String,
+    /// Its configuration, in the start function's own format.
+    pub config: Vec<u8>,
+    /// How many cores it has.
+    pub cores: usize,
+    /// Whether it belongs to the harness: an unlimited network card, and no fault may hit it.
+    pub harness: bool,
+}
+
+/// Why a node ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct NodeError(pub String);
+
+/// Starts a node on a host; the future is the node's life.
+pub type NodeStart = Arc<dyn Fn(NodeSpec, Host) -> BoxFuture<'static, Result<(), NodeError>> + Send + Sync>;
+
+/// Why a world could not do what was asked, or cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WorldError {
+    /// A node ended with an error, or panicked.
+    #[error("node {node} failed at {at}: {why}")]
+    NodeFailed {
+        /// Which.
+        node: NodeName,
+        /// When.
+        at: Moment,
+        /// Its error, or its panic message.
+        why: String,
+    },
+    /// No node of that name, or two.
+    #[error("{0}")]
+    BadNode(String),
+    /// The world cannot do this.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// What runs the nodes.
+pub trait World {
+    /// Adds a node and starts it.
+    fn start(&mut self, node: NodeSpec) -> Result<(), WorldError>;
+
+    /// Time since the world started.
+    fn now(&self) -> Moment;
+
+    /// Lets time pass until `until`. Fails when a node failed.
+    fn run_until(&mut self, until: Moment) -> Result<(), WorldError>;
+
+    /// Ends the node's process at once. Peers see closed connections.
+    fn crash(&mut self, node: &NodeName) -> Result<(), WorldError>;
+
+    /// Starts a crashed node again, in its next incarnation.
+    fn restart(&mut self, node: &NodeName) -> Result<(), WorldError>;
+
+    /// Stops the node's timers, cores and messages; its monotonic time goes on.
+    fn pause(&mut self, node: &NodeName) -> Result<(), WorldError>;
+
+    /// Ends a pause; overdue timers fire.
+    fn resume(&mut self, node: &NodeName) -> Result<(), WorldError>;
+
+    /// Drops whatever `from` sends to `to`, from now on and what is on its way.
+    fn cut(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError>;
+
+    /// Ends a cut. Streams that lost bytes stay broken.
+    fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError>;
+
+    /// Work that starts on the node's cores from now on takes `factor` times as long; 1 ends it.
+    fn slow_cpu(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError>;
+
+    /// The log that all nodes write into.
+    fn trace(&self) -> SharedTrace;
+}

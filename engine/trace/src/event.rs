@@ -1,0 +1,150 @@
+//! The closed set of events that a run measures. One line of `trace.log` is one of these.
+//!
+//! Invariant: an event carries logical names and numbers only, never an address, an operating system's text or a wall
+//! clock, so that equal runs write equal logs.
+
+use crate::moment::Moment;
+use crate::name::{BlockName, NodeName};
+use crate::range::RecordRange;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a frame on the network is for; costs are summed by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Orders, reports, heartbeats, acknowledgements.
+    Control,
+    /// Records from a client.
+    Input,
+    /// The second and later copies of input.
+    Copy,
+    /// Slices between map and reduce.
+    Shuffle,
+    /// Results to the sink.
+    Output,
+    /// Copies made again and partitions rebuilt after a loss.
+    Recovery,
+}
+
+/// One attempt at a task.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskName {
+    /// The interval it computes a part of.
+    pub interval: u64,
+    /// The stage of the query, from 0.
+    pub stage: u32,
+    /// The partition of that stage, from 0.
+    pub partition: u32,
+    /// Counts the attempts at this partition from 0.
+    pub attempt: u32,
+}
+
+impl fmt::Debug for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t{}.{}.{}.{}", self.interval, self.stage, self.partition, self.attempt)
+    }
+}
+
+/// Encoded rows of a result. The log shows their size and digest, the harness reads the bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rows(pub Arc<[u8]>);
+
+impl Rows {
+    /// A digest of the bytes, the same on every machine.
+    pub fn digest(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&self.0)
+    }
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}B#{:016x}", self.0.len(), self.digest())
+    }
+}
+
+/// Something that happened at a node, or that the fault driver (node `driver`) did to one.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the variant's line says what its fields are")]
+pub enum Event {
+    // -- the world and the fault driver ------------------------------------------------------------------
+    /// The node's process runs; `incarnation` counts its starts from 1.
+    NodeStarted { incarnation: u64 },
+    /// The driver applied fault number `fault` of the plan to `node`.
+    FaultApplied { fault: u32, node: NodeName },
+    /// Fault number `fault` is over (restarted, resumed, healed, full speed again).
+    FaultEnded { fault: u32, node: NodeName },
+    /// A process ended because of a crash.
+    ProcessEnded,
+    /// A message to `to` was dropped or held by a cut between the two nodes.
+    MessageCut { to: NodeName },
+    /// Something of the node (a timer, a message, a core) waited because it is paused.
+    HeldByPause,
+    /// Work on a core took `factor` times its cost.
+    WorkStretched { factor: f64 },
+    /// A test or a job says something about itself.
+    Mark { name: String, value: u64 },
+
+    // -- peers ----------------------------------------------------------------------------------------
+    /// A frame was handed to the network. `bytes` counts header and payload, times scale where scale applies.
+    FrameSent { to: NodeName, purpose: Purpose, bytes: u64 },
+    /// A frame arrived.
+    FrameDelivered { from: NodeName, purpose: Purpose, bytes: u64 },
+    /// Both connections to the peer are open.
+    PeerUp { peer: NodeName, incarnation: u64 },
+    /// A connection to the peer ended or fell silent.
+    PeerDown { peer: NodeName, incarnation: u64 },
+    /// A connection was refused at the handshake or for a bad frame; `why` is one of the protocol's fixed words.
+    ConnectionRefused { why: &'static str },
+
+    // -- clients ---------------------------------------------------------------------------------------
+    /// Records were sent for the first time; scheduled times in between are evenly spaced.
+    RecordsSent { range: RecordRange, first_scheduled: Moment, last_scheduled: Moment },
+    /// A batch was sent again, to another worker.
+    RecordsResent { range: RecordRange, to: NodeName },
+    /// The client knows that these records are held.
+    RecordsAcked { range: RecordRange },
+    /// The client has sent all its records and all are acknowledged.
+    ClientDone { records: u64 },
+
+    // -- input blocks ------------------------------------------------------------------------------------
+    /// This node holds a copy of the block. The origin's own copy counts like any other.
+    BlockHeld { block: BlockName, ranges: Vec<RecordRange>, bytes: u64 },
+    /// This node let go of its copy.
+    BlockForgotten { block: BlockName },
+
+    // -- the master ---------------------------------------------------------------------------------------
+    /// A worker is a member from now on, under this epoch.
+    WorkerJoined { worker: NodeName, epoch: u64 },
+    /// A worker is no longer a member; what it says under this epoch is refused.
+    WorkerLost { worker: NodeName, epoch: u64 },
+    /// How many blocks that are still needed have fewer copies than promised.
+    CopiesBelow { blocks: u64 },
+    /// The interval's records are fixed for ever; `blocks` are what its map tasks read.
+    IntervalSealed { interval: u64, ranges: Vec<RecordRange>, blocks: Vec<BlockName> },
+    /// A task was given to a worker. `again` marks work that had been done before and was lost.
+    TaskLaunched { task: TaskName, worker: NodeName, again: bool },
+    /// All results of the interval are committed.
+    IntervalDone { interval: u64 },
+    /// No copy of the block is left and its interval still needs it: these records are gone.
+    BlockLost { block: BlockName, ranges: Vec<RecordRange>, interval: Option<u64> },
+
+    // -- tasks at a worker --------------------------------------------------------------------------------
+    /// The attempt got a core.
+    TaskStarted { task: TaskName },
+    /// The attempt's result exists at this node; `cpu` is the modelled (or measured) time it took of one core.
+    TaskFinished { task: TaskName, cpu_ns: u64, records: u64 },
+    /// The attempt ended without a result; `why` is one of the engine's fixed words.
+    TaskFailed { task: TaskName, why: &'static str },
+    /// Core time spent on something that is no task (messages, checkpoints, copies).
+    CpuUsed { cpu_ns: u64 },
+
+    // -- the sink -----------------------------------------------------------------------------------------
+    /// The result of one partition is visible, for the first time. `of` partitions make the interval's output whole.
+    ResultVisible { output: String, interval: u64, partition: u32, of: u32, from: NodeName, epoch: u64, rows: Rows },
+    /// The same result arrived again, byte for byte.
+    ResultRepeated { output: String, interval: u64, partition: u32, from: NodeName, epoch: u64 },
+    /// A result was refused because its sender's epoch is fenced.
+    ResultRefused { output: String, interval: u64, partition: u32, from: NodeName, epoch: u64 },
+    /// Two attempts at the same result differ: the engine is broken.
+    ResultsDiffer { output: String, interval: u64, partition: u32, from: NodeName, digest: u64, earlier: u64 },
+}

@@ -1,0 +1,140 @@
+//! The resolved scenario: defaults filled in, units read, random targets drawn. What a run needs to know, and nothing else.
+//!
+//! Invariant: a plan that exists can be run; every refusal happened before it was made.
+
+use dstream_cluster::{Costs, JobSpec, Options};
+use dstream_trace::NodeName;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A resolved scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Names the run directory.
+    pub title: String,
+    /// One sentence.
+    pub about: String,
+    /// Draws everything that is drawn.
+    pub seed: u64,
+    /// How long it is measured, from the end of the warm-up.
+    pub duration: Duration,
+    /// Nothing is measured before this.
+    pub warmup: Duration,
+    /// A result is on time if it is visible within this after its interval's end; `None` is taken from the run itself.
+    pub slo: Option<Duration>,
+    /// How clusters of different engines are made comparable: `equal-workers`.
+    pub compare: String,
+    /// Length of an interval, the same for all engines.
+    pub interval: Duration,
+    /// How many records each record moved stands for.
+    pub scale: u64,
+    /// The machines.
+    pub cluster: ClusterPlan,
+    /// What is computed.
+    pub job: JobSpec,
+    /// On what.
+    pub source: SourcePlan,
+    /// By which engines.
+    pub engines: Vec<EnginePlan>,
+    /// What goes wrong, by time.
+    pub faults: Vec<FaultPlan>,
+    /// What must hold.
+    pub expect: Vec<Expectation>,
+}
+
+/// The machines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the scenario file's own names")]
+pub struct ClusterPlan {
+    pub workers: u32,
+    pub cores: u32,
+    pub clients: u32,
+    pub partitions: u32,
+    pub link: Link,
+    pub store: Link,
+    pub heartbeat: Duration,
+    pub failure_timeout: Duration,
+    pub costs: Costs,
+}
+
+/// A connection to somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// One way.
+    pub latency: Duration,
+    /// Of a host, each direction.
+    pub bits_per_second: u64,
+}
+
+/// Where the records come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SourcePlan {
+    /// Words drawn from a vocabulary.
+    Generate {
+        /// Represented records a second, all clients together.
+        rate_per_s: f64,
+        /// Bytes of a record, its line end included.
+        record_bytes: u64,
+        /// Words in the vocabulary.
+        keys: u64,
+        /// Exponent of the Zipf distribution.
+        skew: f64,
+        /// Share of records with grep's pattern, 0 to 1.
+        needle: f64,
+    },
+    /// Lines of files.
+    File {
+        /// The files, in order.
+        paths: Vec<PathBuf>,
+        /// Represented records a second; `None`: as fast as it is processed.
+        rate_per_s: Option<f64>,
+    },
+}
+
+/// One engine of the comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnginePlan {
+    /// The engine's name.
+    pub engine: String,
+    /// The variant's name: `as`, else the engine's name.
+    pub label: String,
+    /// Its options, resolved.
+    pub options: Options,
+}
+
+/// One fault, with its target drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultPlan {
+    /// Its place in the plan, by time, from 0.
+    pub number: u32,
+    /// What happens.
+    pub kind: FaultKind,
+    /// When, from the end of the warm-up.
+    pub at: Duration,
+    /// When it ends after that (`for`, `restart_after`); `None`: never.
+    pub lasts: Option<Duration>,
+}
+
+/// What happens to whom.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the scenario file's own names")]
+pub enum FaultKind {
+    Crash { node: NodeName },
+    Pause { node: NodeName },
+    Partition { between: Vec<NodeName>, and: Vec<NodeName>, one_way: bool },
+    SlowCpu { node: NodeName, factor: f64 },
+}
+
+/// What must hold of every run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Expectation {
+    /// Every interval equals the oracle.
+    OutputExact,
+    /// Damage is exactly what follows from the faults, and the run says so.
+    OutputDeclared,
+    /// After every fault, results are on time again within this.
+    CatchUp(Duration),
+    /// Bounds of latency percentiles, by name (`p50`, `p90`, `p99`, `p999`, `max`).
+    Latency(Vec<(String, Duration)>),
+}
