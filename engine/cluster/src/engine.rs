@@ -44,5 +44,10 @@ pub trait Engine: Send + Sync {
     fn nodes(&self, cluster: &ClusterSpec, options: &Options) -> Result<Vec<NodeSpec>, EngineError>;
 
     /// A node's life. The binary hands this to the world.
-    fn start(&self, node: NodeSpec, host: Host, registry: Arc<dyn Registry>) -> BoxFuture<'static, Result<(), NodeError>>;
+    fn start(
+        &self,
+        node: NodeSpec,
+        host: Host,
+        registry: Arc<dyn Registry>,
+    ) -> BoxFuture<'static, Result<(), NodeError>>;
 }

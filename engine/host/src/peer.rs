@@ -99,17 +99,38 @@ impl Peers {
 
     /// Sends a message. `declared` is what the network model is charged for the payload, in bytes: its length, or more
     /// where a record stands for several.
-    pub fn send(&self, _to: &NodeName, _lane: Lane, _purpose: Purpose, _payload: Bytes, _declared: u64) -> Result<(), SendError> {
+    pub fn send(
+        &self,
+        _to: &NodeName,
+        _lane: Lane,
+        _purpose: Purpose,
+        _payload: Bytes,
+        _declared: u64,
+    ) -> Result<(), SendError> {
         Err(SendError::NotConnected)
     }
 
     /// Sends a request on the data lane and waits for the answer, `deadline` at most.
-    pub fn request(&self, _to: &NodeName, _purpose: Purpose, _payload: Bytes, _declared: u64, _deadline: Duration) -> BoxFuture<'static, Result<Bytes, RequestError>> {
+    pub fn request(
+        &self,
+        _to: &NodeName,
+        _purpose: Purpose,
+        _payload: Bytes,
+        _declared: u64,
+        _deadline: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, RequestError>> {
         Box::pin(async { Err(RequestError::Broken) })
     }
 
     /// Answers a request.
-    pub fn reply(&self, _to: &NodeName, _id: RequestId, _purpose: Purpose, _payload: Bytes, _declared: u64) -> Result<(), SendError> {
+    pub fn reply(
+        &self,
+        _to: &NodeName,
+        _id: RequestId,
+        _purpose: Purpose,
+        _payload: Bytes,
+        _declared: u64,
+    ) -> Result<(), SendError> {
         Err(SendError::NotConnected)
     }
 

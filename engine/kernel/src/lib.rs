@@ -4,4 +4,7 @@ pub mod id;
 pub mod query;
 
 pub use id::{IntervalId, OutputId, PartitionId, ShuffleId, StageId};
-pub use query::{Counts, LineBlock, OutputSpec, Produced, Query, Scratch, Stage, StageEnd, StageInput, StageProgram, TaskError, TaskInput, TaskResult};
+pub use query::{
+    Counts, LineBlock, OutputSpec, Produced, Query, Scratch, Stage, StageEnd, StageInput, StageProgram, TaskError,
+    TaskInput, TaskResult,
+};
