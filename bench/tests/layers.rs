@@ -1,0 +1,102 @@
+//! Holds the walls between the crates: who may import whom, and who may use tokio, randomness and the simulator.
+//!
+//! Reads `cargo metadata` only. Development dependencies count: a test that reaches over a wall is a wall with a hole.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// A crate, the workspace's crates it may import, and whether it may use tokio.
+const WALLS: &[(&str, &[&str], bool)] = &[
+    ("dstream-trace", &[], false),
+    ("dstream-kernel", &[], false),
+    ("dstream-host", &["trace"], true),
+    ("dstream-cluster", &["kernel", "trace", "host"], true),
+    ("dstream-engine", &["kernel", "trace", "host", "cluster"], true),
+    ("dstream-baselines", &["kernel", "trace", "host", "cluster"], true),
+    ("dstream-sim", &["trace", "host"], true),
+    ("dstream-scenarios", &["kernel", "trace", "host", "cluster"], false),
+    ("dstream-reports", &["trace"], false),
+    (
+        "dstream",
+        &["trace", "kernel", "host", "cluster", "engine", "baselines", "sim", "scenarios", "reports"],
+        true,
+    ),
+];
+
+/// Only this crate knows the simulator's network.
+const SIMULATOR: &str = "dstream-sim";
+
+/// Crate -> the names of everything it depends on, whatever the kind of dependency.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--offline", "--format-version", "1", "--no-deps"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let names = |crate_: &Value| -> BTreeSet<String> {
+        crate_["dependencies"].as_array().unwrap().iter().map(|d| d["name"].as_str().unwrap().to_string()).collect()
+    };
+    let packages = metadata["packages"].as_array().expect("it lists packages");
+    packages.iter().map(|package| (package["name"].as_str().unwrap().to_string(), names(package))).collect()
+}
+
+/// What is wrong with these dependencies; empty where every wall holds.
+fn breaches(dependencies: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, uses) in dependencies {
+        let Some((_, may_import, may_use_tokio)) = WALLS.iter().find(|(wall, ..)| wall == name) else {
+            found.push(format!("{name} is not in the table of walls"));
+            continue;
+        };
+        for used in uses.iter().filter(|used| dependencies.contains_key(*used)) {
+            let short = used.strip_prefix("dstream-").unwrap_or(used);
+            // The product's own tests may see what they prove: a crate may depend on itself only.
+            if !may_import.contains(&short) && used != name {
+                found.push(format!("{name} may not import {used}"));
+            }
+        }
+        let bans: [(bool, &dyn Fn(&str) -> bool, &str); 3] = [
+            (!may_use_tokio, &|used| used == "tokio" || used.starts_with("tokio-"), "tokio"),
+            (name != SIMULATOR, &|used| used == "turmoil", "turmoil"),
+            (name == "dstream-kernel", &|used| used.starts_with("rand"), "randomness"),
+        ];
+        for (banned, is_it, what) in bans {
+            if banned && uses.iter().any(|used| is_it(used)) {
+                found.push(format!("{name} may not use {what}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_crate_keeps_to_its_walls() {
+    let dependencies = dependencies();
+    assert_eq!(breaches(&dependencies), Vec::<String>::new());
+    for (name, ..) in WALLS {
+        assert!(dependencies.contains_key(*name), "{name} is in the table of walls, but not in the workspace");
+    }
+}
+
+#[test]
+fn a_breach_is_named() {
+    let check = |name: &str, uses: &[&str], expected: &[&str]| {
+        let mut workspace: BTreeMap<String, BTreeSet<String>> =
+            WALLS.iter().map(|(wall, ..)| (wall.to_string(), BTreeSet::new())).collect();
+        workspace.insert(name.to_string(), uses.iter().map(|used| used.to_string()).collect());
+        assert_eq!(breaches(&workspace), expected, "{name} with {uses:?}");
+    };
+    check("dstream-kernel", &["bytes", "memchr"], &[]);
+    check("dstream-kernel", &["dstream-host"], &["dstream-kernel may not import dstream-host"]);
+    check("dstream-kernel", &["rand_chacha"], &["dstream-kernel may not use randomness"]);
+    check("dstream-scenarios", &["dstream-engine"], &["dstream-scenarios may not import dstream-engine"]);
+    check("dstream-scenarios", &["tokio"], &["dstream-scenarios may not use tokio"]);
+    check("dstream-engine", &["dstream-sim"], &["dstream-engine may not import dstream-sim"]);
+    check("dstream-engine", &["turmoil"], &["dstream-engine may not use turmoil"]);
+    check("dstream-sim", &["turmoil", "tokio", "dstream-host"], &[]);
+    check("dstream-reports", &["tokio-util"], &["dstream-reports may not use tokio"]);
+    check("newcomer", &[], &["newcomer is not in the table of walls"]);
+}
