@@ -121,6 +121,8 @@ pub enum Event {
     CopiesBelow { blocks: u64 },
     /// The interval's records are fixed for ever; `blocks` are what its map tasks read.
     IntervalSealed { interval: u64, ranges: Vec<RecordRange>, blocks: Vec<BlockName> },
+    /// Which blocks each map partition of a sealed interval reads: `inputs[p]` is partition p's. Fixed with the seal.
+    MapsCut { interval: u64, inputs: Vec<Vec<BlockName>> },
     /// A task was given to a worker. `again` marks work that had been done before and was lost.
     TaskLaunched { task: TaskName, worker: NodeName, again: bool },
     /// All results of the interval are committed.
@@ -143,6 +145,8 @@ pub enum Event {
     ResultVisible { output: String, interval: u64, partition: u32, of: u32, from: NodeName, epoch: u64, rows: Rows },
     /// The same result arrived again, byte for byte.
     ResultRepeated { output: String, interval: u64, partition: u32, from: NodeName, epoch: u64 },
+    /// From now on the sink refuses results of this worker under this and older epochs.
+    Fenced { worker: NodeName, epoch: u64 },
     /// A result was refused because its sender's epoch is fenced.
     ResultRefused { output: String, interval: u64, partition: u32, from: NodeName, epoch: u64 },
     /// Two attempts at the same result differ: the engine is broken.

@@ -81,6 +81,22 @@ impl RangeSet {
         found
     }
 
+    /// The parts of `range` that are not in the set, in order.
+    pub fn gaps(&self, range: RecordRange) -> Vec<RecordRange> {
+        let mut gaps = Vec::new();
+        let mut next = range.first;
+        for part in self.overlap(range) {
+            if next < part.first {
+                gaps.push(RecordRange { client: range.client, first: next, last: part.first - 1 });
+            }
+            next = part.last.saturating_add(1);
+        }
+        if next <= range.last {
+            gaps.push(RecordRange { client: range.client, first: next, last: range.last });
+        }
+        gaps
+    }
+
     /// Removes `range` from the set.
     pub fn remove(&mut self, range: RecordRange) {
         for part in self.overlap(range) {

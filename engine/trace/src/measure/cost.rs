@@ -1,0 +1,79 @@
+//! What the run cost from the end of the warm-up, and how much of its resources it used while there was load.
+
+use super::{Facts, MeasureInput, seconds_from};
+use crate::event::{Event, Purpose};
+use crate::log::TraceLine;
+use crate::moment::Moment;
+use crate::name::NodeName;
+use crate::result::{Cost, Load};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[derive(Default)]
+struct Card {
+    sent: u64,
+    received: u64,
+}
+
+/// Sums over the log. Nodes of the harness cost nothing.
+pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> (Cost, Load) {
+    let mut cost = Cost { node_s: f64::from(input.nodes) * input.end.since(input.warmup_end).as_secs_f64(), ..Cost::default() };
+    let mut cards: BTreeMap<&NodeName, Card> = BTreeMap::new();
+    let (mut cpu_ns, mut again_ns, mut load_cpu_ns) = (0u64, 0u64, 0u64);
+    let measured = |line: &&TraceLine| line.at >= input.warmup_end && !input.harness.contains(&line.node);
+    for line in lines.iter().filter(measured) {
+        let under_load = line.at <= input.load_end;
+        match &line.event {
+            Event::TaskFinished { cpu_ns: nanos, .. } | Event::CpuUsed { cpu_ns: nanos } => {
+                cpu_ns += nanos;
+                load_cpu_ns += if under_load && is_worker(&line.node) { *nanos } else { 0 };
+                again_ns += if is_again(facts, &line.event) { *nanos } else { 0 };
+            }
+            Event::FrameSent { purpose, bytes, .. } => {
+                add_frame(&mut cost, *purpose, *bytes);
+                cards.entry(&line.node).or_default().sent += if under_load { *bytes } else { 0 };
+            }
+            Event::FrameDelivered { bytes, .. } if under_load => {
+                cards.entry(&line.node).or_default().received += bytes;
+            }
+            _ => {}
+        }
+    }
+    cost.cpu_s = seconds_from(Moment::ZERO, Moment(cpu_ns));
+    cost.recomputed_cpu_s = seconds_from(Moment::ZERO, Moment(again_ns));
+    let busiest = cards.values().map(|card| card.sent.max(card.received)).max().unwrap_or(0);
+    (cost, load(load_cpu_ns, busiest, input))
+}
+
+fn add_frame(cost: &mut Cost, purpose: Purpose, bytes: u64) {
+    cost.network_bytes += bytes;
+    match purpose {
+        Purpose::Copy => cost.replicated_bytes += bytes,
+        Purpose::Recovery => cost.recovery_bytes += bytes,
+        Purpose::Control | Purpose::Input | Purpose::Shuffle | Purpose::Output => {}
+    }
+}
+
+fn is_again(facts: &Facts, event: &Event) -> bool {
+    match event {
+        Event::TaskFinished { task, .. } => facts.tasks.get(task).is_some_and(|task| task.again),
+        _ => false,
+    }
+}
+
+fn is_worker(node: &NodeName) -> bool {
+    node.as_str().starts_with("worker-")
+}
+
+fn load(cpu_ns: u64, busiest_bytes: u64, input: &MeasureInput) -> Load {
+    let time = input.load_end.min(input.end).since(input.warmup_end);
+    if time == Duration::ZERO {
+        return Load::default();
+    }
+    let time_s = time.as_secs_f64();
+    let cores = f64::from(input.workers) * f64::from(input.cores);
+    Load {
+        cpu: cpu_ns as f64 / 1e9 / (cores * time_s),
+        network: busiest_bytes as f64 * 8.0 / (input.bits_per_second as f64 * time_s),
+    }
+}

@@ -1,0 +1,294 @@
+//! An index over the log: what was sent, held, sealed, computed and seen, by name instead of by time.
+//!
+//! Built in one pass. Invariant: the pieces of `sent` and of `acked` of one client are disjoint and in order; where a
+//! record was sent or acknowledged twice, the first time counts.
+
+use crate::event::{Event, Rows, TaskName};
+use crate::log::TraceLine;
+use crate::moment::Moment;
+use crate::name::{BlockName, NodeName};
+use crate::range::{RangeSet, RecordRange};
+use std::collections::BTreeMap;
+
+/// Records with evenly spaced scheduled times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Which records.
+    pub range: RecordRange,
+    /// The record at which the spacing begins; at most `range.first`.
+    anchor: u64,
+    /// Steps between the anchor and the last record of the spacing.
+    steps: u64,
+    /// When the anchor was due.
+    begin: Moment,
+    /// From the anchor to the last record of the spacing, in nanoseconds.
+    span_ns: u64,
+}
+
+impl Sent {
+    /// When record `sequence` was due.
+    pub fn scheduled(&self, sequence: u64) -> Moment {
+        if self.steps == 0 {
+            return self.begin;
+        }
+        let offset = u128::from(self.span_ns) * u128::from(sequence - self.anchor) / u128::from(self.steps);
+        Moment(self.begin.0 + u64::try_from(offset).expect("an offset inside the span fits like the span"))
+    }
+
+    /// The last record of the range that was due at or before `moment`.
+    pub fn last_due(&self, moment: Moment) -> Option<u64> {
+        if moment < self.scheduled(self.range.first) {
+            return None;
+        }
+        if self.span_ns == 0 {
+            return Some(self.range.last);
+        }
+        // floor(span * i / steps) <= d  holds for  i <= ((d + 1) * steps - 1) / span.
+        let reach = u128::from(moment.0 - self.begin.0) + 1;
+        let index = (reach * u128::from(self.steps) - 1) / u128::from(self.span_ns);
+        let sequence = u128::from(self.anchor) + index;
+        Some(u64::try_from(sequence).map_or(self.range.last, |sequence| sequence.min(self.range.last)))
+    }
+
+    /// The part of this piece inside `range`.
+    pub fn within(&self, range: RecordRange) -> Option<Sent> {
+        let first = self.range.first.max(range.first);
+        let last = self.range.last.min(range.last);
+        let same_client = self.range.client == range.client;
+        (same_client && first <= last)
+            .then_some(Sent { range: RecordRange { client: range.client, first, last }, ..*self })
+    }
+}
+
+/// Records that became known to be held at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acked {
+    /// Which.
+    pub range: RecordRange,
+    /// When.
+    pub at: Moment,
+}
+
+/// A sealed interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// When, the first time.
+    pub at: Moment,
+    /// Its line in the log.
+    pub sequence: u64,
+    /// Its records.
+    pub ranges: Vec<RecordRange>,
+    /// Its blocks.
+    pub blocks: Vec<BlockName>,
+    /// How often it was sealed; more than once is a defect.
+    pub times: u32,
+}
+
+/// A visible result of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visible {
+    /// Since when.
+    pub at: Moment,
+    /// How many partitions make the output whole.
+    pub of: u32,
+    /// Who sent it.
+    pub from: NodeName,
+    /// The rows.
+    pub rows: Rows,
+}
+
+/// The life of one attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskFacts {
+    /// Where it was to run; `None` if it ran without having been launched.
+    pub worker: Option<NodeName>,
+    /// When and in which line it was launched.
+    pub launched: Option<(Moment, u64)>,
+    /// Whether its work had been done before.
+    pub again: bool,
+    /// When it got a core.
+    pub started: Option<Moment>,
+    /// When its result existed.
+    pub finished: Option<Moment>,
+    /// When it ended without one, and why.
+    pub failed: Option<(Moment, &'static str)>,
+    /// Time of a core it took.
+    pub cpu_ns: u64,
+    /// Records it read.
+    pub records: u64,
+}
+
+/// When a fault was applied and over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultTimes {
+    /// When it was applied.
+    pub applied: Option<Moment>,
+    /// When it was over.
+    pub ended: Option<Moment>,
+}
+
+/// A worker that was declared lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// When.
+    pub at: Moment,
+    /// The line.
+    pub sequence: u64,
+    /// Who.
+    pub worker: NodeName,
+    /// Under which epoch.
+    pub epoch: u64,
+}
+
+/// A fence that reached the sink.
+pub type Fence = Lost;
+
+/// What happened in a run, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// client -> pieces
+    pub sent: BTreeMap<u32, Vec<Sent>>,
+    /// client -> pieces
+    pub acked: BTreeMap<u32, Vec<Acked>>,
+    /// interval -> its seal
+    pub sealed: BTreeMap<u64, Sealed>,
+    /// interval -> which blocks each map partition reads
+    pub cuts: BTreeMap<u64, Vec<Vec<BlockName>>>,
+    /// interval -> output -> partition -> its result
+    pub results: BTreeMap<u64, BTreeMap<String, BTreeMap<u32, Visible>>>,
+    /// Every attempt.
+    pub tasks: BTreeMap<TaskName, TaskFacts>,
+    /// fault number -> times
+    pub faults: BTreeMap<u32, FaultTimes>,
+    /// Workers declared lost, in the log's order.
+    pub lost: Vec<Lost>,
+    /// Fences at the sink, in the log's order.
+    pub fences: Vec<Fence>,
+    /// (when, line, how many needed blocks have too few copies), in the log's order.
+    pub copies_below: Vec<(Moment, u64, u64)>,
+    /// When each new result became visible, in the log's order.
+    pub visible: Vec<Moment>,
+}
+
+impl Facts {
+    /// Reads the whole log.
+    pub fn read(lines: &[TraceLine]) -> Facts {
+        let mut facts = Facts::default();
+        let mut sent = RangeSet::new();
+        let mut acked = RangeSet::new();
+        for line in lines {
+            match &line.event {
+                Event::RecordsSent { range, first_scheduled, last_scheduled } => {
+                    facts.send(&mut sent, *range, *first_scheduled, *last_scheduled);
+                }
+                Event::RecordsAcked { range } => facts.acknowledge(&mut acked, *range, line.at),
+                Event::FaultApplied { fault, .. } => facts.faults.entry(*fault).or_default().applied = Some(line.at),
+                Event::FaultEnded { fault, .. } => facts.faults.entry(*fault).or_default().ended = Some(line.at),
+                _ => facts.read_engine(line),
+            }
+        }
+        facts.sent.values_mut().for_each(|pieces| pieces.sort_by_key(|piece| piece.range));
+        facts.acked.values_mut().for_each(|pieces| pieces.sort_by_key(|piece| piece.range));
+        facts
+    }
+
+    fn send(&mut self, known: &mut RangeSet, range: RecordRange, first: Moment, last: Moment) {
+        let pieces = self.sent.entry(range.client).or_default();
+        for part in known.gaps(range) {
+            pieces.push(Sent {
+                range: part,
+                anchor: range.first,
+                steps: range.last - range.first,
+                begin: first,
+                span_ns: last.0.saturating_sub(first.0),
+            });
+        }
+        known.insert(range);
+    }
+
+    fn acknowledge(&mut self, known: &mut RangeSet, range: RecordRange, at: Moment) {
+        let pieces = self.acked.entry(range.client).or_default();
+        pieces.extend(known.gaps(range).into_iter().map(|range| Acked { range, at }));
+        known.insert(range);
+    }
+
+    fn read_engine(&mut self, line: &TraceLine) {
+        let (at, sequence) = (line.at, line.sequence);
+        match &line.event {
+            Event::IntervalSealed { interval, ranges, blocks } => {
+                let fresh = || Sealed { at, sequence, ranges: ranges.clone(), blocks: blocks.clone(), times: 0 };
+                self.sealed.entry(*interval).or_insert_with(fresh).times += 1;
+            }
+            Event::MapsCut { interval, inputs } => {
+                self.cuts.entry(*interval).or_insert_with(|| inputs.clone());
+            }
+            Event::WorkerLost { worker, epoch } => {
+                self.lost.push(Lost { at, sequence, worker: worker.clone(), epoch: *epoch });
+            }
+            Event::Fenced { worker, epoch } => {
+                self.fences.push(Fence { at, sequence, worker: worker.clone(), epoch: *epoch });
+            }
+            Event::CopiesBelow { blocks } => self.copies_below.push((at, sequence, *blocks)),
+            Event::ResultVisible { output, interval, partition, of, from, rows, .. } => {
+                self.visible.push(at);
+                let result = Visible { at, of: *of, from: from.clone(), rows: rows.clone() };
+                let outputs = self.results.entry(*interval).or_default();
+                outputs.entry(output.clone()).or_default().entry(*partition).or_insert(result);
+            }
+            _ => self.read_task(line),
+        }
+    }
+
+    fn read_task(&mut self, line: &TraceLine) {
+        match &line.event {
+            Event::TaskLaunched { task, worker, again } => {
+                let facts = self.tasks.entry(*task).or_default();
+                facts.worker = Some(worker.clone());
+                facts.launched = Some((line.at, line.sequence));
+                facts.again = *again;
+            }
+            Event::TaskStarted { task } => self.tasks.entry(*task).or_default().started = Some(line.at),
+            Event::TaskFinished { task, cpu_ns, records } => {
+                let facts = self.tasks.entry(*task).or_default();
+                facts.finished = Some(line.at);
+                facts.cpu_ns = *cpu_ns;
+                facts.records = *records;
+            }
+            Event::TaskFailed { task, why } => self.tasks.entry(*task).or_default().failed = Some((line.at, why)),
+            _ => {}
+        }
+    }
+
+    /// When the last of the interval's results became visible; `None` while one is missing.
+    pub fn done<'a>(&self, interval: u64, outputs: impl IntoIterator<Item = &'a str>) -> Option<Moment> {
+        let results = self.results.get(&interval)?;
+        let mut done = Moment::ZERO;
+        for output in outputs {
+            let partitions = results.get(output)?;
+            let of = partitions.values().next()?.of;
+            if partitions.len() < of as usize {
+                return None;
+            }
+            done = partitions.values().map(|result| result.at).fold(done, Moment::max);
+        }
+        Some(done)
+    }
+
+    /// The pieces of sent records inside `range`.
+    pub fn sent_within(&self, range: RecordRange) -> impl Iterator<Item = Sent> + '_ {
+        let pieces = self.sent.get(&range.client).map_or(&[][..], Vec::as_slice);
+        let start = pieces.partition_point(|piece| piece.range.last < range.first);
+        pieces[start..].iter().map_while(move |piece| piece.within(range))
+    }
+
+    /// The pieces of acknowledged records inside `range`, clipped to it.
+    pub fn acked_within(&self, range: RecordRange) -> impl Iterator<Item = Acked> + '_ {
+        let pieces = self.acked.get(&range.client).map_or(&[][..], Vec::as_slice);
+        let start = pieces.partition_point(|piece| piece.range.last < range.first);
+        pieces[start..].iter().take_while(move |piece| piece.range.first <= range.last).map(move |piece| {
+            let first = piece.range.first.max(range.first);
+            let last = piece.range.last.min(range.last);
+            Acked { range: RecordRange { client: range.client, first, last }, at: piece.at }
+        })
+    }
+}

@@ -1,0 +1,272 @@
+//! What each fault did: detect, restore, catch up, drain, redundancy, longest gap; each from the fault's own t0.
+//!
+//! Where a later fault strikes before the five on-time intervals of an earlier one are complete, the two cannot be told
+//! apart any more: the earlier one's restore, catch-up, drain and redundancy then end no earlier than the later one's.
+//! Detection is always the fault's own.
+
+use super::fired::{Effect, fired};
+use super::{Facts, FaultFacts, IntervalRow, MeasureInput, TaskFacts, seconds_from};
+use crate::event::TaskName;
+use crate::log::TraceLine;
+use crate::moment::Moment;
+use crate::name::NodeName;
+use crate::result::FaultResult;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// So many successive intervals must be on time before a run counts as caught up; one could be luck.
+const ON_TIME_INTERVALS: usize = 5;
+
+/// A loss is the fault's own if it is declared within the failure timeout and this after the fault's end.
+const DETECTION_GRACE: Duration = Duration::from_secs(1);
+
+/// The moments of one fault; `None` was not reached.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    detect: Option<Moment>,
+    restore: Option<Moment>,
+    catch_up: Option<Moment>,
+    /// The end of the five on-time intervals: the last of their results.
+    settled: Option<Moment>,
+    drain: Option<Moment>,
+    redundancy: Option<Moment>,
+}
+
+/// What a fault is measured against.
+struct Measure<'a> {
+    facts: &'a Facts,
+    rows: &'a [IntervalRow],
+    input: &'a MeasureInput,
+    slo: Option<Duration>,
+}
+
+/// Measures every planned fault, in the plan's order.
+pub(super) fn faults(
+    lines: &[TraceLine],
+    facts: &Facts,
+    rows: &[IntervalRow],
+    input: &MeasureInput,
+    slo: Option<Duration>,
+) -> Vec<FaultResult> {
+    let measure = Measure { facts, rows, input, slo };
+    let moments = measure.all_moments();
+    let results = input.faults.iter().zip(moments).map(|(fault, moments)| {
+        let times = facts.faults.get(&fault.number).copied().unwrap_or_default();
+        let t0 = times.applied.unwrap_or(fault.due);
+        let from_t0 = |moment: Option<Moment>| moment.map(|moment| moment.since(t0).as_secs_f64());
+        FaultResult {
+            fault: fault.fault.clone(),
+            node: fault.nodes.first().map(ToString::to_string).unwrap_or_default(),
+            at_s: seconds_from(input.warmup_end, t0),
+            fired: fired(lines, fault, times),
+            detect_s: from_t0(moments.detect),
+            restore_s: from_t0(moments.restore),
+            catch_up_s: from_t0(moments.catch_up),
+            drain_s: from_t0(moments.drain),
+            redundancy_s: from_t0(moments.redundancy),
+            longest_gap_s: times.applied.map(|t0| measure.longest_gap(t0, moments.settled).as_secs_f64()),
+            excess_latency_s2: None,
+        }
+    });
+    results.collect()
+}
+
+impl Measure<'_> {
+    /// Moments by place in the plan, the overlap rule applied.
+    fn all_moments(&self) -> Vec<Moments> {
+        let faults = &self.input.faults;
+        let mut moments = vec![Moments::default(); faults.len()];
+        let mut order: Vec<(Moment, usize)> = faults
+            .iter()
+            .enumerate()
+            .filter_map(|(place, fault)| Some((self.facts.faults.get(&fault.number)?.applied?, place)))
+            .collect();
+        order.sort_unstable();
+        let mut later: Option<(Moment, Moments)> = None;
+        for (t0, place) in order.into_iter().rev() {
+            let mut own = self.own_moments(&faults[place], t0);
+            if let Some((next, after)) = later
+                && own.settled.is_none_or(|settled| next < settled)
+            {
+                own = join(own, after);
+            }
+            moments[place] = own;
+            later = Some((t0, own));
+        }
+        moments
+    }
+
+    fn own_moments(&self, fault: &FaultFacts, t0: Moment) -> Moments {
+        let (catch_up, settled) = self.catch_up(t0).unzip();
+        Moments {
+            detect: [self.declared_lost(fault, t0).first().copied(), self.twin(fault, t0)].into_iter().flatten().min(),
+            restore: self.restore(fault, t0),
+            catch_up,
+            settled,
+            drain: self.drain(t0, catch_up),
+            redundancy: self.redundancy(fault, t0),
+        }
+    }
+
+    fn ended(&self, fault: &FaultFacts) -> Moment {
+        self.facts.faults.get(&fault.number).and_then(|times| times.ended).unwrap_or(Moment::NEVER)
+    }
+
+    /// When workers that the fault hit were declared lost because of it.
+    fn declared_lost(&self, fault: &FaultFacts, t0: Moment) -> Vec<Moment> {
+        self.losses(fault, t0).map(|lost| lost.at).collect()
+    }
+
+    fn losses<'a>(&'a self, fault: &'a FaultFacts, t0: Moment) -> impl Iterator<Item = &'a super::Lost> {
+        // The next fault at the same node explains what comes after it.
+        let next = self.input.faults.iter().filter(|other| other.number != fault.number && other.shares_node(fault));
+        let next = next.filter_map(|other| self.facts.faults.get(&other.number)?.applied).filter(|at| *at > t0).min();
+        let until = self.ended(fault) + self.input.failure_timeout + DETECTION_GRACE;
+        let until = until.min(next.unwrap_or(Moment::NEVER));
+        let hit = |worker: &NodeName| fault.nodes.contains(worker) || fault.others.contains(worker);
+        self.facts.lost.iter().filter(move |lost| lost.at >= t0 && lost.at <= until && hit(&lost.worker))
+    }
+
+    /// When a second attempt was launched beside a first one that runs at the fault's node.
+    fn twin(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
+        let until = self.ended(fault);
+        let launches = self.facts.tasks.iter().filter_map(|(name, task)| {
+            let (at, _) = task.launched?;
+            let beside = (0..name.attempt)
+                .filter_map(|attempt| self.facts.tasks.get(&TaskName { attempt, ..*name }))
+                .any(|earlier| earlier.runs_at(at) && self.is_at(earlier, fault) && !self.is_lost(earlier, t0, at));
+            (at >= t0 && at <= until && beside).then_some(at)
+        });
+        launches.min()
+    }
+
+    fn is_at(&self, task: &TaskFacts, fault: &FaultFacts) -> bool {
+        task.worker.as_ref().is_some_and(|worker| fault.nodes.contains(worker))
+    }
+
+    fn is_lost(&self, task: &TaskFacts, from: Moment, to: Moment) -> bool {
+        self.facts.lost.iter().any(|lost| lost.at >= from && lost.at <= to && Some(&lost.worker) == task.worker.as_ref())
+    }
+
+    /// The last of the results, up to the interval open at t0, of the partitions that the nodes owned at t0.
+    fn restore(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
+        let open = self.input.open_at(t0);
+        let mut restored = t0;
+        for output in &self.input.outputs {
+            let owned = self.owned(fault, output.stage, t0);
+            if owned.is_empty() {
+                continue;
+            }
+            for interval in 0..=open {
+                let partitions = self.facts.results.get(&interval)?.get(&output.name)?;
+                for partition in &owned {
+                    restored = restored.max(partitions.get(partition)?.at);
+                }
+            }
+        }
+        Some(restored)
+    }
+
+    /// The partitions of a stage whose latest version or running attempt was at the fault's nodes.
+    fn owned(&self, fault: &FaultFacts, stage: u32, t0: Moment) -> BTreeSet<u32> {
+        let mut latest: std::collections::BTreeMap<u32, (u64, bool)> = std::collections::BTreeMap::new();
+        let mut owned = BTreeSet::new();
+        for (name, task) in self.facts.tasks.iter().filter(|(name, _)| name.stage == stage) {
+            let here = self.is_at(task, fault);
+            if here && task.runs_at(t0) {
+                owned.insert(name.partition);
+            }
+            if task.finished.is_some_and(|finished| finished <= t0) {
+                let version = latest.entry(name.partition).or_insert((name.interval, false));
+                // Tasks come by interval, so a newer version replaces an older one; twins of one version share it.
+                *version = if version.0 == name.interval { (name.interval, version.1 || here) } else { (name.interval, here) };
+            }
+        }
+        owned.extend(latest.into_iter().filter(|(_, (_, here))| *here).map(|(partition, _)| partition));
+        owned
+    }
+
+    /// The end of the first of five successive on-time intervals, and when the five were complete.
+    fn catch_up(&self, t0: Moment) -> Option<(Moment, Moment)> {
+        let slo = self.slo?;
+        let open = usize::try_from(self.input.open_at(t0)).ok()?;
+        let five = self.rows.get(open..)?.windows(ON_TIME_INTERVALS).find(|five| five.iter().all(|row| row.is_on_time(slo)))?;
+        let settled = five.iter().filter_map(|row| row.done).max()?;
+        Some((five[0].closed.max(t0), settled.max(t0)))
+    }
+
+    /// When the last record that waited too long became visible. A record's age counts from the end of the interval in
+    /// which it was due: before that no engine of intervals could show it.
+    fn drain(&self, t0: Moment, catch_up: Option<Moment>) -> Option<Moment> {
+        let slo = self.slo?;
+        let before = catch_up.unwrap_or(Moment::NEVER);
+        let mut drained = t0;
+        for row in self.rows.iter().filter(|row| row.done.is_none_or(|done| done > t0)) {
+            let Some(sealed) = self.facts.sealed.get(&row.interval) else { continue };
+            for sent in sealed.ranges.iter().flat_map(|range| self.facts.sent_within(*range)) {
+                let oldest = sent.scheduled(sent.range.first);
+                if oldest >= before {
+                    continue;
+                }
+                let done = row.done?;
+                let too_late = self.input.closed(self.input.open_at(oldest)) + slo;
+                drained = if done > too_late { drained.max(done) } else { drained };
+            }
+        }
+        Some(drained)
+    }
+
+    /// When, after the loss was declared, no needed block had too few copies. A fault that lost no worker lost no copy.
+    fn redundancy(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
+        match self.losses(fault, t0).last() {
+            Some(lost) => {
+                let after = self.facts.copies_below.iter().filter(|(_, sequence, _)| *sequence > lost.sequence);
+                after.filter(|(_, _, blocks)| *blocks == 0).map(|(at, _, _)| *at).next()
+            }
+            None if fault.effect == Effect::ProcessEnded => None,
+            None => Some(t0),
+        }
+    }
+
+    /// The longest time without a new result, from the last one before t0 to when the run had settled.
+    fn longest_gap(&self, t0: Moment, settled: Option<Moment>) -> Duration {
+        let until = settled.unwrap_or(self.input.end);
+        let visible = &self.facts.visible;
+        let mut last = visible.iter().rev().find(|at| **at <= t0).copied().unwrap_or(t0);
+        let mut longest = Duration::ZERO;
+        for at in visible.iter().filter(|at| **at > t0 && **at <= until) {
+            longest = longest.max(at.since(last));
+            last = *at;
+        }
+        longest.max(until.since(last))
+    }
+}
+
+impl FaultFacts {
+    fn shares_node(&self, other: &FaultFacts) -> bool {
+        let mut nodes = self.nodes.iter().chain(&self.others);
+        nodes.any(|node| other.nodes.contains(node) || other.others.contains(node))
+    }
+}
+
+impl TaskFacts {
+    /// Whether the attempt was launched and had not ended at `at`.
+    fn runs_at(&self, at: Moment) -> bool {
+        let launched = self.launched.is_some_and(|(launched, _)| launched <= at);
+        let ended = self.finished.or(self.failed.map(|(failed, _)| failed));
+        launched && ended.is_none_or(|ended| ended > at)
+    }
+}
+
+/// The earlier fault's moments where it cannot be told apart from the later one.
+fn join(own: Moments, later: Moments) -> Moments {
+    let last = |own: Option<Moment>, later: Option<Moment>| Some(own?.max(later?));
+    Moments {
+        detect: own.detect,
+        restore: last(own.restore, later.restore),
+        catch_up: later.catch_up,
+        settled: later.settled,
+        drain: last(own.drain, later.drain),
+        redundancy: last(own.redundancy, later.redundancy),
+    }
+}

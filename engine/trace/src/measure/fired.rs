@@ -1,0 +1,48 @@
+//! Whether a fault took effect: it ended a process, cut a message, held something back or stretched work.
+//!
+//! A run whose fault did nothing proves nothing, so each kind of fault names the event that shows it.
+
+use super::FaultFacts;
+use super::facts::FaultTimes;
+use crate::event::Event;
+use crate::log::TraceLine;
+use crate::name::NodeName;
+
+/// How a fault shows when it takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The node's process ended.
+    ProcessEnded,
+    /// Something of the node waited.
+    HeldByPause,
+    /// Work of the node took longer.
+    WorkStretched,
+    /// A message between the two sides was cut, in either direction.
+    MessageCut,
+    /// A message from the first side to the other was cut.
+    MessageCutOneWay,
+}
+
+/// Whether the log shows the fault's effect while the fault was on.
+pub(super) fn fired(lines: &[TraceLine], fault: &FaultFacts, times: FaultTimes) -> bool {
+    let Some(applied) = times.applied else { return false };
+    let start = lines.partition_point(|line| line.at < applied);
+    lines[start..]
+        .iter()
+        .take_while(|line| times.ended.is_none_or(|ended| line.at <= ended))
+        .any(|line| shows(fault, &line.node, &line.event))
+}
+
+fn shows(fault: &FaultFacts, node: &NodeName, event: &Event) -> bool {
+    let between = fault.nodes.contains(node);
+    match (fault.effect, event) {
+        (Effect::ProcessEnded, Event::ProcessEnded)
+        | (Effect::HeldByPause, Event::HeldByPause)
+        | (Effect::WorkStretched, Event::WorkStretched { .. }) => between,
+        (Effect::MessageCutOneWay, Event::MessageCut { to }) => between && fault.others.contains(to),
+        (Effect::MessageCut, Event::MessageCut { to }) => {
+            (between && fault.others.contains(to)) || (fault.others.contains(node) && fault.nodes.contains(to))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,133 @@
+//! Measuring a run: latency, what each fault did, cost and load, from nothing but the log.
+//!
+//! Knows no engine and no scenario file. Invariant: a pure function of the lines and of [`MeasureInput`]; definitions are
+//! those of the contract's part 4, each in the file that is named after it.
+
+mod cost;
+mod facts;
+mod fault;
+mod fired;
+mod interval;
+mod latency;
+mod tables;
+
+pub use facts::{Acked, Facts, Fence, Lost, Sealed, Sent, TaskFacts, Visible};
+pub use fired::Effect;
+pub use interval::IntervalRow;
+pub use latency::{Latencies, SecondRow};
+pub use tables::tasks_csv;
+
+use crate::log::TraceLine;
+use crate::moment::Moment;
+use crate::name::NodeName;
+use crate::result::{Cost, FaultResult, Load, Percentiles};
+use std::time::Duration;
+
+/// What the log does not say about the run.
+#[derive(Clone, Debug)]
+pub struct MeasureInput {
+    /// Where interval 0 begins.
+    pub origin: Moment,
+    /// Latency, load, cost and faults count from here; so do all seconds in results and tables.
+    pub warmup_end: Moment,
+    /// Clients send nothing new after this.
+    pub load_end: Moment,
+    /// The end of the run.
+    pub end: Moment,
+    /// Length of an interval.
+    pub interval: Duration,
+    /// A result is on time if it is visible within this after its interval's end; `None`: taken from the run, see
+    /// [`Measured::slo`].
+    pub slo: Option<Duration>,
+    /// What is added to the bound taken from the run: a tick in the simulator, 20 ms in the real world.
+    pub slo_margin: Duration,
+    /// How long a node may be silent before it counts as lost.
+    pub failure_timeout: Duration,
+    /// All outputs of the query.
+    pub outputs: Vec<OutputFacts>,
+    /// The planned faults, by number.
+    pub faults: Vec<FaultFacts>,
+    /// Worker nodes.
+    pub workers: u32,
+    /// Cores of each.
+    pub cores: u32,
+    /// Nodes, without clients, store and sink.
+    pub nodes: u32,
+    /// What a network card carries, in each direction.
+    pub bits_per_second: u64,
+    /// Nodes that belong to the harness; they cost nothing.
+    pub harness: Vec<NodeName>,
+}
+
+/// An output of the query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputFacts {
+    /// Its name.
+    pub name: String,
+    /// The stage whose tasks make it.
+    pub stage: u32,
+}
+
+/// A planned fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultFacts {
+    /// Its place in the plan, from 0.
+    pub number: u32,
+    /// Its kind, as in the scenario.
+    pub fault: String,
+    /// The nodes it hits; of a fault between nodes, those of `between`.
+    pub nodes: Vec<NodeName>,
+    /// The other side of a fault between nodes; else empty.
+    pub others: Vec<NodeName>,
+    /// How it shows when it takes effect.
+    pub effect: Effect,
+    /// When it is due.
+    pub due: Moment,
+}
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Of records that were due after the warm-up.
+    pub latency: Percentiles,
+    /// The same, of results visible before the first fault.
+    pub latency_before_faults: Percentiles,
+    /// What each fault did, in the plan's order.
+    pub faults: Vec<FaultResult>,
+    /// What the run cost.
+    pub cost: Cost,
+    /// Use of the resources while there was load.
+    pub load: Load,
+    /// The bound that was applied: the given one, or 1.5 times the largest delay between the warm-up's end and the first
+    /// fault (where no interval lies between: before the first fault) plus the margin. `None` if nothing came before it.
+    pub slo: Option<Duration>,
+    /// One row an interval, from 0.
+    pub intervals: Vec<IntervalRow>,
+    /// One row a second with results, from the warm-up's end.
+    pub seconds: Vec<SecondRow>,
+}
+
+/// Measures a run.
+pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Measured {
+    let intervals = interval::rows(facts, input);
+    let first_fault = facts.faults.values().filter_map(|times| times.applied).min();
+    let latency = latency::latencies(facts, &intervals, input, first_fault);
+    let slo = input.slo.or_else(|| interval::usual_delay(&intervals, input, first_fault));
+    let (cost, load) = cost::cost_and_load(lines, facts, input);
+    let faults = fault::faults(lines, facts, &intervals, input, slo);
+    Measured {
+        latency: latency.all.percentiles(),
+        latency_before_faults: latency.before_faults.percentiles(),
+        faults,
+        cost,
+        load,
+        slo,
+        intervals,
+        seconds: latency.seconds,
+    }
+}
+
+/// Seconds from `zero` to `at`, negative where `at` is earlier.
+pub fn seconds_from(zero: Moment, at: Moment) -> f64 {
+    (at.0 as f64 - zero.0 as f64) / 1e9
+}
