@@ -17,11 +17,7 @@ const WALLS: &[(&str, &[&str], bool)] = &[
     ("dstream-sim", &["trace", "host"], true),
     ("dstream-scenarios", &["kernel", "trace", "host", "cluster"], false),
     ("dstream-reports", &["trace"], false),
-    (
-        "dstream",
-        &["trace", "kernel", "host", "cluster", "engine", "baselines", "sim", "scenarios", "reports"],
-        true,
-    ),
+    ("dstream", &["trace", "kernel", "host", "cluster", "engine", "baselines", "sim", "scenarios", "reports"], true),
 ];
 
 /// Only this crate knows the simulator's network.

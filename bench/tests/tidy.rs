@@ -113,7 +113,8 @@ fn blemishes(path: &str, text: &str, test: bool) -> Vec<String> {
         }
     }
     let code = if test { "" } else { product(text) };
-    let words = [".unwrap()", concat!("to", "do!("), concat!("unimpl", "emented!("), concat!("TO", "DO"), concat!("FIX", "ME")];
+    let words =
+        [".unwrap()", concat!("to", "do!("), concat!("unimpl", "emented!("), concat!("TO", "DO"), concat!("FIX", "ME")];
     for (number, line) in code.lines().enumerate() {
         for word in words.iter().filter(|word| line.contains(**word)) {
             found.push(format!("{path}:{}: `{word}` outside tests", number + 1));

@@ -1,0 +1,190 @@
+//! The command line: what can be typed. Knows how to read words, not what they do.
+//!
+//! Every command's help ends with an example that runs. What the contract names and this build lacks is not shown.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// All that can be typed.
+#[derive(Debug, Parser)]
+#[command(name = "dstream", version, about = "A testbed for recovery in stream processing", after_help = EXAMPLES)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  dstream run scenarios/smoke/worker-crash.yaml
+  dstream job word-count --source file:README.md
+
+Exit codes: 0 every check holds, 1 a check failed, 2 undecided, 64 yours to mend, 70 the software failed";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios, check their outputs against the oracle, print a verdict table
+    #[command(
+        after_help = "Example:\n  dstream run scenarios/smoke/worker-crash.yaml --seed 8 --set cluster.workers=6"
+    )]
+    Run(RunArgs),
+    /// Parse and validate scenario files
+    #[command(after_help = "Example:\n  dstream check scenarios/smoke")]
+    Check(CheckArgs),
+    /// Show the resolved scenario without running it
+    #[command(after_help = "Example:\n  dstream explain scenarios/smoke/worker-crash.yaml --seed 8")]
+    Explain(ExplainArgs),
+    /// Run a scenario twice, in two processes, and compare the traces byte for byte
+    #[command(after_help = "Example:\n  dstream meta scenarios/smoke/worker-crash.yaml")]
+    Meta(MetaArgs),
+    /// Write the trace of one run: what `meta` does in each of its two processes
+    #[command(hide = true, name = "write-trace")]
+    WriteTrace(WriteTraceArgs),
+    /// List the registered jobs with their parameters
+    #[command(after_help = "Example:\n  dstream jobs --format json")]
+    Jobs(JobsArgs),
+    /// Run a registered job on real input, in this process
+    #[command(after_help = "Example:\n  dstream job word-count --source file:README.md --output file:/tmp/words")]
+    Job(JobArgs),
+}
+
+/// How results are written to stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Output {
+    /// How results are written to stdout
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+}
+
+/// What changes a scenario from outside its file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Changes {
+    /// Draw everything from this seed instead of the file's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Set a value of the file, such as `cluster.workers=4` or `faults[0].at=20s`
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `dstream run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Scenario files
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub scenarios: Vec<PathBuf>,
+    /// Run only this engine of the scenario, by label or name
+    #[arg(long, value_name = "NAME")]
+    pub engine: Vec<String>,
+    /// Where the nodes run: sim
+    #[arg(long, value_name = "WORLD", value_delimiter = ',', default_value = "sim")]
+    pub world: Vec<String>,
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub hosts: Option<PathBuf>,
+    #[command(flatten)]
+    pub changes: Changes,
+    /// The folder that holds run directories
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub out: PathBuf,
+    /// Also write every output row into outputs.jsonl
+    #[arg(long)]
+    pub keep_outputs: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dstream check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Scenario files, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dstream explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The scenario file
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: PathBuf,
+    #[command(flatten)]
+    pub changes: Changes,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dstream meta`.
+#[derive(Args, Debug)]
+pub struct MetaArgs {
+    /// The scenario file
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: PathBuf,
+    #[command(flatten)]
+    pub changes: Changes,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dstream write-trace`.
+#[derive(Args, Debug)]
+pub struct WriteTraceArgs {
+    /// The scenario file
+    pub scenario: PathBuf,
+    #[command(flatten)]
+    pub changes: Changes,
+    /// The engine's label
+    #[arg(long)]
+    pub engine: String,
+    /// The file to write
+    #[arg(long)]
+    pub to: PathBuf,
+}
+
+/// `dstream jobs`.
+#[derive(Args, Debug)]
+pub struct JobsArgs {
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dstream job`.
+#[derive(Args, Debug)]
+pub struct JobArgs {
+    /// The job's name, see `dstream jobs`
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where the records come from: `file:GLOB`, with `rate=N/s` among the parameters at that rate
+    #[arg(long, value_name = "SOURCE")]
+    pub source: String,
+    /// Length of an interval
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub interval: String,
+    /// Where the job runs: `local[N]`, in this process with N cores
+    #[arg(long, value_name = "MASTER", default_value = "local[1]")]
+    pub master: String,
+    /// End the input after this time
+    #[arg(long = "for", value_name = "DURATION")]
+    pub lasts: Option<String>,
+    #[arg(long, hide = true)]
+    pub batch: bool,
+    /// Where the results go: `stdout` or `file:DIR`
+    #[arg(long = "output", value_name = "DESTINATION", default_value = "stdout")]
+    pub destination: String,
+    /// The job's parameters
+    #[arg(value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    #[command(flatten)]
+    pub output: Output,
+}

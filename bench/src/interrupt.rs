@@ -1,0 +1,59 @@
+//! Ctrl-C (and SIGTERM) as a question that a command asks when it suits: has the user had enough?
+//!
+//! The first signal asks for a clean end; a second one ends the process at once, as the shell would.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Whether the user asked for the end. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// One that nobody raises by signal.
+    pub fn new() -> Interrupt {
+        Interrupt::default()
+    }
+
+    /// Raised by SIGINT and SIGTERM from now on. Where signals cannot be watched, they end the process as ever.
+    pub fn by_signal() -> Interrupt {
+        let interrupt = Interrupt::default();
+        let raised = interrupt.clone();
+        let watch = std::thread::Builder::new().name("signals".into()).spawn(move || watch(&raised));
+        drop(watch); // the thread lives as long as the process
+        interrupt
+    }
+
+    /// Asks for the end.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+fn watch(interrupt: &Interrupt) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    runtime.block_on(async {
+        let (Ok(mut keyboard), Ok(mut end)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+            return;
+        };
+        next(&mut keyboard, &mut end).await;
+        interrupt.raise();
+        next(&mut keyboard, &mut end).await;
+        // What a shell reports for a process that SIGINT ended.
+        std::process::exit(130);
+    });
+}
+
+async fn next(keyboard: &mut Signal, end: &mut Signal) {
+    tokio::select! {
+        biased;
+        _ = keyboard.recv() => {}
+        _ = end.recv() => {}
+    }
+}

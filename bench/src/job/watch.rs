@@ -1,0 +1,173 @@
+//! Reads a running job's events, one by one, and says which intervals are whole and when everything read is in a result.
+//!
+//! Keeps only what is not whole yet. Invariant: intervals come out in order, each once, each with all its partitions.
+
+use dstream_trace::{Event, NodeName, RangeSet, Rows, TraceLine};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All results of one interval.
+#[derive(Debug, PartialEq)]
+pub struct WholeInterval {
+    /// Its number.
+    pub number: u64,
+    /// By output, the encoded rows of each partition.
+    pub outputs: BTreeMap<String, Vec<Rows>>,
+}
+
+/// What is known of the job so far.
+#[derive(Debug)]
+pub struct Watch {
+    outputs: BTreeSet<String>,
+    clients: usize,
+    /// Clients that sent and had acknowledged all they read.
+    done: BTreeSet<NodeName>,
+    /// Sent by clients and not in a whole interval yet.
+    open: RangeSet,
+    /// Ranges of sealed intervals that are not whole yet.
+    sealed: BTreeMap<u64, RangeSet>,
+    /// Output -> partition -> rows, of intervals that are not whole yet.
+    parts: BTreeMap<u64, BTreeMap<String, Parts>>,
+    next: u64,
+    records: u64,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    of: usize,
+    rows: BTreeMap<u32, Rows>,
+}
+
+impl Watch {
+    /// Watches a job with these outputs, fed by so many clients.
+    pub fn new(outputs: impl IntoIterator<Item = String>, clients: usize) -> Watch {
+        Watch {
+            outputs: outputs.into_iter().collect(),
+            clients,
+            done: BTreeSet::new(),
+            open: RangeSet::new(),
+            sealed: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            next: 0,
+            records: 0,
+        }
+    }
+
+    /// Takes note of an event.
+    pub fn take(&mut self, line: TraceLine) {
+        match line.event {
+            Event::RecordsSent { range, .. } => {
+                self.open.insert(range);
+            }
+            Event::ClientDone { .. } => {
+                self.done.insert(line.node);
+            }
+            Event::IntervalSealed { interval, ranges, .. } => {
+                self.sealed.insert(interval, ranges.into_iter().collect());
+            }
+            Event::ResultVisible { output, interval, partition, of, rows, .. } => {
+                let parts = self.parts.entry(interval).or_default().entry(output).or_default();
+                parts.of = of as usize;
+                parts.rows.insert(partition, rows);
+            }
+            _ => {}
+        }
+    }
+
+    /// The next interval, once it is whole.
+    pub fn next_whole(&mut self) -> Option<WholeInterval> {
+        let number = self.next;
+        let parts = self.parts.get(&number)?;
+        let is_whole = |output: &String| parts.get(output).is_some_and(|parts| parts.rows.len() == parts.of);
+        if !self.sealed.contains_key(&number) || !self.outputs.iter().all(is_whole) {
+            return None;
+        }
+        for range in self.sealed.remove(&number)?.iter() {
+            self.open.remove(range);
+            self.records += range.count();
+        }
+        let parts = self.parts.remove(&number)?;
+        self.next += 1;
+        let outputs = parts.into_iter().map(|(output, parts)| (output, parts.rows.into_values().collect()));
+        Some(WholeInterval { number, outputs: outputs.collect() })
+    }
+
+    /// Whether the sources ended and everything that was read is in an interval that came out.
+    pub fn is_finished(&self) -> bool {
+        self.done.len() >= self.clients && self.open.is_empty() && self.next > 0
+    }
+
+    /// Intervals that came out.
+    pub fn intervals(&self) -> u64 {
+        self.next
+    }
+
+    /// Records in them.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dstream_trace::{Moment, RecordRange};
+
+    fn range(first: u64, last: u64) -> RecordRange {
+        RecordRange { client: 1, first, last }
+    }
+
+    fn sent(first: u64, last: u64) -> Event {
+        let moment = Moment::ZERO;
+        Event::RecordsSent { range: range(first, last), first_scheduled: moment, last_scheduled: moment }
+    }
+
+    fn sealed(interval: u64, ranges: &[RecordRange]) -> Event {
+        Event::IntervalSealed { interval, ranges: ranges.to_vec(), blocks: Vec::new() }
+    }
+
+    fn visible(interval: u64, partition: u32) -> Event {
+        let rows = Rows([partition as u8].as_slice().into());
+        let (output, from) = ("counts".to_string(), NodeName::worker(1));
+        Event::ResultVisible { output, interval, partition, of: 2, from, epoch: 1, rows }
+    }
+
+    /// Takes the events in order; after all of them these intervals are out, and the job is finished or not.
+    fn check(events: &[Event], intervals: &[u64], finished: bool) {
+        let mut watch = Watch::new(["counts".to_string()], 1);
+        let mut out = Vec::new();
+        for event in events {
+            let line = TraceLine { at: Moment::ZERO, sequence: 0, node: NodeName::client(1), event: event.clone() };
+            watch.take(line);
+            while let Some(whole) = watch.next_whole() {
+                assert_eq!(whole.outputs["counts"].len(), 2, "{events:?}");
+                out.push(whole.number);
+            }
+        }
+        assert_eq!((&out[..], watch.is_finished()), (intervals, finished), "{events:?}");
+    }
+
+    #[test]
+    fn an_interval_comes_out_when_all_its_partitions_are_visible() {
+        check(&[sealed(0, &[range(0, 9)]), visible(0, 1)], &[], false);
+        check(&[sent(0, 9), sealed(0, &[range(0, 9)]), visible(0, 1), visible(0, 0)], &[0], false);
+        check(&[visible(0, 1), visible(0, 0), sealed(0, &[])], &[0], false);
+    }
+
+    #[test]
+    fn intervals_come_out_in_order_even_if_the_later_is_whole_first() {
+        let later = [sealed(0, &[]), sealed(1, &[]), visible(1, 0), visible(1, 1), visible(0, 0)];
+        check(&later, &[], false);
+        check(&[&later[..], &[visible(0, 1)]].concat(), &[0, 1], false);
+    }
+
+    #[test]
+    fn the_job_is_finished_when_all_that_was_sent_is_in_a_result() {
+        let first = [sent(0, 9), sealed(0, &[range(0, 4)]), visible(0, 0), visible(0, 1)];
+        let done = Event::ClientDone { records: 10 };
+        check(&[&first[..], std::slice::from_ref(&done)].concat(), &[0], false);
+        let rest = [sealed(1, &[range(5, 9)]), visible(1, 0), visible(1, 1)];
+        check(&[&first[..], &rest[..]].concat(), &[0, 1], false);
+        check(&[&first[..], &[done.clone()], &rest[..]].concat(), &[0, 1], true);
+        check(&[done, sealed(0, &[]), visible(0, 0), visible(0, 1)], &[0], true);
+    }
+}

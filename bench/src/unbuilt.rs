@@ -1,0 +1,74 @@
+//! What the contract names and this build does not have, refused by name before anything else is read.
+//!
+//! Invariant: nothing listed here is a command, a world, a source or a destination that works.
+
+use crate::failure::Failure;
+
+/// Commands to come.
+const COMMANDS: &[&str] = &[
+    "sweep",
+    "swarm",
+    "replay",
+    "paper",
+    "report",
+    "demo",
+    "query",
+    "schema",
+    "cluster",
+    "master",
+    "worker",
+    "node",
+    "bench",
+    "calibrate",
+];
+
+/// Kinds of source to come, as they are written before the colon.
+const SOURCES: &[&str] = &["tcp", "connect", "generate", "pool"];
+
+/// Refuses a command line whose command is not built yet; `words` are those after the program's name.
+pub fn refuse_command(words: &[String]) -> Result<(), Failure> {
+    match words.iter().find(|word| !word.starts_with('-')) {
+        Some(word) if COMMANDS.contains(&word.as_str()) => Err(Failure::unbuilt(&format!("dstream {word}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses the source if it is of a kind to come.
+pub fn refuse_source(source: &str) -> Result<(), Failure> {
+    match source.split_once(':') {
+        Some((kind, _)) if SOURCES.contains(&kind) => Err(Failure::unbuilt(&format!("--source {source}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses each of the worlds that is not `sim`.
+pub fn refuse_worlds(worlds: &[String]) -> Result<(), Failure> {
+    for world in worlds {
+        match world.as_str() {
+            "sim" => {}
+            "tcp" => return Err(Failure::unbuilt("--world tcp")),
+            other => return Err(Failure::usage(format!("`{other}` is no world; `--world sim` is"))),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_come_is_refused_by_its_name() {
+        let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
+        let check = |result: Result<(), Failure>, expected: Option<&str>| {
+            assert_eq!(result.err().map(|failure| failure.message).as_deref(), expected);
+        };
+        check(refuse_command(&words("sweep x.yaml")), Some("`dstream sweep` is not built yet"));
+        check(refuse_command(&words("bench throughput")), Some("`dstream bench` is not built yet"));
+        check(refuse_command(&words("run sweep")), None);
+        check(refuse_source("tcp:127.0.0.1:9"), Some("`--source tcp:127.0.0.1:9` is not built yet"));
+        check(refuse_source("file:tcp:x"), None);
+        check(refuse_worlds(&words("sim tcp")), Some("`--world tcp` is not built yet"));
+        check(refuse_worlds(&words("sim")), None);
+    }
+}
