@@ -4,6 +4,7 @@
 //! input gives the same bytes.
 
 use crate::id::{OutputId, ShuffleId, StageId};
+use crate::scratch::Scratch;
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
@@ -29,7 +30,7 @@ pub struct Stage {
     pub input: StageInput,
     /// Where its tasks' results go.
     pub end: StageEnd,
-    /// The operators, for people: `words > map > combine`.
+    /// The operators, for people: `lines > words > map > combine`.
     pub label: String,
     /// What a task of the stage does.
     pub program: Arc<dyn StageProgram>,
@@ -108,9 +109,9 @@ pub struct TaskResult {
 /// The bytes that a task made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Produced {
-    /// One slice for each reduce partition.
+    /// One slice for each reduce partition, a row block each; one without rows has no bytes.
     Slices(Vec<Bytes>),
-    /// Rows of an output, ordered by their encoded key, so that equal sets of rows are equal bytes.
+    /// A row block of an output, ordered by encoded key, so that equal sets of rows are equal bytes; no rows, no bytes.
     Rows(Bytes),
 }
 
@@ -151,7 +152,3 @@ pub trait StageProgram: Send + Sync {
     /// `scratch` is memory that a worker reuses from task to task and that never carries a value from one to the next.
     fn run(&self, input: &TaskInput, partitions: u32, scratch: &mut Scratch) -> Result<TaskResult, TaskError>;
 }
-
-/// Tables and buffers that a worker keeps from task to task.
-#[derive(Default)]
-pub struct Scratch {}

@@ -1,0 +1,193 @@
+//! From a program as written to stages: `QueryBuilder` collects the outputs, `build` walks back from them and cuts at the
+//! shuffles.
+//!
+//! Knows no record type. Invariants: only what an output needs becomes a stage; a shuffle with several readers is written
+//! once; every stage's parent comes before it.
+
+use crate::id::{OutputId, ShuffleId, StageId};
+use crate::operator::source::Lines;
+use crate::program::{Fold, Front};
+use crate::query::{OutputSpec, Query, Stage, StageEnd, StageInput, StageProgram, TaskError};
+use crate::stream::DStream;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Why a program is no query.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BuildError {
+    /// Nothing would be computed.
+    #[error("the query has no output: end at least one stream with `output(\"name\")`")]
+    NoOutput,
+    /// Two outputs would go to the same place.
+    #[error("two outputs are named `{0}`: give each its own name")]
+    NameTaken(String),
+    /// Names become names of files.
+    #[error("`{0}` cannot name an output: use ASCII letters, digits, `-` and `_`")]
+    BadName(String),
+}
+
+/// Where a streaming program begins and ends.
+#[derive(Default)]
+pub struct QueryBuilder {
+    outputs: Outputs,
+}
+
+impl QueryBuilder {
+    /// A program without outputs.
+    pub fn new() -> QueryBuilder {
+        QueryBuilder::default()
+    }
+
+    /// The lines that the query reads, without their LF.
+    pub fn lines(&self) -> DStream<String> {
+        DStream::new(Arc::new(Lines), Trail::after(Origin::Lines), self.outputs.clone())
+    }
+
+    /// Cuts the program into stages.
+    pub fn build(&self) -> Result<Query, BuildError> {
+        let plans = self.outputs.0.borrow();
+        check_names(&plans)?;
+        let mut cut = Cut::default();
+        let (mut outputs, mut fingerprint) = (Vec::new(), 0);
+        for (plan, number) in plans.iter().zip(0..) {
+            let id = OutputId(number);
+            cut.stage(&plan.stage, |_| StageEnd::Output(id));
+            let text = format!("{} {}", plan.name, plan.stage.trail.fingerprint);
+            fingerprint = xxh3_64_with_seed(text.as_bytes(), fingerprint);
+            outputs.push(OutputSpec { id, name: plan.name.clone(), render: Arc::clone(&plan.render) });
+        }
+        Ok(Query { stages: cut.stages, outputs, fingerprint })
+    }
+}
+
+fn check_names(plans: &[OutputPlan]) -> Result<(), BuildError> {
+    if plans.is_empty() {
+        return Err(BuildError::NoOutput);
+    }
+    for (number, plan) in plans.iter().enumerate() {
+        let name = &plan.name;
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+            return Err(BuildError::BadName(name.clone()));
+        }
+        if plans[..number].iter().any(|earlier| earlier.name == *name) {
+            return Err(BuildError::NameTaken(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// The outputs of a program so far, shared by its streams.
+#[derive(Clone, Default)]
+pub(crate) struct Outputs(Rc<RefCell<Vec<OutputPlan>>>);
+
+impl Outputs {
+    pub(crate) fn add(&self, plan: OutputPlan) {
+        self.0.borrow_mut().push(plan);
+    }
+}
+
+pub(crate) type Render = Arc<dyn Fn(&[u8]) -> Result<Vec<(String, String)>, TaskError> + Send + Sync>;
+
+pub(crate) struct OutputPlan {
+    pub(crate) name: String,
+    pub(crate) stage: StagePlan,
+    pub(crate) render: Render,
+}
+
+/// A stage that has no id yet.
+pub(crate) struct StagePlan {
+    pub(crate) trail: Trail,
+    pub(crate) make: Box<dyn Fn(StageId) -> Arc<dyn StageProgram>>,
+}
+
+/// A shuffle: the stage that writes it and how its readers begin.
+pub(crate) struct ShufflePlan {
+    pub(crate) map: StagePlan,
+    pub(crate) fold: Arc<dyn Fold>,
+}
+
+/// What a stage reads.
+#[derive(Clone)]
+pub(crate) enum Origin {
+    Lines,
+    Shuffle(Rc<ShufflePlan>),
+}
+
+/// The operators since the last shuffle.
+#[derive(Clone)]
+pub(crate) struct Trail {
+    origin: Origin,
+    label: String,
+    /// Of everything up to here, shuffles included.
+    fingerprint: u64,
+}
+
+impl Trail {
+    pub(crate) fn after(origin: Origin) -> Trail {
+        let (label, parent) = match &origin {
+            Origin::Lines => ("lines", 0),
+            Origin::Shuffle(plan) => ("reduce", plan.map.trail.fingerprint),
+        };
+        let fingerprint = xxh3_64_with_seed(label.as_bytes(), parent);
+        Trail { label: label.to_owned(), fingerprint, origin }
+    }
+
+    pub(crate) fn then(&self, operator: &str, record: &str) -> Trail {
+        let step = format!("{operator} of {record}");
+        Trail {
+            origin: self.origin.clone(),
+            label: format!("{} > {operator}", self.label),
+            fingerprint: xxh3_64_with_seed(step.as_bytes(), self.fingerprint),
+        }
+    }
+
+    pub(crate) fn front(&self) -> Front {
+        match &self.origin {
+            Origin::Lines => Front::Lines,
+            Origin::Shuffle(plan) => Front::Fold(Arc::clone(&plan.fold)),
+        }
+    }
+
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+}
+
+/// Stages in topological order, growing.
+#[derive(Default)]
+struct Cut {
+    stages: Vec<Stage>,
+    /// By id.
+    shuffles: Vec<Rc<ShufflePlan>>,
+}
+
+impl Cut {
+    /// Adds a stage after all that it needs.
+    fn stage(&mut self, plan: &StagePlan, end: impl FnOnce(&mut Cut) -> StageEnd) {
+        let input = match &plan.trail.origin {
+            Origin::Lines => StageInput::Lines,
+            Origin::Shuffle(shuffle) => StageInput::Shuffle(self.shuffle(shuffle)),
+        };
+        let end = end(self);
+        let id = StageId(self.stages.len() as u32);
+        self.stages.push(Stage { id, input, end, label: plan.trail.label.clone(), program: (plan.make)(id) });
+    }
+
+    /// The shuffle's id; adds the stage that writes it if this is its first reader.
+    fn shuffle(&mut self, plan: &Rc<ShufflePlan>) -> ShuffleId {
+        let known = self.shuffles.iter().position(|other| Rc::ptr_eq(other, plan));
+        let number = known.unwrap_or_else(|| {
+            let mut number = 0;
+            self.stage(&plan.map, |cut| {
+                number = cut.shuffles.len();
+                cut.shuffles.push(Rc::clone(plan));
+                StageEnd::Shuffle(ShuffleId(number as u32))
+            });
+            number
+        });
+        ShuffleId(number as u32)
+    }
+}

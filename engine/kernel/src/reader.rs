@@ -1,0 +1,92 @@
+//! Reading encoded values: a cursor over bytes that other nodes wrote, and the varint that all integers use.
+//!
+//! Knows no record type. Invariant: no input makes it panic, and every value has one encoding only (an overlong varint is
+//! refused), so that equal values are equal bytes.
+
+use crate::query::TaskError;
+
+/// The longest varint of 64 bits: nine groups of seven bits and one more.
+pub const MAX_VARINT_BYTES: usize = 10;
+
+/// A cursor over encoded bytes. What it hands out borrows from them.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A cursor at the first of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { bytes, at: 0 }
+    }
+
+    /// How many bytes were read.
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// How many bytes are left.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// The error that says `what` is wrong here.
+    #[cold]
+    pub fn corrupt(&self, what: &'static str) -> TaskError {
+        TaskError::Corrupt { what, at: self.at }
+    }
+
+    /// The next `count` bytes.
+    #[inline]
+    pub fn take(&mut self, count: u64) -> Result<&'a [u8], TaskError> {
+        let Some(taken) = usize::try_from(count).ok().and_then(|count| self.bytes[self.at..].get(..count)) else {
+            return Err(self.corrupt("a value is longer than the bytes that are left"));
+        };
+        self.at += taken.len();
+        Ok(taken)
+    }
+
+    /// The next varint.
+    #[inline]
+    pub fn varint(&mut self) -> Result<u64, TaskError> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, TaskError> {
+        let mut value = 0u64;
+        for (group, &byte) in self.bytes[self.at..].iter().take(MAX_VARINT_BYTES).enumerate() {
+            let bits = u64::from(byte & 0x7f);
+            if group + 1 == MAX_VARINT_BYTES && byte > 1 {
+                return Err(self.corrupt("an integer has more than 64 bits"));
+            }
+            value |= bits << (7 * group);
+            if byte < 0x80 {
+                if byte == 0 && group > 0 {
+                    return Err(self.corrupt("an integer is written longer than it needs"));
+                }
+                self.at += group + 1;
+                return Ok(value);
+            }
+        }
+        Err(self.corrupt("an integer has no end"))
+    }
+}
+
+/// Appends `value` as a varint: seven bits a byte, the lowest first, the top bit set on all bytes but the last.
+#[inline]
+pub fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}

@@ -1,0 +1,154 @@
+//! Row blocks: encoded records with their count before them. Slices and outputs are row blocks.
+//!
+//! Knows no operator. Invariant: a block of no rows is no bytes, so equal lists of rows are equal bytes.
+
+use crate::query::TaskError;
+use crate::reader::{Reader, put_varint};
+use crate::record::Record;
+use bytes::Bytes;
+use std::marker::PhantomData;
+
+/// Bytes of rows after which a batch ends: as much as stays in the second-level cache together with what is made of it.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// Rows on their way into a block. Keeps its memory when it is sealed.
+#[derive(Debug, Default)]
+pub struct RowBuffer {
+    rows: Vec<u8>,
+    count: u64,
+    /// Where batches end, the last one excepted.
+    cuts: Vec<usize>,
+}
+
+impl RowBuffer {
+    /// How many rows it holds.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The encoded rows, without their count.
+    pub fn encoded(&self) -> &[u8] {
+        &self.rows
+    }
+
+    /// Appends a record.
+    #[inline]
+    pub fn push<T: Record>(&mut self, record: T::Ref<'_>) {
+        self.push_with(|rows| T::put(record, rows));
+    }
+
+    /// Appends the row that `put` appends.
+    #[inline]
+    pub(crate) fn push_with(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        put(&mut self.rows);
+        self.count += 1;
+        if self.rows.len() >= (self.cuts.len() + 1) * BATCH_BYTES {
+            self.cuts.push(self.rows.len());
+        }
+    }
+
+    /// The encoded rows in batches of whole rows, each of about [`BATCH_BYTES`] unless one row is longer.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.cuts.iter().copied());
+        let ends = self.cuts.iter().copied().chain(std::iter::once(self.rows.len()));
+        starts.zip(ends).map(|(start, end)| &self.rows[start..end])
+    }
+
+    /// Makes a block of the rows and is empty afterwards.
+    pub fn seal(&mut self) -> Bytes {
+        if self.count == 0 {
+            return Bytes::new();
+        }
+        let mut block = Vec::with_capacity(self.rows.len() + crate::reader::MAX_VARINT_BYTES);
+        put_varint(self.count, &mut block);
+        block.extend_from_slice(&self.rows);
+        self.clear();
+        Bytes::from(block)
+    }
+
+    /// Forgets the rows and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.cuts.clear();
+        self.count = 0;
+    }
+
+    /// How many bytes it keeps.
+    pub(crate) fn capacity(&self) -> usize {
+        self.rows.capacity()
+    }
+}
+
+/// Encodes records as a row block.
+pub fn encode_rows<'a, T: Record>(records: impl IntoIterator<Item = T::Ref<'a>>) -> Bytes {
+    let mut buffer = RowBuffer::default();
+    for record in records {
+        buffer.push::<T>(record);
+    }
+    buffer.seal()
+}
+
+/// Decodes a row block. Every record is checked as it is read; after an error there is nothing more.
+///
+/// ```
+/// use dstream_kernel::rows::{decode_rows, encode_rows};
+/// let block = encode_rows::<(String, u64)>([("spark", 2), ("storm", 1)]);
+/// let rows: Vec<(&str, u64)> = decode_rows::<(String, u64)>(&block)?.collect::<Result<_, _>>()?;
+/// assert_eq!(rows, [("spark", 2), ("storm", 1)]);
+/// # Ok::<(), dstream_kernel::TaskError>(())
+/// ```
+pub fn decode_rows<T: Record>(block: &[u8]) -> Result<Rows<'_, T>, TaskError> {
+    let mut reader = Reader::new(block);
+    let left = match block {
+        [] => 0,
+        [0, ..] => return Err(reader.corrupt("an empty row block has no bytes, this one says that it has no rows")),
+        _ => reader.varint()?,
+    };
+    // Every row takes at least a byte: a wrong count is found before anybody reserves memory for it.
+    if left > reader.remaining() as u64 {
+        return Err(reader.corrupt("a row block says that it has more rows than bytes"));
+    }
+    Ok(Rows { reader, left, record: PhantomData })
+}
+
+/// The records of a row block.
+#[derive(Debug)]
+pub struct Rows<'a, T> {
+    reader: Reader<'a>,
+    left: u64,
+    record: PhantomData<fn() -> T>,
+}
+
+impl<'a, T: Record> Rows<'a, T> {
+    /// How many records are left, if the block is whole.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    #[inline]
+    fn step(&mut self) -> Result<Option<T::Ref<'a>>, TaskError> {
+        if self.left == 0 {
+            return match self.reader.remaining() {
+                0 => Ok(None),
+                _ => Err(self.reader.corrupt("a row block goes on after its last row")),
+            };
+        }
+        self.left -= 1;
+        T::get(&mut self.reader).map(Some)
+    }
+}
+
+impl<'a, T: Record> Iterator for Rows<'a, T> {
+    type Item = Result<T::Ref<'a>, TaskError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            // Nothing after an error: the reader no longer stands at the beginning of a row.
+            self.left = 0;
+            self.reader = Reader::new(&[]);
+        }
+        step.transpose()
+    }
+}
