@@ -24,6 +24,11 @@ pub trait LineSource: Send {
     /// Appends up to `records` more lines, each ended by one LF, valid UTF-8, to `lines`, and stops early once `lines` has
     /// grown by `bytes`. Returns how many it appended; 0 is the end of the source (never returned while more will come).
     fn fill(&mut self, records: u64, bytes: usize, lines: &mut Vec<u8>) -> Result<u64, JobError>;
+
+    /// How many of the lines so far had bytes that are not UTF-8 and became U+FFFD.
+    fn replaced(&self) -> u64 {
+        0
+    }
 }
 
 /// The jobs and sources that a binary knows.

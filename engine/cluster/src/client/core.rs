@@ -1,0 +1,341 @@
+//! The client's core: which batch goes to which worker, and when it goes again.
+//!
+//! Knows neither the records' bytes nor the source. Invariant: a batch is either acknowledged or outstanding; an
+//! outstanding batch that is not on its way to a connected worker is sent as soon as there is one.
+//!
+//! ```text
+//! batch:  queued --a worker is there--> sent --Held--> acknowledged
+//!            ^                            |
+//!            +--- worker gone, or no word for a while and another worker is there ---+
+//! ```
+
+use crate::core::Core;
+use dstream_trace::{Event, Moment, NodeName, RangeSet, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A batch waits at most this many times longer for each further attempt: a cluster that is slow to acknowledge must not be
+/// drowned in copies of what it already has.
+const MOST_PATIENCE: u32 = 8;
+
+/// How patient a client is.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimits {
+    /// A batch without a word for this long goes to another worker.
+    pub patience: Duration,
+}
+
+/// What happens to a client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientEvent {
+    /// The source gave these records.
+    Batch {
+        /// Which.
+        range: RecordRange,
+        /// When the first was due.
+        first_due: Moment,
+        /// When the last was due.
+        last_due: Moment,
+    },
+    /// The source is at its end.
+    SourceEnded,
+    /// A connection to the worker is open.
+    Up(NodeName),
+    /// The connection to the worker broke.
+    Down(NodeName),
+    /// The master says which workers take records.
+    Members(Vec<NodeName>),
+    /// A receiver says that the records are held.
+    Held(Vec<RecordRange>),
+    /// A send was not taken; the batch is still here.
+    NotSent {
+        /// The batch, by its first record.
+        first: u64,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What a client does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientAction {
+    /// Send the batch that begins with record `first`.
+    Send {
+        /// The batch.
+        first: u64,
+        /// To whom.
+        to: NodeName,
+    },
+    /// The batch is acknowledged: its bytes may go.
+    Forget {
+        /// The batch.
+        first: u64,
+    },
+    /// Record an event.
+    Record(Event),
+}
+
+struct Outstanding {
+    range: RecordRange,
+    first_due: Moment,
+    last_due: Moment,
+    /// The worker it is with, and when that takes too long.
+    with: Option<(NodeName, Moment)>,
+    attempts: u32,
+    held: RangeSet,
+}
+
+/// The client's core.
+pub struct Client {
+    limits: ClientLimits,
+    outstanding: BTreeMap<u64, Outstanding>,
+    connected: BTreeSet<NodeName>,
+    /// Workers that take records; `None` until the master said so.
+    members: Option<BTreeSet<NodeName>>,
+    /// Turns through the workers.
+    turn: usize,
+    records: u64,
+    source_ended: bool,
+    done: bool,
+}
+
+impl Client {
+    /// A client that has sent nothing.
+    pub fn new(limits: ClientLimits) -> Client {
+        Client {
+            limits,
+            outstanding: BTreeMap::new(),
+            connected: BTreeSet::new(),
+            members: None,
+            turn: 0,
+            records: 0,
+            source_ended: false,
+            done: false,
+        }
+    }
+
+    fn is_usable(&self, worker: &NodeName) -> bool {
+        self.connected.contains(worker) && self.members.as_ref().is_none_or(|members| members.contains(worker))
+    }
+
+    /// The next worker in turn, another one than `not` if there is one.
+    fn next_worker(&mut self, not: Option<&NodeName>) -> Option<NodeName> {
+        let usable: Vec<&NodeName> =
+            self.connected.iter().filter(|worker| self.is_usable(worker) && Some(*worker) != not).collect();
+        let worker = (*usable.get(self.turn % usable.len().max(1))?).clone();
+        self.turn = self.turn.wrapping_add(1);
+        Some(worker)
+    }
+
+    /// Sends one batch to the next worker, if there is one.
+    fn send(&mut self, now: Moment, first: u64, not: Option<&NodeName>, actions: &mut Vec<ClientAction>) {
+        let Some(to) = self.next_worker(not) else { return };
+        let Some(batch) = self.outstanding.get_mut(&first) else { return };
+        let patience = self.limits.patience * (1 << batch.attempts.min(MOST_PATIENCE.ilog2()));
+        batch.with = Some((to.clone(), now + patience));
+        actions.push(ClientAction::Record(match batch.attempts {
+            0 => Event::RecordsSent {
+                range: batch.range,
+                first_scheduled: batch.first_due,
+                last_scheduled: batch.last_due,
+            },
+            _ => Event::RecordsResent { range: batch.range, to: to.clone() },
+        }));
+        batch.attempts += 1;
+        actions.push(ClientAction::Send { first, to });
+    }
+
+    /// Sends whatever is with no worker, or with one that is gone.
+    fn send_queued(&mut self, now: Moment, actions: &mut Vec<ClientAction>) {
+        let queued: Vec<u64> = self
+            .outstanding
+            .iter()
+            .filter(|(_, batch)| batch.with.as_ref().is_none_or(|(worker, _)| !self.is_usable(worker)))
+            .map(|(first, _)| *first)
+            .collect();
+        for first in queued {
+            self.send(now, first, None, actions);
+        }
+    }
+
+    /// Sends whatever waited too long to another worker, if there is another one.
+    fn send_overdue(&mut self, now: Moment, actions: &mut Vec<ClientAction>) {
+        let overdue: Vec<(u64, NodeName)> = self
+            .outstanding
+            .iter()
+            .filter_map(|(first, batch)| batch.with.as_ref().map(|with| (*first, with)))
+            .filter(|(_, (_, patience_ends))| *patience_ends <= now)
+            .map(|(first, (worker, _))| (first, worker.clone()))
+            .collect();
+        for (first, worker) in overdue {
+            // Asking the same connected worker again would not help: its connection loses nothing.
+            if let Some(batch) = self.outstanding.get_mut(&first) {
+                batch.with = Some((worker.clone(), now + self.limits.patience * MOST_PATIENCE));
+            }
+            self.send(now, first, Some(&worker), actions);
+        }
+    }
+
+    fn held(&mut self, ranges: Vec<RecordRange>, actions: &mut Vec<ClientAction>) {
+        for range in ranges {
+            let touched: Vec<u64> = self
+                .outstanding
+                .range(..=range.last)
+                .rev()
+                .take_while(|(_, batch)| batch.range.last >= range.first)
+                .map(|(first, _)| *first)
+                .collect();
+            for first in touched {
+                let batch = self.outstanding.get_mut(&first).expect("its key was just read");
+                let (from, to) = (range.first.max(first), range.last.min(batch.range.last));
+                batch.held.insert(RecordRange { client: batch.range.client, first: from, last: to });
+                if batch.held.count() == batch.range.count() {
+                    let range = batch.range;
+                    self.outstanding.remove(&first);
+                    actions.push(ClientAction::Record(Event::RecordsAcked { range }));
+                    actions.push(ClientAction::Forget { first });
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, actions: &mut Vec<ClientAction>) {
+        if self.source_ended && self.outstanding.is_empty() && !self.done {
+            self.done = true;
+            actions.push(ClientAction::Record(Event::ClientDone { records: self.records }));
+        }
+    }
+}
+
+impl Core for Client {
+    type Event = ClientEvent;
+    type Action = ClientAction;
+
+    fn step(&mut self, now: Moment, event: ClientEvent, actions: &mut Vec<ClientAction>) {
+        match event {
+            ClientEvent::Batch { range, first_due, last_due } => {
+                self.records += range.count();
+                let batch = Outstanding { range, first_due, last_due, with: None, attempts: 0, held: RangeSet::new() };
+                self.outstanding.insert(range.first, batch);
+                self.send(now, range.first, None, actions);
+            }
+            ClientEvent::SourceEnded => self.source_ended = true,
+            ClientEvent::Up(worker) => {
+                self.connected.insert(worker);
+                self.send_queued(now, actions);
+            }
+            ClientEvent::Down(worker) => {
+                self.connected.remove(&worker);
+                for batch in self.outstanding.values_mut() {
+                    if batch.with.as_ref().is_some_and(|(with, _)| *with == worker) {
+                        batch.with = None;
+                    }
+                }
+                self.send_queued(now, actions);
+            }
+            ClientEvent::Members(members) => {
+                self.members = Some(members.into_iter().collect());
+                self.send_queued(now, actions);
+            }
+            ClientEvent::Held(ranges) => self.held(ranges, actions),
+            ClientEvent::NotSent { first } => {
+                if let Some(batch) = self.outstanding.get_mut(&first) {
+                    batch.with = None;
+                }
+            }
+            ClientEvent::Tick => {
+                self.send_queued(now, actions);
+                self.send_overdue(now, actions);
+            }
+        }
+        self.finish(actions);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        self.outstanding.values().filter_map(|batch| batch.with.as_ref().map(|(_, patience_ends)| *patience_ends)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: u64, last: u64) -> RecordRange {
+        RecordRange { client: 1, first, last }
+    }
+
+    fn batch(first: u64, last: u64) -> ClientEvent {
+        ClientEvent::Batch { range: range(first, last), first_due: Moment::ZERO, last_due: Moment::ZERO }
+    }
+
+    fn up(worker: u32) -> ClientEvent {
+        ClientEvent::Up(NodeName::worker(worker))
+    }
+
+    /// Feeds events at milliseconds; compares sends as `first>worker` and acknowledgements as `first!`.
+    fn check(events: &[(u64, ClientEvent)], expected: &[&str]) {
+        let mut client = Client::new(ClientLimits { patience: Duration::from_millis(400) });
+        let mut actions = Vec::new();
+        for (at, event) in events {
+            client.step(Moment::from_millis(*at), event.clone(), &mut actions);
+        }
+        let seen: Vec<String> = actions
+            .iter()
+            .filter_map(|action| match action {
+                ClientAction::Send { first, to } => Some(format!("{first}>{to}")),
+                ClientAction::Forget { first } => Some(format!("{first}!")),
+                ClientAction::Record(Event::ClientDone { records }) => Some(format!("done {records}")),
+                ClientAction::Record(_) => None,
+            })
+            .collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn batches_go_round_the_workers() {
+        check(
+            &[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, batch(10, 19)), (3, batch(20, 29))],
+            &["0>worker-1", "10>worker-2", "20>worker-1"],
+        );
+    }
+
+    #[test]
+    fn a_batch_waits_for_the_first_worker() {
+        check(&[(0, batch(0, 9)), (5, ClientEvent::Tick), (9, up(2))], &["0>worker-2"]);
+    }
+
+    #[test]
+    fn a_batch_of_a_broken_connection_goes_elsewhere_at_once() {
+        let down = ClientEvent::Down(NodeName::worker(1));
+        check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (50, down)], &["0>worker-1", "0>worker-2"]);
+    }
+
+    #[test]
+    fn a_silent_worker_is_passed_over_but_only_if_there_is_another() {
+        check(
+            &[(0, up(1)), (1, batch(0, 9)), (401, ClientEvent::Tick), (402, up(2)), (4000, ClientEvent::Tick)],
+            &["0>worker-1", "0>worker-2"],
+        );
+    }
+
+    #[test]
+    fn a_worker_that_is_no_member_gets_nothing() {
+        let members = ClientEvent::Members(vec![NodeName::worker(2)]);
+        check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, members)], &["0>worker-1", "0>worker-2"]);
+    }
+
+    #[test]
+    fn a_batch_is_acknowledged_when_all_its_parts_are_held_and_the_end_is_told_once() {
+        check(
+            &[
+                (0, up(1)),
+                (1, batch(0, 9)),
+                (2, ClientEvent::Held(vec![range(0, 4)])),
+                (3, ClientEvent::SourceEnded),
+                (4, ClientEvent::Held(vec![range(3, 9)])),
+                (5, ClientEvent::Held(vec![range(0, 9)])),
+            ],
+            &["0>worker-1", "0!", "done 10"],
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! Clients: they send records at their due times and send them again until as many nodes as promised hold them.
+
+mod core;
+mod node;
+mod schedule;
+
+pub use core::{Client, ClientAction, ClientEvent, ClientLimits};
+pub use node::{ClientConfig, run};
+pub use schedule::Schedule;

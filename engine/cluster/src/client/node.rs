@@ -1,0 +1,262 @@
+//! The client's shell: reads the source at its due times, sends what the core says, keeps bytes until they are held.
+
+use crate::client::schedule::{Schedule, interval_of};
+use crate::client::{ClientAction, ClientEvent};
+use crate::core::BoxCore;
+use crate::job::LineSource;
+use crate::message::{Batch, ToClient, open, seal};
+use crate::spec::Pace;
+use bytes::Bytes;
+use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers};
+use dstream_host::{Host, NodeError};
+use dstream_trace::{Moment, NodeName, Purpose, RecordRange};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often due records are gathered into batches. Short against an interval, long against a message's cost.
+const BATCH_PERIOD: Duration = Duration::from_millis(20);
+
+/// The most bytes in one batch: small enough that a block is a whole number of batches, large enough for full speed.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// The most bytes a client keeps until they are held. At this bound it stops reading its source (the due times stay).
+const OUTSTANDING_BYTES: usize = 256 << 20;
+
+/// How many intervals a client without a rate may be ahead of the last one that is done: one that is being filled, one
+/// that is being computed.
+const INTERVALS_AHEAD: u64 = 2;
+
+/// The client's configuration.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Its number, from 1.
+    pub client: u32,
+    /// Its connections.
+    pub peers: PeerConfig,
+    /// How fast it sends.
+    pub pace: Pace,
+    /// Interval 0 and the load begin here.
+    pub origin: Moment,
+    /// The load ends here.
+    pub load_end: Moment,
+    /// Length of an interval.
+    pub interval: Duration,
+    /// How many records each record stands for: the network is charged for all of them.
+    pub scale: u64,
+}
+
+/// The client's life.
+pub async fn run(
+    host: Host,
+    config: ClientConfig,
+    source: Box<dyn LineSource>,
+    core: BoxCore<ClientEvent, ClientAction>,
+) -> Result<(), NodeError> {
+    let start = Peers::start(&host, config.peers.clone()).await;
+    let (peers, mut events) = start.map_err(|error| NodeError(format!("the client cannot listen: {error}")))?;
+    let mut shell = Shell::new(host, config, peers, source, core);
+    loop {
+        let wake = shell.next_wake();
+        tokio::select! {
+            biased;
+            event = events.recv() => match event {
+                Some(event) => shell.peer(event),
+                None => return Ok(()),
+            },
+            () = shell.host.clock.sleep_until(wake) => shell.tick()?,
+        }
+    }
+}
+
+struct Kept {
+    range: RecordRange,
+    interval: u64,
+    lines: Bytes,
+}
+
+struct Shell {
+    host: Host,
+    config: ClientConfig,
+    peers: Peers,
+    source: Box<dyn LineSource>,
+    core: BoxCore<ClientEvent, ClientAction>,
+    kept: BTreeMap<u64, Kept>,
+    kept_bytes: usize,
+    next_sequence: u64,
+    source_ended: bool,
+    next_batch: Moment,
+    /// Bytes sent in `paced_interval`, for a pace without a rate.
+    paced_bytes: u64,
+    paced_interval: u64,
+    /// Intervals below this one are done.
+    done_below: u64,
+}
+
+impl Shell {
+    fn new(
+        host: Host,
+        config: ClientConfig,
+        peers: Peers,
+        source: Box<dyn LineSource>,
+        core: BoxCore<ClientEvent, ClientAction>,
+    ) -> Shell {
+        let next_batch = config.origin;
+        Shell {
+            host,
+            config,
+            peers,
+            source,
+            core,
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
+            next_sequence: 0,
+            source_ended: false,
+            next_batch,
+            paced_bytes: 0,
+            paced_interval: 0,
+            done_below: 0,
+        }
+    }
+
+    fn next_wake(&self) -> Moment {
+        let batch = if self.source_ended { Moment::NEVER } else { self.next_batch };
+        self.core.deadline().map_or(batch, |deadline| deadline.min(batch))
+    }
+
+    fn peer(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Up { peer, .. } => self.step(ClientEvent::Up(peer)),
+            PeerEvent::Down { peer, .. } => self.step(ClientEvent::Down(peer)),
+            PeerEvent::Message { payload, .. } => match open::<ToClient>(&payload) {
+                Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held(ranges)),
+                Ok((ToClient::Members(members), _)) => self.step(ClientEvent::Members(members)),
+                Ok((ToClient::Done { interval }, _)) => self.done_below = self.done_below.max(interval + 1),
+                Err(_) => {} // no client message; whoever sent it gets no answer
+            },
+            PeerEvent::Request { .. } => {} // clients answer nothing
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), NodeError> {
+        let now = self.host.clock.now();
+        if !self.source_ended && now >= self.next_batch {
+            self.next_batch = now + BATCH_PERIOD;
+            self.read_due(now)?;
+        }
+        self.step(ClientEvent::Tick);
+        Ok(())
+    }
+
+    /// Reads what is due by now, in batches that do not cross the border of two intervals.
+    fn read_due(&mut self, now: Moment) -> Result<(), NodeError> {
+        match self.config.pace {
+            Pace::Rate { per_second } => self.read_scheduled(now, per_second),
+            Pace::Max { bytes_per_interval } => self.read_unpaced(now, bytes_per_interval),
+        }
+    }
+
+    fn read_scheduled(&mut self, now: Moment, per_second: f64) -> Result<(), NodeError> {
+        let ClientConfig { origin, load_end: end, interval, .. } = self.config;
+        let schedule = Schedule { origin, end, per_second };
+        let due = schedule.count_due(now);
+        while self.next_sequence < due && self.kept_bytes < OUTSTANDING_BYTES && !self.source_ended {
+            let first_due = schedule.due(self.next_sequence);
+            let number = interval_of(first_due, origin, interval);
+            let next_interval = origin + interval * u32::try_from(number + 1).unwrap_or(u32::MAX);
+            let last_due = schedule.count_due(Moment(next_interval.0 - 1).min(now));
+            let records = (last_due - self.next_sequence).max(1);
+            self.read(records, BATCH_BYTES, number, |sequence| schedule.due(sequence))?;
+        }
+        if now >= end && self.next_sequence >= due {
+            self.end_source();
+        }
+        Ok(())
+    }
+
+    fn read_unpaced(&mut self, now: Moment, bytes_per_interval: u64) -> Result<(), NodeError> {
+        if now >= self.config.load_end {
+            self.end_source();
+            return Ok(());
+        }
+        let number = interval_of(now, self.config.origin, self.config.interval);
+        if number != self.paced_interval {
+            (self.paced_interval, self.paced_bytes) = (number, 0);
+        }
+        let is_ahead = number > self.done_below + INTERVALS_AHEAD;
+        while !is_ahead
+            && !self.source_ended
+            && self.paced_bytes < bytes_per_interval
+            && self.kept_bytes < OUTSTANDING_BYTES
+        {
+            let bytes = BATCH_BYTES.min(usize::try_from(bytes_per_interval - self.paced_bytes).unwrap_or(BATCH_BYTES));
+            let read = self.read(u64::MAX, bytes, number, |_| now)?;
+            self.paced_bytes += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads one batch and gives it to the core; returns its bytes.
+    fn read(
+        &mut self,
+        records: u64,
+        bytes: usize,
+        interval: u64,
+        due: impl Fn(u64) -> Moment,
+    ) -> Result<usize, NodeError> {
+        // Room for the header behind the lines, so that sending appends without moving them.
+        let mut lines = Vec::with_capacity(bytes.min(BATCH_BYTES) + (64 << 10));
+        let read = self.source.fill(records, bytes, &mut lines).map_err(|error| NodeError(error.to_string()))?;
+        if read == 0 {
+            self.end_source();
+            return Ok(0);
+        }
+        lines.shrink_to_fit();
+        let first = self.next_sequence;
+        let range = RecordRange { client: self.config.client, first, last: first + read - 1 };
+        self.next_sequence += read;
+        let length = lines.len();
+        self.kept_bytes += length;
+        self.kept.insert(first, Kept { range, interval, lines: Bytes::from(lines) });
+        self.step(ClientEvent::Batch { range, first_due: due(first), last_due: due(range.last) });
+        Ok(length)
+    }
+
+    fn end_source(&mut self) {
+        if !self.source_ended {
+            self.source_ended = true;
+            self.step(ClientEvent::SourceEnded);
+        }
+    }
+
+    fn step(&mut self, event: ClientEvent) {
+        let mut actions = Vec::new();
+        self.core.step(self.host.clock.now(), event, &mut actions);
+        let mut not_sent = Vec::new();
+        for action in actions {
+            match action {
+                ClientAction::Record(event) => self.host.trace.record(event),
+                ClientAction::Forget { first } => {
+                    if let Some(kept) = self.kept.remove(&first) {
+                        self.kept_bytes -= kept.lines.len();
+                    }
+                }
+                ClientAction::Send { first, to } => {
+                    if !self.send(first, &to) {
+                        not_sent.push(first);
+                    }
+                }
+            }
+        }
+        for first in not_sent {
+            self.core.step(self.host.clock.now(), ClientEvent::NotSent { first }, &mut Vec::new());
+        }
+    }
+
+    fn send(&self, first: u64, to: &NodeName) -> bool {
+        let Some(kept) = self.kept.get(&first) else { return true };
+        let header = Batch { range: kept.range, interval: kept.interval };
+        let payload = seal(kept.lines.to_vec(), &header);
+        let declared = payload.len() as u64 * self.config.scale;
+        self.peers.send(to, Lane::Data, Purpose::Input, payload, declared).is_ok()
+    }
+}

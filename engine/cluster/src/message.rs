@@ -1,0 +1,122 @@
+//! Messages: a small header and a large body in one payload, and the messages that all engines share.
+//!
+//! Layout of a payload: `body | header (postcard) | length of the header (u32, little endian)`. The header stands last so
+//! that a sender that has filled a buffer with records appends it without moving them, and a receiver slices the body out
+//! without a copy. Invariant: `open(seal(body, header)) == (header, body)`, and `open` never panics on any bytes.
+
+use bytes::Bytes;
+use dstream_trace::{NodeName, RecordRange};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The payload is not a message of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the payload is not a message of the expected kind")]
+pub struct MessageError;
+
+const LENGTH_BYTES: usize = 4;
+
+/// Appends `header` to `body`.
+pub fn seal(mut body: Vec<u8>, header: &impl Serialize) -> Bytes {
+    let header = postcard::to_stdvec(header).expect("messages are plain data, which postcard always encodes");
+    let length = u32::try_from(header.len()).expect("a header is far below 4 GiB");
+    body.reserve_exact(header.len() + LENGTH_BYTES);
+    body.extend_from_slice(&header);
+    body.extend_from_slice(&length.to_le_bytes());
+    Bytes::from(body)
+}
+
+/// Splits a payload into header and body.
+pub fn open<H: DeserializeOwned>(payload: &Bytes) -> Result<(H, Bytes), MessageError> {
+    let without_length = payload.len().checked_sub(LENGTH_BYTES).ok_or(MessageError)?;
+    let length: [u8; LENGTH_BYTES] = payload[without_length..].try_into().map_err(|_| MessageError)?;
+    let body = without_length.checked_sub(u32::from_le_bytes(length) as usize).ok_or(MessageError)?;
+    let header = postcard::from_bytes(&payload[body..without_length]).map_err(|_| MessageError)?;
+    Ok((header, payload.slice(..body)))
+}
+
+/// From a client to a worker's receiver. The body holds the lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Which records; never across the border of two intervals.
+    pub range: RecordRange,
+    /// The interval in which the last of them was due.
+    pub interval: u64,
+}
+
+/// To a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToClient {
+    /// From a receiver: as many nodes as promised hold these records.
+    Held(Vec<RecordRange>),
+    /// From the master: the workers that take records now.
+    Members(Vec<NodeName>),
+    /// From the master: all results up to and including this interval are committed.
+    Done {
+        /// The interval.
+        interval: u64,
+    },
+}
+
+/// A request to the sink. A result's rows are the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToSink {
+    /// Commit the result of one partition.
+    Result(ResultName),
+    /// Refuse results of this worker under this and older epochs from now on.
+    Fence {
+        /// The worker.
+        worker: NodeName,
+        /// Its last epoch.
+        epoch: u64,
+    },
+}
+
+/// Which result, and of whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultName {
+    /// The output's name.
+    pub output: String,
+    /// The interval.
+    pub interval: u64,
+    /// The partition, from 0.
+    pub partition: u32,
+    /// How many partitions make the output of the interval whole.
+    pub of: u32,
+    /// The sender's membership epoch.
+    pub epoch: u64,
+    /// How many of the interval's input blocks had been given up when the result was ordered. Results are comparable byte
+    /// for byte only where this is equal.
+    pub given_up: u32,
+}
+
+/// The sink's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromSink {
+    /// The result is visible (now, or since an earlier attempt); the fence stands.
+    Done,
+    /// The sender is fenced.
+    Refused,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_and_its_body_is_not_copied() {
+        let batch = Batch { range: RecordRange { client: 1, first: 5, last: 9 }, interval: 3 };
+        let payload = seal(b"a\nb\n".to_vec(), &batch);
+        let (header, body): (Batch, Bytes) = open(&payload).unwrap();
+        assert_eq!((header, &body[..]), (batch, &b"a\nb\n"[..]));
+        assert_eq!(body.as_ptr(), payload.as_ptr());
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_are_refused() {
+        for bytes in [&b""[..], b"abc", b"\xff\xff\xff\xff", b"\x00\x01\x00\x00\x00", b"xx\x02\x00\x00\x00\x09"] {
+            assert_eq!(open::<Batch>(&Bytes::copy_from_slice(bytes)).map(|_| ()), Err(MessageError), "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The sink: where results become visible. It belongs to the harness; no fault hits it.
+
+mod core;
+mod node;
+
+pub use core::{Sink, SinkAction, SinkEvent};
+pub use node::{SinkConfig, run};

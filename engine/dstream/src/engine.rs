@@ -1,0 +1,219 @@
+//! D-Streams as an [`Engine`]: options and promise as data, nodes as values, and the one function that starts a node.
+
+use crate::cores::{CoreFactory, PlainCores};
+use crate::master::ledger::LedgerLimits;
+use crate::master::{self, MasterConfig, MasterLimits};
+use crate::options::{self, Settings};
+use crate::worker::receiver::ReceiverLimits;
+use crate::worker::{self, SharedHoldings, TaskContext, WorkerConfig};
+use dstream_cluster::client::{self, ClientConfig, ClientLimits};
+use dstream_cluster::layout::{Role, peer_config, roles};
+use dstream_cluster::sink::{self, SinkConfig};
+use dstream_cluster::{ClusterSpec, Engine, EngineError, OptionSpec, Options, Promise, Registry};
+use dstream_host::peer::Peers;
+use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
+use dstream_kernel::Query;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much longer than a block's own time a client waits for a word before it turns to another worker.
+const CLIENT_PATIENCE: Duration = Duration::from_millis(200);
+
+/// The D-Streams engine.
+#[derive(Clone)]
+pub struct DStreams {
+    cores: Arc<dyn CoreFactory>,
+}
+
+impl DStreams {
+    /// The engine as it is.
+    pub fn new() -> DStreams {
+        DStreams::with_cores(Arc::new(PlainCores))
+    }
+
+    /// The engine with protocol parts from `cores`: tests wrap a part to plant a defect.
+    pub fn with_cores(cores: Arc<dyn CoreFactory>) -> DStreams {
+        DStreams { cores }
+    }
+}
+
+impl Default for DStreams {
+    fn default() -> DStreams {
+        DStreams::new()
+    }
+}
+
+/// What every node of the cluster is given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct NodeConfig {
+    cluster: ClusterSpec,
+    settings: Settings,
+}
+
+impl Engine for DStreams {
+    fn name(&self) -> &'static str {
+        "dstream"
+    }
+
+    fn options(&self) -> Vec<OptionSpec> {
+        options::declared()
+    }
+
+    fn promise(&self, _cluster: &ClusterSpec, options: &Options) -> Promise {
+        let copies = Settings::from_options(options).copies;
+        let words = match copies {
+            1 => "exact while no worker is lost".to_owned(),
+            2 => "exact while at most one worker is lost at a time, until its copies are made again".to_owned(),
+            more => format!("exact while at most {} workers are lost at a time", more - 1),
+        };
+        Promise { words, losses_at_once: copies.saturating_sub(1), copies }
+    }
+
+    fn map_ns_per_byte(&self, cluster: &ClusterSpec, _options: &Options) -> f64 {
+        cluster.costs.map_ns_per_byte
+    }
+
+    fn nodes(&self, cluster: &ClusterSpec, options: &Options) -> Result<Vec<NodeSpec>, EngineError> {
+        let settings = Settings::from_options(options);
+        if cluster.workers == 0 || cluster.cores == 0 || cluster.partitions == 0 {
+            return Err(EngineError("a cluster has at least one worker, core and partition".to_owned()));
+        }
+        let config = NodeConfig { cluster: cluster.clone(), settings };
+        let config = postcard::to_stdvec(&config).map_err(|error| EngineError(error.to_string()))?;
+        let node = |role: Role| NodeSpec {
+            name: role.name(),
+            role: "dstream".to_owned(),
+            config: config.clone(),
+            cores: cluster.cores as usize,
+            harness: role == Role::Sink,
+        };
+        Ok(roles(cluster).into_iter().map(node).collect())
+    }
+
+    fn start(
+        &self,
+        node: NodeSpec,
+        host: Host,
+        registry: Arc<dyn Registry>,
+    ) -> BoxFuture<'static, Result<(), NodeError>> {
+        let cores = self.cores.clone();
+        Box::pin(async move {
+            let config: NodeConfig = postcard::from_bytes(&node.config)
+                .map_err(|error| NodeError(format!("the configuration of {} is unreadable: {error}", node.name)))?;
+            let role = Role::of(&node.name).ok_or_else(|| NodeError(format!("{} is no node's name", node.name)))?;
+            let query = registry.query(&config.cluster.job).map_err(|error| NodeError(error.to_string()))?;
+            match role {
+                Role::Sink => start_sink(host, &config, &query, &*cores).await,
+                Role::Master => start_master(host, &config, &query, &*cores).await,
+                Role::Worker(number) => start_worker(host, &config, query, number, &*cores).await,
+                Role::Client(number) => start_client(host, &config, &query, number, &*registry, &*cores).await,
+            }
+        })
+    }
+}
+
+async fn start_sink(host: Host, config: &NodeConfig, query: &Query, cores: &dyn CoreFactory) -> Result<(), NodeError> {
+    let peers = peer_config(&config.cluster, Role::Sink, query.fingerprint);
+    sink::run(host, SinkConfig { peers }, cores.sink()).await
+}
+
+async fn start_master(
+    host: Host,
+    config: &NodeConfig,
+    query: &Query,
+    cores: &dyn CoreFactory,
+) -> Result<(), NodeError> {
+    let NodeConfig { cluster, settings } = config;
+    let limits = MasterLimits {
+        ledger: LedgerLimits {
+            copies: settings.copies,
+            interval: cluster.interval,
+            slack: settings.slack,
+            origin: cluster.origin,
+            patience: cluster.failure_timeout,
+        },
+        heartbeat: cluster.heartbeat,
+        failure_timeout: cluster.failure_timeout,
+        partitions: cluster.partitions,
+        cores: cluster.cores as usize,
+    };
+    let shell = MasterConfig {
+        sink: Role::Sink.name(),
+        clients: (1..=cluster.clients).map(|number| Role::Client(number).name()).collect(),
+        deadline: cluster.failure_timeout,
+        costs: cluster.costs.clone(),
+    };
+    let core = cores.master(limits, query);
+    let (peers, events) = connect(&host, cluster, Role::Master, query.fingerprint).await?;
+    master::run(host, peers, events, shell, core).await
+}
+
+async fn start_worker(
+    host: Host,
+    config: &NodeConfig,
+    query: Query,
+    number: u32,
+    cores: &dyn CoreFactory,
+) -> Result<(), NodeError> {
+    let NodeConfig { cluster, settings } = config;
+    let receiver = cores.receiver(ReceiverLimits {
+        worker: number,
+        copies: settings.copies,
+        block: settings.block,
+        interval: cluster.interval,
+        slack: settings.slack,
+        origin: cluster.origin,
+        // Shorter than what the master waits: it must not give a worker up that still acknowledges.
+        lease: cluster.failure_timeout.saturating_sub(cluster.heartbeat / 2),
+    });
+    let (peers, events) = connect(&host, cluster, Role::Worker(number), query.fingerprint).await?;
+    let context = TaskContext {
+        host,
+        peers,
+        holdings: SharedHoldings::default(),
+        query: Arc::new(query),
+        costs: cluster.costs.clone(),
+        scale: cluster.scale,
+        partitions: cluster.partitions,
+        worker: number,
+        sink: Role::Sink.name(),
+        deadline: cluster.failure_timeout,
+    };
+    let workers = (1..=cluster.workers).collect();
+    let shell = WorkerConfig { master: Role::Master.name(), heartbeat: cluster.heartbeat, workers };
+    worker::run(context, events, shell, receiver).await
+}
+
+async fn start_client(
+    host: Host,
+    config: &NodeConfig,
+    query: &Query,
+    number: u32,
+    registry: &dyn Registry,
+    cores: &dyn CoreFactory,
+) -> Result<(), NodeError> {
+    let NodeConfig { cluster, settings } = config;
+    let source = registry.source(&cluster.source, number).map_err(|error| NodeError(error.to_string()))?;
+    let client = ClientConfig {
+        client: number,
+        peers: peer_config(cluster, Role::Client(number), query.fingerprint),
+        pace: cluster.pace,
+        origin: cluster.origin,
+        load_end: cluster.load_end,
+        interval: cluster.interval,
+        scale: cluster.scale,
+    };
+    let core = cores.client(ClientLimits { patience: settings.block + CLIENT_PATIENCE });
+    client::run(host, client, source, core).await
+}
+
+async fn connect(
+    host: &Host,
+    cluster: &ClusterSpec,
+    role: Role,
+    fingerprint: u64,
+) -> Result<(Peers, tokio::sync::mpsc::Receiver<dstream_host::peer::PeerEvent>), NodeError> {
+    let start = Peers::start(host, peer_config(cluster, role, fingerprint)).await;
+    start.map_err(|error| NodeError(format!("{} cannot listen: {error}", role.name())))
+}

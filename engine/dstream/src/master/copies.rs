@@ -1,0 +1,88 @@
+//! Copies made again: every block that is still needed has as many holders as promised, or a copy on its way.
+//!
+//! Part of the ledger. Invariant: at most one ordered copy of a block is on its way; an order that is not fulfilled in time
+//! is given again, to others.
+
+use crate::master::ledger::{Block, LedgerAction};
+use dstream_trace::{BlockName, Event, Moment};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[derive(Debug)]
+struct Order {
+    from: u32,
+    to: u32,
+    until: Moment,
+}
+
+/// What is on its way.
+#[derive(Debug)]
+pub(super) struct Copies {
+    promised: u32,
+    patience: Duration,
+    orders: BTreeMap<BlockName, Order>,
+    /// How many blocks lacked copies when it was last said.
+    said_below: u64,
+    turn: usize,
+    last_step: Moment,
+}
+
+impl Copies {
+    pub(super) fn new(promised: u32, patience: Duration) -> Copies {
+        Copies { promised, patience, orders: BTreeMap::new(), said_below: 0, turn: 0, last_step: Moment::ZERO }
+    }
+
+    /// Orders that name the worker will not be fulfilled.
+    pub(super) fn lost(&mut self, worker: u32) {
+        self.orders.retain(|_, order| order.from != worker && order.to != worker);
+    }
+
+    pub(super) fn held(&mut self, block: &BlockName) {
+        self.orders.remove(block);
+    }
+
+    pub(super) fn forget(&mut self, block: &BlockName) {
+        self.orders.remove(block);
+    }
+
+    pub(super) fn last_step(&self) -> Moment {
+        self.last_step
+    }
+
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.orders.values().map(|order| order.until).min()
+    }
+
+    /// Orders what lacks, and says how much lacks when that changed or the members did.
+    pub(super) fn repair(
+        &mut self,
+        now: Moment,
+        members: &BTreeMap<u32, u64>,
+        blocks: &BTreeMap<BlockName, Block>,
+        membership_changed: bool,
+        actions: &mut Vec<LedgerAction>,
+    ) {
+        self.last_step = now;
+        self.orders.retain(|_, order| order.until > now);
+        let needed = (self.promised as usize).min(members.len());
+        let lacking = blocks.iter().filter(|(_, block)| block.holders.len() < needed);
+        let mut below = 0;
+        for (name, block) in lacking {
+            below += 1;
+            if block.holders.is_empty() || self.orders.contains_key(name) {
+                continue;
+            }
+            let holders: Vec<u32> = block.holders.iter().copied().collect();
+            let from = holders[self.turn % holders.len()];
+            let free: Vec<u32> = members.keys().copied().filter(|worker| !block.holders.contains(worker)).collect();
+            let Some(to) = free.get(self.turn % free.len().max(1)).copied() else { continue };
+            self.turn = self.turn.wrapping_add(1);
+            self.orders.insert(*name, Order { from, to, until: now + self.patience });
+            actions.push(LedgerAction::OrderCopy { block: *name, from, to });
+        }
+        if membership_changed || below != self.said_below {
+            self.said_below = below;
+            actions.push(LedgerAction::Record(Event::CopiesBelow { blocks: below }));
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! The block ledger: which blocks there are, who holds them, and to which interval each record belongs.
+//!
+//! Knows no task. Invariants: a record is allotted to at most one interval, for ever; an interval is sealed once, in order,
+//! and not before its end; a block is remembered until its interval is done or its last copy is gone.
+//!
+//! ```text
+//! block:    announced --seal of its interval--> allotted --interval done--> forgotten
+//!              |  all its records came in another block: forgotten
+//!              +- last holder lost before the seal: given up (later, the stage tracker decides)
+//! interval: open --all members closed it and all orphans are known, or waited long enough--> sealed
+//! ```
+
+use crate::master::copies::Copies;
+use crate::message::{BlockOrder, BlockReport, Member, Skip};
+use dstream_cluster::core::Core;
+use dstream_trace::{BlockName, Event, Moment, RangeSet, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What the ledger must know.
+#[derive(Clone, Debug)]
+pub struct LedgerLimits {
+    /// How many nodes must hold a record (never more than there are members).
+    pub copies: u32,
+    /// Length of an interval.
+    pub interval: Duration,
+    /// How long an interval waits for late records.
+    pub slack: Duration,
+    /// Interval 0 begins here.
+    pub origin: Moment,
+    /// How long a seal waits for members that do not report; also how long a copy may take before it is asked for again.
+    pub patience: Duration,
+}
+
+/// What happens to the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerEvent {
+    /// A worker is a member.
+    Joined(Member),
+    /// A worker is no longer a member.
+    Lost(Member),
+    /// A member holds these blocks; all that came to it for intervals below `closed_below` is reported.
+    Announced {
+        /// The member.
+        by: u32,
+        /// The blocks.
+        blocks: Vec<BlockReport>,
+        /// What is closed at the member, if it says.
+        closed_below: Option<u64>,
+    },
+    /// A member says which blocks of a lost worker it holds.
+    Orphans {
+        /// The member.
+        by: u32,
+        /// The lost worker.
+        origin: Member,
+        /// The blocks.
+        blocks: Vec<BlockReport>,
+    },
+    /// A member holds a copy that was asked for.
+    CopyHeld {
+        /// The member.
+        by: Member,
+        /// The block.
+        block: BlockName,
+    },
+    /// A member's connection is new: what it was asked may be lost.
+    Reconnected {
+        /// The member.
+        worker: u32,
+    },
+    /// All results of the interval are committed.
+    Done {
+        /// The interval.
+        interval: u64,
+    },
+    /// The stage tracker gave the block up.
+    GivenUp(BlockName),
+    /// Time passed.
+    Tick,
+}
+
+/// A block of an interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allotment {
+    /// What its map task reads.
+    pub order: BlockOrder,
+    /// The records that come from it.
+    pub ranges: Vec<RecordRange>,
+}
+
+/// What the ledger decides.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LedgerAction {
+    /// The interval consists of these blocks, for ever.
+    Seal {
+        /// The interval.
+        interval: u64,
+        /// Its records.
+        ranges: Vec<RecordRange>,
+        /// Its blocks, with what to skip in them.
+        blocks: Vec<Allotment>,
+    },
+    /// The holders of an allotted block changed.
+    Holders {
+        /// The block.
+        block: BlockName,
+        /// Who holds it now.
+        holders: Vec<u32>,
+    },
+    /// Ask these members which blocks of the lost worker they hold.
+    AskOrphans {
+        /// The lost worker.
+        origin: Member,
+        /// Whom to ask.
+        of: Vec<u32>,
+    },
+    /// Have a copy made.
+    OrderCopy {
+        /// The block.
+        block: BlockName,
+        /// Who holds it.
+        from: u32,
+        /// Who shall.
+        to: u32,
+    },
+    /// The blocks may be forgotten.
+    Forget {
+        /// By this worker; `None`: by all, since a copy may lie where its origin has forgotten that it sent it.
+        by: Option<u32>,
+        /// The blocks.
+        blocks: Vec<BlockName>,
+    },
+    /// Record an event.
+    Record(Event),
+}
+
+/// A block as the ledger knows it.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) ranges: Vec<RecordRange>,
+    pub(super) interval: u64,
+    pub(super) holders: BTreeSet<u32>,
+    pub(super) allotted: Option<u64>,
+}
+
+/// The ledger's core.
+#[derive(Debug)]
+pub struct Ledger {
+    limits: LedgerLimits,
+    /// worker -> epoch
+    members: BTreeMap<u32, u64>,
+    blocks: BTreeMap<BlockName, Block>,
+    allotted: RangeSet,
+    /// member -> all it received for intervals below this one is known here
+    closed_below: BTreeMap<u32, u64>,
+    /// lost worker -> members that have not said what they hold of it, and until when they are waited for
+    orphans: BTreeMap<Member, BTreeSet<u32>>,
+    copies: Copies,
+    next: u64,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(limits: LedgerLimits) -> Ledger {
+        let copies = Copies::new(limits.copies, limits.patience);
+        Ledger {
+            limits,
+            members: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            allotted: RangeSet::new(),
+            closed_below: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            copies,
+            next: 0,
+        }
+    }
+
+    fn is_member(&self, member: &Member) -> bool {
+        self.members.get(&member.worker) == Some(&member.epoch)
+    }
+
+    fn end_of(&self, interval: u64) -> Moment {
+        let nanos = u64::try_from(self.limits.interval.as_nanos()).unwrap_or(u64::MAX);
+        Moment(self.limits.origin.0.saturating_add(nanos.saturating_mul(interval + 1))) + self.limits.slack
+    }
+
+    /// Takes note of blocks that `by` holds. What is over already, `by` may forget.
+    fn learn(&mut self, by: u32, reports: Vec<BlockReport>, actions: &mut Vec<LedgerAction>) {
+        let mut over = Vec::new();
+        for report in reports {
+            let holders: BTreeSet<u32> =
+                report.holders.iter().filter(|holder| self.is_member(holder)).map(|holder| holder.worker).collect();
+            if let Some(block) = self.blocks.get_mut(&report.name) {
+                let before = block.holders.len();
+                block.holders.extend(holders);
+                if block.holders.len() != before && block.allotted.is_some() {
+                    let holders = block.holders.iter().copied().collect();
+                    actions.push(LedgerAction::Holders { block: report.name, holders });
+                }
+            } else if self.is_covered(&report.ranges) {
+                over.push(report.name);
+            } else if !holders.is_empty() {
+                let BlockReport { name, interval, ranges, .. } = report;
+                self.blocks.insert(name, Block { ranges, interval, holders, allotted: None });
+            }
+        }
+        if !over.is_empty() {
+            actions.push(LedgerAction::Forget { by: Some(by), blocks: over });
+        }
+    }
+
+    /// Whether all these records are allotted.
+    fn is_covered(&self, ranges: &[RecordRange]) -> bool {
+        ranges.iter().all(|range| {
+            let known: u64 = self.allotted.overlap(*range).iter().map(RecordRange::count).sum();
+            known == range.count()
+        })
+    }
+
+    fn lost(&mut self, lost: Member, actions: &mut Vec<LedgerAction>) {
+        self.members.remove(&lost.worker);
+        self.closed_below.remove(&lost.worker);
+        for waiting in self.orphans.values_mut() {
+            waiting.remove(&lost.worker);
+        }
+        let of: Vec<u32> = self.members.keys().copied().collect();
+        self.orphans.insert(lost, of.iter().copied().collect());
+        actions.push(LedgerAction::AskOrphans { origin: lost, of });
+        self.copies.lost(lost.worker);
+        for (name, block) in &mut self.blocks {
+            if block.holders.remove(&lost.worker) && block.allotted.is_some() {
+                let holders = block.holders.iter().copied().collect();
+                actions.push(LedgerAction::Holders { block: *name, holders });
+            }
+        }
+    }
+
+    /// Gives up blocks without holders that are in no interval yet, once nobody is left who might know another copy.
+    fn give_up_unallotted(&mut self, actions: &mut Vec<LedgerAction>) {
+        if self.orphans.values().any(|waiting| !waiting.is_empty()) {
+            return;
+        }
+        let gone: Vec<BlockName> = self
+            .blocks
+            .iter()
+            .filter(|(_, block)| block.holders.is_empty() && block.allotted.is_none())
+            .map(|(name, _)| *name)
+            .collect();
+        for name in gone {
+            let block = self.blocks.remove(&name).expect("its key was just read");
+            let elsewhere: RangeSet = self
+                .blocks
+                .values()
+                .flat_map(|other| other.ranges.iter().copied())
+                .chain(self.allotted.iter())
+                .collect();
+            let mut ranges: RangeSet = block.ranges.iter().copied().collect();
+            for range in block.ranges.iter().flat_map(|range| elsewhere.overlap(*range)) {
+                ranges.remove(range);
+            }
+            if !ranges.is_empty() {
+                let ranges = ranges.iter().collect();
+                actions.push(LedgerAction::Record(Event::BlockLost { block: name, ranges, interval: None }));
+            }
+        }
+    }
+
+    /// Whether everything that can be known of the interval is known.
+    fn is_complete(&self, interval: u64) -> bool {
+        let closed = |worker: &u32| self.closed_below.get(worker).is_some_and(|below| *below > interval);
+        self.members.keys().all(closed) && self.orphans.values().all(BTreeSet::is_empty)
+    }
+
+    fn seal_ready(&mut self, now: Moment, actions: &mut Vec<LedgerAction>) {
+        loop {
+            let end = self.end_of(self.next);
+            let is_due = now >= end && !self.members.is_empty() && self.is_complete(self.next);
+            if !is_due && now < end + self.limits.patience {
+                return;
+            }
+            self.seal(actions);
+        }
+    }
+
+    fn seal(&mut self, actions: &mut Vec<LedgerAction>) {
+        let interval = self.next;
+        self.next += 1;
+        let candidates: Vec<BlockName> = self
+            .blocks
+            .iter()
+            .filter(|(_, block)| block.allotted.is_none() && block.interval <= interval && !block.holders.is_empty())
+            .map(|(name, _)| *name)
+            .collect();
+        let (mut ranges, mut blocks) = (RangeSet::new(), Vec::new());
+        let mut masked = Vec::new();
+        for name in candidates {
+            let block = self.blocks.get_mut(&name).expect("its key was just read");
+            let (fresh, skip) = allot(&mut self.allotted, &block.ranges);
+            if fresh.is_empty() {
+                self.blocks.remove(&name);
+                masked.push(name);
+                continue;
+            }
+            block.allotted = Some(interval);
+            for range in &fresh {
+                ranges.insert(*range);
+            }
+            let order = BlockOrder { name, holders: block.holders.iter().copied().collect(), skip };
+            blocks.push(Allotment { order, ranges: fresh });
+        }
+        let ranges: Vec<RecordRange> = ranges.iter().collect();
+        actions.push(LedgerAction::Seal { interval, ranges, blocks });
+        if !masked.is_empty() {
+            actions.push(LedgerAction::Forget { by: None, blocks: masked });
+        }
+    }
+
+    fn done(&mut self, interval: u64, actions: &mut Vec<LedgerAction>) {
+        let blocks: Vec<BlockName> =
+            self.blocks.iter().filter(|(_, block)| block.allotted == Some(interval)).map(|(name, _)| *name).collect();
+        for name in &blocks {
+            self.blocks.remove(name);
+            self.copies.forget(name);
+        }
+        actions.push(LedgerAction::Forget { by: None, blocks });
+    }
+
+    fn reconnected(&mut self, worker: u32, actions: &mut Vec<LedgerAction>) {
+        for (origin, waiting) in &self.orphans {
+            if waiting.contains(&worker) {
+                actions.push(LedgerAction::AskOrphans { origin: *origin, of: vec![worker] });
+            }
+        }
+        self.copies.lost(worker);
+    }
+}
+
+/// Allots what is not yet allotted of a block's segments: (the fresh records, the lines to skip).
+fn allot(allotted: &mut RangeSet, segments: &[RecordRange]) -> (Vec<RecordRange>, Vec<Skip>) {
+    let (mut fresh, mut skip) = (Vec::new(), Vec::new());
+    for (segment, range) in segments.iter().enumerate() {
+        let segment = u32::try_from(segment).expect("a block has far fewer segments than lines");
+        let mut from = range.first;
+        for known in allotted.insert(*range) {
+            skip.push(Skip { segment, from: known.first - range.first, to: known.last + 1 - range.first });
+            if known.first > from {
+                fresh.push(RecordRange { client: range.client, first: from, last: known.first - 1 });
+            }
+            from = known.last + 1;
+        }
+        if from <= range.last {
+            fresh.push(RecordRange { client: range.client, first: from, last: range.last });
+        }
+    }
+    (fresh, skip)
+}
+
+impl Core for Ledger {
+    type Event = LedgerEvent;
+    type Action = LedgerAction;
+
+    fn step(&mut self, now: Moment, event: LedgerEvent, actions: &mut Vec<LedgerAction>) {
+        let mut membership_changed = false;
+        match event {
+            LedgerEvent::Joined(member) => {
+                self.members.insert(member.worker, member.epoch);
+                membership_changed = true;
+            }
+            LedgerEvent::Lost(member) => {
+                self.lost(member, actions);
+                membership_changed = true;
+            }
+            LedgerEvent::Announced { by, blocks, closed_below } => {
+                self.learn(by, blocks, actions);
+                if let Some(below) = closed_below {
+                    self.closed_below.insert(by, below);
+                }
+            }
+            LedgerEvent::Orphans { by, origin, blocks } => {
+                self.learn(by, blocks, actions);
+                if let Some(waiting) = self.orphans.get_mut(&origin) {
+                    waiting.remove(&by);
+                }
+            }
+            LedgerEvent::CopyHeld { by, block } => {
+                self.copies.held(&block);
+                if self.is_member(&by)
+                    && let Some(known) = self.blocks.get_mut(&block)
+                    && known.holders.insert(by.worker)
+                    && known.allotted.is_some()
+                {
+                    let holders = known.holders.iter().copied().collect();
+                    actions.push(LedgerAction::Holders { block, holders });
+                }
+            }
+            LedgerEvent::Reconnected { worker } => self.reconnected(worker, actions),
+            LedgerEvent::Done { interval } => self.done(interval, actions),
+            LedgerEvent::GivenUp(block) => {
+                self.blocks.remove(&block);
+                self.copies.forget(&block);
+            }
+            LedgerEvent::Tick => {}
+        }
+        self.orphans.retain(|_, waiting| !waiting.is_empty());
+        self.give_up_unallotted(actions);
+        self.seal_ready(now, actions);
+        self.copies.repair(now, &self.members, &self.blocks, membership_changed, actions);
+    }
+
+    /// The end of the interval that is next, then the end of the patience with those who do not report.
+    fn deadline(&self) -> Option<Moment> {
+        let end = self.end_of(self.next);
+        let due = if self.copies.last_step() >= end { end + self.limits.patience } else { end };
+        Some(self.copies.deadline().map_or(due, |copy| copy.min(due)))
+    }
+}

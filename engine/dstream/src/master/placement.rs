@@ -1,0 +1,138 @@
+//! Placement: which worker runs a task. Free cores first, then where the input is, then in turn.
+//!
+//! Pure and without memory: what it knows of the workers is handed in. Invariant: a task that reads slices is given only to
+//! a worker that has a connection with every worker that holds one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Tasks that a worker has at once, for each of its cores: one that runs and one that waits, so that no core idles for the
+/// length of a message, and a slow worker hoards no more than that.
+const TASKS_PER_CORE: usize = 2;
+
+/// What placement knows of the workers.
+#[derive(Debug, Default)]
+pub(super) struct Workers {
+    /// Members that may be given tasks, with how many they have.
+    pub(super) running: BTreeMap<u32, usize>,
+    /// worker -> workers that it has no connection with
+    pub(super) unreachable: BTreeMap<u32, BTreeSet<u32>>,
+    pub(super) cores: usize,
+}
+
+/// Where a task can go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// To this worker.
+    At(u32),
+    /// To nobody until a core is free.
+    NobodyFree,
+    /// To nobody: each worker lacks a connection with a worker that holds slices; this one is lacked most.
+    CutOff(u32),
+}
+
+impl Workers {
+    fn is_cut(&self, one: u32, other: u32) -> bool {
+        let lacks = |from: u32, to: u32| self.unreachable.get(&from).is_some_and(|lacking| lacking.contains(&to));
+        one != other && (lacks(one, other) || lacks(other, one))
+    }
+
+    /// How many members the worker has no connection with.
+    fn cuts(&self, worker: u32) -> usize {
+        self.running.keys().filter(|other| self.is_cut(worker, **other)).count()
+    }
+
+    fn has_room(&self, worker: u32) -> bool {
+        self.running.get(&worker).is_some_and(|running| *running < self.cores * TASKS_PER_CORE)
+    }
+
+    /// Of `candidates` the one with room and the lowest (`cost`, tasks, place in turn).
+    fn best(&self, candidates: &[u32], turn: u32, cost: impl Fn(u32) -> usize) -> Option<u32> {
+        let count = u32::try_from(candidates.len()).ok()?.max(1);
+        let in_turn = |index: usize| (u32::try_from(index).unwrap_or(0) + count - turn % count) % count;
+        let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker));
+        free.min_by_key(|(index, worker)| (cost(**worker), self.running[*worker], in_turn(*index))).map(|(_, w)| *w)
+    }
+
+    /// Members without those to avoid; all members if that leaves none.
+    fn candidates(&self, avoid: &BTreeSet<u32>) -> Vec<u32> {
+        let wanted: Vec<u32> = self.running.keys().copied().filter(|worker| !avoid.contains(worker)).collect();
+        if wanted.is_empty() { self.running.keys().copied().collect() } else { wanted }
+    }
+
+    /// A place for a task that reads blocks held by `holders`: among the best connected workers, a holder if one has room.
+    pub(super) fn for_blocks(&self, holders: &[u32], avoid: &BTreeSet<u32>, turn: u32) -> Place {
+        let candidates = self.candidates(avoid);
+        let fewest = candidates.iter().map(|worker| self.cuts(*worker)).min().unwrap_or(0);
+        let connected: Vec<u32> = candidates.into_iter().filter(|worker| self.cuts(*worker) == fewest).collect();
+        let cost = |worker: u32| usize::from(!holders.contains(&worker));
+        self.best(&connected, turn, cost).map_or(Place::NobodyFree, Place::At)
+    }
+
+    /// A place for a task that reads slices held by `sources`.
+    pub(super) fn for_slices(&self, sources: &BTreeSet<u32>, avoid: &BTreeSet<u32>, turn: u32) -> Place {
+        let reaches_all = |worker: &u32| sources.iter().all(|source| !self.is_cut(*worker, *source));
+        let mut candidates: Vec<u32> = self.running.keys().copied().filter(reaches_all).collect();
+        if candidates.is_empty() {
+            let lacked = |source: &u32| self.running.keys().filter(|worker| self.is_cut(**worker, *source)).count();
+            let worst = sources.iter().max_by_key(|source| (lacked(source), **source));
+            return worst.map_or(Place::NobodyFree, |worst| Place::CutOff(*worst));
+        }
+        if candidates.iter().any(|worker| !avoid.contains(worker)) {
+            candidates.retain(|worker| !avoid.contains(worker));
+        }
+        self.best(&candidates, turn, |_| 0).map_or(Place::NobodyFree, Place::At)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workers(running: &[(u32, usize)], cuts: &[(u32, u32)]) -> Workers {
+        let mut unreachable: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for (from, to) in cuts {
+            unreachable.entry(*from).or_default().insert(*to);
+        }
+        Workers { running: running.iter().copied().collect(), unreachable, cores: 2 }
+    }
+
+    fn set(workers: &[u32]) -> BTreeSet<u32> {
+        workers.iter().copied().collect()
+    }
+
+    #[test]
+    fn a_block_is_read_where_it_lies_unless_that_worker_is_full() {
+        let two = workers(&[(1, 0), (2, 3), (3, 4)], &[]);
+        assert_eq!(two.for_blocks(&[2], &set(&[]), 0), Place::At(2));
+        assert_eq!(two.for_blocks(&[3], &set(&[]), 0), Place::At(1));
+    }
+
+    #[test]
+    fn equal_workers_take_turns() {
+        let three = workers(&[(1, 0), (2, 0), (3, 0)], &[]);
+        let placed: Vec<Place> = (0..4).map(|turn| three.for_slices(&set(&[1]), &set(&[]), turn)).collect();
+        assert_eq!(placed, [Place::At(1), Place::At(2), Place::At(3), Place::At(1)]);
+    }
+
+    #[test]
+    fn nobody_gets_more_than_there_is_room_for() {
+        assert_eq!(workers(&[(1, 4)], &[]).for_slices(&set(&[1]), &set(&[]), 0), Place::NobodyFree);
+        assert_eq!(workers(&[], &[]).for_blocks(&[], &set(&[]), 0), Place::NobodyFree);
+    }
+
+    #[test]
+    fn slices_are_read_only_by_those_who_reach_them() {
+        let cut = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 3)]);
+        assert_eq!(cut.for_slices(&set(&[3]), &set(&[]), 0), Place::At(2));
+        let isolated = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 3), (2, 3)]);
+        assert_eq!(isolated.for_slices(&set(&[1, 3]), &set(&[]), 0), Place::CutOff(3));
+        assert_eq!(isolated.for_blocks(&[3], &set(&[]), 0), Place::At(1));
+    }
+
+    #[test]
+    fn a_worker_to_avoid_is_taken_when_there_is_no_other() {
+        let two = workers(&[(1, 0), (2, 0)], &[]);
+        assert_eq!(two.for_slices(&set(&[1]), &set(&[1]), 0), Place::At(2));
+        assert_eq!(two.for_slices(&set(&[1]), &set(&[1, 2]), 0), Place::At(1));
+    }
+}

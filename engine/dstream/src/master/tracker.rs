@@ -1,0 +1,371 @@
+//! The stage tracker: which tasks of which interval are ready, running, done, or lost and to be made again.
+//!
+//! Knows lineage (a stage reads its parent's slices, the first one reads blocks) and nothing of input, clocks or sockets.
+//! Invariants: a task is launched only when all it reads exists; the least set of tasks is run again after a loss: what ran
+//! on the lost worker, and slices there that a task still to be run needs; recomputed tasks spread over all workers.
+
+use crate::master::ledger::Allotment;
+use crate::master::placement::{Place, Workers};
+use crate::master::run::{Run, Shape, Task, TaskState};
+use crate::message::{BlockOrder, Launch, Reads, SliceSource, TaskFailure, TaskId, TaskOrder};
+use dstream_cluster::core::Core;
+use dstream_kernel::Query;
+use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A task whose function panics this often stops the run: it would panic for ever, since it is deterministic.
+const MOST_BROKEN_ATTEMPTS: u32 = 4;
+
+/// What happens to the stage tracker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrackerEvent {
+    /// The interval's input is fixed.
+    Sealed {
+        /// The interval.
+        interval: u64,
+        /// What its map tasks read.
+        blocks: Vec<Allotment>,
+    },
+    /// The interval's input is journalled: its tasks may run.
+    Journalled {
+        /// The interval.
+        interval: u64,
+    },
+    /// The holders of a block changed.
+    Holders {
+        /// The block.
+        block: BlockName,
+        /// Who holds it now.
+        holders: Vec<u32>,
+    },
+    /// A worker may be given tasks.
+    Joined(u32),
+    /// A worker is gone, and fenced at the sink.
+    Lost(u32),
+    /// The worker's connections: these it lacks.
+    Links {
+        /// The worker.
+        worker: u32,
+        /// Whom it has no connection with.
+        unreachable: BTreeSet<u32>,
+    },
+    /// The attempt's result is where it belongs.
+    Done {
+        /// The worker.
+        worker: u32,
+        /// The attempt.
+        task: TaskId,
+    },
+    /// The attempt has no result.
+    Failed {
+        /// The worker.
+        worker: u32,
+        /// The attempt.
+        task: TaskId,
+        /// Why.
+        why: TaskFailure,
+    },
+    /// The worker's connection is new: orders to it may be lost.
+    Reconnected(u32),
+}
+
+/// What the tracker decides.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrackerAction {
+    /// Give these tasks to the worker.
+    Launch {
+        /// The worker.
+        worker: u32,
+        /// The tasks.
+        launch: Launch,
+    },
+    /// All results of the interval are at the sink.
+    IntervalDone(u64),
+    /// No copy of the block is left: its interval goes on without it.
+    GiveUp(BlockName),
+    /// The run cannot go on.
+    Fatal(String),
+    /// Record an event.
+    Record(Event),
+}
+
+/// The stage tracker's core.
+#[derive(Debug)]
+pub struct Tracker {
+    shape: Shape,
+    partitions: u32,
+    runs: BTreeMap<u64, Run>,
+    /// Holders and records of the blocks that runs read.
+    blocks: BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>,
+    workers: Workers,
+}
+
+impl Tracker {
+    /// A tracker without runs, for workers with so many `cores` each.
+    pub fn new(query: &Query, partitions: u32, cores: usize) -> Tracker {
+        let workers = Workers { cores, ..Workers::default() };
+        Tracker { shape: Shape::of(query), partitions, runs: BTreeMap::new(), blocks: BTreeMap::new(), workers }
+    }
+
+    fn task(&mut self, id: TaskId) -> Option<&mut Task> {
+        self.runs.get_mut(&id.interval)?.stages.get_mut(id.stage as usize)?.get_mut(id.partition as usize)
+    }
+
+    /// A place is free again at the worker, if this very attempt held one.
+    fn release(&mut self, worker: u32, id: TaskId) -> bool {
+        let Some(task) = self.task(id) else { return false };
+        let is_current = task.state == TaskState::Running { worker } && task.attempts == id.attempt + 1;
+        if is_current && let Some(running) = self.workers.running.get_mut(&worker) {
+            *running = running.saturating_sub(1);
+        }
+        is_current
+    }
+
+    fn done(&mut self, worker: u32, id: TaskId, actions: &mut Vec<TrackerAction>) {
+        let is_current = self.release(worker, id);
+        let Some(task) = self.task(id) else { return };
+        // An earlier attempt's result is as good, if the task still waits for one.
+        if is_current || task.state == TaskState::Waiting {
+            task.state = TaskState::Done { worker };
+        }
+        let is_done = self.runs.get(&id.interval).is_some_and(|run| run.is_done(&self.shape));
+        if is_done && let Some(run) = self.runs.remove(&id.interval) {
+            for block in run.stages.iter().flatten().flat_map(|task| &task.blocks) {
+                self.blocks.remove(&block.name);
+            }
+            actions.push(TrackerAction::Record(Event::IntervalDone { interval: id.interval }));
+            actions.push(TrackerAction::IntervalDone(id.interval));
+        }
+    }
+
+    fn failed(&mut self, worker: u32, id: TaskId, why: TaskFailure, actions: &mut Vec<TrackerAction>) {
+        if !self.release(worker, id) {
+            return;
+        }
+        let Some(task) = self.task(id) else { return };
+        task.reset();
+        match why {
+            // As good as the worker's own word that it lacks these connections, until it speaks of them next.
+            TaskFailure::Fetch(from) => self.workers.unreachable.entry(worker).or_default().extend(from),
+            TaskFailure::Fenced => {
+                task.avoid.insert(worker);
+            }
+            TaskFailure::Broken(why) => {
+                task.broken += 1;
+                if task.broken >= MOST_BROKEN_ATTEMPTS {
+                    actions.push(TrackerAction::Fatal(format!(
+                        "task {:?} failed {} times: {why}",
+                        id.name(),
+                        task.broken
+                    )));
+                }
+            }
+        }
+    }
+
+    fn lost(&mut self, worker: u32) {
+        self.workers.running.remove(&worker);
+        self.workers.unreachable.remove(&worker);
+        for run in self.runs.values_mut() {
+            run.lose(&self.shape, |other| other == worker);
+        }
+    }
+
+    /// Launches again what the worker has been given and has not answered; it ignores what it has.
+    fn reconnected(&self, worker: u32, actions: &mut Vec<TrackerAction>) {
+        for (interval, run) in &self.runs {
+            for (stage, tasks) in run.stages.iter().enumerate() {
+                let running = |task: &Task| task.state == TaskState::Running { worker };
+                let orders: Vec<TaskOrder> = tasks
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, task)| running(task))
+                    .map(|(partition, task)| self.order(stage, partition, task))
+                    .collect();
+                if !orders.is_empty() {
+                    let launch = self.launch(*interval, run, stage, orders);
+                    actions.push(TrackerAction::Launch { worker, launch });
+                }
+            }
+        }
+    }
+
+    fn order(&self, stage: usize, partition: usize, task: &Task) -> TaskOrder {
+        let reads = match self.shape.stages[stage].parent {
+            None => Reads::Blocks(task.blocks.iter().map(|block| self.with_holders(block)).collect()),
+            Some(_) => Reads::Slices,
+        };
+        TaskOrder { partition: number(partition), attempt: task.attempts - 1, reads, again: task.again }
+    }
+
+    fn with_holders(&self, block: &BlockOrder) -> BlockOrder {
+        let holders = self.blocks.get(&block.name).map(|(holders, _)| holders.clone()).unwrap_or_default();
+        BlockOrder { holders, ..block.clone() }
+    }
+
+    fn launch(&self, interval: u64, run: &Run, stage: usize, tasks: Vec<TaskOrder>) -> Launch {
+        let sources = self.shape.stages[stage].parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
+        let of = number(run.stages[stage].len());
+        Launch { interval, stage: number(stage), of, given_up: run.given_up, sources, tasks }
+    }
+
+    /// Gives up the blocks of a waiting task that nobody holds any more.
+    fn give_up_lost_blocks(&mut self, actions: &mut Vec<TrackerAction>) {
+        for (interval, run) in &mut self.runs {
+            let waiting = run.stages.iter_mut().flatten().filter(|task| task.state == TaskState::Waiting);
+            for task in waiting {
+                let is_gone =
+                    |block: &BlockOrder| self.blocks.get(&block.name).is_none_or(|(holders, _)| holders.is_empty());
+                let gone: Vec<BlockName> = task.blocks.iter().filter(|b| is_gone(b)).map(|b| b.name).collect();
+                task.blocks.retain(|block| !gone.contains(&block.name));
+                for block in gone {
+                    if let Some((_, ranges)) = self.blocks.remove(&block) {
+                        let interval = Some(*interval);
+                        actions.push(TrackerAction::Record(Event::BlockLost { block, ranges, interval }));
+                        actions.push(TrackerAction::GiveUp(block));
+                        run.given_up += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Launches all that is ready and finds room, oldest interval first.
+    fn schedule(&mut self, actions: &mut Vec<TrackerAction>) {
+        self.give_up_lost_blocks(actions);
+        let mut launched: Launched = BTreeMap::new();
+        for (interval, run) in &mut self.runs {
+            let mut stage = 0;
+            while stage < run.stages.len() {
+                let next =
+                    place_stage(&self.shape, &self.blocks, &mut self.workers, (*interval, run, stage), &mut launched);
+                stage = next;
+            }
+        }
+        for ((interval, stage, worker), partitions) in launched {
+            let run = &self.runs[&interval];
+            let mut orders = Vec::new();
+            for partition in partitions {
+                let order = self.order(stage, partition, &run.stages[stage][partition]);
+                let id = TaskId { interval, stage: number(stage), partition: order.partition, attempt: order.attempt };
+                let event =
+                    Event::TaskLaunched { task: id.name(), worker: NodeName::worker(worker), again: order.again };
+                actions.push(TrackerAction::Record(event));
+                orders.push(order);
+            }
+            let launch = self.launch(interval, run, stage, orders);
+            actions.push(TrackerAction::Launch { worker, launch });
+        }
+    }
+}
+
+/// (interval, stage, worker) -> partitions
+type Launched = BTreeMap<(u64, usize, u32), Vec<usize>>;
+
+/// Places the waiting tasks of a ready stage and marks them running. Returns the stage to go on with: the next one, or the
+/// parent where its slices have to be made again.
+fn place_stage(
+    shape: &Shape,
+    blocks: &BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>,
+    workers: &mut Workers,
+    (interval, run, stage): (u64, &mut Run, usize),
+    launched: &mut Launched,
+) -> usize {
+    if !run.is_ready(shape, stage) {
+        return stage + 1;
+    }
+    let parent = shape.stages[stage].parent;
+    let sources = parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
+    let source_workers: BTreeSet<u32> = sources.iter().map(|source| source.worker).collect();
+    for (partition, task) in run.stages[stage].iter_mut().enumerate() {
+        if task.state != TaskState::Waiting {
+            continue;
+        }
+        let turn = number(partition);
+        let place = if parent.is_some() {
+            workers.for_slices(&source_workers, &task.avoid, turn)
+        } else {
+            let holders = task.blocks.iter().filter_map(|block| blocks.get(&block.name));
+            let holders: Vec<u32> = holders.flat_map(|(holders, _)| holders.iter().copied()).collect();
+            workers.for_blocks(&holders, &task.avoid, turn)
+        };
+        match (place, parent) {
+            (Place::At(worker), _) => {
+                task.state = TaskState::Running { worker };
+                task.attempts += 1;
+                *workers.running.entry(worker).or_default() += 1;
+                launched.entry((interval, stage, worker)).or_default().push(partition);
+            }
+            (Place::CutOff(source), Some(parent)) => {
+                remake_elsewhere(&mut run.stages[parent], source);
+                return parent;
+            }
+            _ => break,
+        }
+    }
+    stage + 1
+}
+
+/// The slices at `worker` cannot be fetched by anyone who needs them: its tasks run again, elsewhere.
+fn remake_elsewhere(tasks: &mut [Task], worker: u32) {
+    for task in tasks.iter_mut().filter(|task| task.state == TaskState::Done { worker }) {
+        task.reset();
+        task.avoid.insert(worker);
+    }
+}
+
+fn sources_of(tasks: &[Task]) -> Vec<SliceSource> {
+    let place = |(partition, task): (usize, &Task)| match task.state {
+        TaskState::Done { worker } => Some(SliceSource { partition: number(partition), worker }),
+        _ => None,
+    };
+    tasks.iter().enumerate().filter_map(place).collect()
+}
+
+/// Stages and partitions are counted in 32 bits on the wire.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("there are far fewer than 2^32 stages and partitions")
+}
+
+impl Core for Tracker {
+    type Event = TrackerEvent;
+    type Action = TrackerAction;
+
+    fn step(&mut self, _now: Moment, event: TrackerEvent, actions: &mut Vec<TrackerAction>) {
+        match event {
+            TrackerEvent::Sealed { interval, blocks } => {
+                let mut orders = Vec::new();
+                for Allotment { order, ranges } in blocks {
+                    self.blocks.insert(order.name, (order.holders.clone(), ranges));
+                    orders.push(order);
+                }
+                self.runs.insert(interval, Run::new(&self.shape, &orders, self.partitions));
+            }
+            TrackerEvent::Journalled { interval } => {
+                if let Some(run) = self.runs.get_mut(&interval) {
+                    run.is_journalled = true;
+                }
+            }
+            TrackerEvent::Holders { block, holders } => {
+                if let Some(known) = self.blocks.get_mut(&block) {
+                    known.0 = holders;
+                }
+            }
+            TrackerEvent::Joined(worker) => {
+                self.workers.running.insert(worker, 0);
+            }
+            TrackerEvent::Lost(worker) => self.lost(worker),
+            TrackerEvent::Links { worker, unreachable } => {
+                self.workers.unreachable.insert(worker, unreachable);
+            }
+            TrackerEvent::Done { worker, task } => self.done(worker, task, actions),
+            TrackerEvent::Failed { worker, task, why } => self.failed(worker, task, why, actions),
+            TrackerEvent::Reconnected(worker) => self.reconnected(worker, actions),
+        }
+        self.schedule(actions);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        None
+    }
+}

@@ -1,0 +1,317 @@
+//! What master and workers say to each other.
+//!
+//! Every word of a worker carries its epoch; the master takes none of an epoch that is over. Orders are ids and lists,
+//! never code. All of it may be said again after a broken connection: taking a word twice changes nothing.
+
+use dstream_trace::{BlockName, RecordRange};
+use serde::{Deserialize, Serialize};
+
+/// A worker in one of its memberships: what a worker held under an older epoch, it need not hold any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Member {
+    /// The worker's number.
+    pub worker: u32,
+    /// Its epoch.
+    pub epoch: u64,
+}
+
+/// A block as its holder describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockReport {
+    /// Its name.
+    pub name: BlockName,
+    /// The interval it was received for; it may be computed in a later one, never in an earlier.
+    pub interval: u64,
+    /// The records in it, segment by segment. A segment is a batch as a client sent it.
+    pub ranges: Vec<RecordRange>,
+    /// The length of its lines.
+    pub bytes: u64,
+    /// The members known to hold a copy.
+    pub holders: Vec<Member>,
+}
+
+/// One attempt at a task; the interval and stage stand around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskId {
+    /// The interval.
+    pub interval: u64,
+    /// The stage.
+    pub stage: u32,
+    /// The partition of the stage.
+    pub partition: u32,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+impl TaskId {
+    /// The name of the attempt in the trace.
+    pub fn name(self) -> dstream_trace::TaskName {
+        let TaskId { interval, stage, partition, attempt } = self;
+        dstream_trace::TaskName { interval, stage, partition, attempt }
+    }
+}
+
+/// Why an attempt has no result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskFailure {
+    /// These workers did not give the blocks or slices that it reads.
+    Fetch(Vec<u32>),
+    /// The user's function panicked, or the bytes cannot be read.
+    Broken(String),
+    /// The sink refused the result: the worker is fenced.
+    Fenced,
+}
+
+/// From a worker to the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToMaster {
+    /// First word on a new connection, and after a fence.
+    Join {
+        /// How often the worker's process has started.
+        incarnation: u64,
+        /// The epoch it has, if it has one.
+        epoch: Option<u64>,
+        /// The blocks whose copies it holds, except those that are still being copied for the first time.
+        blocks: Vec<BlockReport>,
+    },
+    /// The worker lives.
+    Heartbeat {
+        /// Its epoch.
+        epoch: u64,
+        /// When it was sent, on the worker's clock; comes back in [`ToWorker::Lease`].
+        sent_ns: u64,
+        /// Workers that it has no connection with.
+        unreachable: Vec<u32>,
+    },
+    /// These blocks have all their copies.
+    Announce {
+        /// Its epoch.
+        epoch: u64,
+        /// The blocks.
+        blocks: Vec<BlockReport>,
+        /// All that it received for intervals below this one is reported.
+        closed_below: u64,
+    },
+    /// The copies that the worker holds of blocks of a lost worker.
+    Orphans {
+        /// Its epoch.
+        epoch: u64,
+        /// The lost worker.
+        origin: u32,
+        /// The lost worker's last epoch.
+        origin_epoch: u64,
+        /// What it holds of it.
+        blocks: Vec<BlockReport>,
+    },
+    /// The worker holds a copy that the master had asked for.
+    CopyHeld {
+        /// Its epoch.
+        epoch: u64,
+        /// The block.
+        block: BlockName,
+    },
+    /// The attempt's result is where it belongs.
+    TaskDone {
+        /// Its epoch.
+        epoch: u64,
+        /// The attempt.
+        task: TaskId,
+    },
+    /// The attempt has no result.
+    TaskFailed {
+        /// Its epoch.
+        epoch: u64,
+        /// The attempt.
+        task: TaskId,
+        /// Why.
+        why: TaskFailure,
+    },
+}
+
+/// Lines of a segment that a map task must not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skip {
+    /// Place of the segment in the block.
+    pub segment: u32,
+    /// First line, from 0.
+    pub from: u64,
+    /// One after the last line.
+    pub to: u64,
+}
+
+/// A block that a map task reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockOrder {
+    /// The block.
+    pub name: BlockName,
+    /// Who holds it.
+    pub holders: Vec<u32>,
+    /// Records that another block brings.
+    pub skip: Vec<Skip>,
+}
+
+/// Where a slice lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SliceSource {
+    /// The map partition.
+    pub partition: u32,
+    /// The worker that made it.
+    pub worker: u32,
+}
+
+/// What one task reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reads {
+    /// Received lines.
+    Blocks(Vec<BlockOrder>),
+    /// Its slices of the parent stage; the sources stand in the launch.
+    Slices,
+}
+
+/// One task of a launch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskOrder {
+    /// The partition.
+    pub partition: u32,
+    /// The attempt.
+    pub attempt: u32,
+    /// What it reads.
+    pub reads: Reads,
+    /// Whether the same work had been done before and was lost.
+    pub again: bool,
+}
+
+/// Tasks of one interval and stage for one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The interval.
+    pub interval: u64,
+    /// The stage.
+    pub stage: u32,
+    /// How many partitions the stage has in this interval.
+    pub of: u32,
+    /// How many of the interval's blocks had been given up.
+    pub given_up: u32,
+    /// Where the parent stage's slices lie, by map partition; empty for stages that read lines.
+    pub sources: Vec<SliceSource>,
+    /// The tasks.
+    pub tasks: Vec<TaskOrder>,
+}
+
+/// From the master to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The worker is a member under this epoch.
+    Welcome {
+        /// The epoch.
+        epoch: u64,
+        /// Intervals below this one are sealed: what comes now belongs to this one or a later one.
+        sealed_below: u64,
+    },
+    /// The members, after each change and after a welcome.
+    Members {
+        /// All of them.
+        members: Vec<Member>,
+    },
+    /// The master heard a heartbeat.
+    Lease {
+        /// The epoch.
+        epoch: u64,
+        /// The heartbeat's own time.
+        sent_ns: u64,
+    },
+    /// The epoch is over: forget what runs, then join anew.
+    Fenced {
+        /// The epoch that is over.
+        epoch: u64,
+    },
+    /// Say which blocks of the lost worker you hold, and take no more of them.
+    ReportOrphans {
+        /// The lost worker.
+        origin: u32,
+        /// Its last epoch.
+        epoch: u64,
+    },
+    /// Send a copy of the block to another worker.
+    Copy {
+        /// The block.
+        block: BlockName,
+        /// To whom.
+        to: u32,
+    },
+    /// Compute.
+    Launch(Launch),
+    /// The blocks and slices of these are not needed any more.
+    Forget {
+        /// All slices of intervals below this one.
+        slices_below: u64,
+        /// Slices of this interval.
+        interval: Option<u64>,
+        /// These blocks.
+        blocks: Vec<BlockName>,
+    },
+}
+
+/// From one worker to another, on the data lane. A copy's body is the block's lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToPeer {
+    /// Hold a copy of this block.
+    Copy {
+        /// The block.
+        block: BlockReport,
+        /// Length of each segment's lines.
+        lengths: Vec<u64>,
+        /// Whether the master asked for it (then the master is told), or the receiver of the block (then it is).
+        ordered: bool,
+    },
+    /// The copy is held.
+    CopyHeld {
+        /// The block.
+        block: BlockName,
+        /// The holder's epoch.
+        epoch: u64,
+    },
+    /// The copy is refused: its origin's epoch is over.
+    CopyRefused {
+        /// The block.
+        block: BlockName,
+    },
+}
+
+/// A request from one worker to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fetch {
+    /// A block's lines.
+    Block(BlockName),
+    /// Slices of one interval and stage.
+    Slices {
+        /// The interval.
+        interval: u64,
+        /// The stage that made them.
+        stage: u32,
+        /// Of these map partitions.
+        from: Vec<u32>,
+        /// For these reduce partitions.
+        to: Vec<u32>,
+    },
+}
+
+/// The answer. The body holds the bytes, one part after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fetched {
+    /// A block.
+    Block {
+        /// The block.
+        block: BlockReport,
+        /// Length of each segment's lines.
+        lengths: Vec<u64>,
+    },
+    /// Slices: for each reduce partition asked for, in order, of each map partition asked for, in order; `lengths` may
+    /// stop early (whole reduce partitions only) where the answer would be too long.
+    Slices {
+        /// Length of each slice.
+        lengths: Vec<u32>,
+    },
+    /// Not here.
+    Missing,
+}

@@ -1,0 +1,87 @@
+//! The engine's options: declared as data, read into plain settings.
+
+use dstream_cluster::option::Unbuilt;
+use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The most copies of a record that may be asked for; a bound for typing errors, not for the protocol.
+const MOST_COPIES: u64 = 16;
+
+/// The options that have an effect, read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// How many nodes must hold a record before it is acknowledged.
+    pub copies: u32,
+    /// How long an interval waits for late records.
+    pub slack: Duration,
+    /// How long a block gathers records.
+    pub block: Duration,
+}
+
+impl Settings {
+    /// Reads resolved options; what they do not say is as declared.
+    pub fn from_options(options: &Options) -> Settings {
+        let value = |name: &str| {
+            let declared = || declared().into_iter().find(|option| option.name == name).map(|option| option.default);
+            options.get(name).cloned().or_else(declared)
+        };
+        let duration = |name: &str| match value(name) {
+            Some(OptionValue::Duration(duration)) => duration,
+            _ => Duration::ZERO,
+        };
+        let copies = match value("copies") {
+            Some(OptionValue::Count(copies)) => u32::try_from(copies).unwrap_or(u32::MAX),
+            _ => 1,
+        };
+        Settings { copies, slack: duration("slack"), block: duration("block") }
+    }
+}
+
+/// The engine's options.
+pub fn declared() -> Vec<OptionSpec> {
+    let at_least = |millis| OptionKind::Duration { at_least: Duration::from_millis(millis) };
+    let millis = |millis| OptionValue::Duration(Duration::from_millis(millis));
+    let option = |name, about, kind, default, unbuilt| OptionSpec { name, about, kind, default, unbuilt };
+    vec![
+        option("interval", "length of an interval", at_least(10), millis(1000), Unbuilt::Nothing),
+        option("checkpoint", "how often state is checkpointed", at_least(1), OptionValue::Off, Unbuilt::Everything),
+        option(
+            "copies",
+            "how many nodes hold a record before it is acknowledged",
+            OptionKind::Count { at_least: 1, at_most: MOST_COPIES },
+            OptionValue::Count(2),
+            Unbuilt::Nothing,
+        ),
+        option("slack", "how long an interval waits for late records", at_least(0), millis(0), Unbuilt::Nothing),
+        option("block", "how long a block of input gathers records", at_least(10), millis(200), Unbuilt::Nothing),
+        option(
+            "speculation",
+            "an attempt slower than so many medians of its stage gets a twin",
+            OptionKind::Factor { at_least: 1.0 },
+            OptionValue::Off,
+            Unbuilt::Everything,
+        ),
+        option(
+            "recovery",
+            "when lost partitions are computed again",
+            OptionKind::Choice(&["eager", "lazy"]),
+            OptionValue::Choice("eager".to_owned()),
+            Unbuilt::AllBut(OptionValue::Choice("eager".to_owned())),
+        ),
+        option(
+            "input",
+            "where an acknowledged record is held",
+            OptionKind::Choice(&["memory", "log"]),
+            OptionValue::Choice("memory".to_owned()),
+            Unbuilt::AllBut(OptionValue::Choice("memory".to_owned())),
+        ),
+        option(
+            "standby_masters",
+            "idle heirs of the master",
+            OptionKind::Count { at_least: 0, at_most: 8 },
+            OptionValue::Count(0),
+            Unbuilt::AllBut(OptionValue::Count(0)),
+        ),
+    ]
+}

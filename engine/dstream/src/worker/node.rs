@@ -1,0 +1,422 @@
+//! The worker's shell: what peers say goes to the receiver's core, to tasks or to the holdings; what they decide goes out.
+//!
+//! Invariant: everything that was begun under an epoch ends with it: results, tasks and slices of an older one are dropped.
+
+use crate::message::{BlockReport, Fetch, Launch, Member, TaskFailure, TaskId, ToMaster, ToPeer, ToWorker};
+use crate::worker::receiver::{ReceiverAction, ReceiverEvent, held_event};
+use crate::worker::serve;
+use crate::worker::store::HeldBlock;
+use crate::worker::task::{TaskContext, TaskEnd, run_launch};
+use bytes::Bytes;
+use dstream_cluster::core::BoxCore;
+use dstream_cluster::layout::worker_number;
+use dstream_cluster::message::{Batch, ToClient, open, seal};
+use dstream_cluster::{Costs, detector::WorkerNumber};
+use dstream_host::NodeError;
+use dstream_host::peer::{Lane, PeerEvent, SendError};
+use dstream_trace::{BlockName, Event, Moment, NodeName, Purpose, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Ends of tasks that wait to be read. The master gives a worker two tasks a core at most; this is far above.
+const MOST_WAITING_ENDS: usize = 4096;
+
+/// What the shell must know beside its tasks.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// The master.
+    pub master: NodeName,
+    /// How often to beat.
+    pub heartbeat: Duration,
+    /// All workers.
+    pub workers: Vec<WorkerNumber>,
+}
+
+/// The worker's life.
+pub async fn run(
+    context: TaskContext,
+    mut events: mpsc::Receiver<PeerEvent>,
+    config: WorkerConfig,
+    receiver: BoxCore<ReceiverEvent, ReceiverAction>,
+) -> Result<(), NodeError> {
+    let (ended, mut ends) = mpsc::channel(MOST_WAITING_ENDS);
+    let mut worker = Worker::new(context, config, receiver, ended);
+    loop {
+        let wake = worker.next_wake();
+        tokio::select! {
+            biased;
+            event = events.recv() => match event {
+                Some(event) => worker.peer(event).await,
+                None => return Ok(()),
+            },
+            Some(end) = ends.recv() => worker.task_ended(end),
+            () = worker.context.host.clock.sleep_until(wake) => worker.tick(),
+        }
+    }
+}
+
+struct Worker {
+    context: TaskContext,
+    config: WorkerConfig,
+    receiver: BoxCore<ReceiverEvent, ReceiverAction>,
+    ended: mpsc::Sender<TaskEnd>,
+    epoch: Option<u64>,
+    /// Batches in open blocks, by interval, in the order of their arrival.
+    open: BTreeMap<u64, Vec<Bytes>>,
+    /// Own blocks whose first copies are on their way.
+    copying: BTreeSet<BlockName>,
+    /// worker -> epochs up to this one are over: its copies are refused
+    over: BTreeMap<u32, u64>,
+    running: BTreeSet<TaskId>,
+    /// Ends of tasks, until their interval is forgotten: an order that comes twice is answered from here.
+    ends: BTreeMap<TaskId, TaskEnd>,
+    reachable: BTreeSet<u32>,
+    next_beat: Moment,
+    /// Core time of messages that is not yet in the trace.
+    handled: Duration,
+}
+
+impl Worker {
+    fn new(
+        context: TaskContext,
+        config: WorkerConfig,
+        receiver: BoxCore<ReceiverEvent, ReceiverAction>,
+        ended: mpsc::Sender<TaskEnd>,
+    ) -> Worker {
+        let next_beat = context.host.clock.now();
+        Worker {
+            context,
+            config,
+            receiver,
+            ended,
+            epoch: None,
+            open: BTreeMap::new(),
+            copying: BTreeSet::new(),
+            over: BTreeMap::new(),
+            running: BTreeSet::new(),
+            ends: BTreeMap::new(),
+            reachable: BTreeSet::new(),
+            next_beat,
+            handled: Duration::ZERO,
+        }
+    }
+
+    fn next_wake(&self) -> Moment {
+        self.receiver.deadline().map_or(self.next_beat, |deadline| deadline.min(self.next_beat))
+    }
+
+    fn tick(&mut self) {
+        let now = self.context.host.clock.now();
+        if now >= self.next_beat {
+            self.next_beat = now + self.config.heartbeat;
+            self.beat();
+        }
+        self.receive(ReceiverEvent::Tick, Bytes::new());
+    }
+
+    fn beat(&mut self) {
+        let Some(epoch) = self.epoch else { return };
+        let sent_ns = self.context.host.clock.now().0;
+        let lacks = |worker: &&u32| **worker != self.context.worker && !self.reachable.contains(worker);
+        let unreachable = self.config.workers.iter().filter(lacks).copied().collect();
+        self.tell_master(&ToMaster::Heartbeat { epoch, sent_ns, unreachable });
+        let cpu_ns = u64::try_from(std::mem::take(&mut self.handled).as_nanos()).unwrap_or(u64::MAX);
+        if cpu_ns > 0 {
+            self.context.host.trace.record(Event::CpuUsed { cpu_ns });
+        }
+    }
+
+    // -- peers ---------------------------------------------------------------------------------------------------
+
+    async fn peer(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Up { peer, .. } if peer == self.config.master => self.join(),
+            PeerEvent::Down { peer, .. } if peer == self.config.master => {
+                self.receive(ReceiverEvent::MasterGone, Bytes::new());
+            }
+            PeerEvent::Up { peer, .. } => self.reach(&peer, true),
+            PeerEvent::Down { peer, .. } => self.reach(&peer, false),
+            PeerEvent::Message { peer, payload, .. } if peer == self.config.master => {
+                if let Ok((word, _)) = open::<ToWorker>(&payload) {
+                    if !matches!(word, ToWorker::Lease { .. }) {
+                        self.pay_for_message().await;
+                    }
+                    self.order(word);
+                }
+            }
+            PeerEvent::Message { peer, payload, .. } => {
+                self.pay_for_message().await;
+                match worker_number(&peer) {
+                    Some(worker) => self.peer_word(worker, &peer, &payload),
+                    None => self.batch(&payload),
+                }
+            }
+            PeerEvent::Request { peer, id, payload, .. } => {
+                self.pay_for_message().await;
+                let Ok((what, _)) = open::<Fetch>(&payload) else { return };
+                let (answer, declared) = serve::answer(&self.context.holdings.lock(), &what, self.context.scale);
+                // A peer that is gone by now asks again, or asks somebody else.
+                let _ = self.context.peers.reply(&peer, id, Purpose::Shuffle, answer, declared);
+            }
+        }
+    }
+
+    async fn pay_for_message(&mut self) {
+        let cost = Costs::time(self.context.costs.message_ns);
+        self.handled += cost.0;
+        self.context.host.cpu.handle(cost).await;
+    }
+
+    fn reach(&mut self, peer: &NodeName, is_up: bool) {
+        let Some(worker) = worker_number(peer) else { return };
+        let changed = if is_up { self.reachable.insert(worker) } else { self.reachable.remove(&worker) };
+        if changed {
+            self.receive(ReceiverEvent::Reachable(self.reachable.clone()), Bytes::new());
+            self.beat(); // the master must not give out tasks on yesterday's connections
+        }
+    }
+
+    fn tell_master(&self, word: &ToMaster) {
+        self.send(&self.config.master, Lane::Control, Purpose::Control, seal(Vec::new(), word), 1);
+    }
+
+    /// Sends; what is refused because the peer does not keep up costs it its connection, and what it missed is said again
+    /// when it is back.
+    fn send(&self, to: &NodeName, lane: Lane, purpose: Purpose, payload: Bytes, scale: u64) {
+        let declared = payload.len() as u64 * scale;
+        if self.context.peers.send(to, lane, purpose, payload, declared) == Err(SendError::QueueFull) {
+            self.context.peers.redial(to);
+        }
+    }
+
+    fn join(&mut self) {
+        let holdings = self.context.holdings.lock();
+        let complete = holdings.blocks.values().filter(|held| !self.copying.contains(&held.report.name));
+        let blocks: Vec<BlockReport> = complete.map(|held| held.report.clone()).collect();
+        drop(holdings);
+        let incarnation = self.context.host.incarnation;
+        self.tell_master(&ToMaster::Join { incarnation, epoch: self.epoch, blocks });
+    }
+
+    // -- orders of the master -----------------------------------------------------------------------------------
+
+    fn order(&mut self, word: ToWorker) {
+        match word {
+            ToWorker::Welcome { epoch, sealed_below } => {
+                if self.epoch.is_some_and(|old| old != epoch) {
+                    self.end_epoch();
+                }
+                self.epoch = Some(epoch);
+                self.receive(ReceiverEvent::Welcome { epoch, sealed_below }, Bytes::new());
+                self.report_ends();
+                self.beat();
+            }
+            ToWorker::Members { members } => self.receive(ReceiverEvent::Members(members), Bytes::new()),
+            ToWorker::Lease { epoch, sent_ns } => {
+                if self.epoch == Some(epoch) {
+                    self.receive(ReceiverEvent::Lease { sent: Moment(sent_ns) }, Bytes::new());
+                }
+            }
+            ToWorker::Fenced { epoch } => {
+                if self.epoch == Some(epoch) {
+                    self.end_epoch();
+                    self.receive(ReceiverEvent::Fenced, Bytes::new());
+                    self.join();
+                }
+            }
+            ToWorker::ReportOrphans { origin, epoch } => self.report_orphans(origin, epoch),
+            ToWorker::Copy { block, to } => self.send_copy(block, to, true),
+            ToWorker::Launch(launch) => self.launch(launch),
+            ToWorker::Forget { slices_below, interval, blocks } => self.forget(slices_below, interval, &blocks),
+        }
+    }
+
+    fn end_epoch(&mut self) {
+        self.epoch = None;
+        self.running.clear();
+        self.ends.clear();
+        self.context.holdings.lock().forget_all_slices();
+    }
+
+    fn report_orphans(&mut self, origin: u32, origin_epoch: u64) {
+        let over = self.over.entry(origin).or_default();
+        *over = origin_epoch.max(*over);
+        let Some(epoch) = self.epoch else { return };
+        let own = Member { worker: self.context.worker, epoch };
+        let is_orphan = |name: &BlockName| name.origin == origin && name.epoch <= origin_epoch;
+        let holdings = self.context.holdings.lock();
+        let orphans = holdings.blocks.values().filter(|held| is_orphan(&held.report.name));
+        let report = |held: &HeldBlock| BlockReport { holders: vec![own], ..held.report.clone() };
+        let blocks: Vec<BlockReport> = orphans.map(report).collect();
+        drop(holdings);
+        self.tell_master(&ToMaster::Orphans { epoch, origin, origin_epoch, blocks });
+    }
+
+    fn launch(&mut self, mut launch: Launch) {
+        let Some(epoch) = self.epoch else { return };
+        let (interval, stage) = (launch.interval, launch.stage);
+        let id = |partition, attempt| TaskId { interval, stage, partition, attempt };
+        let mut known = Vec::new();
+        launch.tasks.retain(|order| {
+            let task = id(order.partition, order.attempt);
+            known.extend(self.ends.get(&task).cloned());
+            !self.ends.contains_key(&task) && self.running.insert(task)
+        });
+        for end in known {
+            self.report_end(&end);
+        }
+        if !launch.tasks.is_empty() {
+            tokio::spawn(run_launch(self.context.clone(), epoch, launch, self.ended.clone()));
+        }
+    }
+
+    fn task_ended(&mut self, end: TaskEnd) {
+        if self.epoch != Some(end.epoch) {
+            return; // begun under an epoch that is over
+        }
+        self.running.remove(&end.task);
+        if let Err(why) = &end.end {
+            self.context.host.trace.record(Event::TaskFailed { task: end.task.name(), why: word_for(why) });
+        }
+        self.report_end(&end);
+        self.ends.insert(end.task, end);
+    }
+
+    fn report_end(&self, end: &TaskEnd) {
+        let (epoch, task) = (end.epoch, end.task);
+        self.tell_master(&match end.end.clone() {
+            Ok(()) => ToMaster::TaskDone { epoch, task },
+            Err(why) => ToMaster::TaskFailed { epoch, task, why },
+        });
+    }
+
+    /// Says again how tasks ended: the words may be lost with the old connection.
+    fn report_ends(&self) {
+        for end in self.ends.values() {
+            self.report_end(end);
+        }
+    }
+
+    fn forget(&mut self, slices_below: u64, interval: Option<u64>, blocks: &[BlockName]) {
+        let mut holdings = self.context.holdings.lock();
+        holdings.forget_slices(slices_below, interval);
+        for block in blocks {
+            if holdings.blocks.remove(block).is_some() {
+                self.context.host.trace.record(Event::BlockForgotten { block: *block });
+            }
+        }
+        drop(holdings);
+        self.ends.retain(|task, _| task.interval >= slices_below && Some(task.interval) != interval);
+    }
+
+    // -- records and copies --------------------------------------------------------------------------------------
+
+    fn batch(&mut self, payload: &Bytes) {
+        let Ok((Batch { range, interval }, lines)) = open::<Batch>(payload) else { return };
+        let bytes = lines.len() as u64;
+        self.receive(ReceiverEvent::Batch { range, interval, bytes }, lines);
+    }
+
+    fn peer_word(&mut self, from: u32, peer: &NodeName, payload: &Bytes) {
+        let Ok((word, body)) = open::<ToPeer>(payload) else { return };
+        match word {
+            ToPeer::Copy { block, lengths, ordered } => {
+                let origin = block.name.origin;
+                let is_over = self.over.get(&origin).is_some_and(|over| block.name.epoch <= *over);
+                // What the master orders is known to it: a copy of a block whose origin is gone.
+                if is_over && !ordered {
+                    let word = ToPeer::CopyRefused { block: block.name };
+                    self.send(peer, Lane::Control, Purpose::Control, seal(Vec::new(), &word), 1);
+                } else if let Some(held) = HeldBlock::from_joined(block, &body, &lengths) {
+                    self.hold_copy(peer, held, ordered);
+                }
+            }
+            ToPeer::CopyHeld { block, epoch } => {
+                let by = Member { worker: from, epoch };
+                self.receive(ReceiverEvent::CopyHeld { block, by }, Bytes::new());
+            }
+            // Whoever refuses knows from the master that this epoch is over; the master will say so here, too.
+            ToPeer::CopyRefused { .. } => {}
+        }
+    }
+
+    fn hold_copy(&mut self, peer: &NodeName, held: HeldBlock, ordered: bool) {
+        let Some(epoch) = self.epoch else { return };
+        let block = held.report.name;
+        let event = held_event(&held.report);
+        if self.context.holdings.lock().blocks.insert(block, held).is_none() {
+            self.context.host.trace.record(event);
+        }
+        if ordered {
+            self.tell_master(&ToMaster::CopyHeld { epoch, block });
+        } else {
+            let word = ToPeer::CopyHeld { block, epoch };
+            self.send(peer, Lane::Control, Purpose::Control, seal(Vec::new(), &word), 1);
+        }
+    }
+
+    fn send_copy(&self, block: BlockName, to: u32, ordered: bool) {
+        let Some(held) = self.context.holdings.lock().blocks.get(&block).cloned() else { return };
+        let (lines, lengths) = held.joined();
+        let word = ToPeer::Copy { block: held.report, lengths, ordered };
+        let purpose = if ordered { Purpose::Recovery } else { Purpose::Copy };
+        self.send(&NodeName::worker(to), Lane::Data, purpose, seal(lines, &word), self.context.scale);
+    }
+
+    /// Tells the receiver's core; `lines` are the batch's, if the event is one.
+    fn receive(&mut self, event: ReceiverEvent, lines: Bytes) {
+        let mut actions = Vec::new();
+        self.receiver.step(self.context.host.clock.now(), event, &mut actions);
+        for action in actions {
+            self.perform(action, &lines);
+        }
+    }
+
+    fn perform(&mut self, action: ReceiverAction, lines: &Bytes) {
+        match action {
+            ReceiverAction::Keep { interval } => self.open.entry(interval).or_default().push(lines.clone()),
+            ReceiverAction::Seal { interval, block } => {
+                let segments = self.open.remove(&interval).unwrap_or_default();
+                self.copying.insert(block.name);
+                self.context.holdings.lock().blocks.insert(block.name, HeldBlock { report: block, segments });
+            }
+            ReceiverAction::DropOpen => self.open.clear(),
+            ReceiverAction::DropBlock(block) => {
+                self.copying.remove(&block);
+                self.context.holdings.lock().blocks.remove(&block);
+                self.context.host.trace.record(Event::BlockForgotten { block });
+            }
+            ReceiverAction::SendCopy { block, to } => self.send_copy(block, to, false),
+            ReceiverAction::Acknowledge(ranges) => self.acknowledge(ranges),
+            ReceiverAction::Announce { blocks, closed_below } => {
+                for block in &blocks {
+                    self.copying.remove(&block.name);
+                }
+                if let Some(epoch) = self.epoch {
+                    self.tell_master(&ToMaster::Announce { epoch, blocks, closed_below });
+                }
+            }
+            ReceiverAction::Record(event) => self.context.host.trace.record(event),
+        }
+    }
+
+    fn acknowledge(&self, ranges: Vec<RecordRange>) {
+        let mut by_client: BTreeMap<u32, Vec<RecordRange>> = BTreeMap::new();
+        for range in ranges {
+            by_client.entry(range.client).or_default().push(range);
+        }
+        for (client, ranges) in by_client {
+            let payload = seal(Vec::new(), &ToClient::Held(ranges));
+            self.send(&NodeName::client(client), Lane::Control, Purpose::Control, payload, 1);
+        }
+    }
+}
+
+fn word_for(why: &TaskFailure) -> &'static str {
+    match why {
+        TaskFailure::Fetch(_) => "input not fetched",
+        TaskFailure::Broken(_) => "function failed",
+        TaskFailure::Fenced => "fenced",
+    }
+}

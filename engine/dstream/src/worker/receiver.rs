@@ -1,0 +1,371 @@
+//! The receiver's core: batches of records become blocks, blocks become copies, copies become acknowledgements.
+//!
+//! Knows block names and ranges, never bytes. Invariants: a client is acknowledged only when as many members as promised
+//! hold its records, and only under a live lease; a block is announced to the master no later than its records are
+//! acknowledged; what arrives for an interval that has closed here goes into the next one.
+//!
+//! ```text
+//! batch -> OPEN block of its interval --full, old, or interval over--> COPYING --all copies held--> HELD: acknowledge, announce
+//!                                                                         |  a holder is lost: choose another
+//!                                                                         +- fenced: dropped, its clients send again
+//! ```
+
+use crate::message::{BlockReport, Member};
+use dstream_cluster::core::Core;
+use dstream_trace::{BlockName, Event, Moment, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A block is sealed at this size, so that map tasks are alike and a copy is one frame.
+pub const MOST_BLOCK_BYTES: u64 = 8 << 20;
+
+/// What the receiver must know.
+#[derive(Clone, Debug)]
+pub struct ReceiverLimits {
+    /// This worker's number.
+    pub worker: u32,
+    /// How many nodes must hold a record before it is acknowledged (never more than there are members).
+    pub copies: u32,
+    /// A block is sealed this long after its first batch.
+    pub block: Duration,
+    /// Length of an interval.
+    pub interval: Duration,
+    /// How long an interval waits for late records.
+    pub slack: Duration,
+    /// Interval 0 begins here.
+    pub origin: Moment,
+    /// How long after a heartbeat that the master heard acknowledgements may be given.
+    pub lease: Duration,
+}
+
+/// What happens to the receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceiverEvent {
+    /// A client's batch, due in `interval`.
+    Batch {
+        /// Which records.
+        range: RecordRange,
+        /// The interval in which they were due.
+        interval: u64,
+        /// Length of its lines.
+        bytes: u64,
+    },
+    /// This worker is a member.
+    Welcome {
+        /// Under this epoch.
+        epoch: u64,
+        /// Intervals below this one are sealed.
+        sealed_below: u64,
+    },
+    /// The members changed.
+    Members(Vec<Member>),
+    /// The workers that a connection is open with changed. What was on its way to a worker that is gone is asked again.
+    Reachable(BTreeSet<u32>),
+    /// The master heard a heartbeat that was sent at this moment.
+    Lease {
+        /// When the heartbeat was sent.
+        sent: Moment,
+    },
+    /// The connection with the master broke: it may give this worker up at any moment.
+    MasterGone,
+    /// The epoch is over.
+    Fenced,
+    /// Another worker holds a copy.
+    CopyHeld {
+        /// The block.
+        block: BlockName,
+        /// The worker.
+        by: Member,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What the receiver does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReceiverAction {
+    /// The batch of this event is kept with the open ones of this interval.
+    Keep {
+        /// The interval.
+        interval: u64,
+    },
+    /// The open batches of the interval, in the order of their arrival, become this block.
+    Seal {
+        /// The interval whose batches they are.
+        interval: u64,
+        /// The block.
+        block: BlockReport,
+    },
+    /// The open batches are dropped: nobody was told that they are held.
+    DropOpen,
+    /// The block is dropped: nobody was told that it is held.
+    DropBlock(BlockName),
+    /// Send a copy.
+    SendCopy {
+        /// The block.
+        block: BlockName,
+        /// To whom.
+        to: u32,
+    },
+    /// Tell clients that their records are held.
+    Acknowledge(Vec<RecordRange>),
+    /// Tell the master.
+    Announce {
+        /// Blocks that have all their copies.
+        blocks: Vec<BlockReport>,
+        /// All that came for intervals below this one is reported.
+        closed_below: u64,
+    },
+    /// Record an event.
+    Record(Event),
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    ranges: Vec<RecordRange>,
+    bytes: u64,
+    seal_at: Moment,
+}
+
+#[derive(Debug)]
+struct Copying {
+    report: BlockReport,
+    /// Copies on their way.
+    asked: BTreeSet<u32>,
+}
+
+/// The receiver's core.
+#[derive(Debug)]
+pub struct Receiver {
+    limits: ReceiverLimits,
+    epoch: Option<u64>,
+    /// Worker -> epoch; nothing is acknowledged before the master said who they are.
+    members: BTreeMap<u32, u64>,
+    reachable: BTreeSet<u32>,
+    lease_ends: Moment,
+    /// By interval. At most two: the one that is open and, during its slack, the next.
+    open: BTreeMap<u64, Open>,
+    copying: BTreeMap<BlockName, Copying>,
+    /// Held by enough nodes, but the lease was over: acknowledged when it is renewed.
+    withheld: Vec<RecordRange>,
+    next_number: u64,
+    /// Batches for intervals below this one go into this one.
+    sealed_below: u64,
+    /// The master was told that intervals below this one are closed.
+    told_closed_below: u64,
+    /// Turns through the members that hold copies.
+    turn: u32,
+    last_step: Moment,
+}
+
+impl Receiver {
+    /// A receiver that is no member yet: it takes batches and acknowledges none.
+    pub fn new(limits: ReceiverLimits) -> Receiver {
+        Receiver {
+            limits,
+            epoch: None,
+            members: BTreeMap::new(),
+            reachable: BTreeSet::new(),
+            lease_ends: Moment::ZERO,
+            open: BTreeMap::new(),
+            copying: BTreeMap::new(),
+            withheld: Vec::new(),
+            next_number: 0,
+            sealed_below: 0,
+            told_closed_below: 0,
+            turn: 0,
+            last_step: Moment::ZERO,
+        }
+    }
+
+    /// Intervals below the answer are over here, slack included.
+    fn over_below(&self, now: Moment) -> u64 {
+        let length = self.limits.interval.as_nanos().max(1);
+        let since = now.since(self.limits.origin + self.limits.slack).as_nanos();
+        u64::try_from(since / length).unwrap_or(u64::MAX)
+    }
+
+    fn end_of(&self, interval: u64) -> Moment {
+        let nanos = u64::try_from(self.limits.interval.as_nanos()).unwrap_or(u64::MAX);
+        Moment(self.limits.origin.0.saturating_add(nanos.saturating_mul(interval + 1))) + self.limits.slack
+    }
+
+    fn batch(&mut self, now: Moment, range: RecordRange, interval: u64, bytes: u64) -> u64 {
+        let interval = interval.max(self.over_below(now)).max(self.sealed_below);
+        let seal_at = (now + self.limits.block).min(self.end_of(interval));
+        let open = self.open.entry(interval).or_insert_with(|| Open { seal_at, ..Open::default() });
+        open.ranges.push(range);
+        open.bytes += bytes;
+        if open.bytes >= MOST_BLOCK_BYTES {
+            open.seal_at = now;
+        }
+        interval
+    }
+
+    /// Seals every open block whose time has come.
+    fn seal_ripe(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
+        let Some(epoch) = self.epoch else { return };
+        let over_below = self.over_below(now);
+        let ripe: Vec<u64> = self
+            .open
+            .iter()
+            .filter(|(interval, open)| open.seal_at <= now || **interval < over_below)
+            .map(|(interval, _)| *interval)
+            .collect();
+        for interval in ripe {
+            let open = self.open.remove(&interval).expect("its key was just read");
+            let name = BlockName { origin: self.limits.worker, epoch, number: self.next_number };
+            self.next_number += 1;
+            let Open { ranges, bytes, .. } = open;
+            let holders = vec![Member { worker: self.limits.worker, epoch }];
+            let report = BlockReport { name, interval, ranges, bytes, holders };
+            actions.push(ReceiverAction::Record(held_event(&report)));
+            actions.push(ReceiverAction::Seal { interval, block: report.clone() });
+            self.copying.insert(name, Copying { report, asked: BTreeSet::new() });
+        }
+    }
+
+    /// How many nodes must hold a block now.
+    fn copies_needed(&self) -> usize {
+        (self.limits.copies as usize).min(self.members.len()).max(1)
+    }
+
+    /// Asks for the copies that blocks lack, and finishes the blocks that lack none.
+    fn copy(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
+        if self.epoch.is_none() || self.members.is_empty() {
+            return;
+        }
+        let needed = self.copies_needed();
+        let (members, reachable, own) = (&self.members, &self.reachable, self.limits.worker);
+        let mut done = Vec::new();
+        for (name, copying) in &mut self.copying {
+            let live = copying.report.holders.len();
+            if live >= needed {
+                done.push(*name);
+                continue;
+            }
+            copying.asked.retain(|worker| members.contains_key(worker) && reachable.contains(worker));
+            while live + copying.asked.len() < needed {
+                let is_free = |worker: &u32| {
+                    *worker != own
+                        && reachable.contains(worker)
+                        && !copying.asked.contains(worker)
+                        && copying.report.holders.iter().all(|holder| holder.worker != *worker)
+                };
+                let free: Vec<u32> = members.keys().copied().filter(is_free).collect();
+                let Some(to) = free.get(self.turn as usize % free.len().max(1)).copied() else { break };
+                self.turn = self.turn.wrapping_add(1);
+                copying.asked.insert(to);
+                actions.push(ReceiverAction::SendCopy { block: *name, to });
+            }
+        }
+        self.finish(now, done, actions);
+    }
+
+    fn finish(&mut self, now: Moment, done: Vec<BlockName>, actions: &mut Vec<ReceiverAction>) {
+        let mut blocks = Vec::new();
+        for name in done {
+            let copying = self.copying.remove(&name).expect("its key was just read");
+            self.withheld.extend(copying.report.ranges.iter().copied());
+            blocks.push(copying.report);
+        }
+        let closed_below = self.closed_below(now);
+        if !blocks.is_empty() || closed_below > self.told_closed_below {
+            self.told_closed_below = closed_below;
+            actions.push(ReceiverAction::Announce { blocks, closed_below });
+        }
+        self.acknowledge(now, actions);
+    }
+
+    fn acknowledge(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
+        if now < self.lease_ends && !self.withheld.is_empty() {
+            actions.push(ReceiverAction::Acknowledge(std::mem::take(&mut self.withheld)));
+        }
+    }
+
+    /// All that came for intervals below the answer has its copies, but for blocks that nobody can be asked to copy: the
+    /// master need not wait for those, their clients send the records elsewhere.
+    fn closed_below(&self, now: Moment) -> u64 {
+        let first_open = self.open.keys().next().copied().unwrap_or(u64::MAX);
+        let on_their_way = self.copying.values().filter(|copying| !copying.asked.is_empty());
+        let first_copying = on_their_way.map(|copying| copying.report.interval).min().unwrap_or(u64::MAX);
+        self.over_below(now).min(first_open).min(first_copying)
+    }
+
+    fn welcome(&mut self, epoch: u64, sealed_below: u64, actions: &mut Vec<ReceiverAction>) {
+        if self.epoch.is_some_and(|old| old != epoch) {
+            self.fenced(actions);
+        }
+        if self.epoch.is_none() {
+            (self.epoch, self.next_number) = (Some(epoch), 0);
+        }
+        self.sealed_below = self.sealed_below.max(sealed_below);
+        self.told_closed_below = 0; // say it again: the connection is new
+    }
+
+    fn fenced(&mut self, actions: &mut Vec<ReceiverAction>) {
+        self.epoch = None;
+        self.members.clear();
+        self.withheld.clear();
+        self.told_closed_below = 0;
+        actions.push(ReceiverAction::DropOpen);
+        self.open.clear();
+        for (name, _) in std::mem::take(&mut self.copying) {
+            actions.push(ReceiverAction::DropBlock(name));
+        }
+    }
+}
+
+/// The event of a copy that now exists at this node.
+pub fn held_event(block: &BlockReport) -> Event {
+    Event::BlockHeld { block: block.name, ranges: block.ranges.clone(), bytes: block.bytes }
+}
+
+impl Core for Receiver {
+    type Event = ReceiverEvent;
+    type Action = ReceiverAction;
+
+    fn step(&mut self, now: Moment, event: ReceiverEvent, actions: &mut Vec<ReceiverAction>) {
+        self.last_step = now;
+        match event {
+            ReceiverEvent::Batch { range, interval, bytes } => {
+                let interval = self.batch(now, range, interval, bytes);
+                actions.push(ReceiverAction::Keep { interval });
+            }
+            ReceiverEvent::Welcome { epoch, sealed_below } => self.welcome(epoch, sealed_below, actions),
+            ReceiverEvent::Members(members) => {
+                self.members = members.into_iter().map(|member| (member.worker, member.epoch)).collect();
+                for copying in self.copying.values_mut() {
+                    let is_member = |holder: &Member| self.members.get(&holder.worker) == Some(&holder.epoch);
+                    copying.report.holders.retain(is_member);
+                }
+            }
+            ReceiverEvent::Reachable(workers) => self.reachable = workers,
+            ReceiverEvent::Lease { sent } => {
+                self.lease_ends = self.lease_ends.max(sent + self.limits.lease);
+                self.acknowledge(now, actions);
+            }
+            ReceiverEvent::MasterGone => self.lease_ends = now,
+            ReceiverEvent::Fenced => self.fenced(actions),
+            ReceiverEvent::CopyHeld { block, by } => {
+                if let Some(copying) = self.copying.get_mut(&block) {
+                    copying.asked.remove(&by.worker);
+                    let is_member = self.members.get(&by.worker) == Some(&by.epoch);
+                    if is_member && !copying.report.holders.contains(&by) {
+                        copying.report.holders.push(by);
+                    }
+                }
+            }
+            ReceiverEvent::Tick => {}
+        }
+        self.seal_ripe(now, actions);
+        self.copy(now, actions);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        self.epoch?;
+        let seal = self.open.values().map(|open| open.seal_at).min().unwrap_or(Moment::NEVER);
+        // The end of the open interval: then the master is told that it is closed.
+        Some(seal.min(self.end_of(self.over_below(self.last_step))))
+    }
+}

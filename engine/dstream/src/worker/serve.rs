@@ -1,0 +1,55 @@
+//! Answers to other workers: a block or slices that this worker holds.
+
+use crate::message::{Fetch, Fetched};
+use crate::worker::store::Holdings;
+use bytes::Bytes;
+use dstream_cluster::message::seal;
+
+/// The most bytes of slices in one answer; the rest is asked for again. Well below the longest frame.
+const MOST_ANSWER_BYTES: usize = 8 << 20;
+
+/// The answer, and the bytes that the network model is charged for it where a record stands for `scale` records: blocks
+/// are records, slices are already combined.
+pub fn answer(holdings: &Holdings, what: &Fetch, scale: u64) -> (Bytes, u64) {
+    match what {
+        Fetch::Block(name) => match holdings.blocks.get(name) {
+            Some(held) => {
+                let (lines, lengths) = held.joined();
+                let payload = seal(lines, &Fetched::Block { block: held.report.clone(), lengths });
+                let declared = payload.len() as u64 * scale;
+                (payload, declared)
+            }
+            None => missing(),
+        },
+        Fetch::Slices { interval, stage, from, to } => {
+            slices(holdings, (*interval, *stage), from, to).map_or_else(missing, |payload| {
+                let declared = payload.len() as u64;
+                (payload, declared)
+            })
+        }
+    }
+}
+
+fn missing() -> (Bytes, u64) {
+    let payload = seal(Vec::new(), &Fetched::Missing);
+    let declared = payload.len() as u64;
+    (payload, declared)
+}
+
+/// All slices, or as many whole reduce partitions as fit (at least one); nothing if one is missing.
+fn slices(holdings: &Holdings, (interval, stage): (u64, u32), from: &[u32], to: &[u32]) -> Option<Bytes> {
+    let (mut body, mut lengths) = (Vec::new(), Vec::new());
+    for (count, to) in to.iter().enumerate() {
+        let parts: Vec<Bytes> =
+            from.iter().map(|from| holdings.slice(interval, stage, *from, *to)).collect::<Option<_>>()?;
+        let more: usize = parts.iter().map(Bytes::len).sum();
+        if count > 0 && body.len() + more > MOST_ANSWER_BYTES {
+            break;
+        }
+        for part in parts {
+            lengths.push(u32::try_from(part.len()).ok()?);
+            body.extend_from_slice(&part);
+        }
+    }
+    Some(seal(body, &Fetched::Slices { lengths }))
+}

@@ -1,0 +1,108 @@
+//! What a worker holds: blocks of input and slices between stages. Plain data behind one lock.
+//!
+//! Knows no protocol. Invariant: blocks and slices never change once they are in; they only go.
+
+use crate::message::BlockReport;
+use bytes::Bytes;
+use dstream_kernel::Scratch;
+use dstream_trace::BlockName;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A block with its bytes.
+#[derive(Clone, Debug)]
+pub struct HeldBlock {
+    /// Its description.
+    pub report: BlockReport,
+    /// The lines of each segment.
+    pub segments: Vec<Bytes>,
+}
+
+impl HeldBlock {
+    /// The lines of all segments in one piece, and the length of each.
+    pub fn joined(&self) -> (Vec<u8>, Vec<u64>) {
+        let mut lines = Vec::with_capacity(self.segments.iter().map(Bytes::len).sum());
+        for segment in &self.segments {
+            lines.extend_from_slice(segment);
+        }
+        (lines, self.segments.iter().map(|segment| segment.len() as u64).collect())
+    }
+
+    /// The block whose lines came in one piece; nothing if the lengths do not fit.
+    pub fn from_joined(report: BlockReport, lines: &Bytes, lengths: &[u64]) -> Option<HeldBlock> {
+        let total = lengths.iter().try_fold(0u64, |sum, length| sum.checked_add(*length))?;
+        if total != lines.len() as u64 || lengths.len() != report.ranges.len() {
+            return None;
+        }
+        let mut from = 0;
+        let segments = lengths.iter().map(|length| {
+            let to = from + *length as usize; // below `lines.len()`, as was just checked
+            let segment = lines.slice(from..to);
+            from = to;
+            segment
+        });
+        let segments = segments.collect();
+        Some(HeldBlock { report, segments })
+    }
+}
+
+/// Slices of one interval and stage: map partition -> one slice for each reduce partition.
+type StageSlices = BTreeMap<u32, Arc<Vec<Bytes>>>;
+
+/// Everything that the worker holds.
+#[derive(Default)]
+pub struct Holdings {
+    /// Blocks, own and copies.
+    pub blocks: BTreeMap<BlockName, HeldBlock>,
+    slices: BTreeMap<(u64, u32), StageSlices>,
+    /// Tables that tasks reuse; as many as tasks ever ran at once.
+    scratches: Vec<Scratch>,
+}
+
+impl Holdings {
+    /// Keeps the slices that a map task made.
+    pub fn keep_slices(&mut self, interval: u64, stage: u32, partition: u32, slices: Vec<Bytes>) {
+        self.slices.entry((interval, stage)).or_default().insert(partition, Arc::new(slices));
+    }
+
+    /// The slice that map partition `from` made for reduce partition `to`.
+    pub fn slice(&self, interval: u64, stage: u32, from: u32, to: u32) -> Option<Bytes> {
+        self.slices.get(&(interval, stage))?.get(&from)?.get(to as usize).cloned()
+    }
+
+    /// Whether the slices of this map partition are here.
+    pub fn has_slices(&self, interval: u64, stage: u32, partition: u32) -> bool {
+        self.slices.get(&(interval, stage)).is_some_and(|stage| stage.contains_key(&partition))
+    }
+
+    /// Forgets slices of intervals below `below`, and of `interval`.
+    pub fn forget_slices(&mut self, below: u64, interval: Option<u64>) {
+        self.slices.retain(|(of, _), _| *of >= below && Some(*of) != interval);
+    }
+
+    /// Forgets all slices.
+    pub fn forget_all_slices(&mut self) {
+        self.slices.clear();
+    }
+
+    /// A table for a task; a new one if all are in use.
+    pub fn take_scratch(&mut self) -> Scratch {
+        self.scratches.pop().unwrap_or_default()
+    }
+
+    /// Gives a table back. One that a panicking task used is dropped instead.
+    pub fn give_scratch(&mut self, scratch: Scratch) {
+        self.scratches.push(scratch);
+    }
+}
+
+/// The holdings, shared by the tasks of one worker.
+#[derive(Clone, Default)]
+pub struct SharedHoldings(Arc<Mutex<Holdings>>);
+
+impl SharedHoldings {
+    /// The holdings, locked. Nothing that can panic runs under the lock, so poison is ignored.
+    pub fn lock(&self) -> MutexGuard<'_, Holdings> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,369 @@
+//! Tasks: fetch what a task reads, run it on a core, put its result where it belongs.
+//!
+//! Knows how, not when or where: the master decided that. Invariant: a task's result takes effect when its cost is paid, and
+//! the same order gives the same bytes whichever worker runs it.
+
+use crate::message::{BlockOrder, Fetch, Fetched, Launch, Reads, Skip, SliceSource, TaskFailure, TaskId, TaskOrder};
+use crate::worker::store::{HeldBlock, SharedHoldings};
+use bytes::Bytes;
+use dstream_cluster::Costs;
+use dstream_cluster::message::{FromSink, ResultName, ToSink, open, seal};
+use dstream_host::peer::Peers;
+use dstream_host::{CoreTime, Host};
+use dstream_kernel::{Counts, LineBlock, Produced, Query, Stage, StageEnd, TaskInput, TaskResult};
+use dstream_trace::{Event, NodeName, Purpose};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often a result is handed in before the attempt counts as failed. The sink is never faulty, so this many silent
+/// deadlines mean that this worker is cut off from it.
+const COMMIT_ATTEMPTS: u32 = 10;
+
+/// What the tasks of a worker share.
+#[derive(Clone)]
+pub struct TaskContext {
+    /// The node's host.
+    pub host: Host,
+    /// Its connections.
+    pub peers: Peers,
+    /// What it holds.
+    pub holdings: SharedHoldings,
+    /// The program.
+    pub query: Arc<Query>,
+    /// What work costs.
+    pub costs: Costs,
+    /// How many records each record stands for.
+    pub scale: u64,
+    /// Reduce partitions.
+    pub partitions: u32,
+    /// This worker's number.
+    pub worker: u32,
+    /// The sink's name.
+    pub sink: NodeName,
+    /// How long an answer may take.
+    pub deadline: Duration,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskEnd {
+    /// The epoch under which it was launched.
+    pub epoch: u64,
+    /// The attempt.
+    pub task: TaskId,
+    /// Its end.
+    pub end: Result<(), TaskFailure>,
+}
+
+/// What the orders of one launch have in common.
+#[derive(Clone, Copy, Debug)]
+struct Common {
+    epoch: u64,
+    interval: u64,
+    stage: u32,
+    of: u32,
+    given_up: u32,
+}
+
+impl Common {
+    fn id(&self, order: &TaskOrder) -> TaskId {
+        TaskId { interval: self.interval, stage: self.stage, partition: order.partition, attempt: order.attempt }
+    }
+}
+
+/// Runs the tasks of a launch; `ended` hears of each as it ends.
+pub async fn run_launch(context: TaskContext, epoch: u64, launch: Launch, ended: tokio::sync::mpsc::Sender<TaskEnd>) {
+    let Launch { interval, stage, of, given_up, sources, tasks } = launch;
+    let common = Common { epoch, interval, stage, of, given_up };
+    let (slice_tasks, block_tasks): (Vec<TaskOrder>, Vec<TaskOrder>) =
+        tasks.into_iter().partition(|order| order.reads == Reads::Slices);
+    for order in block_tasks {
+        let (context, ended) = (context.clone(), ended.clone());
+        tokio::spawn(async move {
+            let end = match order.reads.clone() {
+                Reads::Blocks(blocks) => match fetch_blocks(&context, &blocks, order.again).await {
+                    Ok(input) => run_task(&context, common, &order, input).await,
+                    Err(failure) => Err(failure),
+                },
+                Reads::Slices => unreachable!("the launch was parted by what its tasks read"),
+            };
+            let _ = ended.send(TaskEnd { epoch, task: common.id(&order), end }).await;
+        });
+    }
+    if slice_tasks.is_empty() {
+        return;
+    }
+    let fetched = fetch_slices(&context, common, &sources, &slice_tasks).await;
+    for (order, input) in slice_tasks.into_iter().zip(fetched) {
+        let (context, ended) = (context.clone(), ended.clone());
+        tokio::spawn(async move {
+            let end = match input {
+                Ok(input) => run_task(&context, common, &order, input).await,
+                Err(failure) => Err(failure),
+            };
+            let _ = ended.send(TaskEnd { epoch, task: common.id(&order), end }).await;
+        });
+    }
+}
+
+fn purpose(again: bool) -> Purpose {
+    if again { Purpose::Recovery } else { Purpose::Shuffle }
+}
+
+// -- input: blocks ---------------------------------------------------------------------------------------------
+
+async fn fetch_blocks(context: &TaskContext, orders: &[BlockOrder], again: bool) -> Result<TaskInput, TaskFailure> {
+    let mut blocks = Vec::new();
+    for order in orders {
+        let held = context.holdings.lock().blocks.get(&order.name).cloned();
+        let held = match held {
+            Some(held) => held,
+            None => fetch_block(context, order, again).await?,
+        };
+        blocks.extend(line_blocks(&held, &order.skip));
+    }
+    Ok(TaskInput::Lines(blocks))
+}
+
+/// The segments of a block as the kernel reads them.
+fn line_blocks(held: &HeldBlock, skip: &[Skip]) -> Vec<LineBlock> {
+    let segments = held.segments.iter().zip(&held.report.ranges).enumerate();
+    let line_block = |(index, (lines, range)): (usize, (&Bytes, &dstream_trace::RecordRange))| LineBlock {
+        lines: lines.clone(),
+        records: range.count(),
+        skip: skip.iter().filter(|skip| skip.segment as usize == index).map(|skip| skip.from..skip.to).collect(),
+    };
+    segments.map(line_block).collect()
+}
+
+async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> Result<HeldBlock, TaskFailure> {
+    let mut asked = Vec::new();
+    for holder in order.holders.iter().filter(|holder| **holder != context.worker) {
+        let purpose = if again { Purpose::Recovery } else { Purpose::Input };
+        let answer = fetch(context, *holder, purpose, &Fetch::Block(order.name)).await;
+        if let Some((Fetched::Block { block, lengths }, lines)) = answer
+            && let Some(held) = HeldBlock::from_joined(block, &lines, &lengths)
+        {
+            return Ok(held);
+        }
+        asked.push(*holder);
+    }
+    Err(TaskFailure::Fetch(asked))
+}
+
+async fn fetch(context: &TaskContext, from: u32, purpose: Purpose, what: &Fetch) -> Option<(Fetched, Bytes)> {
+    let payload = seal(Vec::new(), what);
+    let declared = payload.len() as u64;
+    let to = NodeName::worker(from);
+    let answer = context.peers.request(&to, purpose, payload, declared, context.deadline).await.ok()?;
+    open(&answer).ok()
+}
+
+// -- input: slices ---------------------------------------------------------------------------------------------
+
+/// The slices of every task, fetched with one request for each worker that holds some.
+async fn fetch_slices(
+    context: &TaskContext,
+    common: Common,
+    sources: &[SliceSource],
+    tasks: &[TaskOrder],
+) -> Vec<Result<TaskInput, TaskFailure>> {
+    let parent = parent_of(&context.query, common.stage);
+    let mut by_worker: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for source in sources {
+        by_worker.entry(source.worker).or_default().push(source.partition);
+    }
+    let to: Vec<u32> = tasks.iter().map(|task| task.partition).collect();
+    let again = tasks.iter().any(|task| task.again);
+    let fetches: Vec<_> = by_worker
+        .into_iter()
+        .map(|(worker, from)| {
+            let (context, to) = (context.clone(), to.clone());
+            tokio::spawn(async move {
+                let wanted = Wanted { interval: common.interval, parent, from, to };
+                (worker, fetch_from(&context, worker, &wanted, purpose(again)).await)
+            })
+        })
+        .collect();
+    let mut slices: BTreeMap<(u32, u32), Bytes> = BTreeMap::new();
+    let mut failed = Vec::new();
+    for fetch in fetches {
+        match fetch.await {
+            Ok((_, Some(fetched))) => slices.extend(fetched),
+            Ok((worker, None)) => failed.push(worker),
+            Err(_) => {} // the node is ending
+        }
+    }
+    if !failed.is_empty() {
+        return tasks.iter().map(|_| Err(TaskFailure::Fetch(failed.clone()))).collect();
+    }
+    let input = |task: &TaskOrder| {
+        let in_map_order = sources.iter().filter_map(|source| slices.get(&(task.partition, source.partition)).cloned());
+        Ok(TaskInput::Slices(in_map_order.collect()))
+    };
+    tasks.iter().map(input).collect()
+}
+
+/// The stage whose slices `stage` reads.
+fn parent_of(query: &Query, stage: u32) -> u32 {
+    let input = query.stages[stage as usize].input;
+    let feeds = |other: &&Stage| match (other.end, input) {
+        (StageEnd::Shuffle(end), dstream_kernel::StageInput::Shuffle(read)) => end == read,
+        _ => false,
+    };
+    query.stages.iter().find(feeds).map(|stage| stage.id.0).expect("a stage that reads slices has a parent")
+}
+
+struct Wanted {
+    interval: u64,
+    parent: u32,
+    from: Vec<u32>,
+    to: Vec<u32>,
+}
+
+/// (reduce partition, map partition) -> slice, of all that `worker` holds; nothing if it does not give them all.
+async fn fetch_from(
+    context: &TaskContext,
+    worker: u32,
+    wanted: &Wanted,
+    purpose: Purpose,
+) -> Option<BTreeMap<(u32, u32), Bytes>> {
+    let mut slices = BTreeMap::new();
+    if worker == context.worker {
+        let holdings = context.holdings.lock();
+        for to in &wanted.to {
+            for from in &wanted.from {
+                slices.insert((*to, *from), holdings.slice(wanted.interval, wanted.parent, *from, *to)?);
+            }
+        }
+        return Some(slices);
+    }
+    let mut rest = wanted.to.as_slice();
+    while !rest.is_empty() {
+        let what = Fetch::Slices {
+            interval: wanted.interval,
+            stage: wanted.parent,
+            from: wanted.from.clone(),
+            to: rest.to_vec(),
+        };
+        let (Fetched::Slices { lengths }, body) = fetch(context, worker, purpose, &what).await? else { return None };
+        let got = lengths.len() / wanted.from.len().max(1);
+        if got == 0 {
+            return None;
+        }
+        let mut at = 0;
+        for (index, length) in lengths.iter().enumerate() {
+            let end = at + *length as usize;
+            let (to, from) = (rest.get(index / wanted.from.len())?, wanted.from[index % wanted.from.len()]);
+            slices.insert((*to, from), body.get(at..end).map(|_| body.slice(at..end))?);
+            at = end;
+        }
+        rest = rest.get(got..)?;
+    }
+    Some(slices)
+}
+
+// -- running and handing in --------------------------------------------------------------------------------------
+
+async fn run_task(
+    context: &TaskContext,
+    common: Common,
+    order: &TaskOrder,
+    input: TaskInput,
+) -> Result<(), TaskFailure> {
+    let id = common.id(order);
+    let result = compute(context, id, input).await?;
+    match result.produced {
+        Produced::Slices(slices) => {
+            context.holdings.lock().keep_slices(common.interval, common.stage, order.partition, slices);
+            Ok(())
+        }
+        Produced::Rows(rows) => commit(context, common, order, rows).await,
+    }
+}
+
+async fn compute(context: &TaskContext, id: TaskId, input: TaskInput) -> Result<TaskResult, TaskFailure> {
+    let outcome: Arc<Mutex<Option<Result<TaskResult, String>>>> = Arc::default();
+    let (shared, place) = (context.clone(), outcome.clone());
+    let work = move || {
+        shared.host.trace.record(Event::TaskStarted { task: id.name() });
+        let result = run_guarded(&shared, id.stage, &input);
+        let cost = result.as_ref().map_or(CoreTime::default(), |result| cost_of(&shared, &input, result.counts));
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        cost
+    };
+    let used = context.host.cpu.run(Box::new(work)).await;
+    let result = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let result = result.unwrap_or_else(|| Err("the core ended before the task".to_owned()));
+    match result {
+        Ok(result) => {
+            let cpu_ns = u64::try_from(used.0.as_nanos()).unwrap_or(u64::MAX);
+            let records = result.counts.records_in.max(result.counts.rows_in);
+            context.host.trace.record(Event::TaskFinished { task: id.name(), cpu_ns, records });
+            Ok(result)
+        }
+        Err(why) => Err(TaskFailure::Broken(why)),
+    }
+}
+
+/// Runs the stage's program; a panic of a user's function becomes an error, and the table that it used is dropped.
+fn run_guarded(context: &TaskContext, stage: u32, input: &TaskInput) -> Result<TaskResult, String> {
+    let stage = &context.query.stages[stage as usize];
+    let mut scratch = context.holdings.lock().take_scratch();
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        let result = stage.program.run(input, context.partitions, &mut scratch);
+        (result, scratch)
+    }));
+    match run {
+        Ok((result, scratch)) => {
+            context.holdings.lock().give_scratch(scratch);
+            result.map_err(|error| error.to_string())
+        }
+        Err(panic) => Err(format!("a function of `{}` panicked: {}", stage.label, panic_text(&*panic))),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// What the task costs by the model: bytes of source records stand for `scale` times as many up to the first combine.
+fn cost_of(context: &TaskContext, input: &TaskInput, counts: Counts) -> CoreTime {
+    let costs = &context.costs;
+    let work = match input {
+        TaskInput::Lines(_) => counts.bytes_in as f64 * context.scale as f64 * costs.map_ns_per_byte,
+        TaskInput::Slices(_) => {
+            counts.rows_in as f64 * costs.merge_ns_per_row + counts.bytes_in as f64 * costs.codec_ns_per_byte
+        }
+    };
+    Costs::time(costs.task_ns + work + counts.bytes_out as f64 * costs.codec_ns_per_byte)
+}
+
+async fn commit(context: &TaskContext, common: Common, order: &TaskOrder, rows: Bytes) -> Result<(), TaskFailure> {
+    let StageEnd::Output(output) = context.query.stages[common.stage as usize].end else {
+        return Err(TaskFailure::Broken("a stage that ends in a shuffle made rows".to_owned()));
+    };
+    let name = ResultName {
+        output: context.query.outputs[output.0 as usize].name.clone(),
+        interval: common.interval,
+        partition: order.partition,
+        of: common.of,
+        epoch: common.epoch,
+        given_up: common.given_up,
+    };
+    let payload = seal(rows.to_vec(), &ToSink::Result(name));
+    let declared = payload.len() as u64;
+    for _ in 0..COMMIT_ATTEMPTS {
+        let request =
+            context.peers.request(&context.sink, Purpose::Output, payload.clone(), declared, context.deadline);
+        match request.await.ok().and_then(|answer| open::<FromSink>(&answer).ok()) {
+            Some((FromSink::Done, _)) => return Ok(()),
+            Some((FromSink::Refused, _)) => return Err(TaskFailure::Fenced),
+            None => context.host.sleep(context.deadline / COMMIT_ATTEMPTS).await,
+        }
+    }
+    Err(TaskFailure::Broken("the sink does not answer".to_owned()))
+}
