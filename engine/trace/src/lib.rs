@@ -5,6 +5,7 @@
 
 pub mod event;
 pub mod log;
+pub mod measure;
 pub mod moment;
 pub mod name;
 pub mod range;
@@ -12,6 +13,7 @@ pub mod result;
 
 pub use event::{Event, Purpose, Rows, TaskName};
 pub use log::{SharedTrace, TraceLine, TraceLog};
+pub use measure::{MeasureInput, Measured, measure};
 pub use moment::Moment;
 pub use name::{BlockName, NodeName};
 pub use range::{RangeSet, RecordRange};

@@ -17,7 +17,8 @@ struct Card {
 
 /// Sums over the log. Nodes of the harness cost nothing.
 pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> (Cost, Load) {
-    let mut cost = Cost { node_s: f64::from(input.nodes) * input.end.since(input.warmup_end).as_secs_f64(), ..Cost::default() };
+    let mut cost =
+        Cost { node_s: f64::from(input.nodes) * input.end.since(input.warmup_end).as_secs_f64(), ..Cost::default() };
     let mut cards: BTreeMap<&NodeName, Card> = BTreeMap::new();
     let (mut cpu_ns, mut again_ns, mut load_cpu_ns) = (0u64, 0u64, 0u64);
     let measured = |line: &&TraceLine| line.at >= input.warmup_end && !input.harness.contains(&line.node);

@@ -145,7 +145,10 @@ impl Measure<'_> {
     }
 
     fn is_lost(&self, task: &TaskFacts, from: Moment, to: Moment) -> bool {
-        self.facts.lost.iter().any(|lost| lost.at >= from && lost.at <= to && Some(&lost.worker) == task.worker.as_ref())
+        self.facts
+            .lost
+            .iter()
+            .any(|lost| lost.at >= from && lost.at <= to && Some(&lost.worker) == task.worker.as_ref())
     }
 
     /// The last of the results, up to the interval open at t0, of the partitions that the nodes owned at t0.
@@ -179,7 +182,8 @@ impl Measure<'_> {
             if task.finished.is_some_and(|finished| finished <= t0) {
                 let version = latest.entry(name.partition).or_insert((name.interval, false));
                 // Tasks come by interval, so a newer version replaces an older one; twins of one version share it.
-                *version = if version.0 == name.interval { (name.interval, version.1 || here) } else { (name.interval, here) };
+                *version =
+                    if version.0 == name.interval { (name.interval, version.1 || here) } else { (name.interval, here) };
             }
         }
         owned.extend(latest.into_iter().filter(|(_, (_, here))| *here).map(|(partition, _)| partition));
@@ -190,7 +194,11 @@ impl Measure<'_> {
     fn catch_up(&self, t0: Moment) -> Option<(Moment, Moment)> {
         let slo = self.slo?;
         let open = usize::try_from(self.input.open_at(t0)).ok()?;
-        let five = self.rows.get(open..)?.windows(ON_TIME_INTERVALS).find(|five| five.iter().all(|row| row.is_on_time(slo)))?;
+        let five = self
+            .rows
+            .get(open..)?
+            .windows(ON_TIME_INTERVALS)
+            .find(|five| five.iter().all(|row| row.is_on_time(slo)))?;
         let settled = five.iter().filter_map(|row| row.done).max()?;
         Some((five[0].closed.max(t0), settled.max(t0)))
     }

@@ -11,7 +11,7 @@ mod interval;
 mod latency;
 mod tables;
 
-pub use facts::{Acked, Facts, Fence, Lost, Sealed, Sent, TaskFacts, Visible};
+pub use facts::{Acked, Facts, FaultTimes, Fence, Lost, Sealed, Sent, TaskFacts, Visible};
 pub use fired::Effect;
 pub use interval::IntervalRow;
 pub use latency::{Latencies, SecondRow};

@@ -3,7 +3,7 @@
 //! All seconds count from the end of the warm-up, like `at:` in a scenario, so intervals of the warm-up are negative. An
 //! empty field was not reached.
 
-use super::{Facts, Measured, MeasureInput, TaskFacts, seconds_from};
+use super::{Facts, MeasureInput, Measured, TaskFacts, seconds_from};
 use crate::event::TaskName;
 use crate::moment::Moment;
 use std::fmt::Write as _;

@@ -1,0 +1,242 @@
+//! Damage: which records may be lost follows from the faults as applied and from where the copies were.
+//!
+//! The promise ends when more workers are lost than it covers before redundancy is back. A block all of whose holders were
+//! lost then, while its interval still needed it, may be gone; nothing else may. Lost copies are those of processes that
+//! ended and of workers that were declared lost while a fault of the plan held them off. Invariant: the engine's word
+//! counts only against it: its "all copies are there again" closes the losses before it.
+
+use super::{CheckInput, Missing};
+use dstream_trace::measure::Facts;
+use dstream_trace::result::BrokenPromise;
+use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange, TaskName, TraceLine};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A worker that a fault held off counts as lost by it this long after the failure timeout that follows its end.
+const LOSS_GRACE: Duration = Duration::from_secs(1);
+
+/// Records that may be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// Since when.
+    pub at: Moment,
+    /// Who was lost at once.
+    pub lost: Vec<NodeName>,
+    /// Their interval; `None` if they had not been sealed into one.
+    pub interval: Option<u64>,
+    /// Which.
+    pub ranges: Vec<RecordRange>,
+}
+
+/// Everything that may be gone, by the harness's own computation.
+pub(super) fn possible(input: &CheckInput<'_>) -> Vec<Damage> {
+    let mut walk = Walk::new(input);
+    for line in input.lines {
+        walk.step(line);
+    }
+    walk.damage
+}
+
+/// The records of an interval (or of none) that may be gone. A record that was not sealed may be of a block that was, and
+/// the other way round, since a record may have been received twice.
+pub(super) fn allowed(damage: &[Damage], interval: Option<u64>) -> RangeSet {
+    let fits = |found: &&Damage| interval.is_none() || found.interval.is_none() || found.interval == interval;
+    damage.iter().filter(fits).flat_map(|found| &found.ranges).copied().collect()
+}
+
+/// One entry for each moment at which the promise ended with possible damage, with what is really missing.
+pub(super) fn broken_promises(damage: &[Damage], seen: &Missing, input: &CheckInput<'_>) -> Vec<BrokenPromise> {
+    let mut moments: BTreeMap<Moment, Vec<&Damage>> = BTreeMap::new();
+    for found in damage {
+        moments.entry(found.at).or_default().push(found);
+    }
+    let mut told = RangeSet::new();
+    let mut promises = Vec::new();
+    for (at, found) in moments {
+        let mut gone = RangeSet::new();
+        let mut intervals = BTreeSet::new();
+        for (interval, missing) in seen {
+            let may = found.iter().filter(|damage| interval.is_none() || damage.interval == *interval);
+            let parts = may.flat_map(|damage| &damage.ranges).flat_map(|range| missing.overlap(*range));
+            for part in parts.flat_map(|part| told.gaps(part)).collect::<Vec<_>>() {
+                gone.insert(part);
+                intervals.extend(*interval);
+            }
+        }
+        gone.iter().for_each(|range| drop(told.insert(range)));
+        let names: Vec<&str> = found[0].lost.iter().map(NodeName::as_str).collect();
+        promises.push(BrokenPromise {
+            promise: input.promise.words.clone(),
+            at_s: dstream_trace::measure::seconds_from(input.run.warmup_end, at),
+            why: format!("{} were lost before redundancy was back", names.join(", ")),
+            records: gone.count(),
+            intervals: intervals.into_iter().collect(),
+        });
+    }
+    promises
+}
+
+/// A worker's loss that redundancy has not made good yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Loss {
+    declared: bool,
+}
+
+struct Walk<'a, 'b> {
+    input: &'a CheckInput<'b>,
+    /// block -> the interval that it was sealed into, by the whole log
+    intervals: BTreeMap<BlockName, u64>,
+    /// Blocks that are needed or may be, with who holds them.
+    blocks: BTreeMap<BlockName, (Vec<RecordRange>, BTreeSet<NodeName>)>,
+    /// Blocks without a holder whose loss the faults allow, while their interval may still do without them.
+    orphans: BTreeMap<BlockName, Vec<RecordRange>>,
+    /// Finished attempts by the node that has their slices.
+    slices: BTreeMap<NodeName, BTreeSet<TaskName>>,
+    joined: BTreeSet<NodeName>,
+    losses: BTreeMap<NodeName, Loss>,
+    damage: Vec<Damage>,
+}
+
+impl<'a, 'b> Walk<'a, 'b> {
+    fn new(input: &'a CheckInput<'b>) -> Walk<'a, 'b> {
+        let sealed = input.facts.sealed.iter();
+        let intervals = sealed.flat_map(|(interval, seal)| seal.blocks.iter().map(|block| (*block, *interval)));
+        Walk {
+            input,
+            intervals: intervals.collect(),
+            blocks: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            joined: BTreeSet::new(),
+            losses: BTreeMap::new(),
+            damage: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, line: &TraceLine) {
+        let node = &line.node;
+        match &line.event {
+            Event::BlockHeld { block, ranges, .. } => {
+                let held = self.blocks.entry(*block).or_default();
+                held.0 = ranges.clone();
+                held.1.insert(node.clone());
+                self.orphans.remove(block);
+            }
+            Event::BlockForgotten { block } => self.forget(*block, node),
+            Event::TaskFinished { task, .. } => {
+                self.slices.entry(node.clone()).or_default().insert(*task);
+            }
+            Event::WorkerJoined { worker, .. } => {
+                self.joined.insert(worker.clone());
+            }
+            Event::ProcessEnded => self.lose(node, line.at, false),
+            Event::WorkerLost { worker, .. } if held_off(self.input, worker, line.at) => {
+                self.lose(worker, line.at, true);
+            }
+            Event::WorkerLost { worker, .. } => {
+                self.joined.remove(worker);
+            }
+            Event::CopiesBelow { blocks: 0 } => self.losses.retain(|_, loss| !loss.declared),
+            _ => {}
+        }
+    }
+
+    /// A copy that the engine itself let go is no fault's work: what is lost with it is not allowed.
+    fn forget(&mut self, block: BlockName, node: &NodeName) {
+        if let Some((_, holders)) = self.blocks.get_mut(&block) {
+            holders.remove(node);
+            if holders.is_empty() {
+                self.blocks.remove(&block);
+            }
+        }
+    }
+
+    fn lose(&mut self, node: &NodeName, at: Moment, declared: bool) {
+        let live_before = self.joined.iter().filter(|worker| !self.is_undeclared(worker)).count();
+        let is_worker = node.as_str().starts_with("worker-");
+        if is_worker {
+            self.losses.entry(node.clone()).or_default().declared |= declared;
+        }
+        if declared {
+            self.joined.remove(node);
+        }
+        self.slices.remove(node);
+        // With fewer live workers than copies the promise covers fewer losses.
+        let covered = (self.input.promise.losses_at_once as usize).min(live_before.saturating_sub(1));
+        let is_broken = self.losses.len() > covered;
+        let orphaned = self.orphaned(node);
+        if is_broken {
+            self.orphans.extend(orphaned);
+            self.record_damage(at);
+        }
+    }
+
+    /// Whether the worker is lost and the master does not know it yet.
+    fn is_undeclared(&self, worker: &NodeName) -> bool {
+        self.losses.get(worker).is_some_and(|loss| !loss.declared)
+    }
+
+    /// Takes the node's copies away; returns the blocks that nobody holds now.
+    fn orphaned(&mut self, node: &NodeName) -> Vec<(BlockName, Vec<RecordRange>)> {
+        let mut orphaned = Vec::new();
+        self.blocks.retain(|block, (ranges, holders)| {
+            let was_last = holders.remove(node) && holders.is_empty();
+            if was_last {
+                orphaned.push((*block, std::mem::take(ranges)));
+            }
+            !holders.is_empty()
+        });
+        orphaned
+    }
+
+    /// Orphans whose interval can do without them no longer are damage.
+    fn record_damage(&mut self, at: Moment) {
+        let lost: Vec<NodeName> = self.losses.keys().cloned().collect();
+        for (block, ranges) in std::mem::take(&mut self.orphans) {
+            let interval = self.intervals.get(&block).copied();
+            if interval.is_some_and(|interval| self.is_complete(interval, at)) {
+                continue;
+            }
+            if interval.is_some_and(|interval| self.has_slices(interval, block)) {
+                self.orphans.insert(block, ranges);
+                continue;
+            }
+            let ranges = match interval.and_then(|interval| self.input.facts.sealed.get(&interval)) {
+                Some(seal) => {
+                    let sealed: RangeSet = seal.ranges.iter().copied().collect();
+                    ranges.iter().flat_map(|range| sealed.overlap(*range)).collect()
+                }
+                None => ranges,
+            };
+            self.damage.push(Damage { at, lost: lost.clone(), interval, ranges });
+        }
+    }
+
+    fn is_complete(&self, interval: u64, at: Moment) -> bool {
+        let outputs = self.input.run.outputs.iter().map(|output| output.name.as_str());
+        self.input.facts.done(interval, outputs).is_some_and(|done| done <= at)
+    }
+
+    /// Whether the slices that were made from the block are at a node that lives.
+    fn has_slices(&self, interval: u64, block: BlockName) -> bool {
+        let Some(partition) = partition_of(self.input.facts, interval, block) else { return false };
+        let first = TaskName { interval, stage: 0, partition, attempt: 0 };
+        let last = TaskName { attempt: u32::MAX, ..first };
+        self.slices.values().any(|tasks| tasks.range(first..=last).next().is_some())
+    }
+}
+
+fn partition_of(facts: &Facts, interval: u64, block: BlockName) -> Option<u32> {
+    let place = facts.cuts.get(&interval)?.iter().position(|blocks| blocks.contains(&block))?;
+    u32::try_from(place).ok()
+}
+
+/// Whether a fault of the plan (a pause, a cut, a crash) explains that the worker is declared lost at `at`.
+fn held_off(input: &CheckInput<'_>, worker: &NodeName, at: Moment) -> bool {
+    input.run.faults.iter().any(|fault| {
+        let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
+        let hits = fault.nodes.contains(worker) || fault.others.contains(worker);
+        let until = times.ended.map_or(Moment::NEVER, |ended| ended + input.run.failure_timeout + LOSS_GRACE);
+        hits && times.applied.is_some_and(|applied| applied <= at) && at <= until
+    })
+}

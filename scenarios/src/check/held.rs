@@ -1,0 +1,120 @@
+//! Acknowledged means held: a client may learn that records are held only when as many nodes hold them as promised.
+//!
+//! Counts copies by the nodes' own events, never by the master's word. Promised is min(copies, live workers); the least
+//! number of live workers within one failure timeout counts, since membership takes that long to be known everywhere.
+
+use super::{CheckInput, Finding};
+use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// The first acknowledgements that came too early.
+pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
+    let mut finding = Finding::default();
+    let mut copies = Copies::new(input.promise.copies);
+    let mut members = Members::new(input.run.failure_timeout);
+    for line in input.lines {
+        let node = &line.node;
+        match &line.event {
+            Event::WorkerJoined { worker, .. } => members.change(line.at, |m| m.joined.insert(worker.clone())),
+            Event::WorkerLost { worker, .. } => members.change(line.at, |m| m.joined.remove(worker)),
+            Event::NodeStarted { .. } => members.change(line.at, |m| m.down.remove(node)),
+            Event::ProcessEnded => {
+                members.change(line.at, |m| m.down.insert(node.clone()));
+                copies.lose_all(node);
+            }
+            Event::BlockHeld { block, ranges, .. } => copies.hold(*block, node, ranges),
+            Event::BlockForgotten { block } => copies.lose(*block, node),
+            Event::RecordsAcked { range } => {
+                let promised = input.promise.copies.min(members.least_live(line.at)).max(1);
+                if !copies.covers(*range, promised) {
+                    let at = line.at;
+                    finding.add(|| {
+                        format!("records {range:?} were acknowledged at {at} before {promised} nodes held them")
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    finding
+}
+
+/// Who holds what, and what was ever held by how many at once.
+struct Copies {
+    blocks: BTreeMap<BlockName, Block>,
+    /// `levels[n - 1]`: records that n nodes held at once at some time.
+    levels: Vec<RangeSet>,
+}
+
+#[derive(Default)]
+struct Block {
+    ranges: Vec<RecordRange>,
+    holders: BTreeSet<NodeName>,
+}
+
+impl Copies {
+    fn new(copies: u32) -> Copies {
+        Copies { blocks: BTreeMap::new(), levels: vec![RangeSet::new(); copies.max(1) as usize] }
+    }
+
+    fn hold(&mut self, block: BlockName, node: &NodeName, ranges: &[RecordRange]) {
+        let held = self.blocks.entry(block).or_default();
+        held.ranges = ranges.to_vec();
+        held.holders.insert(node.clone());
+        let reached = held.holders.len().min(self.levels.len());
+        for range in ranges {
+            self.levels[reached - 1].insert(*range);
+        }
+    }
+
+    fn lose(&mut self, block: BlockName, node: &NodeName) {
+        if let Some(held) = self.blocks.get_mut(&block) {
+            held.holders.remove(node);
+            if held.holders.is_empty() {
+                self.blocks.remove(&block);
+            }
+        }
+    }
+
+    fn lose_all(&mut self, node: &NodeName) {
+        self.blocks.retain(|_, held| {
+            held.holders.remove(node);
+            !held.holders.is_empty()
+        });
+    }
+
+    fn covers(&self, range: RecordRange, copies: u32) -> bool {
+        self.levels[copies as usize - 1].gaps(range).is_empty()
+    }
+}
+
+/// Which workers live, now and a moment ago.
+struct Members {
+    joined: BTreeSet<NodeName>,
+    down: BTreeSet<NodeName>,
+    window: Duration,
+    /// (from when on, how many lived), the oldest first; covers the window.
+    history: VecDeque<(Moment, u32)>,
+}
+
+impl Members {
+    fn new(window: Duration) -> Members {
+        Members { joined: BTreeSet::new(), down: BTreeSet::new(), window, history: VecDeque::from([(Moment::ZERO, 0)]) }
+    }
+
+    fn change(&mut self, at: Moment, change: impl FnOnce(&mut Members) -> bool) {
+        if change(self) {
+            let live = self.joined.difference(&self.down).count();
+            self.history.push_back((at, u32::try_from(live).expect("a cluster has fewer than 2^32 workers")));
+        }
+    }
+
+    fn least_live(&mut self, at: Moment) -> u32 {
+        let from = at - self.window;
+        while self.history.get(1).is_some_and(|(next, _)| *next <= from) {
+            self.history.pop_front();
+        }
+        self.history.iter().map(|(_, live)| *live).min().unwrap_or(0)
+    }
+}

@@ -1,0 +1,118 @@
+//! Laws that the log of every run obeys, whatever the faults: seal before use, one seal, the fence, equal attempts.
+
+use super::{CheckInput, Finding};
+use dstream_trace::measure::{FaultTimes, Lost};
+use dstream_trace::result::CheckResult;
+use dstream_trace::{Event, Moment, NodeName, TraceLine};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A fence has to reach the sink within the failure timeout and this: a few connects with their deadlines.
+const FENCE_GRACE: Duration = Duration::from_secs(1);
+
+/// All laws of this file, each as a check.
+pub(super) fn laws(input: &CheckInput<'_>) -> Vec<CheckResult> {
+    vec![
+        sealed_before_use(input).named("trace: sealed before use"),
+        sealed_once(input).named("trace: sealed once"),
+        fence_refuses(input).named("trace: no result from behind the fence"),
+        losses_are_fenced(input).named("trace: lost workers are fenced"),
+        attempts_agree(input.lines).named("trace: attempts agree"),
+    ]
+}
+
+/// No task of an interval is launched before the interval's seal.
+fn sealed_before_use(input: &CheckInput<'_>) -> Finding {
+    let mut finding = Finding::default();
+    for (name, task) in &input.facts.tasks {
+        let Some((at, sequence)) = task.launched else { continue };
+        let seal = input.facts.sealed.get(&name.interval).map(|seal| seal.sequence);
+        match seal {
+            Some(seal) if seal < sequence => {}
+            Some(_) => finding.add(|| format!("{name:?} was launched at {at}, before its interval was sealed")),
+            None => finding.add(|| format!("{name:?} was launched at {at}, and its interval was never sealed")),
+        }
+    }
+    finding
+}
+
+fn sealed_once(input: &CheckInput<'_>) -> Finding {
+    let mut finding = Finding::default();
+    for (interval, seal) in input.facts.sealed.iter().filter(|(_, seal)| seal.times > 1) {
+        finding.add(|| format!("interval {interval} was sealed {} times", seal.times));
+    }
+    finding
+}
+
+/// Once the sink has recorded a fence, it takes nothing more from that worker's epoch or an older one.
+fn fence_refuses(input: &CheckInput<'_>) -> Finding {
+    let mut finding = Finding::default();
+    let mut fenced: BTreeMap<&NodeName, u64> = BTreeMap::new();
+    for line in input.lines {
+        match &line.event {
+            Event::Fenced { worker, epoch } => {
+                let highest = fenced.entry(worker).or_default();
+                *highest = (*highest).max(*epoch);
+            }
+            Event::ResultVisible { interval, partition, from, epoch, .. }
+            | Event::ResultRepeated { interval, partition, from, epoch, .. }
+                if fenced.get(from).is_some_and(|fenced| epoch <= fenced) =>
+            {
+                let at = line.at;
+                finding.add(|| {
+                    format!(
+                        "at {at} the sink took result {partition} of interval {interval} from {from}, epoch {epoch}"
+                    )
+                });
+            }
+            _ => {}
+        }
+    }
+    finding
+}
+
+/// The fence of a lost worker reaches the sink soon, unless the run ended or the master itself was held up.
+fn losses_are_fenced(input: &CheckInput<'_>) -> Finding {
+    let mut finding = Finding::default();
+    for lost in &input.facts.lost {
+        let deadline = lost.at + input.run.failure_timeout + FENCE_GRACE;
+        let is_fenced = input
+            .facts
+            .fences
+            .iter()
+            .any(|fence| fence.worker == lost.worker && fence.epoch >= lost.epoch && fence.at <= deadline);
+        if !is_fenced && deadline < input.run.end && !master_is_hit(input, lost, deadline) {
+            let Lost { at, worker, epoch, .. } = lost;
+            finding.add(|| format!("{worker}, epoch {epoch}, was declared lost at {at} and not fenced in time"));
+        }
+    }
+    finding
+}
+
+fn master_is_hit(input: &CheckInput<'_>, lost: &Lost, deadline: Moment) -> bool {
+    let hits_master = |node: &NodeName| node.as_str() == "master";
+    input.run.faults.iter().filter(|fault| fault.nodes.iter().chain(&fault.others).any(hits_master)).any(|fault| {
+        let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
+        let FaultTimes { applied, ended } = times;
+        applied.is_some_and(|applied| applied <= deadline) && ended.is_none_or(|ended| ended >= lost.at)
+    })
+}
+
+fn attempts_agree(lines: &[TraceLine]) -> Finding {
+    let mut finding = Finding::default();
+    if let Some(differ) = differing_results(lines) {
+        finding.add(|| differ);
+    }
+    finding
+}
+
+/// The first result of which two attempts differ: the engine computes differently from time to time.
+pub(super) fn differing_results(lines: &[TraceLine]) -> Option<String> {
+    lines.iter().find_map(|line| match &line.event {
+        Event::ResultsDiffer { output, interval, partition, from, digest, earlier } => Some(format!(
+            "two attempts at result {partition} of interval {interval} of output `{output}` differ: \
+             {digest:016x} from {from}, {earlier:016x} before"
+        )),
+        _ => None,
+    })
+}

@@ -1,0 +1,109 @@
+//! Counting records: sent, acknowledged, allotted to intervals, lost, doubled.
+//!
+//! Every count is of distinct records, however often they were sent or told.
+
+use super::CheckInput;
+use dstream_trace::measure::Facts;
+use dstream_trace::result::RecordCounts;
+use dstream_trace::{Event, RangeSet, RecordRange, TraceLine};
+use std::collections::BTreeMap;
+
+/// Which records are in which ranges.
+pub(super) struct Allotment {
+    /// In the range of a committed interval.
+    pub committed: RangeSet,
+    /// In more than one range.
+    pub duplicated: RangeSet,
+    /// Acknowledged and in no range.
+    pub lost: RangeSet,
+}
+
+pub(super) fn allotment(input: &CheckInput<'_>) -> Allotment {
+    let mut allotted = RangeSet::new();
+    let mut committed = RangeSet::new();
+    let mut duplicated = RangeSet::new();
+    for (interval, seal) in &input.facts.sealed {
+        let is_done = is_done(input, *interval);
+        for range in &seal.ranges {
+            for twice in allotted.insert(*range) {
+                duplicated.insert(twice);
+            }
+            if is_done {
+                committed.insert(*range);
+            }
+        }
+    }
+    let acked = input.facts.acked.values().flatten();
+    let lost = acked.flat_map(|acked| allotted.gaps(acked.range)).collect();
+    Allotment { committed, duplicated, lost }
+}
+
+pub(super) fn counts(input: &CheckInput<'_>, allotment: &Allotment) -> RecordCounts {
+    let sent = input.facts.sent.values().flatten().map(|sent| sent.range.count()).sum();
+    let acked = input.facts.acked.values().flatten().map(|acked| acked.range.count()).sum();
+    RecordCounts {
+        sent,
+        acked,
+        unacked: sent.saturating_sub(acked),
+        in_results: allotment.committed.count(),
+        lost: allotment.lost.count(),
+        duplicated: allotment.duplicated.count(),
+        ..RecordCounts::default()
+    }
+}
+
+/// Sealed records that the engine gave up, by interval.
+pub(super) fn gone(facts: &Facts, lines: &[TraceLine]) -> BTreeMap<u64, RangeSet> {
+    let mut gone: BTreeMap<u64, RangeSet> = BTreeMap::new();
+    for line in lines {
+        let Event::BlockLost { ranges, interval: Some(interval), .. } = &line.event else { continue };
+        let Some(seal) = facts.sealed.get(interval) else { continue };
+        let sealed: RangeSet = seal.ranges.iter().copied().collect();
+        for part in ranges.iter().flat_map(|range| sealed.overlap(*range)) {
+            gone.entry(*interval).or_default().insert(part);
+        }
+    }
+    gone
+}
+
+/// All records that the engine said were gone.
+pub(super) fn declared_lost(lines: &[TraceLine]) -> RangeSet {
+    let lost = lines.iter().filter_map(|line| match &line.event {
+        Event::BlockLost { ranges, .. } => Some(ranges),
+        _ => None,
+    });
+    lost.flatten().copied().collect()
+}
+
+/// Whether all results of the interval are visible.
+pub(super) fn is_done(input: &CheckInput<'_>, interval: u64) -> bool {
+    input.facts.done(interval, input.run.outputs.iter().map(|output| output.name.as_str())).is_some()
+}
+
+/// The last interval whose results must be there: the last with records in it.
+fn last_required(input: &CheckInput<'_>) -> Option<u64> {
+    let with_records = input.facts.sealed.iter().rev().find(|(_, seal)| !seal.ranges.is_empty());
+    with_records.map(|(interval, _)| *interval)
+}
+
+/// The last interval that is compared: the last that must be there, or that has a result all the same.
+pub(super) fn last_to_check(input: &CheckInput<'_>) -> Option<u64> {
+    let last_visible = input.facts.results.last_key_value().map(|(interval, _)| *interval);
+    // An interval that begins after the run's end is no interval of this run.
+    let last = last_required(input).max(last_visible)?;
+    Some(last.min(input.run.open_at(input.run.end) + 1))
+}
+
+/// Whether the interval is compared. What an interrupted run did not finish is not, nor are empty intervals that were on
+/// their way when the run ended.
+pub(super) fn is_to_check(input: &CheckInput<'_>, interval: u64) -> bool {
+    let is_required = last_required(input).is_some_and(|last| interval <= last) && !input.interrupted;
+    let is_unsealed = !input.facts.sealed.contains_key(&interval);
+    let has_results = input.facts.results.contains_key(&interval);
+    is_required || is_done(input, interval) || (is_unsealed && has_results)
+}
+
+/// How many records the ranges hold.
+pub(super) fn count(ranges: &[RecordRange]) -> u64 {
+    ranges.iter().map(RecordRange::count).sum()
+}

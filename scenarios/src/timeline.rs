@@ -1,0 +1,187 @@
+//! The fault timeline: plays a plan's faults on a world, from outside the hosts, and then lets the run drain.
+//!
+//! Knows no engine: it drives `trait World` and reads the log. Invariant: what it does depends on the plan and on the
+//! log alone, and every fault it applies or ends stands in the log under the node `driver`.
+
+mod drain;
+
+use crate::plan::{FaultKind, FaultPlan, Plan};
+use drain::DrainWatch;
+use dstream_host::{World, WorldError};
+use dstream_trace::{Event, Moment, NodeName};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// Between two calls of `progress` no more than this much time passes in the world.
+const SLICE: Duration = Duration::from_millis(250);
+
+/// `duration` ends the load; everything has to be out within this.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// When the parts of a run begin and end.
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// Where interval 0 and the load begin.
+    pub origin: Moment,
+    /// Every fault's `at` counts from here.
+    pub warmup_end: Moment,
+    /// The load ends.
+    pub load_end: Moment,
+    /// Names of the query's outputs.
+    pub outputs: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// When.
+    pub end: Moment,
+    /// Whether everything was acknowledged and out, all copies were there again, and five intervals passed after the last
+    /// fault.
+    pub drained: bool,
+    /// Whether `progress` asked to stop.
+    pub interrupted: bool,
+}
+
+/// Called as time passes; it may stop the run.
+pub type Progress<'a> = &'a mut dyn FnMut(Moment) -> ControlFlow<()>;
+
+/// Runs a world, into which all nodes have been started, to the end of the plan.
+pub fn play(world: &mut dyn World, plan: &Plan, times: &Times, progress: Progress<'_>) -> Result<Played, WorldError> {
+    let mut driver = Driver { world, progress, active: BTreeMap::new(), interrupted: false };
+    let limit = times.load_end + DRAIN_LIMIT;
+    let mut watch = DrainWatch::new(plan, times);
+    for step in steps(plan, times).into_iter().filter(|step| step.at <= limit) {
+        // The drain begins at the load's end, even where a fault ends later.
+        if !driver.run_until(step.at)? {
+            break;
+        }
+        driver.take(&step)?;
+    }
+    driver.run_until(times.load_end)?;
+    let mut drained = driver.is_drained(&mut watch);
+    while !drained && !driver.interrupted && driver.world.now() < limit {
+        let next = (driver.world.now() + SLICE).min(limit);
+        driver.run_until(next)?;
+        drained = driver.is_drained(&mut watch);
+    }
+    Ok(Played { end: driver.world.now(), drained, interrupted: driver.interrupted })
+}
+
+/// A fault begins or ends.
+struct Step<'a> {
+    at: Moment,
+    begins: bool,
+    fault: &'a FaultPlan,
+}
+
+/// In the order in which they are taken; at the same moment, ends come first.
+fn steps<'a>(plan: &'a Plan, times: &Times) -> Vec<Step<'a>> {
+    let mut steps = Vec::new();
+    for fault in &plan.faults {
+        let at = times.warmup_end + fault.at;
+        steps.push(Step { at, begins: true, fault });
+        steps.extend(fault.lasts.map(|lasts| Step { at: at + lasts, begins: false, fault }));
+    }
+    steps.sort_by_key(|step| (step.at, step.begins, step.fault.number));
+    steps
+}
+
+struct Driver<'a> {
+    world: &'a mut dyn World,
+    progress: Progress<'a>,
+    /// Faults that are on.
+    active: BTreeMap<u32, &'a FaultKind>,
+    interrupted: bool,
+}
+
+impl<'a> Driver<'a> {
+    /// Lets time pass; false if the run was stopped.
+    fn run_until(&mut self, until: Moment) -> Result<bool, WorldError> {
+        while !self.interrupted && self.world.now() < until {
+            let next = (self.world.now() + SLICE).min(until);
+            self.world.run_until(next)?;
+            self.interrupted = (self.progress)(self.world.now()).is_break();
+        }
+        Ok(!self.interrupted)
+    }
+
+    fn is_drained(&mut self, watch: &mut DrainWatch) -> bool {
+        let trace = self.world.trace();
+        let log = trace.lock();
+        watch.is_drained(log.lines(), self.world.now())
+    }
+
+    fn take(&mut self, step: &Step<'a>) -> Result<(), WorldError> {
+        let fault = step.fault.number;
+        let node = target(&step.fault.kind).clone();
+        // The log names the cause before its effects.
+        let event = if step.begins { Event::FaultApplied { fault, node } } else { Event::FaultEnded { fault, node } };
+        self.world.trace().push(self.world.now(), NodeName::new("driver"), event);
+        if step.begins {
+            self.active.insert(fault, &step.fault.kind);
+            self.begin(&step.fault.kind)
+        } else {
+            self.active.remove(&fault);
+            self.end(&step.fault.kind)
+        }
+    }
+
+    fn begin(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
+        match kind {
+            FaultKind::Crash { node } => self.world.crash(node),
+            FaultKind::Pause { node } => self.world.pause(node),
+            FaultKind::SlowCpu { node, .. } => self.world.slow_cpu(node, self.factor(node)),
+            FaultKind::Partition { .. } => cuts(kind).try_for_each(|(from, to)| self.world.cut(from, to)),
+        }
+    }
+
+    /// What another fault that is still on holds stays held.
+    fn end(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
+        match kind {
+            FaultKind::Crash { node } => self.world.restart(node),
+            FaultKind::Pause { node } if self.is_paused(node) => Ok(()),
+            FaultKind::Pause { node } => self.world.resume(node),
+            FaultKind::SlowCpu { node, .. } => self.world.slow_cpu(node, self.factor(node)),
+            FaultKind::Partition { .. } => cuts(kind).try_for_each(|(from, to)| {
+                let is_cut = self.active.values().any(|other| cuts(other).any(|cut| cut == (from, to)));
+                if is_cut { Ok(()) } else { self.world.heal(from, to) }
+            }),
+        }
+    }
+
+    fn is_paused(&self, node: &NodeName) -> bool {
+        self.active.values().any(|kind| matches!(kind, FaultKind::Pause { node: other } if other == node))
+    }
+
+    /// All slow-downs of the node that are on, multiplied.
+    fn factor(&self, node: &NodeName) -> f64 {
+        let factors = self.active.values().filter_map(|kind| match kind {
+            FaultKind::SlowCpu { node: other, factor } if other == node => Some(*factor),
+            _ => None,
+        });
+        factors.product()
+    }
+}
+
+fn target(kind: &FaultKind) -> &NodeName {
+    match kind {
+        FaultKind::Crash { node } | FaultKind::Pause { node } | FaultKind::SlowCpu { node, .. } => node,
+        FaultKind::Partition { between, .. } => between.first().expect("a plan's partition has nodes on both sides"),
+    }
+}
+
+/// The directed pairs that a partition cuts; none for other faults.
+fn cuts(kind: &FaultKind) -> impl Iterator<Item = (&NodeName, &NodeName)> {
+    let (between, and, one_way) = match kind {
+        FaultKind::Partition { between, and, one_way } => (between.as_slice(), and.as_slice(), *one_way),
+        _ => (&[][..], &[][..], true),
+    };
+    between.iter().flat_map(move |from| {
+        and.iter().flat_map(move |to| {
+            let back = (!one_way).then_some((to, from));
+            std::iter::once((from, to)).chain(back)
+        })
+    })
+}

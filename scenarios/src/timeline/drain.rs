@@ -1,0 +1,131 @@
+//! When a run may end: everything acknowledged and out, all copies there, five intervals after the last fault.
+//!
+//! Reads each line of the log once. Invariant: once the clients are done, nothing but results and copies can change.
+
+use super::Times;
+use crate::plan::{FaultKind, Plan};
+use dstream_trace::{Event, Moment, RangeSet, RecordRange, TraceLine};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Catching up takes five on-time intervals, which have to be seen.
+const INTERVALS_AFTER_FAULT: u64 = 5;
+
+/// What is still open.
+pub(super) struct DrainWatch {
+    next_line: usize,
+    origin: Moment,
+    interval: Duration,
+    outputs: BTreeSet<String>,
+    /// Clients that have not said that they are done, those that died for good aside.
+    clients: BTreeSet<String>,
+    acked: RangeSet,
+    sealed: RangeSet,
+    /// Sealed intervals without all their results.
+    open: BTreeMap<u64, Open>,
+    /// Sealed intervals with all their results.
+    done: BTreeSet<u64>,
+    copies_below: u64,
+    last_fault: Option<Moment>,
+}
+
+#[derive(Default)]
+struct Open {
+    is_sealed: bool,
+    holds_records: bool,
+    /// (output, partition)
+    visible: BTreeSet<(String, u32)>,
+    /// output -> its partitions
+    of: BTreeMap<String, u32>,
+}
+
+impl DrainWatch {
+    pub(super) fn new(plan: &Plan, times: &Times) -> DrainWatch {
+        let dead = |client: &String| {
+            plan.faults.iter().any(|fault| {
+                fault.lasts.is_none() && matches!(&fault.kind, FaultKind::Crash { node } if node.as_str() == client)
+            })
+        };
+        let clients = (1..=plan.cluster.clients).map(|client| format!("client-{client}"));
+        DrainWatch {
+            next_line: 0,
+            origin: times.origin,
+            interval: plan.interval,
+            outputs: times.outputs.iter().cloned().collect(),
+            clients: clients.filter(|client| !dead(client)).collect(),
+            acked: RangeSet::new(),
+            sealed: RangeSet::new(),
+            open: BTreeMap::new(),
+            done: BTreeSet::new(),
+            copies_below: 0,
+            last_fault: None,
+        }
+    }
+
+    /// Whether nothing is open, by the whole log so far.
+    pub(super) fn is_drained(&mut self, lines: &[TraceLine], now: Moment) -> bool {
+        for line in &lines[self.next_line..] {
+            self.read(line);
+        }
+        self.next_line = lines.len();
+        self.clients.is_empty() && self.copies_below == 0 && self.is_out() && self.is_settled(now)
+    }
+
+    fn read(&mut self, line: &TraceLine) {
+        match &line.event {
+            Event::ClientDone { .. } => {
+                self.clients.remove(line.node.as_str());
+            }
+            Event::RecordsAcked { range } => drop(self.acked.insert(*range)),
+            Event::CopiesBelow { blocks } => self.copies_below = *blocks,
+            Event::FaultApplied { .. } => self.last_fault = Some(line.at),
+            // What was given up is awaited no longer.
+            Event::BlockLost { ranges, interval: None, .. } => self.seal(ranges),
+            Event::IntervalSealed { interval, ranges, .. } => {
+                self.seal(ranges);
+                let open = self.open.entry(*interval).or_default();
+                open.is_sealed = true;
+                open.holds_records = !ranges.is_empty();
+                self.close(*interval);
+            }
+            Event::ResultVisible { output, interval, partition, of, .. } => {
+                let open = self.open.entry(*interval).or_default();
+                open.of.insert(output.clone(), *of);
+                open.visible.insert((output.clone(), *partition));
+                self.close(*interval);
+            }
+            _ => {}
+        }
+    }
+
+    fn seal(&mut self, ranges: &[RecordRange]) {
+        ranges.iter().for_each(|range| drop(self.sealed.insert(*range)));
+    }
+
+    fn close(&mut self, interval: u64) {
+        let Some(open) = self.open.get(&interval) else { return };
+        let has_all = |output: &String| {
+            let seen = open.visible.range((output.clone(), 0)..=(output.clone(), u32::MAX)).count();
+            open.of.get(output).is_some_and(|of| seen >= *of as usize)
+        };
+        if open.is_sealed && self.outputs.iter().all(has_all) {
+            self.open.remove(&interval);
+            self.done.insert(interval);
+        }
+    }
+
+    fn is_out(&self) -> bool {
+        let all_sealed = self.acked.iter().all(|range| self.sealed.gaps(range).is_empty());
+        all_sealed && self.open.values().all(|open| !open.holds_records)
+    }
+
+    /// Whether the interval open at the last fault and the five after it are complete.
+    fn is_settled(&self, now: Moment) -> bool {
+        let Some(fault) = self.last_fault else { return true };
+        let length = self.interval.as_nanos().max(1);
+        let index = |at: Moment| at.since(self.origin).as_nanos() / length;
+        let first = u64::try_from(index(fault)).expect("an index of 64-bit nanoseconds fits 64 bits");
+        let last = first + INTERVALS_AFTER_FAULT;
+        index(now) > u128::from(last) && (first..=last).all(|interval| self.done.contains(&interval))
+    }
+}
