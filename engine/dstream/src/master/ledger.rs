@@ -415,3 +415,6 @@ impl Core for Ledger {
         Some(self.copies.deadline().map_or(due, |copy| copy.min(due)))
     }
 }
+
+#[cfg(test)]
+mod tests;

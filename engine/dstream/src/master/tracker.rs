@@ -369,3 +369,6 @@ impl Core for Tracker {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -369,3 +369,6 @@ impl Core for Receiver {
         Some(seal.min(self.end_of(self.over_below(self.last_step))))
     }
 }
+
+#[cfg(test)]
+mod tests;

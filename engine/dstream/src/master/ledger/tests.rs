@@ -1,0 +1,208 @@
+//! What the ledger decides, event by event.
+
+use super::*;
+
+fn limits() -> LedgerLimits {
+    LedgerLimits {
+        copies: 2,
+        interval: Duration::from_secs(1),
+        slack: Duration::ZERO,
+        origin: Moment::ZERO,
+        patience: Duration::from_millis(500),
+    }
+}
+
+fn member(worker: u32) -> Member {
+    Member { worker, epoch: u64::from(worker) }
+}
+
+fn joined(workers: &[u32]) -> Vec<(u64, LedgerEvent)> {
+    workers.iter().map(|worker| (0, LedgerEvent::Joined(member(*worker)))).collect()
+}
+
+fn report(origin: u32, number: u64, records: (u64, u64), holders: &[u32]) -> BlockReport {
+    BlockReport {
+        name: BlockName { origin, epoch: u64::from(origin), number },
+        interval: 0,
+        ranges: vec![RecordRange { client: 1, first: records.0, last: records.1 }],
+        bytes: 100,
+        holders: holders.iter().copied().map(member).collect(),
+    }
+}
+
+fn announced(by: u32, blocks: Vec<BlockReport>, closed_below: u64) -> LedgerEvent {
+    LedgerEvent::Announced { by, blocks, closed_below: Some(closed_below) }
+}
+
+fn word(action: &LedgerAction) -> String {
+    match action {
+        LedgerAction::Seal { interval, ranges, blocks } => {
+            let block = |b: &Allotment| {
+                let skip: Vec<_> = b.order.skip.iter().map(|skip| (skip.segment, skip.from..skip.to)).collect();
+                if skip.is_empty() { b.order.name.to_string() } else { format!("{} skip {skip:?}", b.order.name) }
+            };
+            format!("seal {interval} {ranges:?} [{}]", blocks.iter().map(block).collect::<Vec<_>>().join(", "))
+        }
+        LedgerAction::Holders { block, holders } => format!("holders {block} {holders:?}"),
+        LedgerAction::AskOrphans { origin, of } => format!("orphans of {}? {of:?}", origin.worker),
+        LedgerAction::OrderCopy { block, from, to } => format!("copy {block} {from}>{to}"),
+        LedgerAction::Forget { by, blocks } => format!("forget {blocks:?} at {by:?}"),
+        LedgerAction::Record(Event::CopiesBelow { blocks }) => format!("below {blocks}"),
+        LedgerAction::Record(Event::BlockLost { block, ranges, .. }) => format!("lost {block} {ranges:?}"),
+        LedgerAction::Record(event) => format!("{event:?}"),
+    }
+}
+
+/// Feeds events at milliseconds after the members joined, with ticks when the ledger asks for them.
+fn check(members: &[u32], events: Vec<(u64, LedgerEvent)>, until_ms: u64, expected: &[&str]) {
+    let mut ledger = Ledger::new(limits());
+    let (mut seen, mut actions) = (Vec::new(), Vec::new());
+    for (at, event) in joined(members) {
+        ledger.step(Moment::from_millis(at), event, &mut actions);
+    }
+    actions.clear();
+    let mut events = events.into_iter().peekable();
+    loop {
+        let tick = ledger.deadline().unwrap_or(Moment::NEVER);
+        let (at, event) = match events.next_if(|(at, _)| Moment::from_millis(*at) <= tick) {
+            Some((at, event)) => (Moment::from_millis(at), event),
+            None if tick <= Moment::from_millis(until_ms) => (tick, LedgerEvent::Tick),
+            None => break,
+        };
+        ledger.step(at, event, &mut actions);
+        seen.extend(actions.drain(..).map(|action| format!("{} {}", at.0 / 1_000_000, word(&action))));
+    }
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn an_interval_is_sealed_when_all_members_have_closed_it() {
+    check(
+        &[1, 2],
+        vec![
+            (500, announced(1, vec![report(1, 0, (0, 9), &[1, 2])], 0)),
+            (1001, announced(1, vec![], 1)),
+            (1003, announced(2, vec![report(2, 0, (10, 19), &[1, 2])], 1)),
+        ],
+        1400,
+        &["1003 seal 0 [1:0-19] [b1.1.0, b2.2.0]"],
+    );
+}
+
+#[test]
+fn a_member_that_does_not_report_is_waited_for_only_so_long() {
+    let block = report(1, 0, (0, 9), &[1, 2]);
+    check(&[1, 2], vec![(1001, announced(1, vec![block], 1))], 1600, &["1500 seal 0 [1:0-9] [b1.1.0]"]);
+}
+
+#[test]
+fn a_record_that_came_twice_is_allotted_once() {
+    check(
+        &[1, 2],
+        vec![
+            (900, announced(1, vec![report(1, 0, (0, 9), &[1, 2])], 0)),
+            (950, announced(2, vec![report(2, 0, (5, 14), &[1, 2]), report(2, 1, (2, 3), &[1, 2])], 0)),
+            (1001, announced(1, vec![], 1)),
+            (1002, announced(2, vec![], 1)),
+        ],
+        1400,
+        &["1002 seal 0 [1:0-14] [b1.1.0, b2.2.0 skip [(0, 0..5)]]", "1002 forget [b2.2.1] at None"],
+    );
+}
+
+#[test]
+fn an_announcement_that_comes_again_after_the_interval_is_done_is_forgotten() {
+    let block = || report(1, 0, (0, 9), &[1, 2]);
+    check(
+        &[1, 2],
+        vec![
+            (1001, announced(1, vec![block()], 1)),
+            (1002, announced(2, vec![], 1)),
+            (1100, LedgerEvent::Done { interval: 0 }),
+            (1200, announced(1, vec![block()], 1)),
+        ],
+        1400,
+        &["1002 seal 0 [1:0-9] [b1.1.0]", "1100 forget [b1.1.0] at None", "1200 forget [b1.1.0] at Some(1)"],
+    );
+}
+
+#[test]
+fn the_blocks_of_a_lost_worker_are_announced_by_the_holders_of_their_copies() {
+    let orphan = report(1, 0, (0, 9), &[2]);
+    check(
+        &[1, 2, 3],
+        vec![
+            (1001, announced(2, vec![], 1)),
+            (1002, announced(3, vec![], 1)),
+            (1300, LedgerEvent::Lost(member(1))),
+            (1301, LedgerEvent::Orphans { by: 3, origin: member(1), blocks: vec![] }),
+            (1302, LedgerEvent::Orphans { by: 2, origin: member(1), blocks: vec![orphan] }),
+        ],
+        1400,
+        &[
+            "1300 orphans of 1? [2, 3]",
+            "1300 below 0",
+            "1302 seal 0 [1:0-9] [b1.1.0]",
+            "1302 copy b1.1.0 2>3",
+            "1302 below 1",
+        ],
+    );
+}
+
+#[test]
+fn copies_are_made_again_and_counted() {
+    let name = BlockName { origin: 1, epoch: 1, number: 0 };
+    check(
+        &[1, 2, 3],
+        vec![
+            (100, announced(1, vec![report(1, 0, (0, 9), &[1, 2])], 0)),
+            (200, LedgerEvent::Lost(member(2))),
+            (210, LedgerEvent::Orphans { by: 1, origin: member(2), blocks: vec![] }),
+            (211, LedgerEvent::Orphans { by: 3, origin: member(2), blocks: vec![] }),
+            (250, LedgerEvent::CopyHeld { by: member(3), block: name }),
+        ],
+        900,
+        &["200 orphans of 2? [1, 3]", "200 copy b1.1.0 1>3", "200 below 1", "250 below 0"],
+    );
+}
+
+#[test]
+fn a_copy_order_that_is_not_fulfilled_is_given_again() {
+    check(
+        &[1, 3],
+        vec![(100, announced(1, vec![report(1, 0, (0, 9), &[1])], 0))],
+        900,
+        &["100 copy b1.1.0 1>3", "100 below 1", "600 copy b1.1.0 1>3"],
+    );
+}
+
+#[test]
+fn records_without_any_copy_are_given_up_but_not_those_that_came_in_another_block() {
+    check(
+        &[1, 2, 3],
+        vec![
+            (100, announced(1, vec![report(1, 0, (0, 9), &[1])], 0)),
+            (110, announced(3, vec![report(3, 0, (5, 9), &[2, 3])], 0)),
+            (200, LedgerEvent::Lost(member(1))),
+            (201, LedgerEvent::Orphans { by: 2, origin: member(1), blocks: vec![] }),
+            (202, LedgerEvent::Orphans { by: 3, origin: member(1), blocks: vec![] }),
+        ],
+        900,
+        &[
+            "100 copy b1.1.0 1>2",
+            "100 below 1",
+            "200 orphans of 1? [2, 3]",
+            "200 below 1",
+            "202 lost b1.1.0 [1:0-4]",
+            "202 below 0",
+        ],
+    );
+}
+
+#[test]
+fn a_holder_of_an_older_epoch_does_not_count() {
+    let mut block = report(1, 0, (0, 9), &[1, 2]);
+    block.holders[1].epoch = 1;
+    let seen = ["100 copy b1.1.0 1>2", "100 below 1"];
+    check(&[1, 2], vec![(100, announced(1, vec![block], 0))], 500, &seen);
+}

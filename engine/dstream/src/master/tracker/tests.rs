@@ -1,0 +1,185 @@
+//! What the stage tracker decides, event by event, for a word count: stage 0 maps blocks, stage 1 reduces.
+
+use super::*;
+use crate::master::ledger::Allotment;
+use dstream_kernel::QueryBuilder;
+
+const PARTITIONS: u32 = 2;
+
+fn word_count() -> Query {
+    let builder = QueryBuilder::new();
+    let pairs = builder.lines().words().map::<(String, u64)>(|word| (word, 1));
+    pairs.reduce_by_key(|a, b| a + b).output("counts");
+    builder.build().unwrap()
+}
+
+fn block(number: u64) -> BlockName {
+    BlockName { origin: 1, epoch: 1, number }
+}
+
+fn sealed(interval: u64, blocks: &[(u64, &[u32])]) -> Vec<TrackerEvent> {
+    let allotment = |(number, holders): &(u64, &[u32])| Allotment {
+        order: BlockOrder { name: block(*number), holders: holders.to_vec(), skip: vec![] },
+        ranges: vec![RecordRange { client: 1, first: *number * 10, last: *number * 10 + 9 }],
+    };
+    let blocks = blocks.iter().map(allotment).collect();
+    vec![TrackerEvent::Sealed { interval, blocks }, TrackerEvent::Journalled { interval }]
+}
+
+fn id(stage: u32, partition: u32, attempt: u32) -> TaskId {
+    TaskId { interval: 0, stage, partition, attempt }
+}
+
+fn done(worker: u32, stage: u32, partition: u32) -> TrackerEvent {
+    TrackerEvent::Done { worker, task: id(stage, partition, 0) }
+}
+
+fn done_again(worker: u32, stage: u32, partition: u32) -> TrackerEvent {
+    TrackerEvent::Done { worker, task: id(stage, partition, 1) }
+}
+
+fn not_fetched(worker: u32, stage: u32, partition: u32, from: u32) -> TrackerEvent {
+    TrackerEvent::Failed { worker, task: id(stage, partition, 0), why: TaskFailure::Fetch(vec![from]) }
+}
+
+fn holders(number: u64, holders: &[u32]) -> TrackerEvent {
+    TrackerEvent::Holders { block: block(number), holders: holders.to_vec() }
+}
+
+fn word(action: &TrackerAction) -> Option<String> {
+    Some(match action {
+        TrackerAction::Launch { worker, launch } => {
+            let tasks: Vec<String> = launch
+                .tasks
+                .iter()
+                .map(|t| format!("{}.{}{}", t.partition, t.attempt, if t.again { " again" } else { "" }))
+                .collect();
+            format!("{worker}: stage {} [{}]", launch.stage, tasks.join(", "))
+        }
+        TrackerAction::IntervalDone(interval) => format!("done {interval}"),
+        TrackerAction::GiveUp(block) => format!("give up {block}"),
+        TrackerAction::Fatal(_) => "fatal".to_owned(),
+        TrackerAction::Record(_) => return None,
+    })
+}
+
+/// Joins `workers`, feeds the events and compares the launches and decisions of the last `steps`.
+fn check(workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
+    let mut tracker = Tracker::new(&word_count(), PARTITIONS, 1);
+    let mut actions = Vec::new();
+    for worker in workers {
+        tracker.step(Moment::ZERO, TrackerEvent::Joined(*worker), &mut actions);
+    }
+    let before = events.len() - steps;
+    for (index, event) in events.into_iter().enumerate() {
+        if index == before {
+            actions.clear();
+        }
+        tracker.step(Moment::ZERO, event, &mut actions);
+    }
+    let seen: Vec<String> = actions.iter().filter_map(word).collect();
+    assert_eq!(seen, expected);
+}
+
+/// Sealed with two blocks; both maps are done at their holders 1 and 2, so that the reduces run at 1 and 2.
+fn reducing() -> Vec<TrackerEvent> {
+    let mut events = sealed(0, &[(0, &[1, 3]), (1, &[2, 3])]);
+    events.extend([done(1, 0, 0), done(2, 0, 1)]);
+    events
+}
+
+#[test]
+fn nothing_runs_before_the_input_is_journalled() {
+    let mut events = sealed(0, &[(0, &[1])]);
+    events.pop();
+    check(&[1], events, 1, &[]);
+}
+
+#[test]
+fn blocks_are_mapped_where_they_lie_then_reduced_and_done_once() {
+    let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
+    check(&[1, 2], events.clone(), 1, &["1: stage 0 [0.0]", "2: stage 0 [1.0]"]);
+    events.extend([done(1, 0, 0), done(2, 0, 1), done(1, 1, 0), done(2, 1, 1), done(2, 1, 1)]);
+    check(&[1, 2], events, 4, &["1: stage 1 [0.0]", "2: stage 1 [1.0]", "done 0"]);
+}
+
+#[test]
+fn an_empty_interval_has_results_too() {
+    let mut events = sealed(0, &[]);
+    events.push(done(1, 0, 0));
+    check(&[1], events, 2, &["1: stage 0 [0.0]", "1: stage 1 [0.0, 1.0]"]);
+}
+
+#[test]
+fn a_loss_makes_again_what_ran_there_and_the_slices_that_are_still_needed() {
+    let mut events = reducing();
+    events.push(TrackerEvent::Lost(1));
+    // Block 0 is mapped again at its other holder; nothing is reduced before its slices are there.
+    check(&[1, 2, 3], events.clone(), 1, &["3: stage 0 [0.1 again]"]);
+    events.push(done_again(3, 0, 0));
+    check(&[1, 2, 3], events, 1, &["3: stage 1 [0.1]"]);
+}
+
+#[test]
+fn slices_that_nobody_needs_any_more_are_not_made_again() {
+    let mut events = reducing();
+    events.extend([done(1, 1, 0), done(2, 1, 1), TrackerEvent::Lost(1)]);
+    check(&[1, 2, 3], events, 1, &[]);
+}
+
+#[test]
+fn slices_that_one_worker_cannot_fetch_are_fetched_by_another() {
+    let mut events = reducing();
+    events.push(not_fetched(1, 1, 0, 2));
+    check(&[1, 2, 3], events, 1, &["3: stage 1 [0.1]"]);
+}
+
+#[test]
+fn slices_that_nobody_can_fetch_are_made_again_elsewhere() {
+    let cut = |worker| TrackerEvent::Links { worker, unreachable: [1].into() };
+    let mut events = sealed(0, &[(0, &[1, 3]), (1, &[2, 3])]);
+    // Worker 1 loses its connections after it has mapped block 0; only block 1 is still being mapped.
+    events.extend([done(1, 0, 0), cut(2), cut(3), done(2, 0, 1)]);
+    check(&[1, 2, 3], events, 1, &["3: stage 0 [0.1 again]"]);
+}
+
+#[test]
+fn a_block_without_holders_is_given_up_when_it_has_to_be_read() {
+    let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
+    events.extend([holders(0, &[]), TrackerEvent::Lost(1)]);
+    check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1]"]);
+}
+
+#[test]
+fn a_block_without_holders_is_not_given_up_while_its_slices_are_there() {
+    let mut events = sealed(0, &[(0, &[2]), (1, &[2])]);
+    events.extend([done(2, 0, 0), holders(0, &[])]);
+    check(&[1, 2], events, 1, &[]);
+}
+
+#[test]
+fn a_worker_gets_two_tasks_a_core_and_the_next_when_one_is_done() {
+    let mut events = sealed(0, &[(0, &[1]), (1, &[1]), (2, &[1])]);
+    check(&[1], events.clone(), 1, &["1: stage 0 [0.0, 1.0]"]);
+    events.push(done(1, 0, 0));
+    check(&[1], events, 1, &["1: stage 0 [2.0]"]);
+}
+
+#[test]
+fn a_task_that_keeps_breaking_stops_the_run() {
+    let broken = |attempt| TrackerEvent::Failed {
+        worker: 1,
+        task: id(0, 0, attempt),
+        why: TaskFailure::Broken("it panicked".to_owned()),
+    };
+    let mut events = sealed(0, &[(0, &[1])]);
+    events.extend((0..MOST_BROKEN_ATTEMPTS).map(broken));
+    check(&[1], events, 1, &["fatal", "1: stage 0 [0.4]"]);
+}
+
+#[test]
+fn a_new_connection_is_given_its_running_tasks_again() {
+    let mut events = sealed(0, &[(0, &[1])]);
+    events.push(TrackerEvent::Reconnected(1));
+    check(&[1], events, 1, &["1: stage 0 [0.0]"]);
+}

@@ -1,0 +1,194 @@
+//! What the receiver decides, event by event.
+
+use super::*;
+
+fn limits(copies: u32) -> ReceiverLimits {
+    ReceiverLimits {
+        worker: 1,
+        copies,
+        block: Duration::from_millis(200),
+        interval: Duration::from_secs(1),
+        slack: Duration::ZERO,
+        origin: Moment::ZERO,
+        lease: Duration::from_millis(450),
+    }
+}
+
+fn member(worker: u32) -> Member {
+    Member { worker, epoch: u64::from(worker) }
+}
+
+fn batch(first: u64, last: u64, interval: u64) -> ReceiverEvent {
+    ReceiverEvent::Batch { range: RecordRange { client: 1, first, last }, interval, bytes: 100 }
+}
+
+fn block(number: u64) -> BlockName {
+    BlockName { origin: 1, epoch: 1, number }
+}
+
+fn held(number: u64, by: u32) -> ReceiverEvent {
+    ReceiverEvent::CopyHeld { block: block(number), by: member(by) }
+}
+
+/// A member among `members`, all reachable, with a lease from `ms` on.
+fn ready(ms: u64, members: &[u32]) -> Vec<(u64, ReceiverEvent)> {
+    let all: Vec<Member> = members.iter().copied().map(member).collect();
+    vec![
+        (ms, ReceiverEvent::Welcome { epoch: 1, sealed_below: 0 }),
+        (ms, ReceiverEvent::Reachable(members.iter().copied().collect())),
+        (ms, ReceiverEvent::Members(all)),
+        (ms, lease(ms)),
+    ]
+}
+
+fn lease(ms: u64) -> ReceiverEvent {
+    ReceiverEvent::Lease { sent: Moment::from_millis(ms) }
+}
+
+fn word(action: &ReceiverAction) -> Option<String> {
+    Some(match action {
+        ReceiverAction::Seal { interval, block } => format!("seal {} in {interval}", block.name),
+        ReceiverAction::DropOpen => "drop open".to_owned(),
+        ReceiverAction::DropBlock(name) => format!("drop {name}"),
+        ReceiverAction::SendCopy { block, to } => format!("copy {block} to {to}"),
+        ReceiverAction::Acknowledge(ranges) => format!("acknowledge {ranges:?}"),
+        ReceiverAction::Announce { blocks, closed_below } => {
+            let holders = |block: &BlockReport| block.holders.iter().map(|holder| holder.worker).collect::<Vec<_>>();
+            let blocks: Vec<_> = blocks.iter().map(|block| (block.name.number, holders(block))).collect();
+            format!("announce {blocks:?} closed below {closed_below}")
+        }
+        ReceiverAction::Keep { .. } | ReceiverAction::Record(_) => return None,
+    })
+}
+
+/// Feeds events at milliseconds, with ticks when the receiver asks for them.
+fn check(copies: u32, events: Vec<(u64, ReceiverEvent)>, until_ms: u64, expected: &[&str]) {
+    let mut receiver = Receiver::new(limits(copies));
+    let (mut seen, mut actions) = (Vec::new(), Vec::new());
+    let mut events = events.into_iter().peekable();
+    loop {
+        let tick = receiver.deadline().unwrap_or(Moment::NEVER);
+        let (at, event) = match events.next_if(|(at, _)| Moment::from_millis(*at) <= tick) {
+            Some((at, event)) => (Moment::from_millis(at), event),
+            None if tick <= Moment::from_millis(until_ms) => (tick, ReceiverEvent::Tick),
+            None => break,
+        };
+        receiver.step(at, event, &mut actions);
+        seen.extend(actions.drain(..).filter_map(|action| word(&action)).map(|w| format!("{} {w}", at.0 / 1_000_000)));
+    }
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_batch_is_acknowledged_when_a_second_member_holds_its_block() {
+    let mut events = ready(0, &[1, 2]);
+    events.extend([(10, batch(0, 9, 0)), (50, batch(10, 19, 0)), (213, held(0, 2))]);
+    check(
+        2,
+        events,
+        900,
+        &[
+            "210 seal b1.1.0 in 0",
+            "210 copy b1.1.0 to 2",
+            "213 announce [(0, [1, 2])] closed below 0",
+            "213 acknowledge [1:0-9, 1:10-19]",
+        ],
+    );
+}
+
+#[test]
+fn the_end_of_an_interval_seals_its_block_and_closes_it_when_the_copies_are_held() {
+    let mut events = ready(0, &[1, 2]);
+    events.extend([(900, batch(0, 9, 0)), (990, lease(980)), (1002, held(0, 2))]);
+    check(
+        2,
+        events,
+        1500,
+        &[
+            "1000 seal b1.1.0 in 0",
+            "1000 copy b1.1.0 to 2",
+            "1002 announce [(0, [1, 2])] closed below 1",
+            "1002 acknowledge [1:0-9]",
+        ],
+    );
+}
+
+#[test]
+fn an_interval_without_records_is_closed_at_its_end() {
+    check(2, ready(0, &[1, 2]), 1500, &["1000 announce [] closed below 1"]);
+}
+
+#[test]
+fn a_late_batch_goes_into_the_open_interval() {
+    let mut events = ready(0, &[1]);
+    events.push((1100, batch(0, 9, 0)));
+    let seen = ["1000 announce [] closed below 1", "1300 seal b1.1.0 in 1", "1300 announce [(0, [1])] closed below 1"];
+    check(1, events, 1500, &seen);
+}
+
+#[test]
+fn nothing_is_acknowledged_before_the_members_are_known() {
+    let mut events = vec![(0, ReceiverEvent::Welcome { epoch: 1, sealed_below: 0 }), (0, lease(0))];
+    events.push((10, batch(0, 9, 0)));
+    check(2, events, 900, &["210 seal b1.1.0 in 0"]);
+}
+
+#[test]
+fn nothing_is_acknowledged_after_the_lease_until_it_is_renewed() {
+    let mut events = ready(0, &[1]);
+    events.extend([(500, batch(0, 9, 0)), (750, lease(700))]);
+    let seen = ["700 seal b1.1.0 in 0", "700 announce [(0, [1])] closed below 0", "750 acknowledge [1:0-9]"];
+    check(1, events, 900, &seen);
+}
+
+#[test]
+fn a_copy_that_was_on_its_way_to_a_lost_member_goes_to_another() {
+    let mut events = ready(0, &[1, 2, 3]);
+    events.extend([
+        (10, batch(0, 9, 0)),
+        (300, ReceiverEvent::Reachable([3].into())),
+        (310, held(0, 3)),
+        (320, ReceiverEvent::Members(vec![member(1), member(3)])),
+    ]);
+    check(
+        2,
+        events,
+        900,
+        &[
+            "210 seal b1.1.0 in 0",
+            "210 copy b1.1.0 to 2",
+            "300 copy b1.1.0 to 3",
+            "310 announce [(0, [1, 3])] closed below 0",
+            "310 acknowledge [1:0-9]",
+        ],
+    );
+}
+
+#[test]
+fn a_holder_of_an_older_epoch_does_not_count() {
+    let mut events = ready(0, &[1, 2]);
+    let restarted = Member { worker: 2, epoch: 9 };
+    events.extend([
+        (10, batch(0, 9, 0)),
+        (220, ReceiverEvent::Members(vec![member(1), restarted])),
+        (230, held(0, 2)),
+        (240, ReceiverEvent::CopyHeld { block: block(0), by: restarted }),
+    ]);
+    let seen = [
+        "210 seal b1.1.0 in 0",
+        "210 copy b1.1.0 to 2",
+        "230 copy b1.1.0 to 2",
+        "240 announce [(0, [1, 2])] closed below 0",
+        "240 acknowledge [1:0-9]",
+    ];
+    check(2, events, 900, &seen);
+}
+
+#[test]
+fn a_fence_drops_what_nobody_was_told_of_and_the_next_epoch_begins_anew() {
+    let mut events = ready(0, &[1, 2]);
+    events.extend([(10, batch(0, 9, 0)), (250, batch(10, 19, 0)), (300, ReceiverEvent::Fenced)]);
+    events.push((400, ReceiverEvent::Welcome { epoch: 7, sealed_below: 0 }));
+    let seen = ["210 seal b1.1.0 in 0", "210 copy b1.1.0 to 2", "300 drop open", "300 drop b1.1.0"];
+    check(2, events, 900, &seen);
+}
