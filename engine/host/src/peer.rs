@@ -4,13 +4,43 @@
 //! Who dials: the node that comes later in the list of nodes dials the earlier ones, from its start, again and again with a
 //! capped, jittered backoff; so no two connections collide. Each connection pings when idle and is closed when silent.
 //! Nothing is re-sent: a frame handed to a connection that breaks is lost, and whoever sent it learns `Down`.
+//!
+//! Knows no engine and no message. Invariants: `Down` comes once for each `Up`, after the last frame of that time; what
+//! waits to be written and what waits to be read are bounded; when the last [`Peers`] and the receiver of events are
+//! gone, so are all tasks and connections.
+//!
+//! ```text
+//! send, request --> session (bounded queue) --> link writer --> stream     handshake: hello, refusal
+//! receiver <------- channel (bounded) <-------- link reader <-- stream     pair, pulse, backoff: the pure cores
+//! ```
+
+mod backoff;
+mod handshake;
+mod hello;
+mod link;
+mod pair;
+mod pulse;
+mod session;
+mod shared;
+mod shell;
 
 use crate::facade::{BoxFuture, Host};
+use crate::frame::{DECLARED_LIMIT, Frame, Kind};
 use bytes::Bytes;
 use dstream_trace::{NodeName, Purpose};
+use shared::Shared;
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
+
+/// Events that wait for the node. Readers wait when it is full, so that a slow node slows its senders down.
+const MAX_EVENTS: usize = 256;
+
+/// Longest name of a node, in bytes: a hello has room for it.
+const MAX_NAME: usize = 256;
 
 /// Which of the two connections of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +78,7 @@ pub struct RequestId(pub u64);
 
 /// What peers do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variant's line says what its fields are")]
 pub enum PeerEvent {
     /// Both connections are open.
     Up { peer: NodeName, incarnation: u64 },
@@ -89,56 +120,116 @@ pub enum RequestError {
 
 /// The node's connections. Cheap to clone.
 #[derive(Clone)]
-pub struct Peers {}
+pub struct Peers {
+    shared: Arc<Shared>,
+    /// Nothing is sent: the tasks see when the last clone is gone.
+    _alive: mpsc::Sender<Infallible>,
+}
 
 impl Peers {
     /// Listens, starts to dial, and returns the stream of events.
-    pub async fn start(_host: &Host, _config: PeerConfig) -> std::io::Result<(Peers, mpsc::Receiver<PeerEvent>)> {
-        Err(std::io::Error::other("placeholder"))
+    ///
+    /// Fails with `InvalidInput` when the configuration contradicts itself, and as [`Net::bind`](crate::Net::bind) does.
+    pub async fn start(host: &Host, config: PeerConfig) -> io::Result<(Peers, mpsc::Receiver<PeerEvent>)> {
+        check(host, &config).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        let listener = host.net.bind().await?;
+        let shared = Arc::new(Shared::new(host.clone(), config));
+        let (events, receiver) = mpsc::channel(MAX_EVENTS);
+        let (alive, watch) = mpsc::channel(1);
+        tokio::spawn(shell::root(Arc::clone(&shared), listener, events, watch));
+        Ok((Peers { shared, _alive: alive }, receiver))
     }
 
     /// Sends a message. `declared` is what the network model is charged for the payload, in bytes: its length, or more
     /// where a record stands for several.
     pub fn send(
         &self,
-        _to: &NodeName,
-        _lane: Lane,
-        _purpose: Purpose,
-        _payload: Bytes,
-        _declared: u64,
+        to: &NodeName,
+        lane: Lane,
+        purpose: Purpose,
+        payload: Bytes,
+        declared: u64,
     ) -> Result<(), SendError> {
-        Err(SendError::NotConnected)
+        self.push(to, lane, Frame { kind: Kind::Message, purpose, request: 0, declared, payload })
     }
 
-    /// Sends a request on the data lane and waits for the answer, `deadline` at most.
+    /// Sends a request on the data lane, at once, and waits for the answer, `deadline` at most.
+    ///
+    /// The node must go on taking events meanwhile: an answer waits behind the messages that came before it.
     pub fn request(
         &self,
-        _to: &NodeName,
-        _purpose: Purpose,
-        _payload: Bytes,
-        _declared: u64,
-        _deadline: Duration,
+        to: &NodeName,
+        purpose: Purpose,
+        payload: Bytes,
+        declared: u64,
+        deadline: Duration,
     ) -> BoxFuture<'static, Result<Bytes, RequestError>> {
-        Box::pin(async { Err(RequestError::Broken) })
+        let host = &self.shared.host;
+        let timer = host.sleep(deadline);
+        let sent = match self.shared.expect_answer(to) {
+            Some(expected) => {
+                let request = expected.id.0;
+                let frame = Frame { kind: Kind::Request, purpose, request, declared, payload };
+                self.push(to, Lane::Data, frame).map(|()| expected)
+            }
+            None => Err(SendError::QueueFull),
+        };
+        Box::pin(async move {
+            let mut expected = sent?;
+            tokio::select! {
+                biased;
+                answer = expected.answer() => answer.ok_or(RequestError::Broken),
+                () = timer => Err(RequestError::Deadline),
+            }
+        })
     }
 
     /// Answers a request.
     pub fn reply(
         &self,
-        _to: &NodeName,
-        _id: RequestId,
-        _purpose: Purpose,
-        _payload: Bytes,
-        _declared: u64,
+        to: &NodeName,
+        id: RequestId,
+        purpose: Purpose,
+        payload: Bytes,
+        declared: u64,
     ) -> Result<(), SendError> {
-        Err(SendError::NotConnected)
+        self.push(to, Lane::Data, Frame { kind: Kind::Reply, purpose, request: id.0, declared, payload })
     }
 
     /// Whether the pair is up, and the peer's incarnation.
-    pub fn incarnation(&self, _peer: &NodeName) -> Option<u64> {
-        None
+    pub fn incarnation(&self, peer: &NodeName) -> Option<u64> {
+        self.shared.session(peer).map(|session| session.incarnation)
     }
 
     /// Closes both connections to the peer and dials again: what was learned about it says that they are stale.
-    pub fn redial(&self, _peer: &NodeName) {}
+    pub fn redial(&self, peer: &NodeName) {
+        if let Some(session) = self.shared.session(peer) {
+            session.close();
+        }
+    }
+
+    fn push(&self, to: &NodeName, lane: Lane, frame: Frame) -> Result<(), SendError> {
+        if frame.payload.len() > self.shared.config.max_frame || frame.declared > DECLARED_LIMIT {
+            return Err(SendError::TooLong);
+        }
+        self.shared.session(to).ok_or(SendError::NotConnected)?.push(lane, frame)
+    }
+}
+
+/// What is wrong with a configuration.
+fn check(host: &Host, config: &PeerConfig) -> Result<(), String> {
+    let known = |name: &NodeName| config.nodes.contains(name);
+    if !known(&host.name) {
+        return Err(format!("the list of nodes lacks this node, `{}`", host.name));
+    }
+    if let Some(peer) = config.talks_to.iter().find(|peer| !known(peer) || **peer == host.name) {
+        return Err(format!("`{}` cannot talk to `{peer}`: it must be another node of the list", host.name));
+    }
+    if let Some(name) = config.nodes.iter().find(|name| name.as_str().len() > MAX_NAME) {
+        return Err(format!("the name `{name}` is longer than {MAX_NAME} bytes"));
+    }
+    if u32::try_from(config.max_frame).is_err() {
+        return Err(format!("frames of {} bytes do not fit their length field of 32 bits", config.max_frame));
+    }
+    Ok(())
 }
