@@ -7,7 +7,7 @@
 use crate::id::{OutputId, ShuffleId, StageId};
 use crate::operator::source::Lines;
 use crate::program::{Fold, Front};
-use crate::query::{OutputSpec, Query, Stage, StageEnd, StageInput, StageProgram, TaskError};
+use crate::query::{OutputSpec, Query, Render, Stage, StageEnd, StageInput, StageProgram};
 use crate::stream::DStream;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -88,8 +88,6 @@ impl Outputs {
         self.0.borrow_mut().push(plan);
     }
 }
-
-pub(crate) type Render = Arc<dyn Fn(&[u8]) -> Result<Vec<(String, String)>, TaskError> + Send + Sync>;
 
 pub(crate) struct OutputPlan {
     pub(crate) name: String,

@@ -17,13 +17,13 @@ pub struct Image {
 
 impl Image {
     /// The image of an encoding; `None` if it is too long to have one.
-    #[inline]
+    #[inline(always)]
     pub fn of(encoding: &[u8]) -> Option<Image> {
         (encoding.len() <= IMAGE_BYTES).then(|| Image::from(gather(encoding)))
     }
 
     /// The image of `text` with its length before it, as strings are encoded; `None` if it is too long to have one.
-    #[inline]
+    #[inline(always)]
     pub fn of_text(text: &[u8]) -> Option<Image> {
         (text.len() < IMAGE_BYTES).then(|| Image::from(gather(text) << 8 | text.len() as u128))
     }
@@ -57,7 +57,7 @@ impl From<Image> for u128 {
 
 /// Up to 16 bytes as a number, the first in the lowest bits. Two overlapping loads instead of a loop over the bytes: this
 /// runs once for every record of a combine.
-#[inline]
+#[inline(always)]
 fn gather(bytes: &[u8]) -> u128 {
     let count = bytes.len();
     if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {

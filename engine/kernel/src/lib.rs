@@ -59,8 +59,8 @@ pub use image::Image;
 pub use operator::emit::Emit;
 pub use operator::map::MapFn;
 pub use query::{
-    Counts, LineBlock, OutputSpec, Produced, Query, Stage, StageEnd, StageInput, StageProgram, TaskError, TaskInput,
-    TaskResult,
+    Counts, LineBlock, OutputSpec, Produced, Query, Render, Stage, StageEnd, StageInput, StageProgram, TaskError,
+    TaskInput, TaskResult,
 };
 pub use record::Record;
 pub use scratch::Scratch;

@@ -14,5 +14,5 @@ use xxhash_rust::xxh3::xxh3_64;
 /// ```
 #[inline]
 pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
-    (u128::from(xxh3_64(key)) * u128::from(partitions) >> 64) as u32
+    ((u128::from(xxh3_64(key)) * u128::from(partitions)) >> 64) as u32
 }

@@ -67,9 +67,12 @@ pub struct OutputSpec {
     pub id: OutputId,
     /// Its name in files and traces.
     pub name: String,
-    /// Decodes encoded rows into (key, value) texts, in the rows' order.
-    pub render: Arc<dyn Fn(&[u8]) -> Result<Vec<(String, String)>, TaskError> + Send + Sync>,
+    /// Decodes a row block into (key, value) texts, in the rows' order. The value of a row that is no pair is empty.
+    pub render: Render,
 }
+
+/// Turns a row block into texts.
+pub type Render = Arc<dyn Fn(&[u8]) -> Result<Vec<(String, String)>, TaskError> + Send + Sync>;
 
 impl fmt::Debug for OutputSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

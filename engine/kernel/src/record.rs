@@ -97,7 +97,7 @@ impl Record for String {
         text.push_str(record);
     }
 
-    #[inline]
+    #[inline(always)]
     fn image(record: &str, spare: &mut Vec<u8>) -> Option<Image> {
         let image = Image::of_text(record.as_bytes());
         if image.is_none() {

@@ -31,6 +31,17 @@ struct Entry<V> {
     value: V,
 }
 
+/// A short key of the batch on its way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lookup {
+    image: Image,
+    hash: u64,
+    /// What the index held at the key's home when the batch began.
+    slot: u64,
+    /// Its place in the batch.
+    at: u32,
+}
+
 /// Values by key.
 #[derive(Debug)]
 pub(crate) struct Table<V> {
@@ -41,6 +52,7 @@ pub(crate) struct Table<V> {
     /// Where a sorted table lists its entries; empty otherwise.
     order: Vec<(u64, u32)>,
     hash: FixedState,
+    lookups: Box<[Lookup; BATCH]>,
     spare: Vec<u8>,
 }
 
@@ -52,6 +64,7 @@ impl<V: Record> Table<V> {
             long: LongTable::default(),
             order: Vec::new(),
             hash: FixedState::with_seed(0),
+            lookups: Box::new([Lookup::default(); BATCH]),
             spare: Vec::new(),
         }
     }
@@ -81,30 +94,37 @@ impl<V: Record> Table<V> {
     where
         F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
     {
-        let mut short = [(Image::default(), 0u8); BATCH];
+        let lookups = &mut self.lookups;
+        let index = &self.index[..];
         let mut count = 0;
-        for (at, (key, value)) in batch.iter().enumerate() {
+        for ((key, value), at) in batch.iter().zip(0..) {
             match K::image(*key, &mut self.spare) {
                 Some(image) => {
-                    short[count] = (image, at as u8);
+                    let hash = hash_of(&self.hash, image);
+                    let slot = index[hash as usize & (index.len() - 1)];
+                    lookups[count] = Lookup { image, hash, slot, at };
                     count += 1;
                 }
                 None => self.long.fold(&self.spare, *value, &self.hash, reduce),
             }
         }
-        let short = &short[..count];
-        let mut found = [(0u64, 0u64); BATCH];
-        for ((image, _), found) in short.iter().zip(&mut found) {
-            let hash = hash_of(&self.hash, *image);
-            *found = (hash, self.index[hash as usize & (self.index.len() - 1)]);
-        }
-        for ((image, at), (hash, slot)) in short.iter().zip(found) {
-            let value = batch[usize::from(*at)].1;
-            // Entries do not move within a batch, so a slot read at its beginning still names the right one.
+        // Of one key, either all records of the batch find it at home or none does, so its values are folded in order.
+        let mut missed = 0;
+        for number in 0..count {
+            let Lookup { image, slot, at, .. } = lookups[number];
             match self.entries.get_mut((slot as u32).wrapping_sub(1) as usize) {
-                Some(entry) if entry.image == *image => entry.value = reduce(entry.value.borrowed(), value),
-                _ => self.fold_one(*image, hash, value, reduce),
+                Some(entry) if entry.image == image => {
+                    entry.value = reduce(entry.value.borrowed(), batch[at as usize].1);
+                }
+                _ => {
+                    lookups[missed] = lookups[number];
+                    missed += 1;
+                }
             }
+        }
+        for number in 0..missed {
+            let Lookup { image, hash, at, .. } = self.lookups[number];
+            self.fold_one(image, hash, batch[at as usize].1, reduce);
         }
     }
 

@@ -67,7 +67,7 @@ struct Cutter<'a, F> {
 }
 
 impl<'a, F: FnMut(&'a str)> Cutter<'a, F> {
-    #[inline]
+    #[inline(always)]
     fn block(&mut self, base: usize, separators: u64) {
         let word = !separators;
         // Set where a word begins or has just ended.
@@ -85,7 +85,7 @@ impl<'a, F: FnMut(&'a str)> Cutter<'a, F> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn end_at(&mut self, end: usize) {
         (self.visit)(&self.text[self.start..end]);
     }

@@ -1,0 +1,209 @@
+//! The programs that are held to the laws, each with a reference that computes the same without the kernel.
+
+use dstream_kernel::{DStream, Query, QueryBuilder, Stage, StageInput};
+use std::collections::BTreeMap;
+
+type Row = (String, String);
+
+/// A program and what it should compute.
+pub struct Case {
+    pub name: &'static str,
+    pub query: Query,
+    /// Whether each output is behind a shuffle.
+    pub shuffles: bool,
+    expected: fn(&[String]) -> Vec<Row>,
+}
+
+impl Case {
+    /// All rows of all outputs, as `rendered` gives them. Every output of a program has the same rows.
+    pub fn reference(&self, lines: &[String]) -> Vec<(String, String, String)> {
+        let rows = (self.expected)(lines);
+        let of_output = |name: &String| rows.iter().map(move |(k, v)| (name.clone(), k.clone(), v.clone())).collect();
+        let mut all: Vec<_> = self.query.outputs.iter().flat_map(|o| -> Vec<_> { of_output(&o.name) }).collect();
+        all.sort();
+        all
+    }
+
+    pub fn stages_on_lines(&self) -> impl Iterator<Item = &Stage> {
+        self.query.stages.iter().filter(|stage| stage.input == StageInput::Lines)
+    }
+}
+
+fn case(name: &'static str, program: fn(DStream<String>), expected: fn(&[String]) -> Vec<Row>) -> Case {
+    let builder = QueryBuilder::new();
+    program(builder.lines());
+    let query = builder.build().expect("the case is a whole program");
+    let shuffles = query.stages.iter().all(|stage| stage.input != StageInput::Lines || stage.label.contains("combine"));
+    Case { name, query, shuffles, expected }
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut all = narrow();
+    all.extend(keyed());
+    all
+}
+
+fn narrow() -> Vec<Case> {
+    vec![
+        case("no operator", |lines| lines.output("o"), |lines| single(lines.iter())),
+        case(
+            "map",
+            |lines| lines.map::<(u64, String)>(|line| (line.len() as u64, line)).output("o"),
+            |lines| lines.iter().map(|line| (line.len().to_string(), line.clone())).collect(),
+        ),
+        case(
+            "map_owned",
+            |lines| lines.map_owned::<String>(|line| line.to_uppercase()).output("o"),
+            |lines| single(lines.iter().map(|line| line.to_uppercase())),
+        ),
+        case(
+            "filter",
+            |lines| lines.filter(|line| line.len() % 2 == 0).output("o"),
+            |lines| single(lines.iter().filter(|line| line.len() % 2 == 0)),
+        ),
+        case(
+            "flat_map",
+            |lines| lines.flat_map::<String>(|line, out| out.extend(line.split('a'))).output("o"),
+            |lines| single(lines.iter().flat_map(|line| line.split('a'))),
+        ),
+        case(
+            "flat_map with computed strings",
+            |lines| {
+                let twice = lines.flat_map::<(String, u64)>(|line, out| {
+                    out.emit((out.arena.str(&line.replace('a', "aa")), 1));
+                    out.emit_owned((line.replace('a', ""), 2));
+                });
+                twice.output("o")
+            },
+            |lines| {
+                let both = |line: &String| [(line.replace('a', "aa"), text(1)), (line.replace('a', ""), text(2))];
+                lines.iter().flat_map(both).collect()
+            },
+        ),
+        case("words", |lines| lines.words().output("o"), |lines| single(words(lines).iter())),
+        case(
+            "words of records",
+            |lines| lines.filter(|_| true).words().output("o"),
+            |lines| single(words(lines).iter()),
+        ),
+        case("grep", |lines| lines.grep("ab").output("o"), |lines| single(having(lines, "ab"))),
+        case(
+            "grep of records",
+            |lines| lines.words().grep("ab").output("o"),
+            |lines| single(words(lines).into_iter().filter(|word| word.contains("ab"))),
+        ),
+        case("grep for nothing", |lines| lines.grep("").output("o"), |lines| single(lines.iter())),
+        case("grep across lines", |lines| lines.grep("a\n").output("o"), |_| Vec::new()),
+        case(
+            "words of grep",
+            |lines| lines.grep("b").words().output("o"),
+            |lines| single(having(lines, "b").flat_map(|line| words(std::slice::from_ref(line)))),
+        ),
+        case(
+            "two consumers",
+            |lines| {
+                let words = lines.words();
+                words.output("one");
+                words.output("two");
+            },
+            |lines| single(words(lines).iter()),
+        ),
+    ]
+}
+
+fn keyed() -> Vec<Case> {
+    vec![
+        case("word count", |lines| counts(&lines).output("o"), |lines| shown(count(words(lines)))),
+        case(
+            "reduce to strings",
+            |lines| {
+                let by_start = lines.words().map::<(bool, String)>(|word| (word.starts_with('a'), word));
+                by_start.reduce_by_key(|one, other| one.max(other).to_owned()).output("o")
+            },
+            |lines| {
+                let mut greatest = BTreeMap::new();
+                for word in words(lines) {
+                    let entry = greatest.entry(word.starts_with('a')).or_insert_with(|| word.clone());
+                    *entry = word.max(entry.clone());
+                }
+                shown(greatest)
+            },
+        ),
+        case(
+            "keys of several parts",
+            |lines| {
+                let keyed = lines
+                    .words()
+                    .map::<((String, u32), (i64, u64))>(|word| ((word, word.len() as u32), (-(word.len() as i64), 1)));
+                let folded = keyed.reduce_by_key(|a, b| (a.0 + b.0, a.1 + b.1));
+                folded
+                    .map::<(String, i64)>(|((word, length), (sum, count))| {
+                        assert_eq!(-sum as u64, count * u64::from(length));
+                        (word, sum)
+                    })
+                    .output("o")
+            },
+            |lines| {
+                let sums = count(words(lines)).into_iter().map(|(word, n)| (-(n as i64) * word.len() as i64, word));
+                sums.map(|(sum, word)| (word, sum.to_string())).collect()
+            },
+        ),
+        case(
+            "a shuffle after a shuffle",
+            |lines| counts(&lines).map::<(u64, u64)>(|(_, n)| (n, 1)).reduce_by_key(|a, b| a + b).output("o"),
+            |lines| shown(count(count(words(lines)).into_values())),
+        ),
+        case(
+            "operators after a shuffle",
+            |lines| {
+                let often = counts(&lines).filter(|(_, n)| n > 1);
+                often.flat_map::<String>(|(word, n), out| out.emit(out.arena.str(&word.repeat(n as usize)))).output("o")
+            },
+            |lines| {
+                let often = count(words(lines)).into_iter().filter(|(_, n)| *n > 1);
+                single(often.map(|(word, n)| word.repeat(n as usize)))
+            },
+        ),
+        case(
+            "two consumers of a shuffle",
+            |lines| {
+                let counts = counts(&lines);
+                counts.output("one");
+                counts.filter(|_| true).output("two");
+                counts.map::<(String, u64)>(|pair| pair).reduce_by_key(|a, b| a + b).output("three");
+            },
+            |lines| shown(count(words(lines))),
+        ),
+    ]
+}
+
+fn counts(lines: &DStream<String>) -> DStream<(String, u64)> {
+    lines.words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b)
+}
+
+fn text(value: impl ToString) -> String {
+    value.to_string()
+}
+
+fn single(records: impl Iterator<Item = impl ToString> + Sized) -> Vec<Row> {
+    records.map(|record| (record.to_string(), String::new())).collect()
+}
+
+fn shown(rows: BTreeMap<impl ToString, impl ToString>) -> Vec<Row> {
+    rows.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+fn count<K: Ord>(keys: impl IntoIterator<Item = K>) -> BTreeMap<K, u64> {
+    let mut counts = BTreeMap::new();
+    keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
+    counts
+}
+
+fn words(lines: &[String]) -> Vec<String> {
+    let is_separator = |letter: char| matches!(letter, '\t'..='\r' | ' ');
+    lines.iter().flat_map(|line| line.split(is_separator)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+fn having<'a>(lines: &'a [String], literal: &'static str) -> impl Iterator<Item = &'a String> {
+    lines.iter().filter(move |line| line.contains(literal))
+}
