@@ -19,6 +19,9 @@ const BATCH_PERIOD: Duration = Duration::from_millis(20);
 /// The most bytes in one batch: small enough that a block is a whole number of batches, large enough for full speed.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// A client without a rate reads this many batches, then lets its connections write, then reads on.
+const BATCHES_AT_ONCE: usize = 4;
+
 /// The most bytes a client keeps until they are held. At this bound it stops reading its source (the due times stay).
 const OUTSTANDING_BYTES: usize = 256 << 20;
 
@@ -63,7 +66,11 @@ pub async fn run(
                 Some(event) => shell.peer(event),
                 None => return Ok(()),
             },
-            () = shell.host.clock.sleep_until(wake) => shell.tick()?,
+            () = shell.host.clock.sleep_until(wake) => {
+                shell.tick()?;
+                // Reading a source does not wait; the connections must get their turn to write.
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
@@ -183,15 +190,15 @@ impl Shell {
             (self.paced_interval, self.paced_bytes) = (number, 0);
         }
         let is_ahead = number > self.done_below + INTERVALS_AHEAD;
-        while !is_ahead
-            && !self.source_ended
-            && self.paced_bytes < bytes_per_interval
-            && self.kept_bytes < OUTSTANDING_BYTES
-        {
-            let bytes = BATCH_BYTES.min(usize::try_from(bytes_per_interval - self.paced_bytes).unwrap_or(BATCH_BYTES));
-            let read = self.read(u64::MAX, bytes, number, |_| now)?;
-            self.paced_bytes += read as u64;
+        for _ in 0..BATCHES_AT_ONCE {
+            let rest = bytes_per_interval.saturating_sub(self.paced_bytes);
+            if is_ahead || self.source_ended || rest == 0 || self.kept_bytes >= OUTSTANDING_BYTES {
+                return Ok(()); // the next period looks again
+            }
+            let bytes = BATCH_BYTES.min(usize::try_from(rest).unwrap_or(BATCH_BYTES));
+            self.paced_bytes += self.read(u64::MAX, bytes, number, |_| now)? as u64;
         }
+        self.next_batch = now; // there is more
         Ok(())
     }
 

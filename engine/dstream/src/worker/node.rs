@@ -208,6 +208,7 @@ impl Worker {
                     self.end_epoch();
                 }
                 self.epoch = Some(epoch);
+                self.context.holdings.lock().begin_epoch(self.epoch);
                 self.receive(ReceiverEvent::Welcome { epoch, sealed_below }, Bytes::new());
                 self.report_ends();
                 self.beat();
@@ -236,7 +237,7 @@ impl Worker {
         self.epoch = None;
         self.running.clear();
         self.ends.clear();
-        self.context.holdings.lock().forget_all_slices();
+        self.context.holdings.lock().begin_epoch(None);
     }
 
     fn report_orphans(&mut self, origin: u32, origin_epoch: u64) {

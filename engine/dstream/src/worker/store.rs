@@ -52,6 +52,8 @@ type StageSlices = BTreeMap<u32, Arc<Vec<Bytes>>>;
 /// Everything that the worker holds.
 #[derive(Default)]
 pub struct Holdings {
+    /// The worker's epoch: what a task of an older one made is not kept.
+    pub epoch: Option<u64>,
     /// Blocks, own and copies.
     pub blocks: BTreeMap<BlockName, HeldBlock>,
     slices: BTreeMap<(u64, u32), StageSlices>,
@@ -60,8 +62,11 @@ pub struct Holdings {
 }
 
 impl Holdings {
-    /// Keeps the slices that a map task made.
-    pub fn keep_slices(&mut self, interval: u64, stage: u32, partition: u32, slices: Vec<Bytes>) {
+    /// Keeps the slices that a map task of this epoch made.
+    pub fn keep_slices(&mut self, epoch: u64, (interval, stage, partition): (u64, u32, u32), slices: Vec<Bytes>) {
+        if self.epoch != Some(epoch) {
+            return;
+        }
         self.slices.entry((interval, stage)).or_default().insert(partition, Arc::new(slices));
     }
 
@@ -70,19 +75,17 @@ impl Holdings {
         self.slices.get(&(interval, stage))?.get(&from)?.get(to as usize).cloned()
     }
 
-    /// Whether the slices of this map partition are here.
-    pub fn has_slices(&self, interval: u64, stage: u32, partition: u32) -> bool {
-        self.slices.get(&(interval, stage)).is_some_and(|stage| stage.contains_key(&partition))
-    }
-
     /// Forgets slices of intervals below `below`, and of `interval`.
     pub fn forget_slices(&mut self, below: u64, interval: Option<u64>) {
         self.slices.retain(|(of, _), _| *of >= below && Some(*of) != interval);
     }
 
-    /// Forgets all slices.
-    pub fn forget_all_slices(&mut self) {
-        self.slices.clear();
+    /// Another epoch begins, or none: all slices go.
+    pub fn begin_epoch(&mut self, epoch: Option<u64>) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.slices.clear();
+        }
     }
 
     /// A table for a task; a new one if all are in use.

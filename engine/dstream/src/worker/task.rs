@@ -277,7 +277,8 @@ async fn run_task(
     let result = compute(context, id, input).await?;
     match result.produced {
         Produced::Slices(slices) => {
-            context.holdings.lock().keep_slices(common.interval, common.stage, order.partition, slices);
+            let place = (common.interval, common.stage, order.partition);
+            context.holdings.lock().keep_slices(common.epoch, place, slices);
             Ok(())
         }
         Produced::Rows(rows) => commit(context, common, order, rows).await,

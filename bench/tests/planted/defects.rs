@@ -1,0 +1,297 @@
+//! Defects, each a wrapper around one protocol part that drops, adds or changes a single kind of event or action.
+//!
+//! The wrapped part is the product's own; nothing in the product knows that it can be wrapped for this.
+
+use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
+use dstream_cluster::core::{BoxCore, Core};
+use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
+use dstream_cluster::message::FromSink;
+use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
+use dstream_engine::cores::CoreFactory;
+use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
+use dstream_engine::master::tracker::{Tracker, TrackerAction, TrackerEvent};
+use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits};
+use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
+use dstream_kernel::Query;
+use dstream_trace::{BlockName, Event, Moment, RecordRange};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// The receiver acknowledges a batch when it arrives, before anyone else holds it.
+    EarlyAck,
+    /// The receiver acknowledges after the block is sealed, without waiting for its copy.
+    AckBeforeCopy,
+    /// The ledger allots the records of a block whether or not another block brought them.
+    DuplicateBlockAccepted,
+    /// The tracker does not hand out a second time what a lost worker was given.
+    LostPartitionNotRecomputed,
+    /// The master goes on without the sink's fence.
+    CommitWithoutFence,
+    /// The sink answers that the fence stands and takes results from behind it.
+    FenceIgnored,
+    /// The tracker hands out tasks before the interval's input is written down.
+    UnsealedInterval,
+    /// The ledger lets a block join an interval whose ranges are already told.
+    LateBlockSlippedIn,
+    /// The ledger does not listen to what the holders of a lost worker's blocks say.
+    OrphansForgotten,
+    /// The detector finds no loss.
+    LossNotDetected,
+    /// The client forgets a batch whose worker is lost.
+    BatchNotSentAgain,
+    /// The sink makes a repeated result visible again, as if it were the first.
+    ResultTwice,
+    /// Lost copies are not made again, and the master says that they are.
+    CopiesNotMadeAgain,
+}
+
+/// All of them.
+pub const ALL: &[Defect] = &[
+    Defect::EarlyAck,
+    Defect::AckBeforeCopy,
+    Defect::DuplicateBlockAccepted,
+    Defect::LostPartitionNotRecomputed,
+    Defect::CommitWithoutFence,
+    Defect::FenceIgnored,
+    Defect::UnsealedInterval,
+    Defect::LateBlockSlippedIn,
+    Defect::OrphansForgotten,
+    Defect::LossNotDetected,
+    Defect::BatchNotSentAgain,
+    Defect::ResultTwice,
+    Defect::CopiesNotMadeAgain,
+];
+
+/// A factory whose parts have the defect.
+#[derive(Clone, Copy, Debug)]
+pub struct Planted(pub Defect);
+
+/// A part behind a function that sees each event first and each action last.
+struct Wrapped<E, A, F> {
+    inner: BoxCore<E, A>,
+    step: F,
+}
+
+impl<E, A, F> Core for Wrapped<E, A, F>
+where
+    F: FnMut(&mut BoxCore<E, A>, Moment, E, &mut Vec<A>) + Send,
+{
+    type Event = E;
+    type Action = A;
+
+    fn step(&mut self, now: Moment, event: E, actions: &mut Vec<A>) {
+        (self.step)(&mut self.inner, now, event, actions);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        self.inner.deadline()
+    }
+}
+
+fn wrap<E: 'static, A: 'static>(
+    inner: impl Core<Event = E, Action = A> + 'static,
+    step: impl FnMut(&mut BoxCore<E, A>, Moment, E, &mut Vec<A>) + Send + 'static,
+) -> BoxCore<E, A> {
+    Box::new(Wrapped { inner: Box::new(inner), step })
+}
+
+/// Wraps with a function that changes the actions of each step only.
+fn change<E: 'static, A: 'static>(
+    inner: impl Core<Event = E, Action = A> + 'static,
+    mut change: impl FnMut(A) -> Vec<A> + Send + 'static,
+) -> BoxCore<E, A> {
+    wrap(inner, move |inner, now, event, actions| {
+        let mut decided = Vec::new();
+        inner.step(now, event, &mut decided);
+        actions.extend(decided.into_iter().flat_map(&mut change));
+    })
+}
+
+impl CoreFactory for Planted {
+    fn client(&self, limits: ClientLimits) -> BoxCore<ClientEvent, ClientAction> {
+        let client = Client::new(limits);
+        match self.0 {
+            Defect::BatchNotSentAgain => batch_not_sent_again(client),
+            _ => Box::new(client),
+        }
+    }
+
+    fn sink(&self) -> BoxCore<SinkEvent, SinkAction> {
+        match self.0 {
+            Defect::FenceIgnored => fence_ignored(),
+            Defect::ResultTwice => result_twice(),
+            _ => Box::new(Sink::default()),
+        }
+    }
+
+    fn receiver(&self, limits: ReceiverLimits) -> BoxCore<ReceiverEvent, ReceiverAction> {
+        let receiver = Receiver::new(limits);
+        match self.0 {
+            Defect::EarlyAck => early_ack(receiver),
+            Defect::AckBeforeCopy => ack_before_copy(receiver),
+            _ => Box::new(receiver),
+        }
+    }
+
+    fn detector(&self, heartbeat: Duration, failure_timeout: Duration) -> BoxCore<DetectorEvent, DetectorAction> {
+        let detector = Detector::new(heartbeat, failure_timeout);
+        match self.0 {
+            Defect::LossNotDetected => change(detector, |action| match action {
+                DetectorAction::Lost { .. } => vec![],
+                other => vec![other],
+            }),
+            _ => Box::new(detector),
+        }
+    }
+
+    fn ledger(&self, limits: LedgerLimits) -> BoxCore<LedgerEvent, LedgerAction> {
+        let ledger = Ledger::new(limits);
+        match self.0 {
+            Defect::DuplicateBlockAccepted => duplicate_block_accepted(ledger),
+            Defect::LateBlockSlippedIn => change(ledger, late_block_slipped_in),
+            Defect::OrphansForgotten => orphans_forgotten(ledger),
+            Defect::CopiesNotMadeAgain => change(ledger, |action| match action {
+                LedgerAction::OrderCopy { .. } => vec![],
+                LedgerAction::Record(Event::CopiesBelow { .. }) => {
+                    vec![LedgerAction::Record(Event::CopiesBelow { blocks: 0 })]
+                }
+                other => vec![other],
+            }),
+            _ => Box::new(ledger),
+        }
+    }
+
+    fn tracker(&self, query: &Query, partitions: u32, cores: usize) -> BoxCore<TrackerEvent, TrackerAction> {
+        let tracker = Tracker::new(query, partitions, cores);
+        match self.0 {
+            Defect::LostPartitionNotRecomputed => change(tracker, |action| match action {
+                TrackerAction::Launch { launch, .. } if launch.tasks.iter().any(|task| task.attempt > 0) => vec![],
+                other => vec![other],
+            }),
+            Defect::UnsealedInterval => wrap(tracker, |inner, now, event, actions| {
+                let early = match &event {
+                    TrackerEvent::Sealed { interval, .. } => {
+                        Some(TrackerEvent::Journalled { interval: *interval })
+                    }
+                    _ => None,
+                };
+                inner.step(now, event, actions);
+                if let Some(early) = early {
+                    inner.step(now, early, actions);
+                }
+            }),
+            _ => Box::new(tracker),
+        }
+    }
+
+    fn master(&self, limits: MasterLimits, query: &Query) -> BoxCore<MasterEvent, MasterAction> {
+        let master = Master::new(limits, query, self);
+        match self.0 {
+            Defect::CommitWithoutFence => wrap(master, |inner, now, event, actions| {
+                let mut decided = Vec::new();
+                inner.step(now, event, &mut decided);
+                while let Some(place) = decided.iter().position(|action| matches!(action, MasterAction::Fence(_))) {
+                    let MasterAction::Fence(member) = decided.remove(place) else { continue };
+                    inner.step(now, MasterEvent::Fenced(member), &mut decided);
+                }
+                actions.append(&mut decided);
+            }),
+            _ => Box::new(master),
+        }
+    }
+}
+
+fn early_ack(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction> {
+    wrap(receiver, |inner, now, event, actions| {
+        let early = match &event {
+            ReceiverEvent::Batch { range, .. } => Some(*range),
+            _ => None,
+        };
+        inner.step(now, event, actions);
+        actions.extend(early.map(|range| ReceiverAction::Acknowledge(vec![range])));
+    })
+}
+
+fn ack_before_copy(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction> {
+    change(receiver, |action| match action {
+        ReceiverAction::Seal { interval, block } => {
+            let ranges = block.ranges.clone();
+            vec![ReceiverAction::Seal { interval, block }, ReceiverAction::Acknowledge(ranges)]
+        }
+        other => vec![other],
+    })
+}
+
+fn batch_not_sent_again(client: Client) -> BoxCore<ClientEvent, ClientAction> {
+    let mut sent = std::collections::BTreeSet::new();
+    change(client, move |action| match action {
+        ClientAction::Send { first, .. } if !sent.insert(first) => vec![],
+        other => vec![other],
+    })
+}
+
+fn fence_ignored() -> BoxCore<SinkEvent, SinkAction> {
+    wrap(Sink::default(), |inner, now, event, actions| match event {
+        SinkEvent::Fence { from, token, worker, epoch } => {
+            actions.push(SinkAction::Record(Event::Fenced { worker, epoch }));
+            actions.push(SinkAction::Answer { to: from, token, answer: FromSink::Done });
+        }
+        other => inner.step(now, other, actions),
+    })
+}
+
+/// Every result is made visible twice.
+fn result_twice() -> BoxCore<SinkEvent, SinkAction> {
+    change(Sink::default(), |action| match action {
+        SinkAction::Record(event @ Event::ResultVisible { .. }) => {
+            vec![SinkAction::Record(event.clone()), SinkAction::Record(event)]
+        }
+        other => vec![other],
+    })
+}
+
+fn duplicate_block_accepted(ledger: Ledger) -> BoxCore<LedgerEvent, LedgerAction> {
+    let mut known: BTreeMap<BlockName, Vec<RecordRange>> = BTreeMap::new();
+    wrap(ledger, move |inner, now, event, actions| {
+        if let LedgerEvent::Announced { blocks, .. } | LedgerEvent::Orphans { blocks, .. } = &event {
+            known.extend(blocks.iter().map(|block| (block.name, block.ranges.clone())));
+        }
+        let mut decided = Vec::new();
+        inner.step(now, event, &mut decided);
+        for action in &mut decided {
+            let LedgerAction::Seal { ranges, blocks, .. } = action else { continue };
+            for block in blocks.iter_mut().filter(|block| !block.order.skip.is_empty()) {
+                block.order.skip.clear();
+                block.ranges = known.get(&block.order.name).cloned().unwrap_or_default();
+                ranges.extend(block.ranges.iter().copied());
+            }
+        }
+        actions.append(&mut decided);
+    })
+}
+
+/// The last block of an interval is computed but not told.
+fn late_block_slipped_in(action: LedgerAction) -> Vec<LedgerAction> {
+    let LedgerAction::Seal { interval, mut ranges, blocks } = action else { return vec![action] };
+    if let Some(last) = blocks.last().filter(|_| interval % 7 == 3) {
+        let mut told: dstream_trace::RangeSet = ranges.into_iter().collect();
+        for range in &last.ranges {
+            told.remove(*range);
+        }
+        ranges = told.iter().collect();
+    }
+    vec![LedgerAction::Seal { interval, ranges, blocks }]
+}
+
+fn orphans_forgotten(ledger: Ledger) -> BoxCore<LedgerEvent, LedgerAction> {
+    wrap(ledger, |inner, now, event, actions| {
+        let event = match event {
+            LedgerEvent::Orphans { by, origin, .. } => LedgerEvent::Orphans { by, origin, blocks: vec![] },
+            other => other,
+        };
+        inner.step(now, event, actions);
+    })
+}
