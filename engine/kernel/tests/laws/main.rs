@@ -49,7 +49,7 @@ proptest! {
 
     #[test]
     fn chunks_of_any_size_give_the_same_bytes(lines in lines(), chunk in prop_oneof![1..4usize, 1..100usize]) {
-        let chunk = NonZeroUsize::new(chunk).unwrap();
+        let chunk = NonZeroUsize::new(chunk).expect("chunks are drawn from 1");
         for_each_case(|case| {
             let input = [blocks(&[&lines])];
             let whole = results(&case.query, &input, 3, &mut Scratch::default());
@@ -105,8 +105,8 @@ proptest! {
             let with_mask = TaskInput::Lines(vec![masked.clone()]);
             let without = TaskInput::Lines(vec![block(&read)]);
             for stage in case.stages_on_lines() {
-                let masked = stage.program.run(&with_mask, 3, &mut Scratch::default()).unwrap();
-                let absent = stage.program.run(&without, 3, &mut Scratch::default()).unwrap();
+                let masked = stage.program.run(&with_mask, 3, &mut Scratch::default()).expect("the input is whole");
+                let absent = stage.program.run(&without, 3, &mut Scratch::default()).expect("the input is whole");
                 assert_eq!(masked, absent, "{}", case.name);
             }
         });
@@ -121,7 +121,7 @@ proptest! {
         for_each_case(|case| {
             let input = TaskInput::Lines(blocks(&[&lines]));
             for stage in case.stages_on_lines() {
-                let fresh = stage.program.run(&input, 3, &mut Scratch::default()).unwrap();
+                let fresh = stage.program.run(&input, 3, &mut Scratch::default()).expect("the input is whole");
                 assert_eq!(stage.program.run(&input, 3, &mut used).unwrap(), fresh, "{}", case.name);
             }
             let input = [blocks(&[&lines])];
