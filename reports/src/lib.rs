@@ -1,1 +1,30 @@
-//! Empty.
+//! Run directories turned into tables and pages.
+//!
+//! Reads files only and runs nothing: what a report says follows from `result.json` alone, so old runs can be shown
+//! again. Invariant: equal results give equal text.
+
+pub mod format;
+pub mod page;
+pub mod read;
+pub mod sentence;
+pub mod table;
+
+pub use page::page;
+pub use read::{ReadError, RunReport, read_run, read_scenario_folder, write_index};
+pub use sentence::{summary, verdict_sentence};
+pub use table::{fault_table, verdict_table};
+
+use serde_json::{Value, json};
+
+/// All runs as one JSON array; each has what its `result.json` says, and its folder under `run_directory`.
+pub fn json(runs: &[RunReport]) -> String {
+    let runs: Vec<Value> = runs
+        .iter()
+        .map(|run| {
+            let mut value = json!(run.result);
+            value["run_directory"] = json!(run.directory.display().to_string());
+            value
+        })
+        .collect();
+    serde_json::to_string_pretty(&runs).expect("results are plain data, which JSON always encodes") + "\n"
+}

@@ -1,0 +1,55 @@
+//! The verdict as sentences: what a reader wants to know first.
+
+use crate::format::{count, milliseconds, seconds};
+use crate::read::RunReport;
+use dstream_trace::result::{RunResult, Verdict};
+
+/// One run in one or two sentences.
+pub fn verdict_sentence(result: &RunResult) -> String {
+    let engine = &result.engine;
+    match result.verdict {
+        Verdict::Valid => format!("{engine}: every check holds. {}", what_was_right(result)),
+        Verdict::Invalid => format!("{engine}: a check failed: {}.", first_failure(result)),
+        Verdict::Unknown => format!("{engine}: undecided: {}.", first_failure(result)),
+    }
+}
+
+/// All runs of a scenario in one sentence each.
+pub fn summary(runs: &[RunReport]) -> String {
+    let sentences: Vec<String> = runs.iter().map(|run| verdict_sentence(&run.result)).collect();
+    sentences.join("\n")
+}
+
+fn what_was_right(result: &RunResult) -> String {
+    let records = &result.records;
+    let damage: u64 = result.broken_promises.iter().map(|promise| promise.records).sum();
+    let outputs = if damage > 0 {
+        format!(
+            "Of {} records {} are gone, exactly as the faults and its promise allow",
+            count(records.sent),
+            count(damage)
+        )
+    } else {
+        let intervals = count(records.intervals_checked);
+        format!("{} records, {intervals} intervals: nothing lost, doubled or wrong", count(records.sent))
+    };
+    let slowest = result.faults.iter().filter_map(|fault| fault.catch_up_s).max_by(f64::total_cmp);
+    let recovery = match (result.faults.len(), slowest) {
+        (0, _) => String::new(),
+        (_, None) => "; not caught up when the run ended".to_owned(),
+        (1, Some(slowest)) => format!("; caught up {} after the fault", seconds(Some(slowest))),
+        (faults, Some(slowest)) => {
+            format!("; caught up at most {} after each of {faults} faults", seconds(Some(slowest)))
+        }
+    };
+    format!("{outputs}{recovery}; p99 latency {}.", milliseconds(result.latency_ms.p99))
+}
+
+fn first_failure(result: &RunResult) -> String {
+    let mut failed = result.checks.iter().filter(|check| !check.holds);
+    match failed.next() {
+        Some(check) if check.detail.is_empty() => check.check.clone(),
+        Some(check) => format!("{} ({})", check.check, check.detail),
+        None => "the run was stopped before its end".to_owned(),
+    }
+}

@@ -1,0 +1,175 @@
+//! Reports from written run directories: what is shown, what is escaped, what is refused.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use dstream_reports::{
+    fault_table, json, page, read_run, read_scenario_folder, verdict_sentence, verdict_table, write_index,
+};
+use dstream_trace::result::{BrokenPromise, CheckResult, FaultResult, Percentiles, RecordCounts, RunResult, Verdict};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn result(engine: &str, verdict: Verdict) -> RunResult {
+    let latency = Percentiles { p50: Some(700.0), p90: Some(1200.0), p99: Some(1340.0), p999: None, max: Some(1400.0) };
+    RunResult {
+        format: 1,
+        scenario: "worker crash <&>".into(),
+        engine: engine.into(),
+        world: "sim".into(),
+        seed: 7,
+        scale: 100,
+        verdict,
+        trace_hash: Some("00ff".into()),
+        tick_ms: Some(1),
+        virtual_s: 120.0,
+        wall_s: 2.0,
+        nodes: 9,
+        rate_per_s: 10_000.0,
+        own_capacity_fraction: 0.1,
+        records: RecordCounts {
+            sent: 12_000,
+            acked: 12_000,
+            in_results: 12_000,
+            intervals_checked: 120,
+            ..Default::default()
+        },
+        latency_ms: latency,
+        record_latency_ms: None,
+        latency_before_faults_ms: latency,
+        faults: vec![FaultResult {
+            fault: "crash".into(),
+            node: "worker-3".into(),
+            at_s: 40.0,
+            fired: true,
+            detect_s: Some(0.512),
+            restore_s: Some(0.94),
+            catch_up_s: Some(2.0),
+            drain_s: None,
+            redundancy_s: Some(0.0),
+            longest_gap_s: Some(1.5),
+            excess_latency_s2: None,
+        }],
+        cost: Default::default(),
+        load: Default::default(),
+        broken_promises: Vec::new(),
+        checks: vec![CheckResult { check: "output: exact".into(), holds: true, detail: String::new() }],
+    }
+}
+
+/// A folder with the runs, removed at the end of the test.
+struct Runs(PathBuf);
+
+impl Runs {
+    fn new(test: &str, runs: &[(&str, RunResult)]) -> Runs {
+        let folder = std::env::temp_dir().join(format!("dstream-reports-{test}-{}", std::process::id()));
+        for (name, result) in runs {
+            fs::create_dir_all(folder.join(name)).unwrap();
+            fs::write(folder.join(name).join("result.json"), serde_json::to_string(result).unwrap()).unwrap();
+        }
+        Runs(folder)
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn two_runs() -> [(&'static str, RunResult); 2] {
+    [("dstream-sim-7", result("dstream", Verdict::Valid)), ("hot-sim-7", result("hot", Verdict::Invalid))]
+}
+
+#[test]
+fn a_scenarios_runs_are_read_by_name_and_other_folders_are_not_runs() {
+    let runs = Runs::new("read", &two_runs());
+    fs::create_dir_all(runs.0.join(".dstream-sim-7-2.partial")).unwrap();
+    fs::write(runs.0.join(".dstream-sim-7-2.partial/result.json"), "{").unwrap();
+    fs::create_dir_all(runs.0.join("notes")).unwrap();
+    let engines: Vec<String> =
+        read_scenario_folder(&runs.0).unwrap().into_iter().map(|run| run.result.engine).collect();
+    assert_eq!(engines, ["dstream", "hot"]);
+}
+
+#[test]
+fn the_tables_show_verdicts_and_what_each_fault_did() {
+    let runs = Runs::new("table", &two_runs());
+    let runs = read_scenario_folder(&runs.0).unwrap();
+    let verdicts = verdict_table(&runs, None);
+    for part in ["dstream", "valid", "INVALID", "0/0/0", "700 ms", "1.34 s", "9 nodes"] {
+        assert!(verdicts.contains(part), "no `{part}` in\n{verdicts}");
+    }
+    let faults = fault_table(&runs, Some(200));
+    for part in ["crash worker-3", "40 s", "512 ms", "940 ms", "2 s", "–", "1.5 s"] {
+        assert!(faults.contains(part), "no `{part}` in\n{faults}");
+    }
+    assert_eq!(fault_table(&[], None), "");
+}
+
+#[test]
+fn the_sentence_says_what_matters_for_each_verdict() {
+    let failed = CheckResult { check: "output: exact".into(), holds: false, detail: "interval 4: key \"a\"".into() };
+    let broken = BrokenPromise { promise: "p".into(), at_s: 41.0, why: "w".into(), records: 30, intervals: vec![71] };
+    for (result, expected) in [
+        (
+            result("dstream", Verdict::Valid),
+            "dstream: every check holds. 12 000 records, 120 intervals: nothing lost, doubled or wrong; \
+             caught up 2 s after the fault; p99 latency 1.34 s.",
+        ),
+        (
+            RunResult { broken_promises: vec![broken], faults: vec![], ..result("dstream", Verdict::Valid) },
+            "dstream: every check holds. Of 12 000 records 30 are gone, exactly as the faults and its promise allow; \
+             p99 latency 1.34 s.",
+        ),
+        (
+            RunResult { checks: vec![failed], ..result("hot", Verdict::Invalid) },
+            "hot: a check failed: output: exact (interval 4: key \"a\").",
+        ),
+        (result("hot", Verdict::Unknown), "hot: undecided: the run was stopped before its end."),
+    ] {
+        assert_eq!(verdict_sentence(&result), expected);
+    }
+}
+
+#[test]
+fn json_keeps_every_name_of_the_record() {
+    let runs = Runs::new("json", &two_runs());
+    let runs = read_scenario_folder(&runs.0).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json(&runs)).unwrap();
+    assert_eq!(value[0]["latency_ms"]["p99"], 1340.0);
+    assert_eq!(value[0]["faults"][0]["drain_s"], serde_json::Value::Null);
+    assert_eq!(value[1]["verdict"], "invalid");
+    assert!(value[1]["run_directory"].as_str().unwrap().ends_with("hot-sim-7"));
+}
+
+#[test]
+fn the_page_is_one_file_with_the_verdict_first_and_escapes_what_it_shows() {
+    let runs = Runs::new("page", &two_runs());
+    let path = write_index(&runs.0).unwrap();
+    let html = fs::read_to_string(path).unwrap();
+    assert_eq!(html, page(&read_scenario_folder(&runs.0).unwrap(), &runs.0));
+    assert!(
+        html.contains("<h1>worker crash &lt;&amp;&gt;</h1>\n<p class=\"verdict valid\">dstream: every check holds.")
+    );
+    assert!(html.contains("href=\"hot-sim-7/trace.log\"") && html.contains("prefers-color-scheme: dark"));
+    for outside in ["http://", "https://", "<script", "src="] {
+        assert!(!html.contains(outside), "the page needs `{outside}`");
+    }
+}
+
+#[test]
+fn what_is_no_run_directory_is_refused_in_one_line() {
+    let runs = Runs::new("refused", &two_runs());
+    fs::write(runs.0.join("hot-sim-7/result.json"), "{\"format\":1}").unwrap();
+    for (path, part) in [
+        (runs.0.join("nothing"), "is a run directory?"),
+        (runs.0.join("hot-sim-7"), "is not the record of a run: missing field"),
+    ] {
+        let error = read_run(&path).unwrap_err().to_string();
+        let part = part.replace("is a run", &format!("is {} a run", path.display()));
+        assert!(error.contains(&part) && !error.contains('\n'), "{error}");
+    }
+    assert!(
+        read_scenario_folder(Path::new("/nonexistent-dstream")).unwrap_err().to_string().contains("cannot be read")
+    );
+}
