@@ -30,19 +30,27 @@ impl fmt::Display for TraceLine {
 /// All events of a run, in order.
 #[derive(Debug, Default)]
 pub struct TraceLog {
+    /// How many lines were taken out; the first of `lines` has this sequence number.
+    taken: u64,
     lines: Vec<TraceLine>,
 }
 
 impl TraceLog {
     /// Appends an event.
     pub fn push(&mut self, at: Moment, node: NodeName, event: Event) {
-        let sequence = self.lines.len() as u64;
+        let sequence = self.taken + self.lines.len() as u64;
         self.lines.push(TraceLine { at, sequence, node, event });
     }
 
     /// All lines so far.
     pub fn lines(&self) -> &[TraceLine] {
         &self.lines
+    }
+
+    /// Takes all lines out and leaves the log empty; their numbering goes on. For runs that are too long to be kept.
+    pub fn take_lines(&mut self) -> Vec<TraceLine> {
+        self.taken += self.lines.len() as u64;
+        std::mem::take(&mut self.lines)
     }
 
     /// A digest of the log's text, as 32 hexadecimal digits: equal digests mean equal runs.
