@@ -1,1 +1,181 @@
-//! real
+//! The real world in one process: each node a thread with its own runtime, on loopback TCP and the machine's clock.
+//!
+//! The only part of the project that may touch threads, sockets and clocks. Knows no engine. Invariants: nodes share
+//! nothing but what the world gives them; a node that ends, by itself or by a crash, takes its sockets with it; dropping
+//! the world ends every thread it started.
+
+mod clock;
+mod cpu;
+mod cut;
+mod monitor;
+mod network;
+mod node;
+mod pool;
+mod store;
+mod stream;
+
+pub use store::{DirectoryStore, MemoryStore};
+
+use crate::facade::Store;
+use crate::world::{NodeSpec, NodeStart, World, WorldError};
+use clock::Began;
+use cut::Cuts;
+use dstream_trace::{Event, Moment, NodeName, SharedTrace, TraceLog};
+use monitor::Monitor;
+use network::AddressBook;
+use node::{Commons, Life};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a crash waits for the node's threads. Work that runs on a core cannot be stopped, only waited for; whatever
+/// takes longer is left to itself, cut off from the world.
+const CRASH_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long the end of the world waits for the threads of each node.
+const DROP_LIMIT: Duration = Duration::from_secs(5);
+
+struct Node {
+    spec: NodeSpec,
+    incarnation: u64,
+    life: Option<Life>,
+}
+
+/// Real nodes in one process.
+pub struct RealWorld {
+    commons: Commons,
+    nodes: BTreeMap<NodeName, Node>,
+}
+
+impl RealWorld {
+    /// A world without nodes, whose time starts now.
+    pub fn new(start: NodeStart, seed: u64, trace: SharedTrace, store: Arc<dyn Store>) -> RealWorld {
+        let began = Began::now();
+        let monitor = Arc::new(Monitor::new(began, trace));
+        let cuts = Arc::new(Cuts::new(Arc::clone(&monitor)));
+        let book = Arc::new(AddressBook::default());
+        RealWorld { commons: Commons { start, seed, began, monitor, book, cuts, store }, nodes: BTreeMap::new() }
+    }
+
+    /// Lets time pass until `limit` while `goes_on` holds for the log; asks again after every event. `true` if it
+    /// stopped holding, `false` if the limit came first. Fails when a node failed.
+    pub fn run_while(&mut self, limit: Moment, mut goes_on: impl FnMut(&TraceLog) -> bool) -> Result<bool, WorldError> {
+        let monitor = &self.commons.monitor;
+        loop {
+            let seen = monitor.changes();
+            if !goes_on(&monitor.trace.lock()) {
+                return Ok(true);
+            }
+            if !monitor.wait(limit, Some(seen))? {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn node(&mut self, name: &NodeName) -> Result<&mut Node, WorldError> {
+        let node = self.nodes.get_mut(name).ok_or_else(|| WorldError::BadNode(format!("there is no node `{name}`")))?;
+        if node.spec.harness {
+            return Err(WorldError::Unsupported(format!("`{name}` belongs to the harness: no fault may hit it")));
+        }
+        Ok(node)
+    }
+
+    fn life(&mut self, name: &NodeName) -> Result<&Life, WorldError> {
+        let life = self.node(name)?.life.as_ref().filter(|life| life.goes_on());
+        life.ok_or_else(|| WorldError::BadNode(format!("node `{name}` does not run")))
+    }
+
+    fn begin(&self, spec: &NodeSpec, incarnation: u64) -> Result<Life, WorldError> {
+        Life::begin(spec, incarnation, &self.commons).map_err(|error| WorldError::NodeFailed {
+            node: spec.name.clone(),
+            at: self.now(),
+            why: format!("the system cannot start it: {error}"),
+        })
+    }
+
+    fn set_cut(&mut self, from: &NodeName, to: &NodeName, cut: bool) -> Result<(), WorldError> {
+        self.node(from)?;
+        self.node(to)?;
+        self.commons.cuts.set(from, to, cut);
+        Ok(())
+    }
+}
+
+impl World for RealWorld {
+    fn start(&mut self, spec: NodeSpec) -> Result<(), WorldError> {
+        if self.nodes.contains_key(&spec.name) {
+            return Err(WorldError::BadNode(format!("there is a node `{}` already", spec.name)));
+        }
+        let life = self.begin(&spec, 1)?;
+        self.nodes.insert(spec.name.clone(), Node { spec, incarnation: 1, life: Some(life) });
+        Ok(())
+    }
+
+    fn now(&self) -> Moment {
+        self.commons.began.elapsed()
+    }
+
+    fn run_until(&mut self, until: Moment) -> Result<(), WorldError> {
+        self.commons.monitor.wait(until, None).map(|_| ())
+    }
+
+    fn crash(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        self.life(name)?;
+        let life = self.node(name)?.life.take();
+        self.commons.book.forget(name);
+        self.commons.monitor.record(name, Event::ProcessEnded);
+        if let Some(life) = life {
+            life.end(CRASH_LIMIT);
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        let node = self.node(name)?;
+        if node.life.is_some() {
+            return Err(WorldError::BadNode(format!("node `{name}` was not crashed")));
+        }
+        node.incarnation += 1;
+        let (spec, incarnation) = (node.spec.clone(), node.incarnation);
+        let life = self.begin(&spec, incarnation)?;
+        self.node(name)?.life = Some(life);
+        Ok(())
+    }
+
+    fn pause(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        self.life(name)?.gate.close();
+        Ok(())
+    }
+
+    fn resume(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        self.life(name)?.gate.open();
+        Ok(())
+    }
+
+    fn cut(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
+        self.set_cut(from, to, true)
+    }
+
+    fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
+        self.set_cut(from, to, false)
+    }
+
+    fn slow_cpu(&mut self, name: &NodeName, factor: f64) -> Result<(), WorldError> {
+        self.life(name)?.straggling.set(factor);
+        Ok(())
+    }
+
+    fn trace(&self) -> SharedTrace {
+        self.commons.monitor.trace.clone()
+    }
+}
+
+impl Drop for RealWorld {
+    fn drop(&mut self) {
+        for node in std::mem::take(&mut self.nodes).into_values() {
+            if let Some(life) = node.life {
+                life.end(DROP_LIMIT);
+            }
+        }
+    }
+}

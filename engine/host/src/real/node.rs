@@ -1,0 +1,153 @@
+//! One life of a real node: a thread with a runtime of its own, and its cores' threads.
+//!
+//! Knows no other node. Invariants: the node's sockets close when its life ends, however it ends; a life that is over
+//! records nothing and is not reported as a failure.
+
+use super::clock::{Began, RealClock};
+use super::cpu::{RealCpu, Straggling, WAITING_PER_CORE};
+use super::cut::Cuts;
+use super::monitor::{Monitor, NodeTrace};
+use super::network::{AddressBook, RealNet};
+use super::pool::{Crew, Pool};
+use crate::facade::{Host, Store, Trace};
+use crate::random::Random;
+use crate::shape::Gate;
+use crate::world::{NodeError, NodeSpec, NodeStart};
+use dstream_trace::Event;
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+/// What a world gives to all its nodes.
+#[derive(Clone)]
+pub struct Commons {
+    pub start: NodeStart,
+    pub seed: u64,
+    pub began: Began,
+    pub monitor: Arc<Monitor>,
+    pub book: Arc<AddressBook>,
+    pub cuts: Arc<Cuts>,
+    pub store: Arc<dyn Store>,
+}
+
+/// A life that goes on, or one that ended by itself.
+pub struct Life {
+    /// Closed while the node is paused.
+    pub gate: Gate,
+    /// How slow its cores are.
+    pub straggling: Arc<Straggling>,
+    alive: Arc<AtomicBool>,
+    pool: Pool,
+    end: oneshot::Sender<()>,
+    crew: Crew,
+}
+
+impl Life {
+    /// Starts a node. Fails when the system has no thread or socket left for it.
+    pub fn begin(spec: &NodeSpec, incarnation: u64, commons: &Commons) -> io::Result<Life> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let mut crew = Crew::new();
+        let pool = Pool::start(&mut crew, spec.name.as_str(), spec.cores, spec.cores * WAITING_PER_CORE)?;
+        let alive = Arc::new(AtomicBool::new(true));
+        let (monitor, node) = (Arc::clone(&commons.monitor), spec.name.clone());
+        let trace: Arc<dyn Trace> = Arc::new(NodeTrace { monitor, node, alive: Arc::clone(&alive) });
+        let held = Arc::clone(&trace);
+        let gate = Gate::new(move || held.record(Event::HeldByPause));
+        let straggling = Arc::new(Straggling::none());
+        let (end, ended) = oneshot::channel();
+        let cpu = RealCpu {
+            cores: spec.cores,
+            pool: pool.clone(),
+            straggling: Arc::clone(&straggling),
+            gate: gate.clone(),
+            trace: Arc::clone(&trace),
+        };
+        let host = host(spec, incarnation, commons, &gate, cpu, trace);
+        let body = Body { spec: spec.clone(), commons: commons.clone(), alive: Arc::clone(&alive), runtime };
+        host.trace.record(Event::NodeStarted { incarnation });
+        crew.spawn(spec.name.to_string(), move || body.live(host, ended)).inspect_err(|_| pool.stop())?;
+        Ok(Life { gate, straggling, alive, pool, end, crew })
+    }
+
+    /// Ends the life at once, as far as anyone outside can see; its threads have ended when this returns, or are left to
+    /// themselves after `limit`. `false` in that case.
+    pub fn end(self, limit: Duration) -> bool {
+        self.alive.store(false, Ordering::Release);
+        self.pool.stop();
+        // The thread may have ended by itself.
+        let _ = self.end.send(());
+        self.crew.join(limit)
+    }
+
+    /// Whether it has not ended by itself.
+    pub fn goes_on(&self) -> bool {
+        !self.end.is_closed()
+    }
+}
+
+fn host(
+    spec: &NodeSpec,
+    incarnation: u64,
+    commons: &Commons,
+    gate: &Gate,
+    cpu: RealCpu,
+    trace: Arc<dyn Trace>,
+) -> Host {
+    let (book, cuts) = (Arc::clone(&commons.book), Arc::clone(&commons.cuts));
+    Host {
+        name: spec.name.clone(),
+        incarnation,
+        net: Arc::new(RealNet { node: spec.name.clone(), book, cuts, gate: gate.clone() }),
+        clock: Arc::new(RealClock { began: commons.began, gate: gate.clone() }),
+        cpu: Arc::new(cpu),
+        store: Arc::clone(&commons.store),
+        random: Random::new(commons.seed, spec.name.clone(), incarnation),
+        trace,
+    }
+}
+
+/// What the node's thread holds.
+struct Body {
+    spec: NodeSpec,
+    commons: Commons,
+    alive: Arc<AtomicBool>,
+    runtime: Runtime,
+}
+
+impl Body {
+    fn live(self, host: Host, ended: oneshot::Receiver<()>) {
+        let name = self.spec.name.clone();
+        let start = Arc::clone(&self.commons.start);
+        let life = async {
+            tokio::select! {
+                biased;
+                _ = ended => Ok(()),
+                result = async { start(self.spec, host).await } => result,
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(life)));
+        // Whoever looks the node up from now on does not find it, and its last words are not heard.
+        self.commons.book.forget(&name);
+        let was_alive = self.alive.swap(false, Ordering::AcqRel);
+        self.runtime.shutdown_background();
+        if was_alive && let Err(why) = outcome(result) {
+            self.commons.monitor.fail(&name, why);
+        }
+    }
+}
+
+fn outcome(result: Result<Result<(), NodeError>, Box<dyn Any + Send>>) -> Result<(), String> {
+    match result {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(panic) => {
+            let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(format!("panicked: {}", message.unwrap_or_else(|| "without a message".to_owned())))
+        }
+    }
+}
