@@ -13,6 +13,8 @@ mod timing;
 
 #[cfg(test)]
 mod history;
+#[cfg(test)]
+mod tests;
 
 pub use outcome::{Outcome, RunFacts, outcome};
 pub use outputs::{OutputRow, rows};

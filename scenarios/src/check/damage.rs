@@ -82,12 +82,21 @@ struct Loss {
     declared: bool,
 }
 
+/// A block and who holds it.
+#[derive(Debug, Default)]
+struct Held {
+    ranges: Vec<RecordRange>,
+    holders: BTreeSet<NodeName>,
+    /// The engine let a copy go that the promise asks for; what is lost with the rest is its own doing.
+    let_go: bool,
+}
+
 struct Walk<'a, 'b> {
     input: &'a CheckInput<'b>,
     /// block -> the interval that it was sealed into, by the whole log
     intervals: BTreeMap<BlockName, u64>,
-    /// Blocks that are needed or may be, with who holds them.
-    blocks: BTreeMap<BlockName, (Vec<RecordRange>, BTreeSet<NodeName>)>,
+    /// Blocks that somebody holds.
+    blocks: BTreeMap<BlockName, Held>,
     /// Blocks without a holder whose loss the faults allow, while their interval may still do without them.
     orphans: BTreeMap<BlockName, Vec<RecordRange>>,
     /// Finished attempts by the node that has their slices.
@@ -117,19 +126,21 @@ impl<'a, 'b> Walk<'a, 'b> {
         let node = &line.node;
         match &line.event {
             Event::BlockHeld { block, ranges, .. } => {
+                let promised = self.promised_copies();
                 let held = self.blocks.entry(*block).or_default();
-                held.0 = ranges.clone();
-                held.1.insert(node.clone());
+                held.ranges = ranges.clone();
+                held.holders.insert(node.clone());
+                held.let_go &= held.holders.len() < promised;
                 self.orphans.remove(block);
             }
-            Event::BlockForgotten { block } => self.forget(*block, node),
+            Event::BlockForgotten { block } => self.forget(*block, node, line.at),
             Event::TaskFinished { task, .. } => {
                 self.slices.entry(node.clone()).or_default().insert(*task);
             }
             Event::WorkerJoined { worker, .. } => {
                 self.joined.insert(worker.clone());
             }
-            Event::ProcessEnded => self.lose(node, line.at, false),
+            Event::ProcessEnded if node.as_str().starts_with("worker-") => self.lose(node, line.at, false),
             Event::WorkerLost { worker, .. } if held_off(self.input, worker, line.at) => {
                 self.lose(worker, line.at, true);
             }
@@ -141,22 +152,30 @@ impl<'a, 'b> Walk<'a, 'b> {
         }
     }
 
-    /// A copy that the engine itself let go is no fault's work: what is lost with it is not allowed.
-    fn forget(&mut self, block: BlockName, node: &NodeName) {
-        if let Some((_, holders)) = self.blocks.get_mut(&block) {
-            holders.remove(node);
-            if holders.is_empty() {
+    fn promised_copies(&self) -> usize {
+        (self.input.promise.copies as usize).min(self.live())
+    }
+
+    /// How many workers live, the master's knowledge aside.
+    fn live(&self) -> usize {
+        self.joined.iter().filter(|worker| !self.is_undeclared(worker)).count()
+    }
+
+    fn forget(&mut self, block: BlockName, node: &NodeName, at: Moment) {
+        let promised = self.promised_copies();
+        let is_needed = self.intervals.get(&block).is_none_or(|interval| !self.is_complete(*interval, at));
+        if let Some(held) = self.blocks.get_mut(&block) {
+            let was_holder = held.holders.remove(node);
+            held.let_go |= was_holder && is_needed && held.holders.len() < promised;
+            if held.holders.is_empty() {
                 self.blocks.remove(&block);
             }
         }
     }
 
     fn lose(&mut self, node: &NodeName, at: Moment, declared: bool) {
-        let live_before = self.joined.iter().filter(|worker| !self.is_undeclared(worker)).count();
-        let is_worker = node.as_str().starts_with("worker-");
-        if is_worker {
-            self.losses.entry(node.clone()).or_default().declared |= declared;
-        }
+        let live_before = self.live();
+        self.losses.entry(node.clone()).or_default().declared |= declared;
         if declared {
             self.joined.remove(node);
         }
@@ -176,15 +195,15 @@ impl<'a, 'b> Walk<'a, 'b> {
         self.losses.get(worker).is_some_and(|loss| !loss.declared)
     }
 
-    /// Takes the node's copies away; returns the blocks that nobody holds now.
+    /// Takes the node's copies away; returns the blocks that nobody holds now by no doing of the engine.
     fn orphaned(&mut self, node: &NodeName) -> Vec<(BlockName, Vec<RecordRange>)> {
         let mut orphaned = Vec::new();
-        self.blocks.retain(|block, (ranges, holders)| {
-            let was_last = holders.remove(node) && holders.is_empty();
-            if was_last {
-                orphaned.push((*block, std::mem::take(ranges)));
+        self.blocks.retain(|block, held| {
+            let was_last = held.holders.remove(node) && held.holders.is_empty();
+            if was_last && !held.let_go {
+                orphaned.push((*block, std::mem::take(&mut held.ranges)));
             }
-            !holders.is_empty()
+            !held.holders.is_empty()
         });
         orphaned
     }
