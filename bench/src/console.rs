@@ -16,6 +16,11 @@ pub fn result(text: &str) -> Result<(), Failure> {
     judge(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
+/// Columns of the terminal that stdout is, if it is one.
+pub fn width() -> Option<u16> {
+    comfy_table::Table::new().width()
+}
+
 /// Writes a line to stderr.
 pub fn log(line: &str) {
     // Whoever closed stderr does not want to know.

@@ -1,15 +1,95 @@
 //! The `dstream` binary as a library, and the facade that users' crates depend on.
 //!
-//! A crate with jobs of its own has a `main` of three lines: it makes a `Setup`, adds its jobs and calls [`run_main`]; so
+//! A crate with jobs of its own has a `main` of three lines: it makes a [`Setup`], adds its jobs and calls [`run_main`]; so
 //! every node of its cluster finds the same jobs by name. This is the roof: it knows every crate, and none knows it.
 
+mod check;
 mod command_line;
 mod compare;
 mod console;
+mod explain;
 mod failure;
 mod interrupt;
 mod job;
+mod jobs;
+mod load;
+mod meta;
+mod run;
+mod setup;
+mod simulation;
 mod unbuilt;
+mod wall;
 
 pub use compare::{Comparison, Difference, compare_traces};
+pub use dstream_cluster::{Engine, JobError, JobSpec, LineSource, Registry};
+pub use dstream_kernel::{DStream, Query, QueryBuilder, Record};
+pub use dstream_scenarios::oracle::{Expected, Oracle};
+pub use dstream_scenarios::workload::{ParamSpec, Params, Workload, Workloads};
 pub use failure::{Ending, Failure};
+pub use interrupt::Interrupt;
+pub use load::{Overrides, load_scenario};
+pub use setup::Setup;
+pub use simulation::{Simulation, simulate};
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use command_line::{Command, CommandLine};
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::process::ExitCode;
+
+/// Does what the command line `words` (the program's name first) says, and answers with the process's exit code.
+pub fn run_main(words: impl IntoIterator<Item = OsString>, setup: &Setup) -> ExitCode {
+    std::panic::set_hook(Box::new(say_where));
+    let words: Vec<OsString> = words.into_iter().collect();
+    let ended = catch_unwind(AssertUnwindSafe(|| execute(&words, setup)));
+    let ending = match ended {
+        Ok(Ok(ending)) => ending,
+        Ok(Err(failure)) => {
+            if !failure.message.is_empty() {
+                console::log(&failure.message);
+            }
+            failure.ending
+        }
+        Err(_) => {
+            console::log("dstream itself failed; the line above says where");
+            Ending::Broken
+        }
+    };
+    ending.into()
+}
+
+/// Replaces the standard message of a panic: one line, what and where, whichever thread it was.
+fn say_where(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map_or_else(|| "an unknown place".to_string(), ToString::to_string);
+    let what = panic.payload_as_str().unwrap_or("no message");
+    console::log(&format!("panic at {place}: {what}"));
+}
+
+fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
+    let plain: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    unbuilt::refuse_command(&plain)?;
+    let line = match CommandLine::try_parse_from(words) {
+        Ok(line) => line,
+        Err(error) => return explain_usage(&error),
+    };
+    match line.command {
+        Command::Run(args) => run::run(&args, setup),
+        Command::Check(args) => check::check(&args, setup),
+        Command::Explain(args) => explain::explain(&args, setup),
+        Command::Meta(args) => meta::meta(&args, setup),
+        Command::WriteTrace(args) => meta::write_trace(&args, setup),
+        Command::Jobs(args) => jobs::jobs(&args, setup),
+        Command::Job(args) => job::job(&args, setup),
+    }
+}
+
+/// Help and version are answers; everything else that cannot be parsed is the user's to mend.
+fn explain_usage(error: &clap::Error) -> Result<Ending, Failure> {
+    // A closed pipe is no reason to fail differently.
+    error.print().ok();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Ending::Good),
+        _ => Ok(Ending::Usage),
+    }
+}

@@ -167,7 +167,7 @@ mod tests {
         check(&[&first[..], std::slice::from_ref(&done)].concat(), &[0], false);
         let rest = [sealed(1, &[range(5, 9)]), visible(1, 0), visible(1, 1)];
         check(&[&first[..], &rest[..]].concat(), &[0, 1], false);
-        check(&[&first[..], &[done.clone()], &rest[..]].concat(), &[0, 1], true);
+        check(&[&first[..], std::slice::from_ref(&done), &rest[..]].concat(), &[0, 1], true);
         check(&[done, sealed(0, &[]), visible(0, 0), visible(0, 1)], &[0], true);
     }
 }

@@ -119,12 +119,17 @@ fn write_field(out: &mut impl Write, field: &str) -> io::Result<()> {
 }
 
 fn write_lines(out: &mut impl Write, format: Format, output: &str, interval: u64, table: &Table) -> io::Result<()> {
+    // Strings are quoted by the JSON library; the order of the fields is the contract's.
+    let output = serde_json::to_string(output)?;
     for (key, value) in table.rows() {
         match format {
             Format::Text => writeln!(out, "{interval} {key} {value}")?,
             Format::Json => {
-                let row = serde_json::json!({"output": output, "interval": interval, "key": key, "value": value});
-                writeln!(out, "{row}")?;
+                write!(out, "{{\"output\":{output},\"interval\":{interval},\"key\":")?;
+                serde_json::to_writer(&mut *out, key)?;
+                out.write_all(b",\"value\":")?;
+                serde_json::to_writer(&mut *out, value)?;
+                out.write_all(b"}\n")?;
             }
         }
     }

@@ -1,0 +1,171 @@
+//! Scenario files read into plans, with everything that this binary can run declared to the parser.
+//!
+//! Knows the names that the contract has and this build lacks, so that they are refused as such and not as typing errors.
+
+use crate::failure::Failure;
+use crate::setup::Setup;
+use dstream_cluster::{ClusterSpec, Costs, Engine, JobSpec, Options, Pace};
+use dstream_scenarios::plan::{EnginePlan, Plan};
+use dstream_scenarios::{Context, EngineDeclaration, JobDeclaration, ScenarioError};
+use dstream_trace::Moment;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Engines of the contract that may not be built.
+const ENGINES: [&str; 3] = ["dstream", "upstream-backup", "hot-replication"];
+
+/// Jobs of the contract that may not be built.
+const JOBS: [&str; 3] = ["word-count", "grep", "top-k"];
+
+/// Cost files lie in a folder of this name beside the scenarios; they are no scenarios.
+const COSTS_FOLDER: &str = "costs";
+
+/// What the command line changes in a scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The seed.
+    pub seed: Option<u64>,
+    /// `PATH=VALUE`
+    pub set: Vec<String>,
+    /// The engines to run, by label or name; empty: all.
+    pub only: Vec<String>,
+}
+
+/// Reads and resolves a scenario file.
+pub fn load_scenario(path: &Path, overrides: &Overrides, setup: &Setup) -> Result<Plan, Failure> {
+    let text = read(path)?;
+    let plan = dstream_scenarios::load(&shown(path), &text, &context(overrides, setup)?);
+    plan.map_err(|errors| Failure::usage(join(&errors)))
+}
+
+/// What is wrong with a scenario file; empty where nothing is.
+pub fn errors_of(path: &Path, setup: &Setup) -> Result<Vec<ScenarioError>, Failure> {
+    let text = read(path)?;
+    let context = context(&Overrides::default(), setup)?;
+    Ok(dstream_scenarios::load(&shown(path), &text, &context).err().unwrap_or_default())
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn join(errors: &[ScenarioError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let bytes = fs::read(path).map_err(|error| {
+        Failure::usage(match error.kind() {
+            ErrorKind::NotFound => format!("{}: no such file", path.display()),
+            _ => format!("{}: cannot be read: {error}", path.display()),
+        })
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + memchr::memchr_iter(b'\n', &error.as_bytes()[..error.utf8_error().valid_up_to()]).count();
+        Failure::usage(format!("{}:{line}:1: a scenario is UTF-8 text; this line is not", path.display()))
+    })
+}
+
+/// Scenario files in order: the path itself, or every `.yaml` below it.
+pub fn scenario_files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![path.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let unreadable = |error| Failure::usage(format!("{}: cannot be read: {error}", folder.display()));
+        for entry in fs::read_dir(&folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.is_dir() {
+                if path.file_name().is_some_and(|name| name != COSTS_FOLDER) {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml") {
+                found.push(path);
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(Failure::usage(format!("{}: no scenario file (*.yaml) in this folder", path.display())));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn context(overrides: &Overrides, setup: &Setup) -> Result<Context, Failure> {
+    let sets = overrides.set.iter().map(|set| match set.split_once('=') {
+        Some((path, value)) => Ok((path.to_string(), value.to_string())),
+        None => Err(Failure::usage(format!("`--set {set}`: valid is PATH=VALUE, such as `cluster.workers=4`"))),
+    });
+    Ok(Context {
+        engines: engines(setup),
+        jobs: jobs(setup),
+        worlds: vec!["sim".to_string()],
+        seed: overrides.seed,
+        sets: sets.collect::<Result<_, _>>()?,
+        only: overrides.only.clone(),
+    })
+}
+
+fn engines(setup: &Setup) -> Vec<EngineDeclaration> {
+    let mut declarations: Vec<EngineDeclaration> = setup.engines.iter().map(declaration).collect();
+    let missing = ENGINES.iter().filter(|name| setup.engine(name).is_none());
+    declarations.extend(missing.map(|name| EngineDeclaration::unbuilt(*name)));
+    declarations
+}
+
+fn declaration(engine: &Arc<dyn Engine>) -> EngineDeclaration {
+    let costing = engine.clone();
+    EngineDeclaration {
+        name: engine.name().to_string(),
+        options: engine.options(),
+        built: true,
+        map_ns_per_byte: Arc::new(move |costs: &Costs, options: &Options| {
+            costing.map_ns_per_byte(&only_costs(costs), options)
+        }),
+    }
+}
+
+/// A cluster of which nothing but the costs is known yet.
+fn only_costs(costs: &Costs) -> ClusterSpec {
+    ClusterSpec {
+        workers: 1,
+        cores: 1,
+        clients: 1,
+        partitions: 1,
+        heartbeat: Duration::ZERO,
+        failure_timeout: Duration::ZERO,
+        costs: costs.clone(),
+        scale: 1,
+        seed: 0,
+        job: JobSpec { name: String::new(), params: BTreeMap::new() },
+        source: Vec::new(),
+        pace: Pace::Rate { per_second: 1.0 },
+        interval: Duration::from_secs(1),
+        origin: Moment::ZERO,
+        load_end: Moment::NEVER,
+    }
+}
+
+fn jobs(setup: &Setup) -> Vec<JobDeclaration> {
+    let declared = |job: &dyn dstream_scenarios::workload::Workload| JobDeclaration {
+        name: job.name().to_string(),
+        params: job.params(),
+        built: true,
+        map_cost: "words".to_string(),
+    };
+    let mut declarations: Vec<JobDeclaration> = setup.workloads.iter().map(declared).collect();
+    let missing = JOBS.iter().filter(|name| setup.workloads.get(name).is_err());
+    declarations.extend(missing.map(|name| JobDeclaration::unbuilt(*name)));
+    declarations
+}
+
+/// The engine that a plan names.
+pub fn engine_of(plan: &EnginePlan, setup: &Setup) -> Result<Arc<dyn Engine>, Failure> {
+    setup.engine(&plan.engine).ok_or_else(|| Failure::broken(format!("this binary has no engine `{}`", plan.engine)))
+}

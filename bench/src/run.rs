@@ -1,0 +1,226 @@
+//! `dstream run`: scenarios, each with its engines, in the simulator; checked, written down, and told in a table.
+//!
+//! Every scenario is read before the first one runs. Invariant: the command ends as badly as its worst run, and a run that
+//! was stopped or that failed still leaves what was measured.
+
+use crate::command_line::{Format, RunArgs};
+use crate::console::{self, Progress};
+use crate::failure::{Ending, Failure};
+use crate::interrupt::Interrupt;
+use crate::load::{Overrides, engine_of, load_scenario};
+use crate::setup::Setup;
+use crate::simulation::{self, Simulation, mendable, simulate};
+use crate::unbuilt;
+use dstream_cluster::{Engine, Registry};
+use dstream_reports::{RunReport, fault_table, summary, verdict_table, write_index};
+use dstream_scenarios::check::{Outcome, RunFacts, outcome, rows};
+use dstream_scenarios::oracle::Replay;
+use dstream_scenarios::plan::{EnginePlan, Plan};
+use dstream_scenarios::run_directory::{DirectoryError, RunDirectory, RunFiles};
+use dstream_scenarios::to_yaml;
+use dstream_trace::result::Verdict;
+use dstream_trace::{Event, Moment};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The world's name in results and run directories.
+const WORLD: &str = "sim";
+
+/// Runs all scenarios.
+pub fn run(args: &RunArgs, setup: &Setup) -> Result<Ending, Failure> {
+    if args.hosts.is_some() {
+        return Err(Failure::unbuilt("--hosts"));
+    }
+    unbuilt::refuse_worlds(&args.world)?;
+    let plans = plans(args, setup)?;
+    let interrupt = Interrupt::by_signal();
+    let mut finished = Vec::new();
+    let mut worst = Ending::Good;
+    for (plan, engine) in plans.iter().flat_map(|plan| plan.engines.iter().map(move |engine| (plan, engine))) {
+        if interrupt.is_raised() {
+            worst = worst.max(Ending::Undecided);
+            break;
+        }
+        match one(args, plan, engine, setup, &interrupt) {
+            Ok((run, ending)) => {
+                worst = worst.max(ending);
+                finished.push(run);
+            }
+            Err(failure) => {
+                console::log(&failure.message);
+                worst = worst.max(failure.ending);
+            }
+        }
+    }
+    tell(&finished, args.output.format)?;
+    if interrupt.is_raised() {
+        console::log("interrupted; what was measured until then is in the run directories");
+    }
+    Ok(worst)
+}
+
+/// All scenarios, read; the errors of all files come before anything runs.
+fn plans(args: &RunArgs, setup: &Setup) -> Result<Vec<Plan>, Failure> {
+    let changes = &args.changes;
+    let overrides = Overrides { seed: changes.seed, set: changes.set.clone(), only: args.engine.clone() };
+    let mut plans = Vec::new();
+    let mut wrong = Vec::new();
+    for path in &args.scenarios {
+        match load_scenario(path, &overrides, setup) {
+            Ok(plan) => plans.push(plan),
+            Err(failure) => wrong.push(failure.message),
+        }
+    }
+    if wrong.is_empty() { Ok(plans) } else { Err(Failure::usage(wrong.join("\n"))) }
+}
+
+fn one(
+    args: &RunArgs,
+    plan: &Plan,
+    engine_plan: &EnginePlan,
+    setup: &Setup,
+    interrupt: &Interrupt,
+) -> Result<(RunReport, Ending), Failure> {
+    let engine = engine_of(engine_plan, setup)?;
+    let directory = RunDirectory::reserve(&args.out, &plan.title, &engine_plan.label, WORLD, plan.seed)
+        .map_err(|error| unwritable(&error))?;
+    let bar = Progress::new(&format!("{} ({})", plan.title, engine_plan.label), plan.warmup + plan.duration);
+    let mut progress = |now: Moment| {
+        bar.set(now.since(Moment::ZERO));
+        if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let simulation = simulate(plan, engine_plan, &engine, setup.workloads.clone(), &mut progress);
+    bar.finish();
+    let simulation = simulation?;
+    let outcome = judge(plan, engine_plan, &engine, setup, &simulation)?;
+    let directory = write(args, plan, setup, directory, &simulation, &outcome)?;
+    let failed = simulation.failed.as_ref().map(ToString::to_string);
+    for failed in failed.iter().chain(&outcome.software_failed) {
+        console::log(&format!("{} ({}): {failed}; see {}", plan.title, engine_plan.label, directory.display()));
+    }
+    let ending = ending(&simulation, &outcome);
+    Ok((RunReport { directory, result: outcome.result }, ending))
+}
+
+fn ending(simulation: &Simulation, outcome: &Outcome) -> Ending {
+    if outcome.software_failed.is_some() || simulation.failed.is_some() {
+        return Ending::Broken;
+    }
+    match outcome.result.verdict {
+        Verdict::Valid => Ending::Good,
+        Verdict::Invalid => Ending::Failed,
+        Verdict::Unknown => Ending::Undecided,
+    }
+}
+
+/// Measures and checks.
+fn judge(
+    plan: &Plan,
+    engine_plan: &EnginePlan,
+    engine: &Arc<dyn Engine>,
+    setup: &Setup,
+    simulation: &Simulation,
+) -> Result<Outcome, Failure> {
+    let query = setup.workloads.query(&plan.job).map_err(mendable)?;
+    let cluster = &simulation.cluster;
+    let log = simulation.trace.lock();
+    let rate = simulation::rate_per_s(plan).unwrap_or_else(|| measured_rate(plan, log.lines()));
+    let ns_per_record =
+        engine.map_ns_per_byte(cluster, &engine_plan.options) * simulation::record_bytes(cluster, &setup.workloads)?;
+    let facts = RunFacts {
+        plan,
+        engine: engine_plan,
+        promise: &engine.promise(cluster, &engine_plan.options),
+        query: &query,
+        world: WORLD,
+        trace_hash: Some(log.hash()),
+        tick: Some(simulation.tick),
+        origin: simulation.times.origin,
+        warmup_end: simulation.times.warmup_end,
+        load_end: simulation.times.load_end,
+        end: simulation.played.end,
+        wall_s: simulation.wall_s,
+        nodes: simulation.engine_nodes(),
+        harness: simulation.harness(),
+        rate_per_s: rate,
+        own_capacity_fraction: rate * ns_per_record / 1e9 / f64::from(cluster.workers * cluster.cores),
+        drained: simulation.played.drained,
+        interrupted: simulation.played.interrupted,
+    };
+    let replay = Replay {
+        oracle: &|| setup.workloads.oracle(&plan.job),
+        open: &|client| setup.workloads.source(&cluster.source, client),
+    };
+    outcome(log.lines(), &facts, &replay).map_err(mendable)
+}
+
+/// Represented records a second of a source without a rate, over the load's time.
+fn measured_rate(plan: &Plan, lines: &[dstream_trace::TraceLine]) -> f64 {
+    let sent: u64 = lines
+        .iter()
+        .filter_map(|line| match &line.event {
+            Event::RecordsSent { range, .. } => Some(range.count()),
+            _ => None,
+        })
+        .sum();
+    sent as f64 * plan.scale as f64 / (plan.warmup + plan.duration).max(Duration::from_millis(1)).as_secs_f64()
+}
+
+fn write(
+    args: &RunArgs,
+    plan: &Plan,
+    setup: &Setup,
+    directory: RunDirectory,
+    simulation: &Simulation,
+    outcome: &Outcome,
+) -> Result<PathBuf, Failure> {
+    let query = setup.workloads.query(&plan.job).map_err(mendable)?;
+    let log = simulation.trace.lock();
+    let outputs = args.keep_outputs.then(|| rows(&outcome.facts, &query.outputs));
+    let files = RunFiles {
+        scenario_yaml: &to_yaml(plan),
+        result: &outcome.result,
+        measured: &outcome.measured,
+        run: &outcome.run,
+        facts: &outcome.facts,
+        log: &log,
+        outputs: outputs.as_deref(),
+    };
+    let scenario_folder = directory.scenario_folder().to_path_buf();
+    let folder = directory.fill(&files).map_err(|error| unwritable(&error))?;
+    write_index(&scenario_folder).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(folder)
+}
+
+fn unwritable(error: &DirectoryError) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+/// The verdict tables, one a scenario, or the same for programs.
+fn tell(finished: &[RunReport], format: Format) -> Result<(), Failure> {
+    let text = match format {
+        Format::Json => dstream_reports::json(finished),
+        Format::Text => {
+            let scenarios = finished.chunk_by(|a, b| a.result.scenario == b.result.scenario);
+            scenarios.map(as_text).collect::<Vec<_>>().join("\n")
+        }
+    };
+    console::result(&text)
+}
+
+fn as_text(runs: &[RunReport]) -> String {
+    let title = runs.first().map_or("", |run| run.result.scenario.as_str());
+    let width = console::width();
+    let mut text = format!("{title}\n{}\n", verdict_table(runs, width));
+    let faults = fault_table(runs, width);
+    if !faults.is_empty() {
+        text.push_str(&format!("{faults}\n"));
+    }
+    text.push_str(&format!("{}\n", summary(runs)));
+    for run in runs {
+        text.push_str(&format!("{}\n", run.directory.display()));
+    }
+    text
+}

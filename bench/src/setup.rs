@@ -1,0 +1,33 @@
+//! What a binary is made of: the jobs it knows by name and the engines that can run them.
+
+use dstream_cluster::Engine;
+use dstream_engine::DStreams;
+use dstream_scenarios::workload::{Workload, Workloads};
+use std::sync::Arc;
+
+/// Jobs and engines of a binary.
+pub struct Setup {
+    /// The registered jobs.
+    pub workloads: Arc<Workloads>,
+    /// The engines.
+    pub engines: Vec<Arc<dyn Engine>>,
+}
+
+impl Setup {
+    /// The jobs and engines that come with the software.
+    pub fn built_in() -> Setup {
+        Setup { workloads: Arc::new(Workloads::built_in()), engines: vec![Arc::new(DStreams::new())] }
+    }
+
+    /// The same with one more job; a job of the same name is replaced.
+    pub fn with_job(self, job: impl Workload + 'static) -> Setup {
+        let mut workloads = Arc::into_inner(self.workloads).expect("a setup that is being made is not shared yet");
+        workloads.register(Box::new(job));
+        Setup { workloads: Arc::new(workloads), engines: self.engines }
+    }
+
+    /// The engine of that name.
+    pub fn engine(&self, name: &str) -> Option<Arc<dyn Engine>> {
+        self.engines.iter().find(|engine| engine.name() == name).cloned()
+    }
+}

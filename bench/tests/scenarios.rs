@@ -1,0 +1,33 @@
+//! Every smoke scenario runs, and its verdict is valid: the promise of the README's table.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use common::{Folder, root, scenario_files};
+
+#[test]
+fn every_smoke_scenario_is_valid() {
+    let folder = Folder::new();
+    let smoke: Vec<_> =
+        scenario_files().into_iter().filter(|path| path.starts_with(root().join("scenarios/smoke"))).collect();
+    assert!(smoke.len() >= 10, "{smoke:?}");
+    let mut words = vec!["run", "--format", "json"];
+    words.extend(smoke.iter().map(|path| path.to_str().unwrap()));
+    let said = folder.dstream(&words);
+    assert_eq!(said.code, 0, "{said:?}");
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let runs = json.as_array().unwrap();
+    assert_eq!(runs.len(), smoke.len());
+    for result in runs {
+        let name = &result["scenario"];
+        assert_eq!(result["verdict"], "valid", "{name}");
+        assert_eq!(result["records"]["sent"], result["records"]["acked"], "{name}");
+        assert_eq!(result["records"]["duplicated"], 0, "{name}");
+        assert_eq!(result["records"]["wrong_intervals"], 0, "{name}");
+        for fault in result["faults"].as_array().unwrap() {
+            assert_eq!(fault["fired"], true, "{name}: {fault}");
+            assert!(fault["restore_s"].is_number() && fault["catch_up_s"].is_number(), "{name}: {fault}");
+        }
+    }
+}
