@@ -1,8 +1,21 @@
 //! Scenario files, workloads, oracle and checks. Knows no engine and no world by name.
 
 pub mod check;
+pub mod context;
+pub mod error;
+pub mod nearest;
 pub mod oracle;
 pub mod plan;
+mod resolve;
 pub mod run_directory;
+mod show;
+mod spec;
 pub mod timeline;
+pub mod unit;
 pub mod workload;
+mod yaml;
+
+pub use context::{Context, EngineDeclaration, JobDeclaration};
+pub use error::{ErrorKind, ScenarioError};
+pub use resolve::load;
+pub use show::to_yaml;

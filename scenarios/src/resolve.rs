@@ -1,0 +1,192 @@
+//! From the scenario as written to the plan: defaults filled in, shares and targets worked out, everything checked.
+//!
+//! Knows engines, jobs and worlds through the context only. Invariant: a plan that is returned can be run; the same text,
+//! context and files give the same plan.
+
+mod collide;
+mod cost;
+mod draw;
+mod engine;
+mod fault;
+mod node;
+mod rate;
+mod source;
+
+use crate::context::Context;
+use crate::error::ScenarioError;
+use crate::plan::{ClusterPlan, Link, Plan};
+use crate::spec::{At, ClusterWritten, LinkWritten, Reader, ScenarioWritten, WorkloadWritten, read_scenario};
+use crate::yaml::{Node, Problem, Sources, Spot, apply_set};
+use dstream_cluster::{Costs, JobSpec};
+use std::path::Path;
+use std::time::Duration;
+
+/// The simulator's tick: no message can be faster, and all delays are whole ticks.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The worlds of the contract and whether this build has them.
+const WORLDS: &[(&str, bool)] = &[("sim", true), ("tcp", false)];
+
+const DEFAULT_LATENCY: Duration = Duration::from_millis(1);
+const DEFAULT_STORE_LATENCY: Duration = Duration::from_millis(5);
+const DEFAULT_BITS_PER_SECOND: u64 = 1_000_000_000;
+const DEFAULT_CORES: u32 = 4;
+const DEFAULT_CLIENTS: u32 = 2;
+const DEFAULT_HEARTBEAT: Duration = Duration::from_millis(100);
+const DEFAULT_FAILURE_TIMEOUT: Duration = Duration::from_millis(500);
+const DEFAULT_COMPARE: &str = "equal-workers";
+
+/// Reads a scenario file's `text` and resolves it. `path` names it in errors, and paths in it count from its folder. The
+/// errors come in the order of the text.
+pub fn load(path: &Path, text: &str, context: &Context) -> Result<Plan, Vec<ScenarioError>> {
+    let mut sources = Sources::default();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let file = sources.add(path.display().to_string(), text, 0);
+    let root = match read_tree(&mut sources, file, context) {
+        Ok(root) => root,
+        Err(problems) => return Err(shown(&sources, problems)),
+    };
+    let costs = cost::open(&mut sources, &root, path);
+    let mut reader = Reader { sources: &sources, problems: Vec::new() };
+    let plan = read_scenario(&mut reader, &root, context)
+        .and_then(|written| resolve(&mut reader, &written, &costs, path, context));
+    let problems = reader.problems;
+    match plan {
+        Some(plan) if problems.is_empty() => Ok(plan),
+        _ => Err(shown(&sources, problems)),
+    }
+}
+
+fn read_tree(sources: &mut Sources, file: usize, context: &Context) -> Result<Node, Vec<Problem>> {
+    let mut root = sources.parse(file).map_err(|problem| vec![problem])?;
+    let mut problems = Vec::new();
+    for (path, value) in &context.sets {
+        problems.extend(apply_set(sources, &mut root, path, value).err());
+    }
+    if problems.is_empty() { Ok(root) } else { Err(problems) }
+}
+
+fn shown(sources: &Sources, mut problems: Vec<Problem>) -> Vec<ScenarioError> {
+    problems.sort_by_key(|problem| sources.order(problem.at));
+    let mut errors: Vec<ScenarioError> = problems.into_iter().map(|problem| sources.error(problem)).collect();
+    errors.dedup();
+    errors
+}
+
+/// What the parts of a scenario are resolved against.
+struct Common<'w> {
+    cluster: &'w ClusterPlan,
+    job: &'w JobSpec,
+    duration: Duration,
+    seed: u64,
+}
+
+fn resolve(
+    reader: &mut Reader<'_>,
+    written: &ScenarioWritten<'_, '_>,
+    costs: &cost::Opened,
+    path: &Path,
+    context: &Context,
+) -> Option<Plan> {
+    refuse_worlds(reader, context);
+    let workload = written.workload.as_ref();
+    let job = workload.and_then(resolve_job);
+    let cluster = written.cluster.as_ref().and_then(|cluster| resolve_cluster(reader, cluster, workload, costs));
+    let seed = context.seed.or(written.seed.as_ref().map(|seed| seed.value)).unwrap_or(0);
+    let duration = written.duration.as_ref().map(|duration| duration.value);
+    let engines = engine::resolve(reader, written, cluster.as_ref(), context);
+    let (cluster, job, duration) = (cluster?, job?, duration?);
+    let common = Common { cluster: &cluster, job: &job, duration, seed };
+    let faults = fault::resolve(reader, &written.faults, &common);
+    let engines = engines?;
+    let source = source::resolve(reader, workload?, &common, &engines, path);
+    engine::check_params(reader, workload?, engines.interval);
+    let warmup = written.warmup.as_ref().map(|warmup| warmup.value);
+    Some(Plan {
+        title: written.title.as_ref()?.value.trim().to_string(),
+        about: written.about.as_ref().map(|about| about.value.clone()).unwrap_or_default(),
+        seed,
+        duration,
+        warmup: warmup.unwrap_or_else(|| engines.default_warmup(&job)),
+        slo: written.slo.as_ref().map(|slo| slo.value),
+        compare: written.compare.as_ref().map_or(DEFAULT_COMPARE.to_string(), |compare| compare.value.clone()),
+        interval: engines.interval,
+        scale: workload?.scale.as_ref().map_or(1, |scale| scale.value),
+        source: source?,
+        engines: engines.chosen,
+        faults,
+        expect: written.expect.clone(),
+        job,
+        cluster,
+    })
+}
+
+fn refuse_worlds(reader: &mut Reader<'_>, context: &Context) {
+    for world in &context.worlds {
+        let at = Spot::Node { source: 0, id: 0 };
+        match WORLDS.iter().find(|(name, _)| name == world) {
+            Some((_, true)) => {}
+            Some((name, false)) => reader.unbuilt(at, &format!("the world `{name}`"), "; built is: `sim`"),
+            None => {
+                let valid: Vec<&str> = WORLDS.iter().map(|(name, _)| *name).collect();
+                reader.wrong_name(at, &format!("there is no world `{world}`"), world, &valid);
+            }
+        }
+    }
+}
+
+/// The job with all its parameters.
+fn resolve_job(workload: &WorkloadWritten<'_>) -> Option<JobSpec> {
+    let (name, declaration) = workload.job.as_ref()?;
+    let defaults = declaration.params.iter().map(|param| (param.name.to_string(), param.default.to_string()));
+    let given = workload.params.iter().map(|(name, value)| (name.clone(), value.value.clone()));
+    Some(JobSpec { name: name.value.clone(), params: defaults.chain(given).collect() })
+}
+
+fn resolve_cluster(
+    reader: &mut Reader<'_>,
+    written: &ClusterWritten<'_>,
+    workload: Option<&WorkloadWritten<'_>>,
+    costs: &cost::Opened,
+) -> Option<ClusterPlan> {
+    let count = |written: &Option<At<u32>>, default: u32| written.as_ref().map_or(default, |count| count.value);
+    let time = |written: &Option<At<Duration>>, default| written.as_ref().map_or(default, |time| time.value);
+    let heartbeat = time(&written.heartbeat, DEFAULT_HEARTBEAT);
+    let failure_timeout = time(&written.failure_timeout, DEFAULT_FAILURE_TIMEOUT);
+    if failure_timeout <= heartbeat {
+        let spot = written.failure_timeout.as_ref().or(written.heartbeat.as_ref());
+        let message = "`cluster.failure_timeout` must be longer than `cluster.heartbeat`, or every node counts as lost";
+        reader.wrong(spot.map_or(written.at, |time| time.at), message);
+    }
+    refuse_broken_ticks(reader, &written.link);
+    let map_cost = workload.and_then(|workload| workload.job.as_ref()).map(|(_, job)| job.map_cost.as_str());
+    let costs: Option<Costs> = cost::resolve(reader, written.costs.as_ref(), costs, map_cost);
+    let workers = written.workers.as_ref()?.value;
+    let cores = count(&written.cores, DEFAULT_CORES);
+    Some(ClusterPlan {
+        workers,
+        cores,
+        clients: count(&written.clients, DEFAULT_CLIENTS),
+        partitions: count(&written.partitions, 2 * workers * cores),
+        link: link(&written.link, DEFAULT_LATENCY),
+        store: link(&written.store, DEFAULT_STORE_LATENCY),
+        heartbeat,
+        failure_timeout,
+        costs: costs?,
+    })
+}
+
+fn link(written: &LinkWritten, latency: Duration) -> Link {
+    Link {
+        latency: written.latency.as_ref().map_or(latency, |latency| latency.value),
+        bits_per_second: written.bandwidth.as_ref().map_or(DEFAULT_BITS_PER_SECOND, |bandwidth| bandwidth.value),
+    }
+}
+
+fn refuse_broken_ticks(reader: &mut Reader<'_>, link: &LinkWritten) {
+    let Some(latency) = &link.latency else { return };
+    if !latency.value.as_nanos().is_multiple_of(TICK.as_nanos()) {
+        let message = "`cluster.link.latency` must be a whole number of milliseconds: the simulator's tick is `1ms`";
+        reader.wrong(latency.at, message);
+    }
+}

@@ -1,0 +1,95 @@
+//! Faults that cannot happen together: a node that is down cannot be hit, and one thing is done to it once at a time.
+//!
+//! Knows plain facts of processes only: dead ones cannot stop, stopped ones can die. Invariant: symmetric.
+
+use crate::plan::{FaultKind, FaultPlan};
+use crate::unit::show_duration;
+use dstream_trace::NodeName;
+use std::time::Duration;
+
+/// Where the fault ends; `Duration::MAX` if it does not.
+fn end(fault: &FaultPlan) -> Duration {
+    fault.lasts.map_or(Duration::MAX, |lasts| fault.at + lasts)
+}
+
+/// Whether both are on at one moment. One that ends when the other begins does not meet it, but two that begin together do.
+fn meet(a: &FaultPlan, b: &FaultPlan) -> bool {
+    a.at < end(b) && b.at < end(a)
+}
+
+/// The node of a fault that hits one node.
+fn node(kind: &FaultKind) -> Option<&NodeName> {
+    match kind {
+        FaultKind::Crash { node } | FaultKind::Pause { node } | FaultKind::SlowCpu { node, .. } => Some(node),
+        FaultKind::Partition { .. } => None,
+    }
+}
+
+/// `from 15s to 25s`, or `from 15s on`.
+fn when(fault: &FaultPlan) -> String {
+    match fault.lasts {
+        Some(lasts) => format!("from {} to {}", show_duration(fault.at), show_duration(fault.at + lasts)),
+        None => format!("from {} on", show_duration(fault.at)),
+    }
+}
+
+/// Why these two cannot both happen, if they cannot: about the one that comes later.
+pub(super) fn collision(a: &FaultPlan, b: &FaultPlan) -> Option<String> {
+    let (first, second) = if a.at <= b.at { (a, b) } else { (b, a) };
+    if !meet(first, second) {
+        return None;
+    }
+    if let (FaultKind::Partition { .. }, FaultKind::Partition { .. }) = (&first.kind, &second.kind) {
+        return same_cut(&first.kind, &second.kind)
+            .then(|| format!("the same nodes are already cut off from each other {}", when(first)));
+    }
+    let target = node(&first.kind).filter(|target| node(&second.kind) == Some(target))?;
+    match (&first.kind, &second.kind) {
+        (FaultKind::Crash { .. }, _) => Some(format!("`{target}` is already down {}", when(first))),
+        // Both begin at the same moment, and one of them ends the process.
+        (_, FaultKind::Crash { .. }) if first.at == second.at => {
+            Some(format!("`{target}` is already hit at {} by another fault", show_duration(first.at)))
+        }
+        (FaultKind::Pause { .. }, FaultKind::Crash { .. }) if end(second) < end(first) => {
+            Some(format!("`{target}` would start again while it is paused, {}", when(first)))
+        }
+        (FaultKind::Pause { .. }, FaultKind::Pause { .. }) => {
+            Some(format!("`{target}` is already paused {}", when(first)))
+        }
+        (FaultKind::SlowCpu { .. }, FaultKind::SlowCpu { .. }) => {
+            Some(format!("`{target}` is already slowed {}", when(first)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether two partitions cut the same nodes from the same nodes.
+fn same_cut(a: &FaultKind, b: &FaultKind) -> bool {
+    let pairs = |kind: &FaultKind| -> Vec<(NodeName, NodeName)> {
+        let FaultKind::Partition { between, and, one_way } = kind else { return Vec::new() };
+        let there = between.iter().flat_map(|from| and.iter().map(move |to| (from.clone(), to.clone())));
+        let both = there.flat_map(|(from, to)| {
+            let back = (!one_way).then(|| (to.clone(), from.clone()));
+            std::iter::once((from, to)).chain(back)
+        });
+        let mut pairs: Vec<_> = both.collect();
+        pairs.sort();
+        pairs
+    };
+    pairs(a) == pairs(b)
+}
+
+/// Why a partition cannot do anything, if one whole side of it is down from an earlier moment for good.
+pub(super) fn cut_of_the_dead(cut: &FaultPlan, faults: &[FaultPlan]) -> Option<String> {
+    let FaultKind::Partition { between, and, .. } = &cut.kind else { return None };
+    let gone = |node: &NodeName| {
+        faults.iter().any(|fault| {
+            fault.at <= cut.at
+                && fault.lasts.is_none()
+                && matches!(&fault.kind, FaultKind::Crash { node: crashed } if crashed == node)
+        })
+    };
+    let side = [between, and].into_iter().find(|side| side.iter().all(gone))?;
+    let names: Vec<String> = side.iter().map(|node| format!("`{node}`")).collect();
+    Some(format!("{} crashed for good before; no message is left to be cut", names.join(", ")))
+}

@@ -1,0 +1,161 @@
+//! Engines: their options with defaults, the interval that all share, and what must be a multiple of it.
+
+use crate::context::{Context, MapCost};
+use crate::plan::{ClusterPlan, EnginePlan};
+use crate::spec::{At, EngineWritten, Reader, ScenarioWritten, WorkloadWritten};
+use crate::unit::{duration, show_duration};
+use crate::yaml::{Problem, Spot};
+use dstream_cluster::{JobSpec, OptionValue, Options};
+use std::time::Duration;
+
+/// The interval where no engine says one.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Options that the schema itself knows, whatever engine declares them.
+const INTERVAL: &str = "interval";
+const CHECKPOINT: &str = "checkpoint";
+const COPIES: &str = "copies";
+
+/// The engines, resolved.
+pub(super) struct Engines {
+    /// The interval of all of them.
+    pub interval: Duration,
+    /// All that the scenario names, with their cost of a byte: shares of the capacity count them all.
+    pub all: Vec<(EnginePlan, MapCost)>,
+    /// Those asked for.
+    pub chosen: Vec<EnginePlan>,
+}
+
+impl Engines {
+    /// The job's window plus two checkpoints; what is off counts nothing.
+    pub fn default_warmup(&self, job: &JobSpec) -> Duration {
+        let window = job.params.get("window").and_then(|window| duration(window).ok()).unwrap_or_default();
+        let checkpoint = |engine: &EnginePlan| match engine.options.get(CHECKPOINT) {
+            Some(OptionValue::Duration(length)) => *length,
+            _ => Duration::ZERO,
+        };
+        window + 2 * self.all.iter().map(|(engine, _)| checkpoint(engine)).max().unwrap_or_default()
+    }
+
+    /// The most copies of the input that any of them holds.
+    pub fn copies(&self) -> u64 {
+        let copies = |engine: &EnginePlan| match engine.options.get(COPIES) {
+            Some(OptionValue::Count(copies)) => *copies,
+            _ => 1,
+        };
+        self.all.iter().map(|(engine, _)| copies(engine)).max().unwrap_or(1)
+    }
+}
+
+/// Fills in the options and picks the engines asked for.
+pub(super) fn resolve(
+    reader: &mut Reader<'_>,
+    written: &ScenarioWritten<'_, '_>,
+    cluster: Option<&ClusterPlan>,
+    context: &Context,
+) -> Option<Engines> {
+    let engines = written.engines.as_ref()?;
+    let interval = common_interval(reader, engines);
+    let all: Vec<_> = engines.iter().map(|engine| resolve_engine(reader, engine, interval, cluster)).collect();
+    let asked = |engine: &EnginePlan| {
+        let labelled = engines.iter().any(|other| context.only.contains(&other.label.value));
+        context.only.is_empty()
+            || context.only.contains(&engine.label)
+            || (!labelled && context.only.contains(&engine.engine))
+    };
+    refuse_unknown(reader, engines, context);
+    let chosen = all.iter().map(|(engine, _)| engine).filter(|engine| asked(engine)).cloned().collect();
+    Some(Engines { interval, all, chosen })
+}
+
+/// Refuses to be asked for an engine that the scenario does not name.
+fn refuse_unknown(reader: &mut Reader<'_>, engines: &[EngineWritten<'_>], context: &Context) {
+    for name in &context.only {
+        let known = engines.iter().any(|engine| engine.label.value == *name || engine.name.value == *name);
+        if !known {
+            let valid: Vec<&str> = engines.iter().map(|engine| engine.label.value.as_str()).collect();
+            let at = engines.first().map_or(Spot::Node { source: 0, id: 0 }, |engine| engine.name.at);
+            reader.wrong_name(at, &format!("`--engine {name}`: the scenario names no such engine"), name, &valid);
+        }
+    }
+}
+
+fn given<'w>(engine: &'w EngineWritten<'_>, option: &str) -> Option<&'w At<OptionValue>> {
+    engine.options.iter().find(|(name, _)| name == option).map(|(_, value)| value)
+}
+
+/// The first interval that an engine says; others that differ are refused.
+fn common_interval(reader: &mut Reader<'_>, engines: &[EngineWritten<'_>]) -> Duration {
+    let mut common: Option<(Duration, &str)> = None;
+    for engine in engines {
+        let Some(At { value: OptionValue::Duration(interval), at }) = given(engine, INTERVAL) else { continue };
+        match common {
+            None => common = Some((*interval, &engine.label.value)),
+            Some((first, label)) if first != *interval => {
+                let (first, own) = (show_duration(first), show_duration(*interval));
+                let message = format!("all engines share one interval: `{label}` says `{first}`, this one `{own}`");
+                reader.wrong(*at, message);
+            }
+            Some(_) => {}
+        }
+    }
+    common.map_or(DEFAULT_INTERVAL, |(interval, _)| interval)
+}
+
+fn resolve_engine(
+    reader: &mut Reader<'_>,
+    engine: &EngineWritten<'_>,
+    interval: Duration,
+    cluster: Option<&ClusterPlan>,
+) -> (EnginePlan, MapCost) {
+    let declared = engine.declaration.options.iter();
+    let mut options: Options = declared.map(|option| (option.name.to_string(), option.default.clone())).collect();
+    if let Some(own) = options.get_mut(INTERVAL) {
+        *own = OptionValue::Duration(interval);
+    }
+    options.extend(engine.options.iter().map(|(name, value)| (name.clone(), value.value.clone())));
+    if let Some(At { value: OptionValue::Duration(length), at }) = given(engine, CHECKPOINT) {
+        refuse_fraction(reader, CHECKPOINT, *length, interval, *at);
+    }
+    if let (Some(OptionValue::Count(copies)), Some(cluster)) = (options.get(COPIES), cluster) {
+        let workers = u64::from(cluster.workers);
+        if *copies > workers {
+            let at = given(engine, COPIES).map_or(engine.name.at, |copies| copies.at);
+            let message = format!("`{COPIES}` is {copies}, and there are {workers} workers to hold one each");
+            reader.wrong(at, message);
+        }
+    }
+    let (name, label) = (engine.name.value.clone(), engine.label.value.clone());
+    (EnginePlan { engine: name, label, options }, engine.declaration.map_ns_per_byte.clone())
+}
+
+fn refuse_fraction(reader: &mut Reader<'_>, what: &str, length: Duration, interval: Duration, at: Spot) {
+    if !length.as_nanos().is_multiple_of(interval.as_nanos()) {
+        let (length, interval) = (show_duration(length), show_duration(interval));
+        reader.wrong(at, format!("`{what}` must be a whole multiple of the interval of `{interval}`, not `{length}`"));
+    }
+}
+
+/// Checks the job's parameters that are lengths of time: whole multiples of the interval.
+pub(super) fn check_params(reader: &mut Reader<'_>, workload: &WorkloadWritten<'_>, interval: Duration) {
+    for (name, value) in &workload.params {
+        let words: &[&str] = match name.as_str() {
+            "window" => &["off", "all"],
+            "slide" => &["off"],
+            _ => continue,
+        };
+        if words.contains(&value.value.as_str()) {
+            continue;
+        }
+        match duration(&value.value) {
+            Ok(length) if length.is_zero() => {
+                reader.wrong(value.at, format!("`{name}` must be longer than zero"));
+            }
+            Ok(length) => refuse_fraction(reader, name, length, interval, value.at),
+            Err(error) => {
+                let message = format!("`{name}`: {}", error.message);
+                reader.problems.push(Problem { nearest: error.nearest, ..Problem::wrong(value.at, message) });
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which nodes there are, and which of them a fault can hit in this build.
+
+use super::Common;
+use crate::spec::{At, Reader};
+use dstream_trace::NodeName;
+
+/// The name that stands for one worker, to be drawn.
+pub(super) const ANY_WORKER: &str = "any-worker";
+
+/// What a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Worker,
+    AnyWorker,
+    Master,
+    Client,
+    Store,
+}
+
+/// Reads a target's name; one that does not exist is reported with the nearest that does.
+pub(super) fn read(reader: &mut Reader<'_>, name: &At<String>, common: &Common<'_>) -> Option<(Role, NodeName)> {
+    let node = NodeName::new(&name.value);
+    let role = match name.value.as_str() {
+        ANY_WORKER => Some(Role::AnyWorker),
+        "master" => Some(Role::Master),
+        "store" => Some(Role::Store),
+        text => numbered(text, common),
+    };
+    if let Some(role) = role {
+        return Some((role, node));
+    }
+    refuse(reader, name, common);
+    None
+}
+
+/// The number in `worker-3`, if it is written as numbers are.
+fn number(text: &str, kind: &str) -> Option<u32> {
+    let digits = text.strip_prefix(kind)?.strip_prefix('-')?;
+    digits.parse().ok().filter(|number: &u32| number.to_string() == digits)
+}
+
+fn numbered(text: &str, common: &Common<'_>) -> Option<Role> {
+    let within = |number: Option<u32>, most: u32| number.is_some_and(|number| (1..=most).contains(&number));
+    if within(number(text, "worker"), common.cluster.workers) {
+        Some(Role::Worker)
+    } else if within(number(text, "client"), common.cluster.clients) {
+        Some(Role::Client)
+    } else {
+        None
+    }
+}
+
+fn refuse(reader: &mut Reader<'_>, name: &At<String>, common: &Common<'_>) {
+    let text = name.value.as_str();
+    for kind in ["standby", "replica"] {
+        if text.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-')) {
+            let message = format!("no engine of this scenario has a node `{text}`");
+            reader.wrong_name(name.at, &message, text, &[ANY_WORKER, "master"]);
+            return;
+        }
+    }
+    let (workers, clients) = (common.cluster.workers, common.cluster.clients);
+    for (kind, most) in [("worker", workers), ("client", clients)] {
+        if number(text, kind).is_some() {
+            let last = format!("{kind}-{most}");
+            let message = if most == 1 {
+                format!("there is no `{text}`; the only {kind} is `{last}`")
+            } else {
+                format!("there is no `{text}`; the {kind}s are `{kind}-1` to `{last}`")
+            };
+            let problem = crate::yaml::Problem { nearest: Some(last), ..crate::yaml::Problem::wrong(name.at, message) };
+            reader.problems.push(problem);
+            return;
+        }
+    }
+    let mut valid = vec![ANY_WORKER.to_string(), "master".to_string()];
+    valid.extend((1..=workers).map(|number| format!("worker-{number}")));
+    valid.extend((1..=clients).map(|number| format!("client-{number}")));
+    let nearest = crate::nearest::nearest(text, valid.iter().map(String::as_str)).map(str::to_string);
+    let meant = nearest.as_ref().map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+    let message = format!(
+        "there is no node `{}`; {meant}Valid: `worker-1` to `worker-{workers}`, `{ANY_WORKER}`, `master`, `client-1` to \
+         `client-{clients}`",
+        text.escape_debug()
+    );
+    reader.problems.push(crate::yaml::Problem { nearest, ..crate::yaml::Problem::wrong(name.at, message) });
+}

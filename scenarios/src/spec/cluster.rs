@@ -1,0 +1,71 @@
+//! `cluster:`, as written.
+
+use super::scalar::{bandwidth, choice, count32, duration};
+use super::{At, Fields, Place, Reader};
+use std::time::Duration;
+
+/// Most nodes of one kind: one process simulates them all.
+const MOST_NODES: u32 = 1_000;
+/// Most cores of a node.
+const MOST_CORES: u32 = 1_024;
+/// Most reduce partitions: each is a task in every interval.
+const MOST_PARTITIONS: u32 = 100_000;
+
+const EXAMPLE: &str = "cluster: { workers: 8 }";
+
+/// The machines, as written.
+#[derive(Debug)]
+pub(crate) struct ClusterWritten<'n> {
+    pub at: crate::yaml::Spot,
+    pub workers: Option<At<u32>>,
+    pub cores: Option<At<u32>>,
+    pub clients: Option<At<u32>>,
+    pub partitions: Option<At<u32>>,
+    pub link: LinkWritten,
+    pub store: LinkWritten,
+    pub heartbeat: Option<At<Duration>>,
+    pub failure_timeout: Option<At<Duration>>,
+    pub costs: Option<Place<'n>>,
+}
+
+/// A connection, as written.
+#[derive(Debug, Default)]
+pub(crate) struct LinkWritten {
+    pub latency: Option<At<Duration>>,
+    pub bandwidth: Option<At<u64>>,
+}
+
+/// Reads `cluster:`.
+pub(crate) fn read_cluster<'n>(reader: &mut Reader<'_>, place: &Place<'n>) -> Option<ClusterWritten<'n>> {
+    let mut fields = Fields::open(reader, place, EXAMPLE)?;
+    let cluster = ClusterWritten {
+        at: place.key_at,
+        workers: fields.required(reader, "workers", "workers: 8", count32(1..=MOST_NODES)),
+        cores: fields.optional(reader, "cores", count32(1..=MOST_CORES)),
+        clients: fields.optional(reader, "clients", count32(1..=MOST_NODES)),
+        partitions: fields.optional(reader, "partitions", count32(1..=MOST_PARTITIONS)),
+        link: fields.optional(reader, "link", read_link).unwrap_or_default(),
+        store: fields.optional(reader, "store", read_link).unwrap_or_default(),
+        heartbeat: fields.optional(reader, "heartbeat", duration),
+        failure_timeout: fields.optional(reader, "failure_timeout", duration),
+        costs: fields.take("costs"),
+    };
+    if let Some(place) = fields.take("compute") {
+        let chosen = choice(&["real", "modelled"])(reader, &place);
+        if chosen.is_some() {
+            reader.unbuilt(place.key_at, "`compute` (of the world `tcp`)", "; leave it out: `sim` models all work");
+        }
+    }
+    fields.close(reader);
+    Some(cluster)
+}
+
+fn read_link(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<LinkWritten> {
+    let mut fields = Fields::open(reader, place, "{ latency: 1ms, bandwidth: 1Gbit }")?;
+    let link = LinkWritten {
+        latency: fields.optional(reader, "latency", duration),
+        bandwidth: fields.optional(reader, "bandwidth", bandwidth),
+    };
+    fields.close(reader);
+    Some(link)
+}

@@ -1,0 +1,163 @@
+//! `faults:`, as written.
+//!
+//! The table of kinds is the schema, those to come included. Whether a target exists, and whether faults collide, is
+//! known only when the scenario is resolved.
+
+use super::scalar::{duration, duration_or_zero, number, quantity, truth, words};
+use super::{At, Fields, Place, Reader};
+use crate::unit::{self, UnitError};
+use crate::yaml::{Spot, Value};
+use std::time::Duration;
+
+/// A kind of fault: its name, its fields, whether this build has it.
+struct Shape {
+    name: &'static str,
+    built: bool,
+    fields: &'static [Field],
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Field {
+    Node,
+    Sides,
+    SlowFactor,
+    Delay,
+    For,
+    RestartAfter,
+}
+
+const SHAPES: &[Shape] = &[
+    Shape { name: "crash", built: true, fields: &[Field::Node, Field::RestartAfter] },
+    Shape { name: "power-loss", built: false, fields: &[Field::Node, Field::RestartAfter] },
+    Shape { name: "pause", built: true, fields: &[Field::Node, Field::For] },
+    Shape { name: "partition", built: true, fields: &[Field::Sides, Field::For] },
+    Shape { name: "outage", built: false, fields: &[Field::Node, Field::For] },
+    Shape { name: "delay", built: false, fields: &[Field::Node, Field::Delay, Field::For] },
+    Shape { name: "slow-cpu", built: true, fields: &[Field::Node, Field::SlowFactor, Field::For] },
+    Shape { name: "slow-nic", built: false, fields: &[Field::Node, Field::SlowFactor, Field::For] },
+    Shape { name: "disk-full", built: false, fields: &[Field::Node, Field::For] },
+    Shape { name: "disk-error", built: false, fields: &[Field::Node, Field::For] },
+];
+
+/// One fault, as written.
+#[derive(Debug)]
+pub(crate) struct FaultWritten {
+    /// Its place in the file, from 0.
+    pub place: usize,
+    pub kind: At<String>,
+    pub node: Option<At<String>>,
+    pub between: Vec<At<String>>,
+    pub and: Vec<At<String>>,
+    pub one_way: bool,
+    pub factor: Option<At<f64>>,
+    pub at: At<TimeWritten>,
+    pub lasts: Option<At<Duration>>,
+}
+
+impl FaultWritten {
+    /// What a message about the whole fault points at.
+    pub fn spot(&self) -> Spot {
+        let first = self.node.as_ref().or(self.between.first());
+        first.map_or(self.kind.at, |node| node.at)
+    }
+}
+
+/// When, as written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum TimeWritten {
+    Exact(Duration),
+    /// Drawn by seed; the second is left out.
+    Drawn(Duration, Duration),
+}
+
+/// Reads `faults:`.
+pub(crate) fn read_faults(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<Vec<FaultWritten>> {
+    let items = place.items(reader, "[crash: { node: worker-1, at: 40s }]")?;
+    let faults: Vec<_> = items.iter().enumerate().map(|(index, item)| read_fault(reader, item, index)).collect();
+    Some(faults.into_iter().flatten().collect())
+}
+
+fn read_fault(reader: &mut Reader<'_>, item: &Place<'_>, place: usize) -> Option<FaultWritten> {
+    let (kind, content) = item.single(reader, "a fault, such as `crash: { node: worker-1, at: 40s }`")?;
+    let Some(shape) = SHAPES.iter().find(|shape| shape.name == kind.value) else {
+        let valid: Vec<&str> = SHAPES.iter().map(|shape| shape.name).collect();
+        reader.wrong_name(kind.at, &format!("there is no fault `{}`", kind.value), &kind.value, &valid);
+        return None;
+    };
+    let before = reader.problems.len();
+    let mut fields = Fields::open(reader, &content, "{ node: worker-1, at: 40s }")?;
+    let has = |field: Field| shape.fields.contains(&field);
+    let mut node = None;
+    let (mut between, mut and, mut one_way) = (Vec::new(), Vec::new(), false);
+    if has(Field::Node) {
+        node = fields.required(reader, "node", "node: worker-1", words);
+    }
+    if has(Field::Sides) {
+        between = fields.required(reader, "between", "between: [worker-1]", read_side).unwrap_or_default();
+        and = fields.required(reader, "and", "and: [master]", read_side).unwrap_or_default();
+        one_way = fields.optional(reader, "one_way", truth).unwrap_or(false);
+    }
+    let factor = if has(Field::SlowFactor) {
+        fields.required(reader, "factor", "factor: 8", number("a number above 1", |factor| factor > 1.0))
+    } else {
+        None
+    };
+    if has(Field::Delay) {
+        fields.required(reader, "by", "by: 100ms", duration);
+    }
+    let at = fields.required(reader, "at", "at: 40s", read_time);
+    let lasts = if has(Field::RestartAfter) {
+        fields.optional(reader, "restart_after", duration)
+    } else {
+        fields.optional(reader, "for", duration)
+    };
+    fields.close(reader);
+    if !shape.built {
+        reader.unbuilt(kind.at, &format!("the fault `{}`", shape.name), &built());
+    }
+    let fault = FaultWritten { place, kind, node, between, and, one_way, factor, at: at?, lasts };
+    if reader.problems.len() == before { Some(fault) } else { None }
+}
+
+fn built() -> String {
+    let names: Vec<String> = SHAPES.iter().filter(|s| s.built).map(|s| format!("`{}`", s.name)).collect();
+    format!("; built are: {}", names.join(", "))
+}
+
+fn read_side(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<Vec<At<String>>> {
+    if place.node.value == Value::Null {
+        return place.expected(reader, "a list of nodes, such as `[worker-1]`");
+    }
+    let items = place.items(reader, "[worker-1]")?;
+    if items.is_empty() {
+        return place.expected(reader, "a list of at least one node, such as `[worker-1]`");
+    }
+    let nodes: Vec<_> = items.iter().map(|item| words(reader, item)).collect();
+    nodes.into_iter().collect()
+}
+
+/// `40s`, or `40s..41s` to be drawn.
+fn read_time(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<At<TimeWritten>> {
+    let Value::Text(text) = &place.node.value else {
+        let exact = duration_or_zero(reader, place)?;
+        return Some(At { value: TimeWritten::Exact(exact.value), at: exact.at });
+    };
+    let Some((from, to)) = text.split_once("..") else {
+        let exact = duration_or_zero(reader, place)?;
+        return Some(At { value: TimeWritten::Exact(exact.value), at: exact.at });
+    };
+    let read = |_: &str| -> Result<TimeWritten, UnitError> {
+        let (from, to) = (unit::duration(from)?, unit::duration(to)?);
+        Ok(TimeWritten::Drawn(from, to))
+    };
+    let drawn = quantity(reader, place, "a time, such as `40s` or `40s..41s`", read)?;
+    match drawn.value {
+        TimeWritten::Drawn(from, to) if to < from + SHORTEST_DRAW => {
+            place.expected(reader, "from an earlier to a later time, at least `1ms` apart")
+        }
+        _ => Some(drawn),
+    }
+}
+
+/// Times are drawn to the millisecond, the simulator's tick.
+const SHORTEST_DRAW: Duration = Duration::from_millis(1);
