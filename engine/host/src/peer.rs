@@ -16,7 +16,7 @@
 
 mod backoff;
 mod handshake;
-mod hello;
+pub(crate) mod hello;
 mod link;
 mod pair;
 mod pulse;
