@@ -38,7 +38,7 @@ pub struct Overrides {
 /// Reads and resolves a scenario file.
 pub fn load_scenario(path: &Path, overrides: &Overrides, setup: &Setup) -> Result<Plan, Failure> {
     let text = read(path)?;
-    let plan = dstream_scenarios::load(&shown(path), &text, &context(overrides, setup)?);
+    let plan = dstream_scenarios::load(path, &text, &context(overrides, setup)?);
     plan.map_err(|errors| Failure::usage(join(&errors)))
 }
 
@@ -46,11 +46,7 @@ pub fn load_scenario(path: &Path, overrides: &Overrides, setup: &Setup) -> Resul
 pub fn errors_of(path: &Path, setup: &Setup) -> Result<Vec<ScenarioError>, Failure> {
     let text = read(path)?;
     let context = context(&Overrides::default(), setup)?;
-    Ok(dstream_scenarios::load(&shown(path), &text, &context).err().unwrap_or_default())
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
+    Ok(dstream_scenarios::load(path, &text, &context).err().unwrap_or_default())
 }
 
 fn join(errors: &[ScenarioError]) -> String {
