@@ -53,10 +53,17 @@ impl CoreLedger {
         self.lanes.len()
     }
 
-    /// Gives a work to the lane that is free first (of equals, the first); returns when the work will be done.
-    /// See [`Lane::charge`] for `tick`.
+    /// Gives a work to a lane; returns when the work will be done. See [`Lane::charge`] for `tick`.
+    ///
+    /// A lane whose work ends less than `tick` before or after `now` goes on with this one (of several, the one that ends
+    /// last): whoever waited for that work is then charged in a row with it, and not from an early waking on an idle lane.
+    /// Otherwise it is the lane that is free first; of equals, the first.
     pub fn charge(&mut self, now: Moment, cost: Duration, tick: Duration) -> Moment {
-        let lane = self.lanes.iter_mut().min_by_key(|lane| lane.free).expect("a ledger has at least one lane");
+        let near = |lane: &&mut Lane| now.since(lane.free).max(lane.free.since(now)) < tick;
+        let lane = match self.lanes.iter_mut().filter(near).max_by_key(|lane| lane.free) {
+            Some(lane) => lane,
+            None => self.lanes.iter_mut().min_by_key(|lane| lane.free).expect("a ledger has at least one lane"),
+        };
         lane.charge(now, cost, tick)
     }
 

@@ -65,6 +65,25 @@ proptest! {
     }
 
     #[test]
+    fn rows_of_work_get_no_more_than_a_lane_each_although_their_waits_end_early(
+        lanes in 1..6usize,
+        costs in proptest::collection::vec(0..5_000_000u64, 1..6),
+    ) {
+        let rows = costs.len().min(lanes);
+        let mut ledger = CoreLedger::new(lanes);
+        let (mut ends, mut total) = (vec![Moment::ZERO; rows], 0);
+        for _ in 0..60 {
+            // A row goes on as soon as the millisecond begins in which its last work ends.
+            let woken = |end: &Moment| Moment(end.0 - end.0 % 1_000_000);
+            let row = (0..rows).min_by_key(|row| (woken(&ends[*row]), *row)).expect("there is a row");
+            ends[row] = ledger.charge(woken(&ends[row]), Duration::from_nanos(costs[row]), TICK);
+            total += costs[row];
+            let last = ends.iter().max().expect("there is a row").0;
+            prop_assert!(total <= rows as u64 * last + lanes as u64 * 1_000_000, "{total} in {last}");
+        }
+    }
+
+    #[test]
     fn a_stall_delays_what_was_not_done_and_nothing_else(cost in 1..9_000_000u64, since in 0..9_000_000u64) {
         let mut lane = Lane::default();
         let end = lane.charge(Moment::ZERO, Duration::from_nanos(cost), TICK);

@@ -1,0 +1,180 @@
+//! What all nodes of one world stand on: the time, the log, who is where, and which pairs are cut.
+//!
+//! Knows no software of any node. Invariant: within a step time comes from the host that runs, between steps from the
+//! driver; the log receives the events of a step in the order of their times.
+
+use crate::life::Life;
+use crate::node::Ending;
+use dstream_trace::{Event, Moment, NodeName, SharedTrace};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the nodes of one world share.
+#[derive(Debug)]
+pub(crate) struct Fabric {
+    /// From host to host, one way.
+    pub latency: Duration,
+    /// The time between steps.
+    between: AtomicU64,
+    /// Whether hosts run now.
+    stepping: AtomicBool,
+    trace: SharedTrace,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The events of the step that runs, until it ends.
+    events: Vec<(Moment, NodeName, Event)>,
+    /// Where each node is, and its life, if it lives.
+    places: BTreeMap<NodeName, Place>,
+    names: BTreeMap<IpAddr, NodeName>,
+    /// Who sends to whom in vain.
+    cuts: BTreeSet<(NodeName, NodeName)>,
+    /// Nodes that ended by themselves since the driver last asked.
+    ended: Vec<Ended>,
+}
+
+#[derive(Debug)]
+struct Place {
+    address: IpAddr,
+    life: Option<Arc<Life>>,
+}
+
+/// A node that ended by itself.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub node: NodeName,
+    pub at: Moment,
+    pub ending: Ending,
+}
+
+/// What stands at the other end of a connect.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// No node has this name.
+    Unknown,
+    /// It is not there or does not listen.
+    Refusing,
+    /// It listens.
+    Listening(IpAddr, Arc<Life>),
+}
+
+impl Fabric {
+    pub fn new(latency: Duration, trace: SharedTrace) -> Fabric {
+        Fabric { latency, between: AtomicU64::new(0), stepping: AtomicBool::new(false), trace, state: Mutex::default() }
+    }
+
+    /// Time since the world started.
+    pub fn now(&self) -> Moment {
+        let running = if self.stepping.load(Ordering::Relaxed) { turmoil::sim_elapsed() } else { None };
+        running.map_or(Moment(self.between.load(Ordering::Relaxed)), |elapsed| Moment::ZERO + elapsed)
+    }
+
+    /// Whether hosts run now, and not the driver.
+    pub fn is_stepping(&self) -> bool {
+        self.stepping.load(Ordering::Relaxed)
+    }
+
+    /// Hosts run from now on.
+    pub fn begin_step(&self) {
+        self.stepping.store(true, Ordering::Relaxed);
+    }
+
+    /// Hosts have run until `now`; what they recorded goes into the log.
+    pub fn end_step(&self, now: Moment) {
+        self.stepping.store(false, Ordering::Relaxed);
+        self.between.store(now.0, Ordering::Relaxed);
+        let mut state = self.lock();
+        // Hosts run one after another through the same step; a longer tick lets the first be ahead of the second.
+        state.events.sort_by_key(|(at, ..)| *at);
+        for (at, node, event) in state.events.drain(..) {
+            self.trace.push(at, node, event);
+        }
+    }
+
+    /// Records what happened at `node`.
+    pub fn record(&self, node: &NodeName, event: Event) {
+        if self.is_stepping() {
+            self.lock().events.push((self.now(), node.clone(), event));
+        } else {
+            self.trace.push(self.now(), node.clone(), event);
+        }
+    }
+
+    /// The log that everything ends in.
+    pub fn trace(&self) -> SharedTrace {
+        self.trace.clone()
+    }
+
+    /// The node is at `address`.
+    pub fn settle(&self, node: &NodeName, address: IpAddr) {
+        let mut state = self.lock();
+        state.names.insert(address, node.clone());
+        state.places.insert(node.clone(), Place { address, life: None });
+    }
+
+    /// The node lives this life from now on, or none.
+    pub fn set_life(&self, node: &NodeName, life: Option<Arc<Life>>) {
+        if let Some(place) = self.lock().places.get_mut(node) {
+            place.life = life;
+        }
+    }
+
+    /// The node's life, if it lives.
+    pub fn life(&self, node: &NodeName) -> Option<Arc<Life>> {
+        self.lock().places.get(node).and_then(|place| place.life.clone())
+    }
+
+    /// Where a node is.
+    pub fn address(&self, node: &NodeName) -> Option<IpAddr> {
+        self.lock().places.get(node).map(|place| place.address)
+    }
+
+    /// Who is at an address.
+    pub fn name(&self, address: IpAddr) -> Option<NodeName> {
+        self.lock().names.get(&address).cloned()
+    }
+
+    /// What a connect to `node` meets.
+    pub fn target(&self, node: &NodeName) -> Target {
+        let state = self.lock();
+        let Some(place) = state.places.get(node) else { return Target::Unknown };
+        match &place.life {
+            Some(life) if life.is_listening() => Target::Listening(place.address, life.clone()),
+            _ => Target::Refusing,
+        }
+    }
+
+    /// From now on `from` sends to `to` in vain, or not any more; false if that was so already.
+    pub fn set_cut(&self, from: &NodeName, to: &NodeName, cut: bool) -> bool {
+        let pair = (from.clone(), to.clone());
+        let mut state = self.lock();
+        if cut { state.cuts.insert(pair) } else { state.cuts.remove(&pair) }
+    }
+
+    /// Whether what `from` sends to `to` is dropped.
+    pub fn is_cut(&self, from: &NodeName, to: &NodeName) -> bool {
+        let state = self.lock();
+        !state.cuts.is_empty() && state.cuts.contains(&(from.clone(), to.clone()))
+    }
+
+    /// A node ended by itself.
+    pub fn end(&self, node: &NodeName, ending: Ending) {
+        let at = self.now();
+        self.lock().ended.push(Ended { node: node.clone(), at, ending });
+    }
+
+    /// The nodes that ended by themselves since the last call, in the order in which they did.
+    pub fn take_ended(&self) -> Vec<Ended> {
+        std::mem::take(&mut self.lock().ended)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A node that panics does so outside this lock; should it not, the state is whole between any two statements.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

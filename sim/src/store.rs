@@ -1,0 +1,126 @@
+//! The durable store: a map that outlives every node, some way off and behind a network card of its own.
+//!
+//! Knows no meaning of keys. Invariants: a request takes effect at one moment, between its sending and its answer, and
+//! creating a key that exists never changes it. A pause of the node holds its requests wherever they are.
+
+use crate::clock::nap_until_paid;
+use crate::life::{Direction, Life};
+use crate::net::transfer;
+use bytes::Bytes;
+use dstream_host::shape::{Lane, transfer_time};
+use dstream_host::{BoxFuture, Store, StoreError};
+use dstream_trace::Moment;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the store keeps, and how it is reached.
+#[derive(Debug)]
+pub(crate) struct Vault {
+    latency: Duration,
+    bits_per_second: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<String, Bytes>,
+    ingress: Lane,
+    egress: Lane,
+}
+
+type Answer<T> = Result<T, StoreError>;
+
+impl Vault {
+    pub fn new(latency: Duration, bits_per_second: u64) -> Vault {
+        Vault { latency, bits_per_second, state: Mutex::default() }
+    }
+
+    /// When `bytes` that are sent now have been taken in.
+    fn take_in(&self, now: Moment, bytes: u64) -> Moment {
+        let cost = transfer_time(bytes, self.bits_per_second);
+        self.lock().ingress.charge(now + self.latency, cost, Duration::ZERO)
+    }
+
+    /// When an answer of `bytes` that is given now has arrived.
+    fn give_out(&self, now: Moment, bytes: u64) -> Moment {
+        let cost = transfer_time(bytes, self.bits_per_second);
+        self.lock().egress.charge(now, cost, Duration::ZERO) + self.latency
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The store as one node reaches it.
+#[derive(Debug)]
+pub(crate) struct SimStore {
+    pub life: Arc<Life>,
+    pub vault: Arc<Vault>,
+}
+
+impl SimStore {
+    /// Sends `bytes`, lets `act` happen at the store, and receives as many bytes as it says.
+    fn request<'a, T: Send + 'a>(
+        &'a self,
+        bytes: usize,
+        act: impl FnOnce(&mut BTreeMap<String, Bytes>) -> (Answer<T>, usize) + Send + 'a,
+    ) -> BoxFuture<'a, Answer<T>> {
+        let (life, vault) = (&*self.life, &*self.vault);
+        Box::pin(life.gate.hold(async move {
+            let sent = bytes as u64;
+            transfer(life, Direction::Egress, sent).await;
+            nap_until_paid(&life.fabric, vault.take_in(life.now(), sent)).await;
+            let (answer, received) = act(&mut vault.lock().objects);
+            let received = received as u64;
+            nap_until_paid(&life.fabric, vault.give_out(life.now(), received)).await;
+            transfer(life, Direction::Ingress, received).await;
+            answer
+        }))
+    }
+}
+
+impl Store for SimStore {
+    fn create<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Answer<()>> {
+        self.request(key.len() + value.len(), move |objects| {
+            if objects.contains_key(key) {
+                return (Err(StoreError::Exists(key.to_owned())), 0);
+            }
+            objects.insert(key.to_owned(), value);
+            (Ok(()), 0)
+        })
+    }
+
+    fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Answer<()>> {
+        self.request(key.len() + value.len(), move |objects| {
+            objects.insert(key.to_owned(), value);
+            (Ok(()), 0)
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Answer<Bytes>> {
+        self.request(key.len(), move |objects| match objects.get(key) {
+            Some(value) => (Ok(value.clone()), value.len()),
+            None => (Err(StoreError::Missing(key.to_owned())), 0),
+        })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Answer<Vec<String>>> {
+        self.request(prefix.len(), move |objects| {
+            let from = (Bound::Included(prefix), Bound::Unbounded);
+            let keys = objects.range::<str, _>(from).map(|(key, _)| key);
+            let keys: Vec<String> = keys.take_while(|key| key.starts_with(prefix)).cloned().collect();
+            let bytes = keys.iter().map(String::len).sum();
+            (Ok(keys), bytes)
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Answer<()>> {
+        self.request(key.len(), move |objects| {
+            objects.remove(key);
+            (Ok(()), 0)
+        })
+    }
+}

@@ -1,0 +1,266 @@
+//! The simulated world: nodes as turmoil hosts, faults from outside, time in steps.
+//!
+//! Knows no engine and no scenario. Invariants: faults strike between steps only; a node that failed ends the world, and
+//! every later call to run says so again; what is done twice (a crash of the dead, a second cut) changes nothing.
+
+use crate::config::SimConfig;
+use crate::cpu::Straggle;
+use crate::fabric::{Ended, Fabric};
+use crate::life::Life;
+use crate::node::{Ending, Software, panic_message};
+use crate::store::Vault;
+use dstream_host::{NodeSpec, NodeStart, World, WorldError};
+use dstream_trace::{Event, Moment, NodeName, SharedTrace};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use turmoil::Sim;
+
+/// Segments that may be under way on one stream, and connects that may wait at one listener; turmoil panics beyond the
+/// latter. Far above what nodes that wait for answers have open, and small enough to bound memory.
+const TCP_CAPACITY: usize = 4096;
+
+/// A deterministic world in virtual time.
+pub struct SimWorld {
+    config: SimConfig,
+    start: NodeStart,
+    sim: Sim<'static>,
+    fabric: Arc<Fabric>,
+    vault: Arc<Vault>,
+    nodes: BTreeMap<NodeName, Node>,
+    failed: Option<WorldError>,
+}
+
+/// What the driver knows of a node.
+struct Node {
+    harness: bool,
+    straggle: Straggle,
+    paused_since: Option<Moment>,
+}
+
+impl SimWorld {
+    /// A world without nodes. `start` turns each node's description into its life.
+    ///
+    /// Fails with [`WorldError::Unsupported`] if tick, latency or bandwidth cannot be simulated.
+    pub fn new(config: SimConfig, start: NodeStart) -> Result<SimWorld, WorldError> {
+        config.check()?;
+        let sim = turmoil::Builder::new()
+            .rng_seed(config.seed)
+            .epoch(SystemTime::UNIX_EPOCH)
+            .simulation_duration(Duration::MAX)
+            .tick_duration(config.tick)
+            .min_message_latency(config.latency)
+            .max_message_latency(config.latency)
+            .tcp_capacity(TCP_CAPACITY)
+            .build();
+        let fabric = Arc::new(Fabric::new(config.latency, config.trace.clone()));
+        let vault = Arc::new(Vault::new(config.store_latency, config.store_bits_per_second));
+        Ok(SimWorld { config, start, sim, fabric, vault, nodes: BTreeMap::new(), failed: None })
+    }
+
+    /// One tick of every host.
+    fn step(&mut self) -> Result<(), WorldError> {
+        self.fabric.begin_step();
+        let stepped = catch_unwind(AssertUnwindSafe(|| self.sim.step()));
+        self.fabric.end_step(Moment::ZERO + self.sim.elapsed());
+        for Ended { node, at, ending } in self.fabric.take_ended() {
+            match ending {
+                Ending::Done => self.end(&node),
+                Ending::Failed(why) => return Err(self.fail(node, at, why)),
+            }
+        }
+        let why = match stepped {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(payload) => panic_message(&*payload),
+        };
+        Err(self.fail(NodeName::new("simulator"), self.now(), why))
+    }
+
+    fn fail(&mut self, node: NodeName, at: Moment, why: String) -> WorldError {
+        self.failed.insert(WorldError::NodeFailed { node, at, why }).clone()
+    }
+
+    /// Ends the process of a node: drops its tasks and closes its streams.
+    fn end(&mut self, node: &NodeName) {
+        let Some(life) = self.fabric.life(node) else { return };
+        life.end();
+        self.fabric.set_life(node, None);
+        self.sim.crash(node.as_str());
+        // Whoever waits at the gate of the dead has to look again.
+        life.gate.open();
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.paused_since = None;
+        }
+    }
+
+    fn node(&mut self, name: &NodeName) -> Result<&mut Node, WorldError> {
+        self.nodes.get_mut(name).ok_or_else(|| WorldError::BadNode(format!("no node is called {name}")))
+    }
+
+    /// The node that a fault is to hit.
+    fn victim(&mut self, name: &NodeName) -> Result<&mut Node, WorldError> {
+        let node = self.node(name)?;
+        if node.harness {
+            return Err(WorldError::BadNode(format!("{name} belongs to the harness; no fault may hit it")));
+        }
+        Ok(node)
+    }
+
+    /// The addresses of two nodes between which a fault is to be.
+    fn pair(&mut self, from: &NodeName, to: &NodeName) -> Result<(IpAddr, IpAddr), WorldError> {
+        if from == to {
+            return Err(WorldError::BadNode(format!("{from} cannot be cut from itself")));
+        }
+        let mut address = |name| {
+            self.victim(name)?;
+            Ok(self.fabric.address(name).expect("every known node has a place"))
+        };
+        Ok((address(from)?, address(to)?))
+    }
+
+    /// How many messages from one address to the other are on their way.
+    fn under_way(&self, from: IpAddr, to: IpAddr) -> usize {
+        let mut count = 0;
+        self.sim.links(|links| {
+            let pairs = links.flatten().map(|message| message.pair());
+            count = pairs.filter(|(source, target)| source.ip() == from && target.ip() == to).count();
+        });
+        count
+    }
+
+    fn started(&self, name: &NodeName) {
+        if let Some(life) = self.fabric.life(name) {
+            life.record(Event::NodeStarted { incarnation: life.incarnation });
+        }
+    }
+}
+
+impl World for SimWorld {
+    fn start(&mut self, node: NodeSpec) -> Result<(), WorldError> {
+        let name = node.name.clone();
+        if self.nodes.contains_key(&name) {
+            return Err(WorldError::BadNode(format!("two nodes are called {name}; a name belongs to one node")));
+        }
+        if name.as_str().is_empty() || name.as_str().parse::<IpAddr>().is_ok() {
+            return Err(WorldError::BadNode(format!("`{name}` cannot be a node's name; use a word such as worker-1")));
+        }
+        if node.cores == 0 {
+            return Err(WorldError::BadNode(format!("{name} has no core; give it at least 1")));
+        }
+        let straggle = Straggle::none();
+        let harness = node.harness;
+        self.fabric.settle(&name, self.sim.lookup(name.as_str()));
+        let software = Software {
+            spec: node,
+            start: self.start.clone(),
+            seed: self.config.seed,
+            bits_per_second: (!harness).then_some(self.config.bits_per_second),
+            straggle: straggle.clone(),
+            fabric: self.fabric.clone(),
+            vault: self.vault.clone(),
+            incarnation: Cell::new(0),
+        };
+        self.sim.host(name.as_str(), move || software.begin());
+        self.nodes.insert(name.clone(), Node { harness, straggle, paused_since: None });
+        self.started(&name);
+        Ok(())
+    }
+
+    fn now(&self) -> Moment {
+        self.fabric.now()
+    }
+
+    fn run_until(&mut self, until: Moment) -> Result<(), WorldError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        while self.now() < until {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.victim(node)?;
+        if let Some(life) = self.fabric.life(node) {
+            life.record(Event::ProcessEnded);
+            self.end(node);
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.victim(node)?;
+        if self.fabric.life(node).is_none() {
+            self.sim.bounce(node.as_str());
+            self.started(node);
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        let now = self.now();
+        let victim = self.victim(node)?;
+        if victim.paused_since.is_some() {
+            return Ok(());
+        }
+        if let Some(life) = self.fabric.life(node) {
+            life.gate.close();
+            self.node(node)?.paused_since = Some(now);
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        let now = self.now();
+        let since = self.victim(node)?.paused_since.take();
+        if let (Some(since), Some(life)) = (since, self.fabric.life(node)) {
+            life.cores.stop(since, now.since(since));
+            life.gate.open();
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
+        let (source, target) = self.pair(from, to)?;
+        if self.fabric.set_cut(from, to, true) {
+            for _ in 0..self.under_way(source, target) {
+                self.fabric.record(from, Event::MessageCut { to: to.clone() });
+            }
+            self.sim.partition_oneway(source, target);
+        }
+        Ok(())
+    }
+
+    fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
+        let (source, target) = self.pair(from, to)?;
+        if self.fabric.set_cut(from, to, false) {
+            self.sim.repair_oneway(source, target);
+        }
+        Ok(())
+    }
+
+    fn slow_cpu(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError> {
+        if !(factor.is_finite() && factor > 0.0) {
+            return Err(WorldError::Unsupported(format!("work cannot take {factor} times as long; give more than 0")));
+        }
+        self.victim(node)?.straggle.set(factor);
+        Ok(())
+    }
+
+    fn trace(&self) -> SharedTrace {
+        self.fabric.trace()
+    }
+}
+
+impl Drop for SimWorld {
+    fn drop(&mut self) {
+        // Tasks are dropped with their runtimes; what they say then is no part of the run.
+        let lives: Vec<Arc<Life>> = self.nodes.keys().filter_map(|name| self.fabric.life(name)).collect();
+        lives.iter().for_each(|life| life.end());
+    }
+}
