@@ -2,8 +2,8 @@
 //!
 //! The first signal asks for a clean end; a second one ends the process at once, as the shell would.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Whether the user asked for the end. Cheap to clone.
@@ -20,8 +20,12 @@ impl Interrupt {
     pub fn by_signal() -> Interrupt {
         let interrupt = Interrupt::default();
         let raised = interrupt.clone();
-        let watch = std::thread::Builder::new().name("signals".into()).spawn(move || watch(&raised));
-        drop(watch); // the thread lives as long as the process
+        let (ready, is_ready) = mpsc::channel();
+        let watch = std::thread::Builder::new().name("signals".into()).spawn(move || watch(&raised, ready));
+        // The thread lives as long as the process. Where it ended, `ready` is dropped and nobody waits.
+        if watch.is_ok() {
+            is_ready.recv().ok();
+        }
         interrupt
     }
 
@@ -36,12 +40,13 @@ impl Interrupt {
     }
 }
 
-fn watch(interrupt: &Interrupt) {
+fn watch(interrupt: &Interrupt, ready: mpsc::Sender<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
     runtime.block_on(async {
         let (Ok(mut keyboard), Ok(mut end)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
             return;
         };
+        ready.send(()).ok(); // who waits for it is there, or has ended with the process
         next(&mut keyboard, &mut end).await;
         interrupt.raise();
         next(&mut keyboard, &mut end).await;

@@ -4,6 +4,7 @@
 
 use crate::failure::Failure;
 use crate::setup::Setup;
+use crate::unbuilt;
 use dstream_cluster::{ClusterSpec, Costs, Engine, JobSpec, Options, Pace};
 use dstream_scenarios::plan::{EnginePlan, Plan};
 use dstream_scenarios::{Context, EngineDeclaration, JobDeclaration, ScenarioError};
@@ -17,9 +18,6 @@ use std::time::Duration;
 
 /// Engines of the contract that may not be built.
 const ENGINES: [&str; 3] = ["dstream", "upstream-backup", "hot-replication"];
-
-/// Jobs of the contract that may not be built.
-const JOBS: [&str; 3] = ["word-count", "grep", "top-k"];
 
 /// Cost files lie in a folder of this name beside the scenarios; they are no scenarios.
 const COSTS_FOLDER: &str = "costs";
@@ -156,7 +154,7 @@ fn jobs(setup: &Setup) -> Vec<JobDeclaration> {
         map_cost: "words".to_string(),
     };
     let mut declarations: Vec<JobDeclaration> = setup.workloads.iter().map(declared).collect();
-    let missing = JOBS.iter().filter(|name| setup.workloads.get(name).is_err());
+    let missing = unbuilt::JOBS.iter().filter(|name| setup.workloads.get(name).is_err());
     declarations.extend(missing.map(|name| JobDeclaration::unbuilt(*name)));
     declarations
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use common::Folder;
+use std::process::{Command, Stdio};
 
 /// A scenario that takes next to no time.
 const TINY: &str = "\
@@ -51,7 +52,10 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
     check("job word-count --source file:README.md --master localhost:7077", "--master localhost:7077");
     check("job word-count --source tcp:localhost:1", "--source tcp:localhost:1");
     check("job word-count --source pool:README.md", "--source pool:README.md");
-    check("job word-count --source file:README.md window=30s", "window=30s");
+    check("job grep --source file:README.md pattern=x", "job grep");
+    check("job top-k --source file:README.md", "job top-k");
+    let said = folder.dstream(&["job", "word-count", "--source", "file:README.md", "window=30s"]);
+    said.expect(64, &["`window=30s` of job `word-count` is not built yet"]);
 }
 
 #[test]
@@ -85,12 +89,12 @@ fn what_cannot_be_understood_is_the_users_to_mend() {
     let folder = Folder::new();
     let check = |words: &[&str], expected: &[&str]| folder.dstream(words).expect(64, expected);
     check(&[], &["Usage:"]);
-    check(&["rnu"], &["run"]);
+    check(&["exlpain"], &["'explain'"]);
     check(&["run"], &["SCENARIO"]);
     check(&["run", "--no-such"], &["--no-such"]);
     check(&["run", "missing.yaml"], &["missing.yaml", "no such file"]);
     check(&["run", "scenarios/smoke/worker-crash.yaml", "--world", "moon"], &["`moon`", "sim"]);
-    check(&["run", "scenarios/smoke/worker-crash.yaml", "--engine", "spark"], &["`spark`", "dstream"]);
+    check(&["run", "scenarios/smoke/worker-crash.yaml", "--engine", "spark"], &["`--engine spark`", "`dstream`"]);
     check(&["run", "scenarios/smoke/worker-crash.yaml", "--set", "cluster.wrokers=3"], &["wrokers", "workers"]);
     check(&["run", "scenarios/smoke/worker-crash.yaml", "--out", "/dev/null/runs"], &["/dev/null/runs"]);
     check(&["job", "word-cuont", "--source", "file:README.md"], &["`word-cuont`", "word-count"]);
@@ -164,9 +168,27 @@ fn a_check_that_fails_and_a_fault_that_never_strikes_have_codes_of_their_own() {
         folder.write("changed.yaml", TINY.replace(change.0, change.1));
         folder.dstream(&["run", "changed.yaml"]).expect(code, words);
     };
-    check(("- output: exact", "- latency: { p99: 1ms }"), 1, &["invalid"]);
+    check(("- output: exact", "- latency: { p99: 1ms }"), 1, &["INVALID"]);
     let idle = "faults:\n  - slow-cpu: { node: worker-1, factor: 2, at: 5900ms, for: 1ms }\nexpect:";
     check(("expect:", idle), 2, &["unknown"]);
+}
+
+#[test]
+fn ctrl_c_leaves_what_was_measured_and_says_that_it_is_undecided() {
+    let folder = Folder::new();
+    folder.write("long.yaml", TINY.replace("duration: 6s", "duration: 50000s"));
+    let mut run = common::command(&folder.0, &["run", "long.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
+    // The place that the run reserves is the sign that it is under way.
+    while !folder.0.join("runs/tiny/.dstream-sim-0.partial").exists() {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended by itself");
+        std::thread::yield_now();
+    }
+    let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let result: serde_json::Value = serde_json::from_str(&folder.read("runs/tiny/dstream-sim-0/result.json")).unwrap();
+    assert_eq!(result["verdict"], "unknown");
 }
 
 #[test]
@@ -183,8 +205,8 @@ fn meta_says_that_two_processes_wrote_the_same_trace() {
 fn a_reader_that_goes_away_is_no_error() {
     let folder = Folder::new();
     let mut child = common::command(&folder.0, &["explain", "scenarios/smoke/worker-crash.yaml"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());

@@ -16,6 +16,7 @@ use crate::console;
 use crate::failure::{Ending, Failure};
 use crate::interrupt::Interrupt;
 use crate::setup::Setup;
+use crate::unbuilt;
 use dstream_cluster::{JobError, Registry};
 use dstream_kernel::OutputSpec;
 use dstream_scenarios::plan::SourcePlan;
@@ -35,6 +36,7 @@ const CLIENTS: u32 = 1;
 /// Runs the job until its source ends.
 pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let order = Order::read(args)?;
+    unbuilt::refuse_job(&args.name, setup.workloads.get(&args.name).is_ok())?;
     let job = setup.workloads.job(&args.name, &order.params).map_err(mendable)?;
     let paths = input::find(&order.pattern)?;
     input::check_lines(&paths)?;
