@@ -6,7 +6,7 @@
 /// The longest encoding that has an image. A string of 15 bytes fits with its length before it.
 pub const IMAGE_BYTES: usize = 16;
 
-/// The encoding of a key of at most [`IMAGE_BYTES`], padded with zeros.
+/// The encoding of a key of at most 16 bytes, padded with zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Image {
     /// Bytes 0 to 7, the first in the lowest bits.

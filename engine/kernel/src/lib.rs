@@ -29,7 +29,7 @@
 //! ```
 //!
 //! What makes it fast, each measured: operators take chunks of borrowed records, so that erasing their types costs one
-//! dynamic call a chunk ([`operator`]); combine is a table with keys inside its entries that hashes in batches ([`table`]);
+//! dynamic call a chunk (`operator`); combine is a table with keys inside its entries that hashes in batches (`table`);
 //! words are cut 64 bytes at a time; memory is reused from task to task ([`Scratch`]).
 
 mod arena;

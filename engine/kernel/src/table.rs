@@ -37,7 +37,7 @@ struct Lookup {
     image: Image,
     hash: u64,
     /// What the index held at the key's home when the batch began.
-    slot: u64,
+    slot: u32,
     /// Its place in the batch.
     at: u32,
 }
@@ -45,8 +45,8 @@ struct Lookup {
 /// Values by key.
 #[derive(Debug)]
 pub(crate) struct Table<V> {
-    /// 0, or the upper half of the hash and the entry's number + 1. A power of two long.
-    index: Vec<u64>,
+    /// 0, or the entry's number + 1. A power of two long. Small slots: the index is what misses the cache most.
+    index: Vec<u32>,
     entries: Vec<Entry<V>>,
     long: LongTable<V>,
     /// Where a sorted table lists its entries; empty otherwise.
@@ -94,25 +94,26 @@ impl<V: Record> Table<V> {
     where
         F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
     {
-        let lookups = &mut self.lookups;
-        let index = &self.index[..];
         let mut count = 0;
         for ((key, value), at) in batch.iter().zip(0..) {
             match K::image(*key, &mut self.spare) {
                 Some(image) => {
-                    let hash = hash_of(&self.hash, image);
-                    let slot = index[hash as usize & (index.len() - 1)];
-                    lookups[count] = Lookup { image, hash, slot, at };
+                    self.lookups[count] = Lookup { image, hash: hash_of(&self.hash, image), slot: 0, at };
                     count += 1;
                 }
                 None => self.long.fold(&self.spare, *value, &self.hash, reduce),
             }
         }
+        // A loop of its own: the shorter it is, the more cache misses are under way at the same time.
+        let lookups = &mut self.lookups[..count];
+        for lookup in lookups.iter_mut() {
+            lookup.slot = self.index[lookup.hash as usize & (self.index.len() - 1)];
+        }
         // Of one key, either all records of the batch find it at home or none does, so its values are folded in order.
         let mut missed = 0;
         for number in 0..count {
             let Lookup { image, slot, at, .. } = lookups[number];
-            match self.entries.get_mut((slot as u32).wrapping_sub(1) as usize) {
+            match self.entries.get_mut(slot.wrapping_sub(1) as usize) {
                 Some(entry) if entry.image == image => {
                     entry.value = reduce(entry.value.borrowed(), batch[at as usize].1);
                 }
@@ -140,17 +141,15 @@ impl<V: Record> Table<V> {
             if slot == 0 {
                 break;
             }
-            if slot >> 32 == hash >> 32 {
-                let entry = &mut self.entries[slot as u32 as usize - 1];
-                if entry.image == image {
-                    entry.value = reduce(entry.value.borrowed(), value);
-                    return;
-                }
+            let entry = &mut self.entries[slot as usize - 1];
+            if entry.image == image {
+                entry.value = reduce(entry.value.borrowed(), value);
+                return;
             }
             place = (place + 1) & mask;
         }
         self.entries.push(Entry { image, value: V::owned(value) });
-        self.index[place] = slot_of(hash, self.entries.len());
+        self.index[place] = slot_of(self.entries.len());
         if self.entries.len() * SLOTS_PER_ENTRY > self.index.len() {
             self.grow();
         }
@@ -167,7 +166,7 @@ impl<V: Record> Table<V> {
             while self.index[place] != 0 {
                 place = (place + 1) & (slots - 1);
             }
-            self.index[place] = slot_of(hash, number + 1);
+            self.index[place] = slot_of(number + 1);
         }
     }
 
@@ -259,9 +258,8 @@ fn hash_of(state: &FixedState, image: Image) -> u64 {
 }
 
 #[inline]
-fn slot_of(hash: u64, number: usize) -> u64 {
-    let number = u32::try_from(number).expect("2^32 keys need more memory than a task has");
-    hash >> 32 << 32 | u64::from(number)
+fn slot_of(number: usize) -> u32 {
+    u32::try_from(number).expect("2^32 keys need more memory than a task has")
 }
 
 /// How many bytes of an image are the key's encoding.
