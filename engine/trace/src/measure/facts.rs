@@ -40,7 +40,7 @@ impl Sent {
         if moment < self.scheduled(self.range.first) {
             return None;
         }
-        if self.span_ns == 0 {
+        if self.span_ns == 0 || self.steps == 0 {
             return Some(self.range.last);
         }
         // floor(span * i / steps) <= d  holds for  i <= ((d + 1) * steps - 1) / span.

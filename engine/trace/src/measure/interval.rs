@@ -75,7 +75,7 @@ fn first_start(facts: &Facts, interval: u64) -> Option<Moment> {
 pub(super) fn usual_delay(rows: &[IntervalRow], input: &MeasureInput, first_fault: Option<Moment>) -> Option<Duration> {
     let before = first_fault.unwrap_or(Moment::NEVER);
     let calm = || rows.iter().filter(|row| row.done.is_some_and(|done| done < before));
-    let measured = calm().filter(|row| row.closed >= input.warmup_end).filter_map(IntervalRow::delay).max();
+    let measured = calm().filter(|row| row.closed > input.warmup_end).filter_map(IntervalRow::delay).max();
     let largest = measured.or_else(|| calm().filter_map(IntervalRow::delay).max())?;
     Some(largest + largest / 2 + input.slo_margin)
 }
