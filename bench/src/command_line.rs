@@ -35,7 +35,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  dstream explain scenarios/smoke/worker-crash.yaml --seed 8")]
     Explain(ExplainArgs),
     /// Run a scenario twice, in two processes, and compare the traces byte for byte
-    #[command(after_help = "Example:\n  dstream meta scenarios/smoke/worker-crash.yaml")]
+    #[command(after_help = "Example:\n  dstream meta scenarios/smoke/short-pause.yaml")]
     Meta(MetaArgs),
     /// Write the trace of one run: what `meta` does in each of its two processes
     #[command(hide = true, name = "write-trace")]
