@@ -14,6 +14,8 @@ mod timing;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod outcome_tests;
+#[cfg(test)]
 mod tests;
 
 pub use outcome::{Outcome, RunFacts, outcome};

@@ -1,0 +1,310 @@
+//! The fault timeline on a world that only writes down what it is asked: order, overlaps, drain, interruption.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use dstream_cluster::{Costs, JobSpec};
+use dstream_host::{NodeSpec, World, WorldError};
+use dstream_scenarios::plan::{ClusterPlan, FaultKind, FaultPlan, Link, Plan, SourcePlan};
+use dstream_scenarios::timeline::{Played, Times, play};
+use dstream_trace::{Event, Moment, NodeName, RecordRange, Rows, SharedTrace};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// Writes calls down, and what nodes are to say into the log when their time comes.
+struct Script {
+    now: Moment,
+    calls: Vec<String>,
+    trace: SharedTrace,
+    /// Sorted by time, the earliest last.
+    events: Vec<(Moment, NodeName, Event)>,
+}
+
+impl Script {
+    fn new(mut events: Vec<(u64, &str, Event)>) -> Script {
+        events.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
+        let event = |(at, node, event)| (Moment::from_millis(at), NodeName::new(node), event);
+        let events = events.into_iter().map(event).collect();
+        Script { now: Moment::ZERO, calls: Vec::new(), trace: SharedTrace::new(), events }
+    }
+
+    fn call(&mut self, what: String) -> Result<(), WorldError> {
+        self.calls.push(format!("{} {what}", self.now.0 / 1_000_000));
+        Ok(())
+    }
+}
+
+impl World for Script {
+    fn start(&mut self, _node: NodeSpec) -> Result<(), WorldError> {
+        Ok(())
+    }
+    fn now(&self) -> Moment {
+        self.now
+    }
+    fn run_until(&mut self, until: Moment) -> Result<(), WorldError> {
+        while self.events.last().is_some_and(|(at, _, _)| *at <= until) {
+            let (at, node, event) = self.events.pop().unwrap();
+            self.trace.push(at, node, event);
+        }
+        self.now = until;
+        Ok(())
+    }
+    fn crash(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("crash {node}"))
+    }
+    fn restart(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("restart {node}"))
+    }
+    fn pause(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("pause {node}"))
+    }
+    fn resume(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("resume {node}"))
+    }
+    fn cut(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("cut {from} {to}"))
+    }
+    fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("heal {from} {to}"))
+    }
+    fn slow_cpu(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError> {
+        self.call(format!("slow {node} {factor}"))
+    }
+    fn trace(&self) -> SharedTrace {
+        self.trace.clone()
+    }
+}
+
+fn plan(faults: Vec<(u64, Option<u64>, FaultKind)>) -> Plan {
+    let link = Link { latency: Duration::from_millis(1), bits_per_second: 1_000_000_000 };
+    let costs = Costs {
+        map_ns_per_byte: 1.0,
+        single_record_factor: 1.0,
+        merge_ns_per_row: 1.0,
+        codec_ns_per_byte: 1.0,
+        task_ns: 1.0,
+        master_task_ns: 1.0,
+        message_ns: 1.0,
+        checkpoint_ns_per_byte: 1.0,
+    };
+    let fault = |(number, (at, lasts, kind)): (u32, (u64, Option<u64>, FaultKind))| FaultPlan {
+        number,
+        kind,
+        at: Duration::from_millis(at),
+        lasts: lasts.map(Duration::from_millis),
+    };
+    Plan {
+        title: "t".into(),
+        about: String::new(),
+        seed: 0,
+        duration: Duration::from_secs(10),
+        warmup: Duration::from_secs(1),
+        slo: None,
+        compare: "equal-workers".into(),
+        interval: Duration::from_secs(1),
+        scale: 1,
+        cluster: ClusterPlan {
+            workers: 3,
+            cores: 1,
+            clients: 1,
+            partitions: 2,
+            link,
+            store: link,
+            heartbeat: Duration::from_millis(100),
+            failure_timeout: Duration::from_millis(500),
+            costs,
+        },
+        job: JobSpec { name: "word-count".into(), params: Default::default() },
+        source: SourcePlan::Generate { rate_per_s: 10.0, record_bytes: 100, keys: 10, skew: 1.0, needle: 0.0 },
+        engines: Vec::new(),
+        faults: (0u32..).zip(faults).map(fault).collect(),
+        expect: Vec::new(),
+    }
+}
+
+/// The load runs from 1 s to 12 s, the warm-up ends at 2 s.
+fn times() -> Times {
+    Times {
+        origin: Moment::from_millis(1000),
+        warmup_end: Moment::from_millis(2000),
+        load_end: Moment::from_millis(12_000),
+        outputs: vec!["counts".into()],
+    }
+}
+
+fn worker(number: u32) -> NodeName {
+    NodeName::worker(number)
+}
+
+fn range(first: u64, last: u64) -> RecordRange {
+    RecordRange { client: 1, first, last }
+}
+
+fn result(interval: u64, partition: u32) -> Event {
+    let (output, from, rows) = ("counts".to_owned(), worker(1), Rows(b""[..].into()));
+    Event::ResultVisible { output, interval, partition, of: 2, from, epoch: 1, rows }
+}
+
+/// A run in which interval `i` is sealed at its end and visible 200 ms later; the client is done at 11.9 s.
+fn calm(intervals: u64) -> Vec<(u64, &'static str, Event)> {
+    let mut events = vec![(11_900, "client-1", Event::ClientDone { records: 100 })];
+    for interval in 0..intervals {
+        let end = 2000 + interval * 1000;
+        let ranges = if interval < 10 { vec![range(interval * 10, interval * 10 + 9)] } else { Vec::new() };
+        events.extend(ranges.iter().map(|range| (end - 50, "client-1", Event::RecordsAcked { range: *range })));
+        events.push((end, "master", Event::IntervalSealed { interval, ranges, blocks: Vec::new() }));
+        events.extend((0..2).map(|partition| (end + 200, "sink", result(interval, partition))));
+    }
+    events
+}
+
+fn run(world: &mut Script, plan: &Plan) -> Played {
+    play(world, plan, &times(), &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn check_calls(faults: Vec<(u64, Option<u64>, FaultKind)>, expected: &[&str]) {
+    let mut world = Script::new(calm(40));
+    run(&mut world, &plan(faults));
+    assert_eq!(world.calls, expected);
+}
+
+#[test]
+fn faults_are_applied_and_ended_at_their_times_from_the_warm_ups_end() {
+    let partition = |one_way| FaultKind::Partition {
+        between: vec![worker(1)],
+        and: vec![worker(2), NodeName::new("master")],
+        one_way,
+    };
+    check_calls(
+        vec![
+            (1000, Some(2000), FaultKind::Crash { node: worker(3) }),
+            (1500, None, FaultKind::Crash { node: worker(2) }),
+            (3000, Some(250), FaultKind::Pause { node: worker(3) }),
+            (4000, Some(100), partition(false)),
+            (5000, Some(100), partition(true)),
+        ],
+        &[
+            "3000 crash worker-3",
+            "3500 crash worker-2",
+            "5000 restart worker-3",
+            "5000 pause worker-3",
+            "5250 resume worker-3",
+            "6000 cut worker-1 worker-2",
+            "6000 cut worker-2 worker-1",
+            "6000 cut worker-1 master",
+            "6000 cut master worker-1",
+            "6100 heal worker-1 worker-2",
+            "6100 heal worker-2 worker-1",
+            "6100 heal worker-1 master",
+            "6100 heal master worker-1",
+            "7000 cut worker-1 worker-2",
+            "7000 cut worker-1 master",
+            "7100 heal worker-1 worker-2",
+            "7100 heal worker-1 master",
+        ],
+    );
+}
+
+#[test]
+fn the_end_of_one_fault_leaves_what_another_still_holds() {
+    let slow = |factor| FaultKind::SlowCpu { node: worker(1), factor };
+    let cut = |and: &[u32]| FaultKind::Partition {
+        between: vec![worker(1)],
+        and: and.iter().map(|number| worker(*number)).collect(),
+        one_way: true,
+    };
+    check_calls(
+        vec![
+            (1000, Some(2000), slow(8.0)),
+            (2000, Some(2000), slow(2.0)),
+            (5000, Some(1000), cut(&[2, 3])),
+            (5500, Some(1000), cut(&[2])),
+        ],
+        &[
+            "3000 slow worker-1 8",
+            "4000 slow worker-1 16",
+            "5000 slow worker-1 2",
+            "6000 slow worker-1 1",
+            "7000 cut worker-1 worker-2",
+            "7000 cut worker-1 worker-3",
+            "7500 cut worker-1 worker-2",
+            "8000 heal worker-1 worker-3",
+            "8500 heal worker-1 worker-2",
+        ],
+    );
+}
+
+#[test]
+fn the_log_names_each_fault_before_its_effect() {
+    let mut world = Script::new(calm(40));
+    run(&mut world, &plan(vec![(1000, Some(2000), FaultKind::Crash { node: worker(3) })]));
+    let log = world.trace();
+    let log = log.lock();
+    let driver: Vec<String> = log
+        .lines()
+        .iter()
+        .filter(|line| line.node.as_str() == "driver")
+        .map(|line| format!("{} {:?}", line.at.0 / 1_000_000, line.event))
+        .collect();
+    let expected = ["3000 FaultApplied { fault: 0, node: worker-3 }", "5000 FaultEnded { fault: 0, node: worker-3 }"];
+    assert_eq!(driver, expected);
+}
+
+/// When the run ends, and whether it drained, without a fault.
+fn check_end(events: Vec<(u64, &'static str, Event)>, expected: (u64, bool)) {
+    let mut world = Script::new(events);
+    let played = run(&mut world, &plan(Vec::new()));
+    assert_eq!((played.end.0 / 1_000_000, played.drained), expected);
+}
+
+#[test]
+fn the_drain_ends_as_soon_as_everything_is_out() {
+    check_end(calm(10), (12_000, true));
+    let late = |event: fn(&Event) -> bool, at: u64| {
+        let mut events = calm(10);
+        events.iter_mut().filter(|(_, _, other)| event(other)).for_each(|(when, _, _)| *when = at);
+        events
+    };
+    let last_result = |event: &Event| matches!(event, Event::ResultVisible { interval: 9, partition: 1, .. });
+    check_end(late(last_result, 13_600), (13_750, true));
+    check_end(late(|event| matches!(event, Event::ClientDone { .. }), 12_250), (12_250, true));
+    check_end(late(|event| matches!(event, Event::IntervalSealed { interval: 4, .. }), 14_001), (14_250, true));
+    check_end(late(last_result, 42_001), (42_000, false));
+}
+
+#[test]
+fn the_drain_waits_for_copies_and_not_for_what_was_given_up() {
+    let mut events = calm(10);
+    events.push((11_950, "master", Event::CopiesBelow { blocks: 2 }));
+    events.push((13_000, "master", Event::CopiesBelow { blocks: 0 }));
+    check_end(events, (13_000, true));
+    let mut events = calm(10);
+    events.push((11_950, "client-1", Event::RecordsAcked { range: range(100, 109) }));
+    check_end(events.clone(), (42_000, false));
+    let block = dstream_trace::BlockName { origin: 1, epoch: 1, number: 1 };
+    events.push((12_500, "master", Event::BlockLost { block, ranges: vec![range(100, 109)], interval: None }));
+    check_end(events, (12_500, true));
+}
+
+#[test]
+fn after_the_last_fault_five_more_intervals_are_seen() {
+    // Applied at 11.5 s, in interval 10; interval 15 ends at 17 s and is visible at 17.2 s.
+    let mut world = Script::new(calm(40));
+    let played = run(&mut world, &plan(vec![(9500, None, FaultKind::Crash { node: worker(3) })]));
+    assert_eq!((played.end, played.drained), (Moment::from_millis(17_250), true));
+    // Without results of these intervals the run is not drained.
+    let mut world = Script::new(calm(14));
+    let played = run(&mut world, &plan(vec![(9500, None, FaultKind::Crash { node: worker(3) })]));
+    assert_eq!((played.end, played.drained), (Moment::from_millis(42_000), false));
+}
+
+#[test]
+fn a_run_stops_where_it_is_asked_to() {
+    let mut world = Script::new(calm(40));
+    let plan = plan(vec![(1000, None, FaultKind::Crash { node: worker(3) })]);
+    let stop =
+        |at: Moment| if at >= Moment::from_millis(2500) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let mut progress = stop;
+    let played = play(&mut world, &plan, &times(), &mut progress).unwrap();
+    assert_eq!(played, Played { end: Moment::from_millis(2500), drained: false, interrupted: true });
+    assert!(world.calls.is_empty());
+}
