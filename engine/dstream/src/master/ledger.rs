@@ -157,6 +157,8 @@ pub struct Ledger {
     /// lost worker -> members that have not said what they hold of it, and until when they are waited for
     orphans: BTreeMap<Member, BTreeSet<u32>>,
     copies: Copies,
+    /// Blocks that were given up stay given up, also when a holder comes back: the run has said that they are gone.
+    given_up: BTreeSet<BlockName>,
     next: u64,
 }
 
@@ -172,6 +174,7 @@ impl Ledger {
             closed_below: BTreeMap::new(),
             orphans: BTreeMap::new(),
             copies,
+            given_up: BTreeSet::new(),
             next: 0,
         }
     }
@@ -198,7 +201,7 @@ impl Ledger {
                     let holders = block.holders.iter().copied().collect();
                     actions.push(LedgerAction::Holders { block: report.name, holders });
                 }
-            } else if self.is_covered(&report.ranges) {
+            } else if self.given_up.contains(&report.name) || self.is_covered(&report.ranges) {
                 over.push(report.name);
             } else if !holders.is_empty() {
                 let BlockReport { name, interval, ranges, .. } = report;
@@ -249,6 +252,7 @@ impl Ledger {
             .collect();
         for name in gone {
             let block = self.blocks.remove(&name).expect("its key was just read");
+            self.given_up.insert(name);
             let elsewhere: RangeSet = self
                 .blocks
                 .values()
@@ -397,6 +401,7 @@ impl Core for Ledger {
             LedgerEvent::Reconnected { worker } => self.reconnected(worker, actions),
             LedgerEvent::Done { interval } => self.done(interval, actions),
             LedgerEvent::GivenUp(block) => {
+                self.given_up.insert(block);
                 self.blocks.remove(&block);
                 self.copies.forget(&block);
             }

@@ -206,3 +206,30 @@ fn a_holder_of_an_older_epoch_does_not_count() {
     let seen = ["100 copy b1.1.0 1>2", "100 below 1"];
     check(&[1, 2], vec![(100, announced(1, vec![block], 0))], 500, &seen);
 }
+
+#[test]
+fn what_was_given_up_stays_given_up_when_its_holder_comes_back() {
+    let block = || report(1, 0, (0, 9), &[1]);
+    let again = Member { worker: 1, epoch: 9 };
+    check(
+        &[1, 2],
+        vec![
+            (100, announced(1, vec![block()], 0)),
+            (200, LedgerEvent::Lost(member(1))),
+            (201, LedgerEvent::Orphans { by: 2, origin: member(1), blocks: vec![] }),
+            (300, LedgerEvent::Joined(again)),
+            (301, announced(1, vec![BlockReport { holders: vec![again], ..block() }], 0)),
+        ],
+        900,
+        &[
+            "100 copy b1.1.0 1>2",
+            "100 below 1",
+            "200 orphans of 1? [2]",
+            "200 below 1",
+            "201 lost b1.1.0 [1:0-9]",
+            "201 below 0",
+            "300 below 0",
+            "301 forget [b1.1.0] at Some(1)",
+        ],
+    );
+}
