@@ -145,8 +145,8 @@ fn compare(
     Ok(comparisons)
 }
 
-/// What is missing, by the harness's own count: acknowledged records in no range, and sealed records that the engine gave
-/// up and that are indeed not in the results.
+/// What is missing, by the harness's own count: acknowledged records in no range, and sealed records that the engine
+/// gave up and that are indeed not in the results.
 fn seen_damage(
     allotment: &records::Allotment,
     gone: &BTreeMap<u64, RangeSet>,

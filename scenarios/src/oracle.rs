@@ -12,7 +12,8 @@ pub type Expected = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What a job's outputs must be, computed without the kernel.
 pub trait Oracle: Send {
-    /// Takes a line of an interval, without its end. Lines of later intervals may come before earlier ones are finished.
+    /// Takes a line of an interval, without its end. Lines of later intervals may come before earlier ones are
+    /// finished.
     fn line(&mut self, interval: u64, line: &[u8]);
 
     /// What the interval's outputs must be. Called once for each interval, in order, after all its lines.

@@ -1,7 +1,7 @@
 //! The run directory: where a run leaves what it was, what it measured and what happened.
 //!
-//! Written whole: files go into a hidden folder beside its final place, which is renamed when all are there. Invariant: a
-//! folder under its final name is complete; a name once taken is never written into again.
+//! Written whole: files go into a hidden folder beside its final place, which is renamed when all are there. Invariant:
+//! a folder under its final name is complete; a name once taken is never written into again.
 
 use crate::check::OutputRow;
 use dstream_trace::TraceLog;

@@ -37,8 +37,8 @@ pub struct Times {
 pub struct Played {
     /// When.
     pub end: Moment,
-    /// Whether everything was acknowledged and out, all copies were there again, and five intervals passed after the last
-    /// fault.
+    /// Whether everything was acknowledged and out, all copies were there again, and five intervals passed after the
+    /// last fault.
     pub drained: bool,
     /// Whether `progress` asked to stop.
     pub interrupted: bool,

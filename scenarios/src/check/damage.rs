@@ -1,9 +1,9 @@
 //! Damage: which records may be lost follows from the faults as applied and from where the copies were.
 //!
-//! The promise ends when more workers are lost than it covers before redundancy is back. A block all of whose holders were
-//! lost then, while its interval still needed it, may be gone; nothing else may. Lost copies are those of processes that
-//! ended and of workers that were declared lost while a fault of the plan held them off. Invariant: the engine's word
-//! counts only against it: its "all copies are there again" closes the losses before it.
+//! The promise ends when more workers are lost than it covers before redundancy is back. A block all of whose holders
+//! were lost then, while its interval still needed it, may be gone; nothing else may. Lost copies are those of
+//! processes that ended and of workers that were declared lost while a fault of the plan held them off. Invariant: the
+//! engine's word counts only against it: its "all copies are there again" closes the losses before it.
 
 use super::{CheckInput, Missing};
 use dstream_trace::measure::Facts;
@@ -37,8 +37,8 @@ pub(super) fn possible(input: &CheckInput<'_>) -> Vec<Damage> {
     walk.damage
 }
 
-/// The records of an interval (or of none) that may be gone. A record that was not sealed may be of a block that was, and
-/// the other way round, since a record may have been received twice.
+/// The records of an interval (or of none) that may be gone. A record that was not sealed may be of a block that was,
+/// and the other way round, since a record may have been received twice.
 pub(super) fn allowed(damage: &[Damage], interval: Option<u64>) -> RangeSet {
     let fits = |found: &&Damage| interval.is_none() || found.interval.is_none() || found.interval == interval;
     damage.iter().filter(fits).flat_map(|found| &found.ranges).copied().collect()

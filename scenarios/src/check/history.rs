@@ -1,7 +1,7 @@
 //! Histories for tests: a calm run as a list of events, which a test changes in one place and then checks.
 //!
-//! The calm run: three workers, one client, ten records an interval of one second, two copies, two partitions. Interval i
-//! begins at (1 + i) s; its results are visible 200 ms after its end. The warm-up is interval 0.
+//! The calm run: three workers, one client, ten records an interval of one second, two copies, two partitions. Interval
+//! i begins at (1 + i) s; its results are visible 200 ms after its end. The warm-up is interval 0.
 
 use super::{CheckInput, Checked, check};
 use crate::oracle::Replay;

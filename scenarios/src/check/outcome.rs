@@ -1,7 +1,7 @@
 //! The outcome of a run: everything measured and checked, the verdict, and the record that becomes `result.json`.
 //!
-//! Invariant: `valid` needs every check to hold and every fault to have fired; a failed check is `invalid` whatever else
-//! is unknown.
+//! Invariant: `valid` needs every check to hold and every fault to have fired; a failed check is `invalid` whatever
+//! else is unknown.
 
 use super::{CheckInput, Checked, Finding, check};
 use crate::oracle::Replay;

@@ -94,8 +94,8 @@ pub(super) fn last_to_check(input: &CheckInput<'_>) -> Option<u64> {
     Some(last.min(input.run.open_at(input.run.end) + 1))
 }
 
-/// Whether the interval is compared. What an interrupted run did not finish is not, nor are empty intervals that were on
-/// their way when the run ended.
+/// Whether the interval is compared. What an interrupted run did not finish is not, nor are empty intervals that were
+/// on their way when the run ended.
 pub(super) fn is_to_check(input: &CheckInput<'_>, interval: u64) -> bool {
     let is_required = last_required(input).is_some_and(|last| interval <= last) && !input.interrupted;
     let is_unsealed = !input.facts.sealed.contains_key(&interval);

@@ -1,8 +1,8 @@
 //! Lines of files: the stream of real text.
 //!
-//! Lines end in LF or CRLF, the last one also without. Invalid UTF-8 becomes U+FFFD and is counted. With several clients,
-//! line number n of all files together (from 0) belongs to client n modulo clients. Invariant: memory is bounded by one
-//! buffer and the longest line, whatever the size of the files.
+//! Lines end in LF or CRLF, the last one also without. Invalid UTF-8 becomes U+FFFD and is counted. With several
+//! clients, line number n of all files together (from 0) belongs to client n modulo clients. Invariant: memory is
+//! bounded by one buffer and the longest line, whatever the size of the files.
 
 use dstream_cluster::{JobError, LineSource};
 use std::collections::VecDeque;

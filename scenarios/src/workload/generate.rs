@@ -1,8 +1,8 @@
 //! The generator: records of words drawn by Zipf's law.
 //!
-//! A record is filled with words until the next one does not fit; that word opens the next record, so that long words are
-//! as frequent as the law says; spaces fill the rest. Invariant: a record has exactly the asked number of bytes, its line
-//! end included, and depends on nothing but (seed, client, its number).
+//! A record is filled with words until the next one does not fit; that word opens the next record, so that long words
+//! are as frequent as the law says; spaces fill the rest. Invariant: a record has exactly the asked number of bytes,
+//! its line end included, and depends on nothing but (seed, client, its number).
 
 use super::SourceSpec;
 use super::vocabulary::Vocabulary;

@@ -1,5 +1,5 @@
-//! The generator's vocabulary: word number k is a pure function of k, three to seven letters long (longer beyond 440,000
-//! words), all different.
+//! The generator's vocabulary: word number k is a pure function of k, three to seven letters long (longer beyond
+//! 440,000 words), all different.
 //!
 //! Lengths alternate with the rank, so that frequent words are not all short.
 

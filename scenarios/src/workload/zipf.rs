@@ -1,8 +1,8 @@
 //! Zipf's law without the platform's mathematics: rank k is drawn with weight k^-skew.
 //!
 //! Weights come from the four basic operations alone, which IEEE 754 fixes to the last bit, and become integers before
-//! the first draw; a draw is one 64-bit number and two look-ups (the alias method). Invariant: the same (keys, skew) gives
-//! the same table on every machine and at every optimisation level.
+//! the first draw; a draw is one 64-bit number and two look-ups (the alias method). Invariant: the same (keys, skew)
+//! gives the same table on every machine and at every optimisation level.
 
 use std::f64::consts::LN_2;
 

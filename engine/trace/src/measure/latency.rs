@@ -1,7 +1,7 @@
 //! Latency: from a record's scheduled send to the last result of its interval, weighted by records.
 //!
-//! Scheduled times are evenly spaced, so whole runs of records fall into one bucket of the histogram at once. Invariant:
-//! every record that was due after the warm-up and is in a committed interval counts exactly once.
+//! Scheduled times are evenly spaced, so whole runs of records fall into one bucket of the histogram at once.
+//! Invariant: every record that was due after the warm-up and is in a committed interval counts exactly once.
 
 use super::{Facts, IntervalRow, MeasureInput, Sent};
 use crate::moment::Moment;

@@ -1,7 +1,7 @@
 //! Measuring a run: latency, what each fault did, cost and load, from nothing but the log.
 //!
-//! Knows no engine and no scenario file. Invariant: a pure function of the lines and of [`MeasureInput`]; definitions are
-//! those of the contract's part 4, each in the file that is named after it.
+//! Knows no engine and no scenario file. Invariant: a pure function of the lines and of [`MeasureInput`]; definitions
+//! are those of the contract's part 4, each in the file that is named after it.
 
 mod cost;
 mod facts;
@@ -98,8 +98,9 @@ pub struct Measured {
     pub cost: Cost,
     /// Use of the resources while there was load.
     pub load: Load,
-    /// The bound that was applied: the given one, or 1.5 times the largest delay between the warm-up's end and the first
-    /// fault (where no interval lies between: before the first fault) plus the margin. `None` if nothing came before it.
+    /// The bound that was applied: the given one, or 1.5 times the largest delay between the warm-up's end and the
+    /// first fault (where no interval lies between: before the first fault) plus the margin. `None` if nothing came
+    /// before it.
     pub slo: Option<Duration>,
     /// One row an interval, from 0.
     pub intervals: Vec<IntervalRow>,

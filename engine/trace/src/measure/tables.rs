@@ -1,7 +1,7 @@
 //! The run's tables as CSV: intervals, latency over time, tasks, faults.
 //!
-//! All seconds count from the end of the warm-up, like `at:` in a scenario, so intervals of the warm-up are negative. An
-//! empty field was not reached.
+//! All seconds count from the end of the warm-up, like `at:` in a scenario, so intervals of the warm-up are negative.
+//! An empty field was not reached.
 
 use super::{Facts, MeasureInput, Measured, TaskFacts, seconds_from};
 use crate::event::TaskName;
@@ -50,7 +50,8 @@ impl Measured {
     /// `faults.csv`.
     pub fn faults_csv(&self) -> String {
         let mut text = String::from(
-            "fault,node,at_s,fired,detect_s,restore_s,catch_up_s,drain_s,redundancy_s,longest_gap_s,excess_latency_s2\n",
+            "fault,node,at_s,fired,detect_s,restore_s,catch_up_s,drain_s,redundancy_s,longest_gap_s,\
+             excess_latency_s2\n",
         );
         for fault in &self.faults {
             let fields = [
