@@ -96,6 +96,9 @@ impl RealWorld {
     fn set_cut(&mut self, from: &NodeName, to: &NodeName, cut: bool) -> Result<(), WorldError> {
         self.node(from)?;
         self.node(to)?;
+        if from == to {
+            return Err(WorldError::BadNode(format!("node `{from}` cannot be cut from itself")));
+        }
         self.commons.cuts.set(from, to, cut);
         Ok(())
     }
@@ -105,6 +108,9 @@ impl World for RealWorld {
     fn start(&mut self, spec: NodeSpec) -> Result<(), WorldError> {
         if self.nodes.contains_key(&spec.name) {
             return Err(WorldError::BadNode(format!("there is a node `{}` already", spec.name)));
+        }
+        if spec.cores == 0 {
+            return Err(WorldError::BadNode(format!("node `{}` has no core; give it at least 1", spec.name)));
         }
         let life = self.begin(&spec, 1)?;
         self.nodes.insert(spec.name.clone(), Node { spec, incarnation: 1, life: Some(life) });
@@ -132,8 +138,11 @@ impl World for RealWorld {
 
     fn restart(&mut self, name: &NodeName) -> Result<(), WorldError> {
         let node = self.node(name)?;
-        if node.life.is_some() {
-            return Err(WorldError::BadNode(format!("node `{name}` was not crashed")));
+        if node.life.as_ref().is_some_and(Life::goes_on) {
+            return Err(WorldError::BadNode(format!("node `{name}` runs; only one that ended can be restarted")));
+        }
+        if let Some(ended) = node.life.take() {
+            ended.end(CRASH_LIMIT);
         }
         node.incarnation += 1;
         let (spec, incarnation) = (node.spec.clone(), node.incarnation);
@@ -161,6 +170,10 @@ impl World for RealWorld {
     }
 
     fn slow_cpu(&mut self, name: &NodeName, factor: f64) -> Result<(), WorldError> {
+        if !(factor.is_finite() && factor > 0.0) {
+            let why = format!("work cannot take {factor} times as long; give a number above 0");
+            return Err(WorldError::Unsupported(why));
+        }
         self.life(name)?.straggling.set(factor);
         Ok(())
     }

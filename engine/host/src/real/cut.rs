@@ -55,9 +55,13 @@ impl Cuts {
         self.count.load(Ordering::Acquire) > 0 && self.state().pairs.contains(&(from.clone(), to.clone()))
     }
 
-    /// Whether the two cannot open a stream: that takes both directions.
-    pub fn between(&self, one: &NodeName, other: &NodeName) -> bool {
-        self.cuts(one, other) || self.cuts(other, one)
+    /// Whether the two cannot open a stream: that takes both directions. Says in the log whose message was lost.
+    pub fn lose_connect(&self, from: &NodeName, to: &NodeName) -> bool {
+        let Some((from, to)) = [(from, to), (to, from)].into_iter().find(|(from, to)| self.cuts(from, to)) else {
+            return false;
+        };
+        self.monitor.record(from, Event::MessageCut { to: to.clone() });
+        true
     }
 
     /// The view of a stream that `from` opened to `to`.

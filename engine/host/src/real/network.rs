@@ -57,8 +57,10 @@ impl Net for RealNet {
 
     fn connect<'a>(&'a self, to: &'a NodeName) -> BoxFuture<'a, io::Result<BoxIo>> {
         Box::pin(self.gate.hold(async move {
-            let address = self.book.find(to).filter(|_| !self.cuts.between(&self.node, to));
-            let address = address.ok_or(io::ErrorKind::ConnectionRefused)?;
+            if self.cuts.lose_connect(&self.node, to) {
+                return std::future::pending().await;
+            }
+            let address = self.book.find(to).ok_or(io::ErrorKind::ConnectionRefused)?;
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let cut = self.cuts.watch(self.node.clone(), to.clone());

@@ -50,7 +50,7 @@ pub struct Life {
 impl Life {
     /// Starts a node. Fails when the system has no thread or socket left for it.
     pub fn begin(spec: &NodeSpec, incarnation: u64, commons: &Commons) -> io::Result<Life> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let mut crew = Crew::new();
         let pool = Pool::start(&mut crew, spec.name.as_str(), spec.cores, spec.cores * WAITING_PER_CORE)?;
         let alive = Arc::new(AtomicBool::new(true));
@@ -88,6 +88,16 @@ impl Life {
     pub fn goes_on(&self) -> bool {
         !self.end.is_closed()
     }
+}
+
+#[allow(unexpected_cfgs, reason = "tokio's own flag, which cargo does not know")]
+fn runtime() -> io::Result<Runtime> {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all();
+    // Where tokio lets one ask for it, the panic of any task of the node ends the node, as in the simulator.
+    #[cfg(tokio_unstable)]
+    builder.unhandled_panic(tokio::runtime::UnhandledPanic::ShutdownRuntime);
+    builder.build()
 }
 
 fn host(
