@@ -181,6 +181,26 @@ fn a_crash_is_detected_restored_caught_up_and_drained() {
 }
 
 #[test]
+fn records_that_were_held_back_drain_with_the_interval_they_are_in() {
+    // A record due in interval 4 that slips into 5 is in time with 5; one that slips into 6 is not, though 6 is.
+    for (interval, expected) in [(5, "500 700 500 0 800 1000"), (6, "500 700 500 2700 800 1000")] {
+        let mut run = Run::new(&[200; 12]);
+        run.crash(5500, 2);
+        let range = RecordRange { client: 2, first: 0, last: 0 };
+        let due = Moment::from_millis(5600);
+        run.add(5600, "client-2", Event::RecordsSent { range, first_scheduled: due, last_scheduled: due });
+        for (_, _, event) in &mut run.events {
+            if let Event::IntervalSealed { interval: sealed, ranges, .. } = event
+                && *sealed == interval
+            {
+                ranges.push(range);
+            }
+        }
+        check_faults(&run, &[expected]);
+    }
+}
+
+#[test]
 fn partitions_of_other_workers_do_not_delay_the_restoration() {
     let mut run = Run::new(&[200, 200, 200, 200, 1500, 200, 200, 200, 200, 200]);
     // Partition 1 of interval 4 came early, partition 0 late; the crashed worker had partition 1.

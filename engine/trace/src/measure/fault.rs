@@ -203,8 +203,8 @@ impl Measure<'_> {
         Some((five[0].closed.max(t0), settled.max(t0)))
     }
 
-    /// When the last record that waited too long became visible. A record's age counts from the end of the interval in
-    /// which it was due: before that no engine of intervals could show it.
+    /// When the last record that waited too long became visible. A record's age counts from the end of its interval: the
+    /// one it is in, but at most the one after that in which it was due. Arrival takes a moment; a stall is no excuse.
     fn drain(&self, t0: Moment, catch_up: Option<Moment>) -> Option<Moment> {
         let slo = self.slo?;
         let before = catch_up.unwrap_or(Moment::NEVER);
@@ -217,7 +217,8 @@ impl Measure<'_> {
                     continue;
                 }
                 let done = row.done?;
-                let too_late = self.input.closed(self.input.open_at(oldest)) + slo;
+                let latest = row.interval.min(self.input.open_at(oldest) + 1);
+                let too_late = self.input.closed(latest) + slo;
                 drained = if done > too_late { drained.max(done) } else { drained };
             }
         }
