@@ -1,8 +1,9 @@
 //! The contract of a world: what the facade and the peers promise, as plain functions that run against any world.
 //!
-//! Each starts its own nodes in an empty world, does something to them and reads the log; it panics with the end of the
-//! log where the world breaks its promise. Knows no world, and promises only what a simulator without retransmission and
-//! a real network keep alike. Invariant: nothing is judged by how fast it happened, only by what and in which order.
+//! Each starts its own nodes in an empty world, does something to them and reads the log; it panics with the end of
+//! the log where the world breaks its promise. Knows no world, and promises only what a simulator without
+//! retransmission and a real network keep alike. Invariant: nothing is judged by how fast it happened, only by what
+//! and in which order.
 
 mod node;
 mod pair;

@@ -1,7 +1,7 @@
 //! Frames: how peers cut a byte stream into messages, and how they know that the bytes are right.
 //!
-//! Knows no connection and no peer. Invariants: no bytes make the decoder panic or allocate more than the limit allows;
-//! a large payload is never copied on its way out, nor on its way in once its header has been seen.
+//! Knows no connection and no peer. Invariants: no bytes make the decoder panic or allocate more than the limit
+//! allows; a large payload is never copied on its way out, nor on its way in once its header has been seen.
 //!
 //! ```text
 //!  0        4      6      7         8            16         24        28

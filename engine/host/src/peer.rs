@@ -1,13 +1,13 @@
 //! Peers: the node's connections to all others, as events in and frames out.
 //!
 //! Two connections per pair of peers (control and data); a pair is *up* when both are open and both sides said hello.
-//! Who dials: the node that comes later in the list of nodes dials the earlier ones, from its start, again and again with a
-//! capped, jittered backoff; so no two connections collide. Each connection pings when idle and is closed when silent.
-//! Nothing is re-sent: a frame handed to a connection that breaks is lost, and whoever sent it learns `Down`.
+//! Who dials: the node that comes later in the list of nodes dials the earlier ones, from its start, again and again
+//! with a capped, jittered backoff; so no two connections collide. Each connection pings when idle and is closed when
+//! silent. Nothing is re-sent: a frame handed to a connection that breaks is lost, and whoever sent it learns `Down`.
 //!
-//! Knows no engine and no message. Invariants: `Down` comes once for each `Up`, after the last frame of that time; what
-//! waits to be written and what waits to be read are bounded; when the last [`Peers`] and the receiver of events are
-//! gone, so are all tasks and connections.
+//! Knows no engine and no message. Invariants: `Down` comes once for each `Up`, after the last frame of that time;
+//! what waits to be written and what waits to be read are bounded; when the last [`Peers`] and the receiver of events
+//! are gone, so are all tasks and connections.
 //!
 //! ```text
 //! send, request --> session (bounded queue) --> link writer --> stream     handshake: hello, refusal
@@ -129,7 +129,8 @@ pub struct Peers {
 impl Peers {
     /// Listens, starts to dial, and returns the stream of events.
     ///
-    /// Fails with `InvalidInput` when the configuration contradicts itself, and as [`Net::bind`](crate::Net::bind) does.
+    /// Fails with `InvalidInput` when the configuration contradicts itself, and as [`Net::bind`](crate::Net::bind)
+    /// does.
     pub async fn start(host: &Host, config: PeerConfig) -> io::Result<(Peers, mpsc::Receiver<PeerEvent>)> {
         check(host, &config).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         let listener = host.net.bind().await?;
@@ -140,8 +141,8 @@ impl Peers {
         Ok((Peers { shared, _alive: alive }, receiver))
     }
 
-    /// Sends a message. `declared` is what the network model is charged for the payload, in bytes: its length, or more
-    /// where a record stands for several.
+    /// Sends a message. `declared` is what the network model is charged for the payload, in bytes: its length, or
+    /// more where a record stands for several.
     pub fn send(
         &self,
         to: &NodeName,

@@ -1,8 +1,8 @@
 //! The real world in one process: each node a thread with its own runtime, on loopback TCP and the machine's clock.
 //!
 //! The only part of the project that may touch threads, sockets and clocks. Knows no engine. Invariants: nodes share
-//! nothing but what the world gives them; a node that ends, by itself or by a crash, takes its sockets with it; dropping
-//! the world ends every thread it started.
+//! nothing but what the world gives them; a node that ends, by itself or by a crash, takes its sockets with it;
+//! dropping the world ends every thread it started.
 
 mod clock;
 mod cpu;
@@ -28,8 +28,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a crash waits for the node's threads. Work that runs on a core cannot be stopped, only waited for; whatever
-/// takes longer is left to itself, cut off from the world.
+/// How long a crash waits for the node's threads. Work that runs on a core cannot be stopped, only waited for;
+/// whatever takes longer is left to itself, cut off from the world.
 const CRASH_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long the end of the world waits for the threads of each node.

@@ -28,8 +28,8 @@ fn is_up(lines: &[TraceLine], node: &str, other: &str) -> Option<u64> {
     ups_and_downs(lines, node, other).last().filter(|(up, _)| *up).map(|(_, incarnation)| *incarnation)
 }
 
-/// What the log and the node itself saw of each pair: ups and downs alternate, the lives of the peer never go back, and
-/// every change reached the node.
+/// What the log and the node itself saw of each pair: ups and downs alternate, the lives of the peer never go back,
+/// and every change reached the node.
 fn check_laws(stage: &mut Stage<'_>) {
     stage.run(Duration::from_millis(50));
     for (one, other) in pairs() {
@@ -105,8 +105,8 @@ pub fn a_restarted_peer_comes_up_in_its_next_life(world: &mut dyn World) {
     check_laws(&mut stage);
 }
 
-/// A node that died and came back unheard behind a cut is found: the survivors' old connections are silent, and the new
-/// ones lead to its next life.
+/// A node that died and came back unheard behind a cut is found: the survivors' old connections are silent, and the
+/// new ones lead to its next life.
 pub fn a_half_open_connection_is_found_and_replaced(world: &mut dyn World) {
     let mut stage = Stage { world };
     start_cluster(&mut stage);

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// The first wait: a few message latencies, so that a process that just restarted is found soon.
 const SHORTEST: Duration = Duration::from_millis(20);
 
-/// The longest wait: adds little to a recovery, and a host that dials a dead peer for an hour uses few ports a second.
+/// The longest wait: adds little to a recovery, and a host that dials a dead peer for an hour uses few ports a
+/// second.
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// Waits between dials of one peer.

@@ -1,6 +1,7 @@
 //! The handshake of a new connection, from both sides.
 //!
-//! Knows no pair. Invariant: before both sides said hello, a connection costs at most one small buffer and one deadline.
+//! Knows no pair. Invariant: before both sides said hello, a connection costs at most one small buffer and one
+//! deadline.
 
 use super::Lane;
 use super::hello::{HELLO_LIMIT, Hello, refusal};

@@ -1,7 +1,8 @@
 //! One connection of a pair that is up: its reader and its writer.
 //!
-//! Knows neither dialling nor the other connection. Invariants: the network card is paid before bytes leave and before a
-//! frame is handed up; whoever writes or waits holds at most one batch; the reader waits for the node, never the reverse.
+//! Knows neither dialling nor the other connection. Invariants: the network card is paid before bytes leave and
+//! before a frame is handed up; whoever writes or waits holds at most one batch; the reader waits for the node, never
+//! the reverse.
 
 use super::session::Session;
 use super::shared::Shared;

@@ -1,7 +1,8 @@
 //! The core of one pair: who dials when, which connection is admitted, when the pair is up, when it is down.
 //!
-//! Pure: events in, actions out; it has no socket, no task and no clock. Invariants: `Down` follows each `Up` once and
-//! before the next `Up`; the peer's incarnations never go back; the two connections of an `Up` belong to one session.
+//! Pure: events in, actions out; it has no socket, no task and no clock. Invariants: `Down` follows each `Up` once
+//! and before the next `Up`; the peer's incarnations never go back; the two connections of an `Up` belong to one
+//! session.
 //!
 //! ```text
 //! dialer    Resting --Tick at the dial time--> Dialling --Dialled--> Up --Broken, silence--> Resting

@@ -1,7 +1,7 @@
 //! The pulse of one connection: when to show a sign of life, and when to call the other side silent.
 //!
-//! Pure: is told the time and what was seen. Invariant: a node that was itself stalled never counts its own absence as
-//! the peer's silence; it asks once more and waits half a silence for the answer.
+//! Pure: is told the time and what was seen. Invariant: a node that was itself stalled never counts its own absence
+//! as the peer's silence; it asks once more and waits half a silence for the answer.
 //!
 //! Signs go by what was *sent*: each side shows one when it has sent nothing for a quarter of the silence. So a long
 //! frame in one direction, which delays every answer behind it, does not look like a dead peer.

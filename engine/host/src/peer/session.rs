@@ -1,7 +1,7 @@
 //! A session: one time that a pair is up. What waits to be written, and what was seen on the two connections.
 //!
-//! Shared by the senders, the writers, the readers and the pair's task. Invariants: the bytes that wait are at most the
-//! limit, or one frame; after [`Session::close`] nothing is taken any more.
+//! Shared by the senders, the writers, the readers and the pair's task. Invariants: the bytes that wait are at most
+//! the limit, or one frame; after [`Session::close`] nothing is taken any more.
 
 use super::pulse::Signs;
 use super::{Lane, SendError};
@@ -100,8 +100,8 @@ impl Session {
         self.wake[lane as usize].notify_one();
     }
 
-    /// The next frames to write on `lane`: at least one, and more while they are together at most `budget` bytes by what
-    /// the network model is charged. Waits for one; `false` when the session is closed.
+    /// The next frames to write on `lane`: at least one, and more while they are together at most `budget` bytes by
+    /// what the network model is charged. Waits for one; `false` when the session is closed.
     pub async fn take(&self, lane: Lane, budget: u64, batch: &mut Vec<Frame>) -> bool {
         loop {
             {
@@ -148,8 +148,8 @@ impl Session {
         })
     }
 
-    /// Ends the session: the writers stop, nothing is taken any more, what waits is dropped. A writer may be stuck in a
-    /// stream that takes nothing: [`Session::closed`] tells whoever can end it.
+    /// Ends the session: the writers stop, nothing is taken any more, what waits is dropped. A writer may be stuck in
+    /// a stream that takes nothing: [`Session::closed`] tells whoever can end it.
     pub fn close(&self) {
         let mut queues = self.queues();
         queues.closed = true;

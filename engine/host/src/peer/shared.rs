@@ -1,7 +1,7 @@
 //! What all parts of one [`Peers`](super::Peers) share: who is up, and which requests wait for an answer.
 //!
-//! Invariants: a peer is in `up` exactly while its session is open; a request waits only while its peer's session lasts,
-//! and its number is never used again, not even by a later life of this node.
+//! Invariants: a peer is in `up` exactly while its session is open; a request waits only while its peer's session
+//! lasts, and its number is never used again, not even by a later life of this node.
 
 use super::session::Session;
 use super::{PeerConfig, RequestId};

@@ -1,7 +1,7 @@
 //! The tasks of one [`Peers`](super::Peers): a root that owns all others, one task per pair, one that accepts.
 //!
-//! Does what the pair's core says and decides nothing. Invariants: `Up` is in the channel before the first frame of the
-//! session can be, `Down` after the last; whatever was spawned here ends with the root.
+//! Does what the pair's core says and decides nothing. Invariants: `Up` is in the channel before the first frame of
+//! the session can be, `Down` after the last; whatever was spawned here ends with the root.
 
 use super::backoff::Backoff;
 use super::handshake::{Arrival, Dialled, accept, dial, refuse, say_hello};

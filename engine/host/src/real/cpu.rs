@@ -1,7 +1,8 @@
 //! Real cores: a thread each, measured by the time that passes.
 //!
 //! Ignores the cost that work says it has: here time is measured. Invariant: no more works run at once than there are
-//! cores, a slowed-down core sleeps the rest of the time it would have taken, and nothing completes behind a closed gate.
+//! cores, a slowed-down core sleeps the rest of the time it would have taken, and nothing completes behind a closed
+//! gate.
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "work is measured on the machine's clock")]
 
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Works that wait in the pool itself, for each core: enough that a core never waits for the node to hand it the next.
+/// Works that wait in the pool itself, for each core: enough that a core never waits for the node to hand it the
+/// next.
 pub const WAITING_PER_CORE: usize = 4;
 
 /// How many times as long work takes; set from outside the node.

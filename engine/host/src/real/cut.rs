@@ -1,7 +1,8 @@
 //! Cuts between nodes of a real world, made in the facade of the side that opened the stream.
 //!
-//! That side knows both names, so it drops what it would send and what it receives. Invariant: a stream that lost a byte in
-//! one direction carries nothing in it ever after, as in a partition that lasts longer than TCP tries; not even its end.
+//! That side knows both names, so it drops what it would send and what it receives. Invariant: a stream that lost a
+//! byte in one direction carries nothing in it ever after, as in a partition that lasts longer than TCP tries; not
+//! even its end.
 
 use super::monitor::Monitor;
 use dstream_trace::{Event, NodeName};
@@ -10,7 +11,8 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Most ends of broken streams that are kept open, so that their peers do not see them close; the oldest closes first.
+/// Most ends of broken streams that are kept open, so that their peers do not see them close; the oldest closes
+/// first.
 const MAX_KEPT: usize = 512;
 
 #[derive(Default)]

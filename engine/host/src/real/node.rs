@@ -74,8 +74,8 @@ impl Life {
         Ok(Life { gate, straggling, alive, pool, end, crew })
     }
 
-    /// Ends the life at once, as far as anyone outside can see; its threads have ended when this returns, or are left to
-    /// themselves after `limit`. `false` in that case.
+    /// Ends the life at once, as far as anyone outside can see; its threads have ended when this returns, or are left
+    /// to themselves after `limit`. `false` in that case.
     pub fn end(self, limit: Duration) -> bool {
         self.alive.store(false, Ordering::Release);
         self.pool.stop();

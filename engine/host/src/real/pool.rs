@@ -1,7 +1,7 @@
 //! Threads that run closures: the cores of a real node, and the hand that touches the disk for the store.
 //!
-//! Knows neither. Invariants: a fixed number of threads; at most so many closures run or wait as there are permits, the
-//! rest wait in their callers; when the pool stops, what waits is dropped and what sleeps wakes.
+//! Knows neither. Invariants: a fixed number of threads; at most so many closures run or wait as there are permits,
+//! the rest wait in their callers; when the pool stops, what waits is dropped and what sleeps wakes.
 
 #![expect(clippy::disallowed_types, reason = "a stretched work waits on the machine's clock")]
 

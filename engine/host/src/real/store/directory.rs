@@ -1,7 +1,7 @@
 //! A durable store in a folder of the local file system: one file a value.
 //!
-//! Invariants: a file appears under its name only when its bytes are on the disk; a thread of its own touches the disk, so
-//! that no node's timers wait for it.
+//! Invariants: a file appears under its name only when its bytes are on the disk; a thread of its own touches the
+//! disk, so that no node's timers wait for it.
 
 use super::path::{key_of, path_of};
 use crate::facade::{BoxFuture, Store, StoreError};
