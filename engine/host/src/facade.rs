@@ -1,7 +1,8 @@
 //! The six values: Net, Clock, Cpu, Store, Random, Trace.
 //!
-//! Traits with boxed futures, so that no type parameter climbs through the engines. They promise what `contract` tests
-//! in both worlds. Invariant: a future of a paused node's Net, Clock or Cpu does not complete before the node resumes.
+//! Traits with boxed futures, so that no type parameter climbs through the engines. They promise what `contract`
+//! tests in both worlds. Invariant: a future of a paused node's Net, Clock or Cpu does not complete before the node
+//! resumes.
 
 use crate::random::Random;
 use bytes::Bytes;
