@@ -6,7 +6,7 @@
 //! engine's word counts only against it: its "all copies are there again" closes the losses before it.
 
 use super::{CheckInput, Missing};
-use dstream_trace::measure::Facts;
+use dstream_trace::measure::{Facts, Sent};
 use dstream_trace::result::BrokenPromise;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange, TaskName, TraceLine};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,7 +60,10 @@ pub(super) fn broken_promises(damage: &[Damage], seen: &Missing, input: &CheckIn
             let parts = may.flat_map(|damage| &damage.ranges).flat_map(|range| missing.overlap(*range));
             for part in parts.flat_map(|part| told.gaps(part)).collect::<Vec<_>>() {
                 gone.insert(part);
-                intervals.extend(*interval);
+                match interval {
+                    Some(interval) => intervals.extend([*interval]),
+                    None => intervals.extend(due_in(part, input)),
+                }
             }
         }
         gone.iter().for_each(|range| drop(told.insert(range)));
@@ -74,6 +77,13 @@ pub(super) fn broken_promises(damage: &[Damage], seen: &Missing, input: &CheckIn
         });
     }
     promises
+}
+
+/// The intervals in which records were due; the results of these lack them where they are in none.
+fn due_in(range: RecordRange, input: &CheckInput<'_>) -> BTreeSet<u64> {
+    let due = |sent: &Sent, record| input.run.open_at(sent.scheduled(record));
+    let pieces = input.facts.sent_within(range);
+    pieces.flat_map(|sent| due(&sent, sent.range.first)..=due(&sent, sent.range.last)).collect()
 }
 
 /// A worker's loss that redundancy has not made good yet.

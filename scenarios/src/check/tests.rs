@@ -438,7 +438,7 @@ fn unsealed_blocks_of_two_lost_workers_are_lost_records_as_declared() {
     let sealed = Event::IntervalSealed { interval: 3, ranges: Vec::new(), blocks: Vec::new() };
     history.add(closed(3) + 601, "master", sealed);
     add_late_results(&mut history, &[]);
-    check(&history, "lost 10 doubled 0 wrong 0, not exact, declared, given up 10 in []");
+    check(&history, "lost 10 doubled 0 wrong 0, not exact, declared, given up 10 in [3]");
 }
 
 #[test]
