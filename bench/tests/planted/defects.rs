@@ -193,9 +193,9 @@ impl CoreFactory for Planted {
             Defect::CommitWithoutFence => wrap(master, |inner, now, event, actions| {
                 let mut decided = Vec::new();
                 inner.step(now, event, &mut decided);
-                while let Some(place) = decided.iter().position(|action| matches!(action, MasterAction::Fence(_))) {
-                    let MasterAction::Fence(member) = decided.remove(place) else { continue };
-                    inner.step(now, MasterEvent::Fenced(member), &mut decided);
+                while let Some(place) = decided.iter().position(|action| matches!(action, MasterAction::Fence { .. })) {
+                    let MasterAction::Fence { member, .. } = decided.remove(place) else { continue };
+                    inner.step(now, MasterEvent::Fenced { member, visible: vec![] }, &mut decided);
                 }
                 actions.append(&mut decided);
             }),
@@ -235,9 +235,9 @@ fn batch_not_sent_again(client: Client) -> BoxCore<ClientEvent, ClientAction> {
 
 fn fence_ignored() -> BoxCore<SinkEvent, SinkAction> {
     wrap(Sink::default(), |inner, now, event, actions| match event {
-        SinkEvent::Fence { from, token, worker, epoch } => {
+        SinkEvent::Fence { from, token, worker, epoch, .. } => {
             actions.push(SinkAction::Record(Event::Fenced { worker, epoch }));
-            actions.push(SinkAction::Answer { to: from, token, answer: FromSink::Done });
+            actions.push(SinkAction::Answer { to: from, token, answer: FromSink::Fenced(vec![]) });
         }
         other => inner.step(now, other, actions),
     })

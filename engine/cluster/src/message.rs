@@ -70,6 +70,8 @@ pub enum ToSink {
         worker: NodeName,
         /// Its last epoch.
         epoch: u64,
+        /// Say which results of it are visible, from this interval on.
+        since: u64,
     },
 }
 
@@ -91,11 +93,24 @@ pub struct ResultName {
     pub given_up: u32,
 }
 
+/// A result that is visible.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VisibleResult {
+    /// The interval.
+    pub interval: u64,
+    /// The output's name.
+    pub output: String,
+    /// The partition.
+    pub partition: u32,
+}
+
 /// The sink's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromSink {
-    /// The result is visible (now, or since an earlier attempt); the fence stands.
+    /// The result is visible, now or since an earlier attempt.
     Done,
+    /// The fence stands. These results of the fenced worker are visible and need not be computed again.
+    Fenced(Vec<VisibleResult>),
     /// The sender is fenced.
     Refused,
 }

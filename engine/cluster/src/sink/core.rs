@@ -9,7 +9,7 @@
 //! ```
 
 use crate::core::Core;
-use crate::message::{FromSink, ResultName};
+use crate::message::{FromSink, ResultName, VisibleResult};
 use bytes::Bytes;
 use dstream_trace::{Event, Moment, NodeName, Rows};
 use std::collections::BTreeMap;
@@ -42,6 +42,8 @@ pub enum SinkEvent {
         worker: NodeName,
         /// Its last epoch.
         epoch: u64,
+        /// The master wants to know which results of the worker are visible, from this interval on.
+        since: u64,
     },
 }
 
@@ -63,6 +65,7 @@ pub enum SinkAction {
 
 /// A visible result, as far as the sink remembers it.
 struct Visible {
+    from: NodeName,
     digest: u64,
     given_up: u32,
 }
@@ -88,7 +91,8 @@ impl Sink {
         let results = self.visible.entry(interval).or_default();
         match results.get(&(output.clone(), partition)) {
             None => {
-                results.insert((output.clone(), partition), Visible { digest, given_up });
+                let visible = Visible { from: from.clone(), digest, given_up };
+                results.insert((output.clone(), partition), visible);
                 (FromSink::Done, Event::ResultVisible { output, interval, partition, of, from, epoch, rows })
             }
             Some(earlier) if earlier.digest != digest && earlier.given_up == given_up => {
@@ -97,6 +101,21 @@ impl Sink {
             }
             Some(_) => (FromSink::Done, Event::ResultRepeated { output, interval, partition, from, epoch }),
         }
+    }
+
+    fn fence(&mut self, worker: &NodeName, epoch: u64, since: u64) -> FromSink {
+        let fenced = self.fenced.entry(worker.clone()).or_default();
+        *fenced = epoch.max(*fenced);
+        let of_worker = |(interval, results): (&u64, &BTreeMap<(String, u32), Visible>)| {
+            let named = |(output, partition): &(String, u32)| VisibleResult {
+                interval: *interval,
+                output: output.clone(),
+                partition: *partition,
+            };
+            let of_worker = results.iter().filter(|(_, visible)| visible.from == *worker);
+            of_worker.map(|(name, _)| named(name)).collect::<Vec<_>>()
+        };
+        FromSink::Fenced(self.visible.range(since..).flat_map(of_worker).collect())
     }
 
     fn is_forgotten(&self, interval: u64) -> bool {
@@ -122,11 +141,10 @@ impl Core for Sink {
                 actions.push(SinkAction::Record(event));
                 actions.push(SinkAction::Answer { to: from, token, answer });
             }
-            SinkEvent::Fence { from, token, worker, epoch } => {
-                let fenced = self.fenced.entry(worker.clone()).or_default();
-                *fenced = epoch.max(*fenced);
+            SinkEvent::Fence { from, token, worker, epoch, since } => {
+                let answer = self.fence(&worker, epoch, since);
                 actions.push(SinkAction::Record(Event::Fenced { worker, epoch }));
-                actions.push(SinkAction::Answer { to: from, token, answer: FromSink::Done });
+                actions.push(SinkAction::Answer { to: from, token, answer });
             }
         }
     }
@@ -147,7 +165,7 @@ mod tests {
     }
 
     fn fence(worker: u32, epoch: u64) -> SinkEvent {
-        SinkEvent::Fence { from: NodeName::new("master"), token: 2, worker: NodeName::worker(worker), epoch }
+        SinkEvent::Fence { from: NodeName::new("master"), token: 2, worker: NodeName::worker(worker), epoch, since: 1 }
     }
 
     /// Feeds the events and compares the names of the recorded ones.
@@ -188,6 +206,18 @@ mod tests {
             vec![fence(1, 3), result(1, 3, 0, 0, "a"), result(1, 4, 0, 0, "a")],
             &["Fenced", "ResultRefused", "ResultVisible"],
         );
+    }
+
+    #[test]
+    fn a_fence_tells_what_the_worker_has_handed_in() {
+        let mut sink = Sink::default();
+        let mut actions = Vec::new();
+        for event in [result(1, 1, 0, 0, "old"), result(1, 1, 1, 0, "a"), result(2, 2, 2, 0, "b"), fence(1, 1)] {
+            sink.step(Moment::ZERO, event, &mut actions);
+        }
+        let visible = vec![VisibleResult { interval: 1, output: "counts".into(), partition: 0 }];
+        let answer = SinkAction::Answer { to: NodeName::new("master"), token: 2, answer: FromSink::Fenced(visible) };
+        assert_eq!(actions.last(), Some(&answer));
     }
 
     #[test]

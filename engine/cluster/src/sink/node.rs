@@ -37,7 +37,7 @@ fn read(from: NodeName, id: RequestId, payload: &Bytes) -> Option<SinkEvent> {
     let token = id.0;
     Some(match request {
         ToSink::Result(name) => SinkEvent::Result { from, token, name, rows },
-        ToSink::Fence { worker, epoch } => SinkEvent::Fence { from, token, worker, epoch },
+        ToSink::Fence { worker, epoch, since } => SinkEvent::Fence { from, token, worker, epoch, since },
     })
 }
 

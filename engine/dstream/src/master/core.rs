@@ -16,7 +16,7 @@ use crate::master::tracker::{TrackerAction, TrackerEvent};
 use crate::message::{Member, ToMaster, ToWorker};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
-use dstream_cluster::message::ToClient;
+use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_kernel::Query;
 use dstream_trace::{Event, Moment, NodeName, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +59,12 @@ pub enum MasterEvent {
         interval: u64,
     },
     /// The sink refuses the worker's results from now on.
-    Fenced(Member),
+    Fenced {
+        /// The worker.
+        member: Member,
+        /// Its results that are visible.
+        visible: Vec<VisibleResult>,
+    },
     /// Time passed.
     Tick,
 }
@@ -85,8 +90,13 @@ pub enum MasterAction {
         /// Its records.
         ranges: Vec<RecordRange>,
     },
-    /// Have the sink refuse the worker's results, then report [`MasterEvent::Fenced`].
-    Fence(Member),
+    /// Have the sink refuse the worker's results, then report [`MasterEvent::Fenced`] with those visible `since`.
+    Fence {
+        /// The worker.
+        member: Member,
+        /// All intervals below this one are done.
+        since: u64,
+    },
     /// The run cannot go on.
     Fatal(String),
     /// Record an event.
@@ -176,18 +186,18 @@ impl Master {
         actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
         actions.push(MasterAction::Tell { worker, word: ToWorker::Fenced { epoch } });
         self.fencing.insert(worker, (epoch, false));
-        actions.push(MasterAction::Fence(member));
+        actions.push(MasterAction::Fence { member, since: self.done_below });
         self.tell_members(actions);
         self.account(now, LedgerEvent::Lost(member), actions);
     }
 
-    fn fenced(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
+    fn fenced(&mut self, now: Moment, member: Member, visible: Vec<VisibleResult>, actions: &mut Vec<MasterAction>) {
         let Some((epoch, joined_again)) = self.fencing.get(&member.worker).copied() else { return };
         if epoch != member.epoch {
             return; // an older fence; the newest one decides
         }
         self.fencing.remove(&member.worker);
-        self.track(now, TrackerEvent::Lost(member.worker), actions);
+        self.track(now, TrackerEvent::Lost { worker: member.worker, visible }, actions);
         if joined_again && self.members.contains_key(&member.worker) {
             self.track(now, TrackerEvent::Joined(member.worker), actions);
         }
@@ -350,7 +360,7 @@ impl Core for Master {
                 self.clients.insert(client);
             }
             MasterEvent::Journalled { interval } => self.journalled(now, interval, actions),
-            MasterEvent::Fenced(member) => self.fenced(now, member, actions),
+            MasterEvent::Fenced { member, visible } => self.fenced(now, member, visible, actions),
             MasterEvent::Tick => {
                 self.detect(now, DetectorEvent::Tick, actions);
                 self.account(now, LedgerEvent::Tick, actions);

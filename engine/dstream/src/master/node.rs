@@ -135,7 +135,7 @@ impl Shell {
             }
             MasterAction::TellClient(client, word) => self.send(&client, seal(Vec::new(), &word)),
             MasterAction::Journal { interval, ranges } => self.journal(interval, ranges),
-            MasterAction::Fence(member) => self.fence(member),
+            MasterAction::Fence { member, since } => self.fence(member, since),
             MasterAction::Fatal(why) => return Err(NodeError(why)),
             MasterAction::Record(event) => self.host.trace.record(event),
         }
@@ -165,23 +165,23 @@ impl Shell {
     }
 
     /// Has the sink refuse a worker's results, again and again until the sink says so.
-    fn fence(&self, member: Member) {
+    fn fence(&self, member: Member, since: u64) {
         let (host, peers, answered) = (self.host.clone(), self.peers.clone(), self.answered.clone());
         let (sink, deadline) = (self.config.sink.clone(), self.config.deadline);
-        let word = ToSink::Fence { worker: NodeName::worker(member.worker), epoch: member.epoch };
+        let word = ToSink::Fence { worker: NodeName::worker(member.worker), epoch: member.epoch, since };
         let payload = seal(Vec::new(), &word);
         tokio::spawn(async move {
-            loop {
+            let visible = loop {
                 let declared = payload.len() as u64;
                 let request = peers.request(&sink, Purpose::Control, payload.clone(), declared, deadline);
                 if let Ok(answer) = request.await
-                    && open::<FromSink>(&answer).is_ok()
+                    && let Ok((FromSink::Fenced(visible), _)) = open::<FromSink>(&answer)
                 {
-                    break;
+                    break visible;
                 }
                 host.sleep(deadline).await;
-            }
-            let _ = answered.send(MasterEvent::Fenced(member)).await;
+            };
+            let _ = answered.send(MasterEvent::Fenced { member, visible }).await;
         });
     }
 }

@@ -65,6 +65,8 @@ pub(super) struct StageShape {
     pub(super) parent: Option<usize>,
     /// The stages that read its slices; none: its results go to the sink.
     pub(super) consumers: Vec<usize>,
+    /// The output that its results are of, if they go to the sink.
+    pub(super) output: Option<String>,
 }
 
 impl Shape {
@@ -77,8 +79,15 @@ impl Shape {
             let reads = |other: usize| parent(query.stages[other].input) == Some(index);
             (0..query.stages.len()).filter(|other| reads(*other)).collect()
         };
-        let stages = query.stages.iter().enumerate();
-        let stages = stages.map(|(i, stage)| StageShape { parent: parent(stage.input), consumers: consumers(i) });
+        let output = |end: StageEnd| match end {
+            StageEnd::Output(id) => Some(query.outputs[id.0 as usize].name.clone()),
+            StageEnd::Shuffle(_) => None,
+        };
+        let stages = query.stages.iter().enumerate().map(|(index, stage)| StageShape {
+            parent: parent(stage.input),
+            consumers: consumers(index),
+            output: output(stage.end),
+        });
         Shape { stages: stages.collect() }
     }
 }

@@ -9,6 +9,7 @@ use crate::master::placement::{Place, Workers};
 use crate::master::run::{Run, Shape, Task, TaskState};
 use crate::message::{BlockOrder, Launch, Reads, SliceSource, TaskFailure, TaskId, TaskOrder};
 use dstream_cluster::core::Core;
+use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +42,12 @@ pub enum TrackerEvent {
     /// A worker may be given tasks.
     Joined(u32),
     /// A worker is gone, and fenced at the sink.
-    Lost(u32),
+    Lost {
+        /// The worker.
+        worker: u32,
+        /// Its results that the sink has made visible: they need not be computed again.
+        visible: Vec<VisibleResult>,
+    },
     /// The worker's connections: these it lacks.
     Links {
         /// The worker.
@@ -128,13 +134,18 @@ impl Tracker {
         if is_current || task.state == TaskState::Waiting {
             task.state = TaskState::Done { worker };
         }
-        let is_done = self.runs.get(&id.interval).is_some_and(|run| run.is_done(&self.shape));
-        if is_done && let Some(run) = self.runs.remove(&id.interval) {
+        self.finish(id.interval, actions);
+    }
+
+    /// Ends the run if every result is at the sink.
+    fn finish(&mut self, interval: u64, actions: &mut Vec<TrackerAction>) {
+        let is_done = self.runs.get(&interval).is_some_and(|run| run.is_done(&self.shape));
+        if is_done && let Some(run) = self.runs.remove(&interval) {
             for block in run.stages.iter().flatten().flat_map(|task| &task.blocks) {
                 self.blocks.remove(&block.name);
             }
-            actions.push(TrackerAction::Record(Event::IntervalDone { interval: id.interval }));
-            actions.push(TrackerAction::IntervalDone(id.interval));
+            actions.push(TrackerAction::Record(Event::IntervalDone { interval }));
+            actions.push(TrackerAction::IntervalDone(interval));
         }
     }
 
@@ -163,7 +174,15 @@ impl Tracker {
         }
     }
 
-    fn lost(&mut self, worker: u32) {
+    fn lost(&mut self, worker: u32, visible: &[VisibleResult], actions: &mut Vec<TrackerAction>) {
+        for result in visible {
+            let stage = self.shape.stages.iter().position(|stage| stage.output.as_ref() == Some(&result.output));
+            let tasks = stage.and_then(|stage| self.runs.get_mut(&result.interval)?.stages.get_mut(stage));
+            if let Some(task) = tasks.and_then(|tasks| tasks.get_mut(result.partition as usize)) {
+                task.state = TaskState::Done { worker };
+            }
+            self.finish(result.interval, actions);
+        }
         self.workers.running.remove(&worker);
         self.workers.unreachable.remove(&worker);
         for run in self.runs.values_mut() {
@@ -354,7 +373,7 @@ impl Core for Tracker {
             TrackerEvent::Joined(worker) => {
                 self.workers.running.insert(worker, 0);
             }
-            TrackerEvent::Lost(worker) => self.lost(worker),
+            TrackerEvent::Lost { worker, visible } => self.lost(worker, &visible, actions),
             TrackerEvent::Links { worker, unreachable } => {
                 self.workers.unreachable.insert(worker, unreachable);
             }

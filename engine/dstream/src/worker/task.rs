@@ -363,7 +363,7 @@ async fn commit(context: &TaskContext, common: Common, order: &TaskOrder, rows: 
         match request.await.ok().and_then(|answer| open::<FromSink>(&answer).ok()) {
             Some((FromSink::Done, _)) => return Ok(()),
             Some((FromSink::Refused, _)) => return Err(TaskFailure::Fenced),
-            None => context.host.sleep(context.deadline / COMMIT_ATTEMPTS).await,
+            Some((FromSink::Fenced(_), _)) | None => context.host.sleep(context.deadline / COMMIT_ATTEMPTS).await,
         }
     }
     Err(TaskFailure::Broken("the sink does not answer".to_owned()))

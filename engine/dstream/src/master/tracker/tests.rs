@@ -46,6 +46,10 @@ fn holders(number: u64, holders: &[u32]) -> TrackerEvent {
     TrackerEvent::Holders { block: block(number), holders: holders.to_vec() }
 }
 
+fn lost(worker: u32) -> TrackerEvent {
+    TrackerEvent::Lost { worker, visible: vec![] }
+}
+
 fn word(action: &TrackerAction) -> Option<String> {
     Some(match action {
         TrackerAction::Launch { worker, launch } => {
@@ -113,7 +117,7 @@ fn an_empty_interval_has_results_too() {
 #[test]
 fn a_loss_makes_again_what_ran_there_and_the_slices_that_are_still_needed() {
     let mut events = reducing();
-    events.push(TrackerEvent::Lost(1));
+    events.push(lost(1));
     // Block 0 is mapped again at its other holder; nothing is reduced before its slices are there.
     check(&[1, 2, 3], events.clone(), 1, &["3: stage 0 [0.1 again]"]);
     events.push(done_again(3, 0, 0));
@@ -123,7 +127,7 @@ fn a_loss_makes_again_what_ran_there_and_the_slices_that_are_still_needed() {
 #[test]
 fn slices_that_nobody_needs_any_more_are_not_made_again() {
     let mut events = reducing();
-    events.extend([done(1, 1, 0), done(2, 1, 1), TrackerEvent::Lost(1)]);
+    events.extend([done(1, 1, 0), done(2, 1, 1), lost(1)]);
     check(&[1, 2, 3], events, 1, &[]);
 }
 
@@ -146,7 +150,7 @@ fn slices_that_nobody_can_fetch_are_made_again_elsewhere() {
 #[test]
 fn a_block_without_holders_is_given_up_when_it_has_to_be_read() {
     let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
-    events.extend([holders(0, &[]), TrackerEvent::Lost(1)]);
+    events.extend([holders(0, &[]), lost(1)]);
     check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1]"]);
 }
 
@@ -182,4 +186,13 @@ fn a_new_connection_is_given_its_running_tasks_again() {
     let mut events = sealed(0, &[(0, &[1])]);
     events.push(TrackerEvent::Reconnected(1));
     check(&[1], events, 1, &["1: stage 0 [0.0]"]);
+}
+
+#[test]
+fn results_that_a_lost_worker_had_handed_in_are_not_computed_again() {
+    let visible = |partition| VisibleResult { interval: 0, output: "counts".to_owned(), partition };
+    let mut events = reducing();
+    events.push(done(2, 1, 1));
+    events.push(TrackerEvent::Lost { worker: 1, visible: vec![visible(0)] });
+    check(&[1, 2, 3], events, 1, &["done 0"]);
 }
