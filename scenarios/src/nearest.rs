@@ -1,10 +1,16 @@
 //! The valid name nearest to a mistyped one. Knows no schema.
 
-/// The candidate nearest to `wrong`, if it is near enough to be meant: one slip, and one more for every three characters.
+/// The candidate nearest to `wrong`, if it is near enough to be meant: it begins with it, or there is at most one
+/// slip, and one more for every three characters of the shorter name.
 pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = 1 + wrong.chars().count() / 3;
-    let scored = candidates.into_iter().map(|candidate| (distance(wrong, candidate), candidate));
-    scored.filter(|(slips, _)| *slips <= limit).min_by_key(|(slips, _)| *slips).map(|(_, candidate)| candidate)
+    let length = wrong.chars().count();
+    let near = |candidate: &'a str| {
+        let slips = distance(wrong, candidate);
+        let begun = length > 2 && candidate.starts_with(wrong);
+        let limit = 1 + length.min(candidate.chars().count()) / 3;
+        (begun || slips <= limit).then_some((slips, candidate))
+    };
+    candidates.into_iter().filter_map(near).min_by_key(|(slips, _)| *slips).map(|(_, candidate)| candidate)
 }
 
 /// ` did you mean `x`?` or nothing, then the valid names: the end of a message about a wrong name.
@@ -56,5 +62,7 @@ mod tests {
         check("x", None);
         check("", None);
         check("something-else-entirely", None);
+        check("any", Some("any-worker"));
+        check("wo", None);
     }
 }

@@ -1,4 +1,4 @@
-//! The resolved scenario: defaults filled in, units read, random targets drawn. What a run needs to know, and nothing else.
+//! The resolved scenario: defaults filled in, units read, random targets drawn. What a run needs to know, no more.
 //!
 //! Invariant: a plan that exists can be run; every refusal happened before it was made.
 

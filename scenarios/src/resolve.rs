@@ -1,7 +1,7 @@
 //! From the scenario as written to the plan: defaults filled in, shares and targets worked out, everything checked.
 //!
-//! Knows engines, jobs and worlds through the context only. Invariant: a plan that is returned can be run; the same text,
-//! context and files give the same plan.
+//! Knows engines, jobs and worlds through the context only. Invariant: a plan that is returned can be run; the same
+//! text, context and files give the same plan.
 
 mod collide;
 mod cost;
@@ -36,8 +36,8 @@ const DEFAULT_HEARTBEAT: Duration = Duration::from_millis(100);
 const DEFAULT_FAILURE_TIMEOUT: Duration = Duration::from_millis(500);
 const DEFAULT_COMPARE: &str = "equal-workers";
 
-/// Reads a scenario file's `text` and resolves it. `path` names it in errors, and paths in it count from its folder. The
-/// errors come in the order of the text.
+/// Reads a scenario file's `text` and resolves it. `path` names it in errors, and paths in it count from its folder.
+/// The errors come in the order of the text.
 pub fn load(path: &Path, text: &str, context: &Context) -> Result<Plan, Vec<ScenarioError>> {
     let mut sources = Sources::default();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);

@@ -1,7 +1,7 @@
 //! The scenario file as it is written: names and units are checked, nothing is filled in or drawn yet.
 //!
-//! One reader for each part of the schema. The names that a reader asks for are the schema: what it did not ask for is an
-//! unknown field. Invariant: a reader that returns `None` for a value that is there has reported a problem.
+//! One reader for each part of the schema. The names that a reader asks for are the schema: what it did not ask for
+//! is an unknown field. Invariant: a reader that returns `None` for a value that is there has reported a problem.
 
 mod cluster;
 mod engine;

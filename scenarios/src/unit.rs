@@ -26,6 +26,8 @@ struct Scale {
     what: &'static str,
     examples: &'static str,
     units: &'static [(&'static str, u64)],
+    /// What people also write, and what they mean.
+    spoken: &'static [(&'static str, &'static str)],
 }
 
 const DURATION: Scale = Scale {
@@ -38,6 +40,24 @@ const DURATION: Scale = Scale {
         ("s", 1_000_000_000),
         ("m", 60_000_000_000),
         ("h", 3_600_000_000_000),
+    ],
+    spoken: &[
+        ("sec", "s"),
+        ("secs", "s"),
+        ("second", "s"),
+        ("seconds", "s"),
+        ("min", "m"),
+        ("mins", "m"),
+        ("minute", "m"),
+        ("minutes", "m"),
+        ("hr", "h"),
+        ("hour", "h"),
+        ("hours", "h"),
+        ("msec", "ms"),
+        ("millis", "ms"),
+        ("usec", "us"),
+        ("micros", "us"),
+        ("nanos", "ns"),
     ],
 };
 
@@ -53,12 +73,24 @@ const SIZE: Scale = Scale {
         ("MB", 1_000_000),
         ("GB", 1_000_000_000),
     ],
+    spoken: &[("byte", "B"), ("bytes", "B"), ("k", "KiB"), ("m", "MiB"), ("g", "GiB")],
 };
 
 const BANDWIDTH: Scale = Scale {
     what: "bandwidth",
     examples: "`100Mbit` or `1Gbit`",
     units: &[("bit", 1), ("kbit", 1_000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000)],
+    spoken: &[
+        ("b", "bit"),
+        ("bits", "bit"),
+        ("bps", "bit"),
+        ("kb", "kbit"),
+        ("kbps", "kbit"),
+        ("mb", "Mbit"),
+        ("mbps", "Mbit"),
+        ("gb", "Gbit"),
+        ("gbps", "Gbit"),
+    ],
 };
 
 /// The longest duration that is read: nobody runs longer, and sums of a few of them still fit 64 bits of nanoseconds.
@@ -140,7 +172,7 @@ fn quantity(text: &str, scale: &Scale) -> Result<u64, UnitError> {
 }
 
 fn unit_factor(text: &str, number: &str, unit: &str, scale: &Scale) -> Result<u64, UnitError> {
-    let Scale { what, examples, units } = scale;
+    let Scale { what, examples, units, spoken } = scale;
     if let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) {
         return Ok(*factor);
     }
@@ -152,7 +184,9 @@ fn unit_factor(text: &str, number: &str, unit: &str, scale: &Scale) -> Result<u6
         return Err(wrong(format!("`{text}` has a space before its unit; write `{number}{trimmed}`")));
     }
     let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
-    let (advice, nearest) = suggestion(trimmed, &names);
+    let lower = trimmed.to_lowercase();
+    let meant = spoken.iter().find(|(other, _)| *other == lower).map_or(trimmed, |(_, name)| name);
+    let (advice, nearest) = suggestion(meant, &names);
     Err(UnitError { message: format!("`{trimmed}` is no unit of a {what}; {advice}"), nearest })
 }
 
@@ -185,4 +219,55 @@ fn show(value: u64, units: &[(&str, u64)]) -> String {
     let fits = units.iter().rev().find(|(_, factor)| value != 0 && value.is_multiple_of(*factor));
     let (unit, factor) = fits.copied().unwrap_or(units[0]);
     format!("{}{unit}", value / factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_exactly_or_not_at_all() {
+        fn check<T: PartialEq + std::fmt::Debug>(found: Result<T, UnitError>, expected: Option<T>) {
+            assert_eq!(found.as_ref().ok(), expected.as_ref(), "{found:?}");
+        }
+        let nanos = |text| duration(text).map(|length| length.as_nanos());
+        check(nanos("250ms"), Some(250_000_000));
+        check(nanos("1.5s"), Some(1_500_000_000));
+        check(nanos("0.000000001s"), Some(1));
+        check(nanos("0.0000000001s"), None);
+        check(nanos("5m"), Some(300_000_000_000));
+        check(nanos("0s"), Some(0));
+        check(nanos("s"), None);
+        check(nanos(""), None);
+        check(nanos("1s2"), None);
+        check(nanos("+1s"), None);
+        check(nanos("1_000s"), None);
+        check(nanos("1.s"), None);
+        check(nanos(".5s"), None);
+        check(nanos("\u{0661}s"), None);
+        check(bytes("64KiB"), Some(65_536));
+        check(bytes("1.5KiB"), Some(1_536));
+        check(bytes("1kB"), Some(1_000));
+        check(bytes("99999999999GiB"), None);
+        check(bits_per_second("1Gbit"), Some(1_000_000_000));
+        check(bits_per_second("1GB"), None);
+        check(per_second("20000/s"), Some(20_000.0));
+        check(per_second("0.5/s"), Some(0.5));
+        check(per_second("inf/s"), None);
+        check(per_second("1e3/s"), None);
+        check(per_second("/s"), None);
+        check(percent("50%"), Some(0.5));
+        check(percent("50"), None);
+        check(percent("-1%"), None);
+    }
+
+    #[test]
+    fn durations_are_shown_in_the_largest_unit_that_is_exact() {
+        let check = |nanos: u64, expected: &str| assert_eq!(show_duration(Duration::from_nanos(nanos)), expected);
+        check(0, "0s");
+        check(1, "1ns");
+        check(1_500_000_000, "1500ms");
+        check(120_000_000_000, "120s");
+        check(1_001_000, "1001us");
+    }
 }

@@ -12,7 +12,8 @@ fn end(fault: &FaultPlan) -> Duration {
     fault.lasts.map_or(Duration::MAX, |lasts| fault.at + lasts)
 }
 
-/// Whether both are on at one moment. One that ends when the other begins does not meet it, but two that begin together do.
+/// Whether both are on at one moment. One that ends when the other begins does not meet it, but two that begin
+/// together do.
 fn meet(a: &FaultPlan, b: &FaultPlan) -> bool {
     a.at < end(b) && b.at < end(a)
 }

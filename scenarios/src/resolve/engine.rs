@@ -121,7 +121,8 @@ fn resolve_engine(
         let workers = u64::from(cluster.workers);
         if *copies > workers {
             let at = given(engine, COPIES).map_or(engine.name.at, |copies| copies.at);
-            let message = format!("`{COPIES}` is {copies}, and there are {workers} workers to hold one each");
+            let message =
+                format!("`{COPIES}` is {copies}; each is held by a worker of its own, and `workers` is {workers}");
             reader.wrong(at, message);
         }
     }

@@ -1,6 +1,7 @@
 //! Faults: times and targets drawn, ends within the run, no two that cannot happen together.
 //!
-//! Invariant: whether a scenario's times are valid does not depend on the seed: the whole range of a drawn time must be.
+//! Invariant: whether a scenario's times are valid does not depend on the seed: the whole range of a drawn time must
+//! be.
 
 use super::collide::{collision, cut_of_the_dead};
 use super::draw::Draws;
@@ -81,7 +82,7 @@ fn refuse_late(reader: &mut Reader<'_>, fault: &FaultWritten, duration: Duration
     };
     let run = show_duration(duration);
     if latest > duration || (latest == duration && !range) {
-        let message = format!("`at` is beyond the end: the run lasts {run} after its warm-up");
+        let message = format!("`at` must be before the end: the run lasts {run} after its warm-up");
         reader.wrong(fault.at.at, message);
     } else if let Some(lasts) = fault.lasts.as_ref().filter(|lasts| latest + lasts.value > duration) {
         let end = show_duration(latest + lasts.value);
@@ -118,8 +119,10 @@ fn target(reader: &mut Reader<'_>, kind: &str, name: &At<String>, common: &Commo
     };
     if !built {
         let instead = match (kind, role) {
-            ("crash", Role::Master) => "; it needs `standby_masters`, which are to come",
-            _ => "; valid are `worker-1` and its like, and `any-worker`",
+            ("crash", Role::Master) => "; it needs `standby_masters`, which are not built either",
+            ("pause", _) => "; it hits workers and the master",
+            ("partition", _) => "; it cuts off workers, clients and the master",
+            _ => "; it hits workers",
         };
         reader.unbuilt(name.at, &format!("the fault `{kind}` of `{node}`"), instead);
         return None;

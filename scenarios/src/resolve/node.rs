@@ -1,7 +1,9 @@
 //! Which nodes there are, and which of them a fault can hit in this build.
 
 use super::Common;
+use crate::nearest::nearest;
 use crate::spec::{At, Reader};
+use crate::yaml::Problem;
 use dstream_trace::NodeName;
 
 /// The name that stands for one worker, to be drawn.
@@ -54,34 +56,42 @@ fn refuse(reader: &mut Reader<'_>, name: &At<String>, common: &Common<'_>) {
     let text = name.value.as_str();
     for kind in ["standby", "replica"] {
         if text.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-')) {
-            let message = format!("no engine of this scenario has a node `{text}`");
-            reader.wrong_name(name.at, &message, text, &[ANY_WORKER, "master"]);
+            reader.wrong(name.at, format!("no engine of this scenario has a node `{text}`; valid: {}", valid(common)));
             return;
         }
     }
     let (workers, clients) = (common.cluster.workers, common.cluster.clients);
     for (kind, most) in [("worker", workers), ("client", clients)] {
-        if number(text, kind).is_some() {
+        if let Some(number) = number(text, kind) {
             let last = format!("{kind}-{most}");
+            let near = if number == 0 { format!("{kind}-1") } else { last.clone() };
             let message = if most == 1 {
                 format!("there is no `{text}`; the only {kind} is `{last}`")
             } else {
-                format!("there is no `{text}`; the {kind}s are `{kind}-1` to `{last}`")
+                format!("there is no `{text}`; did you mean `{near}`? The {kind}s are `{kind}-1` to `{last}`")
             };
-            let problem = crate::yaml::Problem { nearest: Some(last), ..crate::yaml::Problem::wrong(name.at, message) };
-            reader.problems.push(problem);
+            reader.problems.push(Problem { nearest: Some(near), ..Problem::wrong(name.at, message) });
             return;
         }
     }
-    let mut valid = vec![ANY_WORKER.to_string(), "master".to_string()];
-    valid.extend((1..=workers).map(|number| format!("worker-{number}")));
-    valid.extend((1..=clients).map(|number| format!("client-{number}")));
-    let nearest = crate::nearest::nearest(text, valid.iter().map(String::as_str)).map(str::to_string);
-    let meant = nearest.as_ref().map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
-    let message = format!(
-        "there is no node `{}`; {meant}Valid: `worker-1` to `worker-{workers}`, `{ANY_WORKER}`, `master`, `client-1` to \
-         `client-{clients}`",
-        text.escape_debug()
-    );
-    reader.problems.push(crate::yaml::Problem { nearest, ..crate::yaml::Problem::wrong(name.at, message) });
+    let mut names = vec![ANY_WORKER.to_string(), "master".to_string()];
+    names.extend((1..=workers).map(|number| format!("worker-{number}")));
+    names.extend((1..=clients).map(|number| format!("client-{number}")));
+    let nearest = nearest(text, names.iter().map(String::as_str)).map(str::to_string);
+    let advice = match &nearest {
+        Some(name) => format!("did you mean `{name}`? Valid"),
+        None => "valid".to_string(),
+    };
+    let message = format!("there is no node `{}`; {advice}: {}", text.escape_debug(), valid(common));
+    reader.problems.push(Problem { nearest, ..Problem::wrong(name.at, message) });
+}
+
+/// All names of nodes, in short.
+fn valid(common: &Common<'_>) -> String {
+    let all = |kind: &str, most: u32| match most {
+        1 => format!("`{kind}-1`"),
+        _ => format!("`{kind}-1` to `{kind}-{most}`"),
+    };
+    let (workers, clients) = (all("worker", common.cluster.workers), all("client", common.cluster.clients));
+    format!("{workers}, `{ANY_WORKER}`, `master`, {clients}")
 }

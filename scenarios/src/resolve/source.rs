@@ -25,11 +25,10 @@ pub(super) fn resolve(
     match workload.source.as_ref()? {
         SourceWritten::Generate { rate, record, keys, skew, needle } => {
             let record_bytes = record.as_ref().map_or(DEFAULT_RECORD_BYTES, |record| record.value);
-            if let Some(needle) = needle.as_ref().filter(|needle| needle.value > 0.0) {
-                if !common.job.params.contains_key(PATTERN) {
-                    let message = format!("`needle` plants a job's `{PATTERN}`, and `{}` has none", common.job.name);
-                    reader.wrong(needle.at, message);
-                }
+            let planted = needle.as_ref().filter(|needle| needle.value > 0.0);
+            if let Some(needle) = planted.filter(|_| !common.job.params.contains_key(PATTERN)) {
+                let message = format!("`needle` plants a job's `{PATTERN}`, and `{}` has none", common.job.name);
+                reader.wrong(needle.at, message);
             }
             Some(SourcePlan::Generate {
                 rate_per_s: rate::resolve(reader, rate.as_ref()?, record_bytes, common, engines)?,

@@ -4,7 +4,7 @@
 
 use super::At;
 use crate::error::ErrorKind;
-use crate::nearest::suggestion;
+use crate::nearest::{nearest, suggestion};
 use crate::yaml::{Entry, Node, Problem, Sources, Spot, Value};
 
 /// What readers share: the texts, and what was wrong so far.
@@ -47,7 +47,11 @@ impl<'n> Place<'n> {
         match &self.node.value {
             Value::Null => "nothing".to_string(),
             Value::Bool(_) | Value::Whole(_) | Value::Number(_) => format!("`{}`", reader.sources.raw(self.node.at)),
-            Value::Text(text) => format!("the text `{}`", text.escape_debug()),
+            Value::Text(text) if text.is_empty() => "an empty text".to_string(),
+            // In quotes, what looks like a number is none.
+            Value::Text(text) if text.parse::<f64>().is_ok() => format!("the text `{text}`"),
+            Value::Text(text) => format!("`{}`", text.escape_debug()),
+            Value::List(items) if items.is_empty() => "an empty list".to_string(),
             Value::List(_) => "a list".to_string(),
             Value::Map(_) => "a mapping".to_string(),
         }
@@ -60,8 +64,11 @@ impl<'n> Place<'n> {
 
     /// Reports that something else is expected here.
     pub fn expected<T>(&self, reader: &mut Reader<'_>, what: &str) -> Option<T> {
-        let found = self.found(reader);
-        reader.wrong(self.spot(), format!("`{}` must be {what}, not {found}", self.name));
+        let message = match self.node.value {
+            Value::Null => format!("`{}` has no value; it must be {what}", self.name),
+            _ => format!("`{}` must be {what}, not {}", self.name, self.found(reader)),
+        };
+        reader.wrong(self.spot(), message);
         None
     }
 
@@ -88,10 +95,14 @@ impl<'n> Place<'n> {
             let place = Place { node, name: joined(&self.name, key), key_at: *key_at };
             return Some((At { value: key.clone(), at: *key_at }, place));
         }
-        // More than one key usually means a second one at the wrong depth: that one is shown.
+        let message = match &entries[..] {
+            [Entry { key: Some(first), node: Node { value: Value::Null, .. }, .. }, ..] if entries.len() > 1 => {
+                format!("this stands beside `{first}`, not in it; indent it further, as in {what}")
+            }
+            _ => format!("`{}` must have one key, not {}: {what}", self.name, entries.len()),
+        };
         let at = entries.get(1).map_or(self.spot(), |entry| entry.key_at);
-        let keys = entries.len();
-        reader.wrong(at, format!("`{}` must have one key, not {keys}: {what}", self.name));
+        reader.wrong(at, message);
         None
     }
 }
@@ -108,6 +119,8 @@ pub(crate) struct Fields<'n> {
     home: Spot,
     entries: &'n [Entry],
     asked: Vec<&'static str>,
+    /// Required fields that are absent, each with an example.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl<'n> Fields<'n> {
@@ -118,7 +131,8 @@ impl<'n> Fields<'n> {
             Value::Null => &[],
             _ => return place.expected(reader, &format!("a mapping, such as `{example}`")),
         };
-        let fields = Fields { name: place.name.clone(), home: place.key_at, entries, asked: Vec::new() };
+        let fields =
+            Fields { name: place.name.clone(), home: place.key_at, entries, asked: Vec::new(), missing: Vec::new() };
         fields.refuse_doubles(reader);
         Some(fields)
     }
@@ -172,19 +186,26 @@ impl<'n> Fields<'n> {
         read: impl FnOnce(&mut Reader<'_>, &Place<'n>) -> Option<T>,
     ) -> Option<T> {
         let Some(place) = self.take(field) else {
-            let whole = if self.name.is_empty() { "the scenario".to_string() } else { format!("`{}`", self.name) };
-            reader.wrong(self.home, format!("{whole} lacks `{field}`, such as `{example}`"));
+            self.missing.push((field, example.to_string()));
             return None;
         };
         read(reader, &place)
     }
 
-    /// Refuses what nobody asked for.
-    pub fn close(self, reader: &mut Reader<'_>) {
-        let whole = if self.name.is_empty() { "a scenario".to_string() } else { format!("`{}`", self.name) };
+    /// Refuses what nobody asked for, and reports what is missing. A missing field that was only mistyped is reported
+    /// once.
+    pub fn close(mut self, reader: &mut Reader<'_>) {
+        let whole = if self.name.is_empty() { "the scenario".to_string() } else { format!("`{}`", self.name) };
         for entry in self.entries {
             let Some(key) = entry.key.as_deref().filter(|key| !self.asked.contains(key)) else { continue };
-            reader.wrong_name(entry.key_at, &format!("{whole} has no field `{key}`"), key, &self.asked);
+            let message = format!("{whole} has no field `{}`", key.escape_debug());
+            reader.wrong_name(entry.key_at, &message, key, &self.asked);
+            let meant = nearest(key, self.asked.iter().copied());
+            self.missing.retain(|(field, _)| Some(*field) != meant);
+        }
+        let names: Vec<String> = self.missing.iter().map(|(field, _)| format!("`{field}`")).collect();
+        if let Some((_, example)) = self.missing.first() {
+            reader.wrong(self.home, format!("{whole} lacks {}, such as `{example}`", names.join(", ")));
         }
     }
 

@@ -9,7 +9,7 @@ use super::workload::{WorkloadWritten, read_workload};
 use super::{At, Fields, Place, Reader};
 use crate::context::Context;
 use crate::plan::Expectation;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Node, Spot, Value};
 use std::time::Duration;
 
 /// A scenario, as written. Required parts are options too: where one is absent or wrong, a problem was reported.
@@ -41,7 +41,8 @@ pub(crate) fn read_scenario<'n, 'c>(
     match &root.value {
         Value::Map(_) => {}
         Value::Null => {
-            reader.wrong(root.at, "the file holds no scenario; it begins with a title, such as `title: worker crash`");
+            let at = Spot::Span { source: 0, start: 0, length: 1 };
+            reader.wrong(at, "the file holds no scenario; it begins with a title, such as `title: worker crash`");
             return None;
         }
         _ => {

@@ -8,19 +8,18 @@ use super::tree::locate;
 /// Documents with more values than this show the anchor instead: each value costs one visit of the document.
 const MOST_VALUES: u32 = 2_000;
 
-/// The character index of the alias through which value number `id` came, if it came through one.
+/// The byte of the alias through which value number `id` came, if it came through one.
 pub(crate) fn place(text: &str, id: u32) -> Option<usize> {
     if !text.contains('*') || id > MOST_VALUES {
         return None;
     }
-    let characters: Vec<char> = text.chars().collect();
     let mut last = locate(text, 0)?;
     let mut previous = last;
     // Aliases since the last value that stands where it was read; 0 while there is none.
     let mut aliases = 0;
     for number in 1..=id {
         let mark = locate(text, number)?;
-        if mark < last || (mark == last && characters.get(mark) == Some(&'&')) {
+        if mark < last || (mark == last && text.as_bytes().get(mark) == Some(&b'&')) {
             aliases += usize::from(aliases == 0 || mark <= previous);
         } else {
             last = mark;
@@ -28,15 +27,15 @@ pub(crate) fn place(text: &str, id: u32) -> Option<usize> {
         }
         previous = mark;
     }
-    if aliases == 0 { None } else { nth_star(&characters, last, aliases) }
+    if aliases == 0 { None } else { nth_star(text, last, aliases) }
 }
 
 /// The `count`th word that begins with `*` after `from`, comments left out.
-fn nth_star(characters: &[char], from: usize, count: usize) -> Option<usize> {
+fn nth_star(text: &str, from: usize, count: usize) -> Option<usize> {
     let mut in_comment = false;
     let mut before = ' ';
     let mut seen = 0;
-    for (at, c) in characters.iter().copied().enumerate().skip(from + 1) {
+    for (at, c) in text.char_indices().skip_while(|(at, _)| *at <= from) {
         in_comment = if in_comment { c != '\n' } else { c == '#' && before.is_whitespace() };
         let begins = before.is_whitespace() || matches!(before, '[' | '{' | ',' | ':');
         if !in_comment && c == '*' && begins {

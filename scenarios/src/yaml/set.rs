@@ -58,6 +58,10 @@ fn put(target: &mut Node, steps: &[Step<'_>], node: Node, reached: Spot) -> Resu
         return Ok(());
     };
     match step.kind {
+        StepKind::Item(_) if target.value == Value::Null => {
+            let message = "the list is not in the file; set the whole of it, such as `faults=[...]`";
+            Err(Problem::wrong(reached, message))
+        }
         StepKind::Item(index) => put(item(target, index, step.at)?, rest, node, step.at),
         StepKind::Key(key) if matches!(target.value, Value::List(_)) => {
             for item in named_items(target, key, step.at)? {

@@ -69,27 +69,31 @@ impl Sources {
 
     fn yaml_problem(&self, source: usize, error: &serde_yaml::Error) -> Problem {
         let body = self.body(source);
-        let offset = self.0[source].body;
         let text = error.to_string();
-        let message = text.split(" at line ").next().unwrap_or(&text).to_string();
-        let start = match error.location() {
-            Some(location) => byte_of(body, location.index()),
+        let mut start = match error.location() {
+            Some(location) => within(body, at_position(&text).unwrap_or(location.index())),
             None => second_document(body).unwrap_or(0),
         };
-        let message = if body[start..].starts_with('\t') || message.contains("cannot start any token") {
-            match body[start..].chars().next() {
-                Some('\t') => "a tab cannot indent YAML; use spaces".to_string(),
-                Some(c) => format!("not YAML: a value cannot begin with `{c}`; put it in quotes"),
-                None => format!("not YAML: {message}"),
+        // What is never closed is noticed at the end; it is mended where it was opened.
+        if body[start..].trim().is_empty() {
+            start = opened_at(&text).map_or(start, |(line, column)| byte_at(body, line, column));
+        }
+        let next = body[start..].chars().next();
+        let message = match next {
+            Some('\t') => "a tab cannot indent YAML; use spaces".to_string(),
+            Some(c) if text.contains("cannot start any token") => {
+                format!("not YAML: a value cannot begin with `{c}`; put it in quotes")
             }
-        } else if message.contains("more than one document") {
-            "a second document begins here; a scenario file holds one".to_string()
-        } else {
-            format!("not YAML: {message}")
+            _ if text.contains("more than one document") => {
+                "a second document begins here; a scenario file holds one".to_string()
+            }
+            _ => match [tree::NO_TAGS, tree::TOO_MANY].into_iter().find(|own| text.contains(own)) {
+                Some(own) => own.to_string(),
+                None => format!("not YAML: {}", without_position(&text)),
+            },
         };
-        let start = start.min(body.len());
-        let length = body[start..].chars().next().map_or(0, char::len_utf8);
-        Problem::wrong(Spot::Span { source, start: start + offset, length }, message)
+        let length = next.map_or(0, char::len_utf8);
+        Problem::wrong(Spot::Span { source, start: start + self.0[source].body, length }, message)
     }
 
     /// First byte and number of bytes of a place.
@@ -99,7 +103,7 @@ impl Sources {
             Spot::Node { source, id } => {
                 let body = self.body(source);
                 let index = alias::place(body, id).or_else(|| tree::locate(body, id)).unwrap_or(0);
-                let start = byte_of(body, index);
+                let start = within(body, index);
                 (source, start + self.0[source].body, token::length(body, start))
             }
         }
@@ -109,8 +113,9 @@ impl Sources {
     pub(crate) fn raw(&self, at: Spot) -> &str {
         let Spot::Node { source, id } = at else { return "" };
         let body = self.body(source);
-        let start = tree::locate(body, id).map_or(0, |index| byte_of(body, index));
-        let word = body[start..].split([' ', '\t', '\n', '\r', ',', ']', '}']).next();
+        let start = tree::locate(body, id).map_or(0, |index| within(body, index));
+        let line = body[start..].split(['\n', '\r']).next().unwrap_or("");
+        let word = line[token::properties(line)..].split([' ', '\t', ',', ']', '}']).next();
         word.unwrap_or("")
     }
 
@@ -145,9 +150,40 @@ impl Sources {
     }
 }
 
-/// The byte at which character `index` begins; the text's end where it has fewer.
-fn byte_of(text: &str, index: usize) -> usize {
-    text.char_indices().nth(index).map_or(text.len(), |(byte, _)| byte)
+/// The parser's byte index, kept within the text and at the beginning of a character.
+fn within(text: &str, index: usize) -> usize {
+    text.floor_char_boundary(index.min(text.len()))
+}
+
+/// The byte of a line and a column, both from 1; the text's end where it has no such place.
+fn byte_at(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let rest = text[before..].char_indices().nth(column.saturating_sub(1));
+    rest.map_or(text.len(), |(at, _)| before + at)
+}
+
+/// The parser's message without the position of what it noticed; where what it was reading began stays in it.
+fn without_position(message: &str) -> String {
+    let message = message.split(" at position ").next().unwrap_or(message);
+    let Some((before, rest)) = message.split_once(" at line ") else { return message.to_string() };
+    let digits = |c: char| c.is_ascii_digit() || c == ' ';
+    let rest = rest.trim_start_matches(digits).strip_prefix("column").unwrap_or(rest).trim_start_matches(digits);
+    format!("{before}{rest}")
+}
+
+/// The byte of a character that no YAML may hold: that error has no other position.
+fn at_position(message: &str) -> Option<usize> {
+    let digits = message.split_once(" at position ")?.1;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Line and column where the parser says that what it was reading began.
+fn opened_at(message: &str) -> Option<(usize, usize)> {
+    let (_, context) = message.split_once(", while ")?;
+    // The very beginning of the text is left unsaid.
+    let Some((_, position)) = context.split_once(" at line ") else { return Some((1, 1)) };
+    let (line, column) = position.split_once(" column ")?;
+    Some((line.parse().ok()?, column.parse().ok()?))
 }
 
 fn second_document(text: &str) -> Option<usize> {

@@ -20,7 +20,7 @@ pub(crate) fn length(text: &str, start: usize) -> usize {
 }
 
 /// The anchor or tag before a value, with the space behind it.
-fn properties(line: &str) -> usize {
+pub(crate) fn properties(line: &str) -> usize {
     let mut skipped = 0;
     while line[skipped..].starts_with(['&', '!']) {
         let word = line[skipped..].find(' ').map_or(line.len() - skipped, |space| space + 1);

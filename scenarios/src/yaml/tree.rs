@@ -39,6 +39,13 @@ pub(crate) struct Entry {
     pub node: Node,
 }
 
+/// What is said of a document that is too large.
+pub(crate) const TOO_MANY: &str =
+    "more than 100000 values, aliases counted as often as they are used; that is no scenario";
+
+/// What is said of a tag.
+pub(crate) const NO_TAGS: &str = "a tag (`!name`) means nothing in a scenario; leave it out";
+
 /// What the visitor's own error says; nobody reads it.
 const HERE: &str = "here";
 
@@ -48,7 +55,7 @@ pub(crate) fn build(source: usize, text: &str) -> Result<Node, serde_yaml::Error
     Visit { source, next: &next, stop: None }.deserialize(serde_yaml::Deserializer::from_str(text))
 }
 
-/// The index of the character where value number `id` of the document begins.
+/// The byte where value number `id` of the document begins.
 pub(crate) fn locate(text: &str, id: u32) -> Option<usize> {
     let next = Cell::new(0);
     let visit = Visit { source: 0, next: &next, stop: Some(id) };
@@ -72,7 +79,7 @@ impl Visit<'_> {
             return Err(E::custom(HERE));
         }
         if id >= MOST_NODES {
-            return Err(E::custom(format!("more than {MOST_NODES} values; aliases count as often as they are used")));
+            return Err(E::custom(TOO_MANY));
         }
         Ok(Spot::Node { source: self.source, id })
     }
@@ -152,7 +159,7 @@ impl<'de> Visitor<'de> for Visit<'_> {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Node, A::Error> {
-        Err(de::Error::custom("a tag (`!name`) means nothing in a scenario; leave it out"))
+        Err(de::Error::custom(NO_TAGS))
     }
 }
 
@@ -167,8 +174,8 @@ fn key_text(key: &Value) -> Option<String> {
     }
 }
 
-/// Puts the entries of merge keys (`<<`) behind the mapping's own, which win over them. What cannot be merged stays and is
-/// refused later as an unknown field.
+/// Puts the entries of merge keys (`<<`) behind the mapping's own, which win over them. What cannot be merged stays
+/// and is refused later as an unknown field.
 fn merged(entries: Vec<Entry>) -> Vec<Entry> {
     let (merges, mut own): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(is_merge);
     for merge in merges {
