@@ -157,7 +157,10 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::WorkerLost { worker, .. } => {
                 self.joined.remove(worker);
             }
-            Event::CopiesBelow { blocks: 0 } => self.losses.retain(|_, loss| !loss.declared),
+            // With fewer workers than copies nothing lacks what could be made, and yet redundancy is not back.
+            Event::CopiesBelow { blocks: 0 } if self.joined.len() >= self.input.promise.copies as usize => {
+                self.losses.retain(|_, loss| !loss.declared);
+            }
             _ => {}
         }
     }

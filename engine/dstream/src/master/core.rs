@@ -12,13 +12,14 @@
 
 use crate::cores::CoreFactory;
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
+use crate::master::run::map_inputs;
 use crate::master::tracker::{TrackerAction, TrackerEvent};
 use crate::message::{Member, ToMaster, ToWorker};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
 use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_kernel::Query;
-use dstream_trace::{Event, Moment, NodeName, RecordRange};
+use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -114,8 +115,8 @@ pub struct Master {
     clients: BTreeSet<NodeName>,
     /// Intervals below this one are sealed.
     sealed_below: u64,
-    /// The ranges and blocks of sealed intervals until they are journalled.
-    unjournalled: BTreeMap<u64, Event>,
+    /// What the log says of sealed intervals once they are journalled.
+    unjournalled: BTreeMap<u64, [Event; 2]>,
     done: BTreeSet<u64>,
     /// All intervals below this one are done.
     done_below: u64,
@@ -227,9 +228,10 @@ impl Master {
             match action {
                 LedgerAction::Seal { interval, ranges, blocks } => {
                     self.sealed_below = self.sealed_below.max(interval + 1);
-                    let names = blocks.iter().map(|block| block.order.name).collect();
-                    let event = Event::IntervalSealed { interval, ranges: ranges.clone(), blocks: names };
-                    self.unjournalled.insert(interval, event);
+                    let names: Vec<BlockName> = blocks.iter().map(|block| block.order.name).collect();
+                    let inputs = map_inputs(&names);
+                    let sealed = Event::IntervalSealed { interval, ranges: ranges.clone(), blocks: names };
+                    self.unjournalled.insert(interval, [sealed, Event::MapsCut { interval, inputs }]);
                     actions.push(MasterAction::Journal { interval, ranges });
                     self.track(now, TrackerEvent::Sealed { interval, blocks }, actions);
                 }
@@ -333,8 +335,8 @@ impl Master {
     }
 
     fn journalled(&mut self, now: Moment, interval: u64, actions: &mut Vec<MasterAction>) {
-        if let Some(sealed) = self.unjournalled.remove(&interval) {
-            actions.push(MasterAction::Record(sealed));
+        if let Some(events) = self.unjournalled.remove(&interval) {
+            actions.extend(events.map(MasterAction::Record));
             self.track(now, TrackerEvent::Journalled { interval }, actions);
         }
     }

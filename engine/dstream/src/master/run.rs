@@ -92,6 +92,14 @@ impl Shape {
     }
 }
 
+/// The blocks that each map task reads: one block a task, and at least one task, so that an empty interval has a result too.
+pub(super) fn map_inputs<B: Clone>(blocks: &[B]) -> Vec<Vec<B>> {
+    match blocks {
+        [] => vec![Vec::new()],
+        _ => blocks.iter().map(|block| vec![block.clone()]).collect(),
+    }
+}
+
 /// One interval run.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -104,13 +112,9 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// A run in which nothing is done. A stage that reads lines has one task a block, and at least one, so that an empty
-    /// interval has a result too.
+    /// A run in which nothing is done.
     pub(super) fn new(shape: &Shape, blocks: &[BlockOrder], partitions: u32) -> Run {
-        let line_tasks = || match blocks {
-            [] => vec![Task::new(Vec::new())],
-            _ => blocks.iter().map(|block| Task::new(vec![block.clone()])).collect(),
-        };
+        let line_tasks = || map_inputs(blocks).into_iter().map(Task::new).collect();
         let stages = shape.stages.iter().map(|stage| match stage.parent {
             None => line_tasks(),
             Some(_) => (0..partitions).map(|_| Task::new(Vec::new())).collect(),
