@@ -5,9 +5,11 @@
 
 use crate::clock::{TIMER_STEP, nap_until_paid};
 use crate::life::Life;
+use crate::node::{Ending, panic_message};
 use dstream_host::shape::CoreLedger;
 use dstream_host::{BoxFuture, CoreTime, Cpu};
 use dstream_trace::{Event, Moment};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -96,7 +98,7 @@ impl Cpu for SimCpu {
     fn run(&self, work: Box<dyn FnOnce() -> CoreTime + Send>) -> BoxFuture<'static, CoreTime> {
         let life = self.0.clone();
         Box::pin(self.0.gate.hold(async move {
-            let CoreTime(cost) = work();
+            let CoreTime(cost) = attempt(&life, work);
             let factor = life.cores.straggle.factor();
             let cost = stretch(cost, factor);
             if factor != 1.0 {
@@ -111,6 +113,15 @@ impl Cpu for SimCpu {
         let life = self.0.clone();
         Box::pin(self.0.gate.hold(async move { pay(&life, Account::Messages, cost.0).await }))
     }
+}
+
+/// Runs `work`; a panic in it ends the world with its message, whatever becomes of the task that asked for it.
+fn attempt(life: &Life, work: Box<dyn FnOnce() -> CoreTime + Send>) -> CoreTime {
+    // Nobody looks at what the work left half done: the panic goes on.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        life.fabric.end(&life.node, Ending::Failed(panic_message(&*payload)));
+        resume_unwind(payload)
+    })
 }
 
 async fn pay(life: &Life, account: Account, cost: Duration) {

@@ -118,5 +118,5 @@ impl<T> Future for CatchPanic<T> {
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    format!("panic: {}", text.as_deref().unwrap_or("without a message"))
+    format!("panicked: {}", text.as_deref().unwrap_or("without a message"))
 }

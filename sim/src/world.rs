@@ -1,7 +1,7 @@
 //! The simulated world: nodes as turmoil hosts, faults from outside, time in steps.
 //!
 //! Knows no engine and no scenario. Invariants: faults strike between steps only; a node that failed ends the world, and
-//! every later call to run says so again; what is done twice (a crash of the dead, a second cut) changes nothing.
+//! every later call to run says so again; ending a fault that is over, or cutting what is cut, changes nothing.
 
 use crate::config::SimConfig;
 use crate::cpu::Straggle;
@@ -105,9 +105,15 @@ impl SimWorld {
     fn victim(&mut self, name: &NodeName) -> Result<&mut Node, WorldError> {
         let node = self.node(name)?;
         if node.harness {
-            return Err(WorldError::BadNode(format!("{name} belongs to the harness; no fault may hit it")));
+            return Err(WorldError::Unsupported(format!("{name} belongs to the harness; no fault may hit it")));
         }
         Ok(node)
+    }
+
+    /// The life that a fault is to hit.
+    fn living(&mut self, name: &NodeName) -> Result<Arc<Life>, WorldError> {
+        self.victim(name)?;
+        self.fabric.life(name).ok_or_else(|| WorldError::BadNode(format!("{name} does not run")))
     }
 
     /// The addresses of two nodes between which a fault is to be.
@@ -185,33 +191,25 @@ impl World for SimWorld {
     }
 
     fn crash(&mut self, node: &NodeName) -> Result<(), WorldError> {
-        self.victim(node)?;
-        if let Some(life) = self.fabric.life(node) {
-            life.record(Event::ProcessEnded);
-            self.end(node);
-        }
+        self.living(node)?.record(Event::ProcessEnded);
+        self.end(node);
         Ok(())
     }
 
     fn restart(&mut self, node: &NodeName) -> Result<(), WorldError> {
         self.victim(node)?;
-        if self.fabric.life(node).is_none() {
-            self.sim.bounce(node.as_str());
-            self.started(node);
+        if self.fabric.life(node).is_some() {
+            return Err(WorldError::BadNode(format!("{node} runs; only a node that ended can be restarted")));
         }
+        self.sim.bounce(node.as_str());
+        self.started(node);
         Ok(())
     }
 
     fn pause(&mut self, node: &NodeName) -> Result<(), WorldError> {
         let now = self.now();
-        let victim = self.victim(node)?;
-        if victim.paused_since.is_some() {
-            return Ok(());
-        }
-        if let Some(life) = self.fabric.life(node) {
-            life.gate.close();
-            self.node(node)?.paused_since = Some(now);
-        }
+        self.living(node)?.gate.close();
+        self.node(node)?.paused_since.get_or_insert(now);
         Ok(())
     }
 

@@ -262,6 +262,16 @@ fn a_panic_of_a_spawned_task_ends_the_world() {
 }
 
 #[test]
+fn a_panic_on_a_core_ends_the_world_with_its_words() {
+    let node = script(|host| async move {
+        host.sleep(ms(20)).await;
+        tokio::spawn(host.cpu.run(Box::new(|| panic!("in the work"))));
+        std::future::pending::<()>().await;
+    });
+    fails(&mut world(vec![("good", listens()), ("bad", node)]), ("bad", 20, "in the work"));
+}
+
+#[test]
 fn a_node_that_is_done_closes_its_streams_and_the_world_goes_on() {
     let node = script(|host| async move {
         let mut listener = host.net.bind().await.unwrap();
@@ -295,12 +305,17 @@ fn the_world_refuses_what_makes_no_sense() {
         assert!(why.contains(word), "{why}");
     };
     bad(world.crash(&name("nobody")), "no node is called nobody");
-    bad(world.crash(&name("sink")), "belongs to the harness");
-    bad(world.cut(&name("node"), &name("sink")), "belongs to the harness");
+    bad(world.restart(&name("node")), "node runs");
+    world.crash(&name("node")).unwrap();
+    bad(world.crash(&name("node")), "does not run");
+    bad(world.pause(&name("node")), "does not run");
+    world.resume(&name("node")).unwrap();
     bad(world.cut(&name("node"), &name("node")), "from itself");
     bad(world.start(spec("node", false)), "two nodes are called node");
     bad(world.start(spec("10.0.0.1", false)), "cannot be a node's name");
     bad(world.start(dstream_host::NodeSpec { cores: 0, ..spec("idle", false) }), "has no core");
+    assert!(matches!(world.crash(&name("sink")), Err(WorldError::Unsupported(_))));
+    assert!(matches!(world.cut(&name("node"), &name("sink")), Err(WorldError::Unsupported(_))));
     assert!(matches!(world.slow_cpu(&name("node"), 0.0), Err(WorldError::Unsupported(_))));
     let config = SimConfig { tick: Duration::from_micros(100), ..SimConfig::default() };
     assert!(SimWorld::new(config, Arc::new(|_, _| Box::pin(std::future::pending()))).is_err());

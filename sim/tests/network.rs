@@ -119,9 +119,7 @@ fn the_peers_of_a_crashed_node_read_the_end_and_the_next_life_is_reached() {
     let mut world = world(vec![("echo", echoes()), ("call", late(ms(5), caller))]);
     world.run_until(at(100)).unwrap();
     world.crash(&name("echo")).unwrap();
-    world.crash(&name("echo")).unwrap();
     world.run_until(at(150)).unwrap();
-    world.restart(&name("echo")).unwrap();
     world.restart(&name("echo")).unwrap();
     world.run_until(at(200)).unwrap();
     // The driver strikes between two steps: streams close with the one before.

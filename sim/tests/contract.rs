@@ -1,0 +1,48 @@
+//! The contract of a world, kept by the simulated one.
+//!
+//! Knows no promise: they come from the host crate. Each gets an empty world of its own.
+
+use dstream_host::contract;
+use dstream_sim::{SimConfig, SimWorld};
+
+fn keep(promise: &str) {
+    let (_, check) = contract::ALL.iter().find(|(name, _)| *name == promise).expect("listed");
+    check(&mut SimWorld::new(SimConfig::default(), contract::node_start()).expect("the defaults are right"));
+}
+
+/// One test a promise, and one that no promise is forgotten.
+macro_rules! promises {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                keep(stringify!($name));
+            }
+        )*
+
+        #[test]
+        fn every_promise_has_its_test() {
+            let listed: Vec<&str> = contract::ALL.iter().map(|(name, _)| *name).collect();
+            assert_eq!(listed, [$(stringify!($name)),*]);
+        }
+    };
+}
+
+promises! {
+    a_dead_host_never_answers
+    a_crash_ends_streams_with_unread_data
+    a_pause_holds_timers_and_messages
+    slow_cores_stretch_work
+    faults_on_unknown_nodes_are_refused
+    a_failed_node_ends_the_run
+    a_panicking_node_ends_the_run
+    a_silent_peer_goes_down
+    a_restarted_peer_comes_up_in_its_next_life
+    a_half_open_connection_is_found_and_replaced
+    a_healed_cut_is_redialled
+    an_oversized_frame_ends_the_connection
+    strangers_are_refused_with_their_word
+    requests_end_with_an_answer_or_a_reason
+    messages_of_a_lane_keep_their_order
+    older_lives_are_refused_and_newer_ones_replace
+}
