@@ -1,7 +1,56 @@
 //! The `dstream` binary as a library, and the facade that users' crates depend on.
 //!
-//! A crate with jobs of its own has a `main` of three lines: it makes a [`Setup`], adds its jobs and calls [`run_main`]; so
-//! every node of its cluster finds the same jobs by name. This is the roof: it knows every crate, and none knows it.
+//! A crate with jobs of its own has a `main` of three lines: it makes a [`Setup`], adds its jobs and calls
+//! [`run_main`]; so every node of its cluster finds the same jobs by name. This is the roof: it knows every crate, and
+//! none knows it.
+//!
+//! ```no_run
+//! use dstream::{Expected, JobError, Oracle, ParamSpec, Params, Query, QueryBuilder, Setup, Workload};
+//! use std::collections::BTreeMap;
+//!
+//! /// Counts lines by their first word.
+//! struct ByHost;
+//!
+//! impl Workload for ByHost {
+//!     fn name(&self) -> &'static str { "by-host" }
+//!     fn about(&self) -> &'static str { "counts lines by their first word; output `hosts`: host, lines" }
+//!     fn params(&self) -> Vec<ParamSpec> { Vec::new() }
+//!
+//!     fn query(&self, _params: &Params) -> Result<Query, JobError> {
+//!         let builder = QueryBuilder::new();
+//!         let host = |line: &str| line.split(' ').next().unwrap_or("").to_owned();
+//!         let hosts = builder.lines().map_owned::<(String, u64)>(move |line| (host(line), 1));
+//!         hosts.reduce_by_key(|a, b| a + b).output("hosts");
+//!         builder.build().map_err(|error| JobError(error.to_string()))
+//!     }
+//!
+//!     fn oracle(&self, _params: &Params) -> Result<Box<dyn Oracle>, JobError> {
+//!         Ok(Box::new(Count::default()))
+//!     }
+//! }
+//!
+//! /// The same in plain code, which scenarios check the engine against.
+//! #[derive(Default)]
+//! struct Count(BTreeMap<u64, BTreeMap<String, u64>>);
+//!
+//! impl Oracle for Count {
+//!     fn line(&mut self, interval: u64, line: &[u8]) {
+//!         let line = String::from_utf8_lossy(line);
+//!         let host = line.split(' ').next().unwrap_or("").to_owned();
+//!         *self.0.entry(interval).or_default().entry(host).or_default() += 1;
+//!     }
+//!
+//!     fn finish(&mut self, interval: u64) -> Expected {
+//!         let counts = self.0.remove(&interval).unwrap_or_default();
+//!         let rows = counts.into_iter().map(|(host, count)| (host, count.to_string()));
+//!         Expected::from([("hosts".to_owned(), rows.collect())])
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     dstream::run_main(std::env::args_os(), &Setup::built_in().with_job(ByHost))
+//! }
+//! ```
 
 mod check;
 mod command_line;

@@ -1,6 +1,7 @@
 //! Scenario files read into plans, with everything that this binary can run declared to the parser.
 //!
-//! Knows the names that the contract has and this build lacks, so that they are refused as such and not as typing errors.
+//! Knows the names that the contract has and this build lacks, so that they are refused as such and not as typing
+//! errors.
 
 use crate::failure::Failure;
 use crate::setup::Setup;

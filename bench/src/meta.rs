@@ -1,7 +1,7 @@
 //! `dstream meta`: the same scenario in two processes, and whether they wrote the same trace.
 //!
-//! Each process runs this same binary with the hidden command `write-trace`. Invariant: the traces lie in a folder of this
-//! process's own, which is gone when it ends.
+//! Each process runs this same binary with the hidden command `write-trace`. Invariant: the traces lie in a folder of
+//! this process's own, which is gone when it ends.
 
 use crate::command_line::{Changes, Format, MetaArgs, WriteTraceArgs};
 use crate::compare::{Comparison, Difference, compare_traces};

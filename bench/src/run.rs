@@ -1,7 +1,7 @@
 //! `dstream run`: scenarios, each with its engines, in the simulator; checked, written down, and told in a table.
 //!
-//! Every scenario is read before the first one runs. Invariant: the command ends as badly as its worst run, and a run that
-//! was stopped or that failed still leaves what was measured.
+//! Every scenario is read before the first one runs. Invariant: the command ends as badly as its worst run, and a run
+//! that was stopped or that failed still leaves what was measured.
 
 use crate::command_line::{Format, RunArgs};
 use crate::console::{self, Progress};

@@ -61,7 +61,8 @@ fn is_harness(node: &NodeSpec) -> bool {
     node.harness || node.name.as_str().starts_with("client-")
 }
 
-/// Runs the plan with one of its engines, in the simulator. `progress` is called as virtual time passes and may stop it.
+/// Runs the plan with one of its engines, in the simulator. `progress` is called as virtual time passes and may stop
+/// it.
 pub fn simulate(
     plan: &Plan,
     engine_plan: &EnginePlan,

@@ -1,7 +1,7 @@
 //! Holds the style budget: every file says what it is for, and nothing large grows.
 //!
-//! A ratchet: files and functions above the limits stand in `tidy_budget.txt` with their size; the numbers there may only
-//! shrink. Knows no crate by name and reads text only.
+//! A ratchet: files and functions above the limits stand in `tidy_budget.txt` with their size; the numbers there may
+//! only shrink. Knows no crate by name and reads text only.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,8 +13,10 @@ const FILE_LINES: usize = 500;
 const FILE_LINES_EVER: usize = 800;
 /// Lines of a function that needs no entry in the budget.
 const FUNCTION_LINES: usize = 70;
-/// Characters of a line.
+/// Characters of a line of code, as rustfmt has it.
 const LINE_CHARS: usize = 120;
+/// Characters of a line of comment: rustfmt does not wrap them, and people overshoot by a word.
+const COMMENT_CHARS: usize = 125;
 
 /// What the budget excuses: (path, `file` or `function`) -> lines.
 type Budget = BTreeMap<(String, String), usize>;
@@ -108,8 +110,9 @@ fn blemishes(path: &str, text: &str, test: bool) -> Vec<String> {
         found.push(format!("{path}: must open with a `//!` line that says what it is for"));
     }
     for (number, line) in text.lines().enumerate() {
-        if line.chars().count() > LINE_CHARS {
-            found.push(format!("{path}:{}: longer than {LINE_CHARS} characters", number + 1));
+        let limit = if line.trim_start().starts_with("//") { COMMENT_CHARS } else { LINE_CHARS };
+        if line.chars().count() > limit {
+            found.push(format!("{path}:{}: longer than {limit} characters", number + 1));
         }
     }
     let code = if test { "" } else { product(text) };
@@ -177,7 +180,8 @@ fn each_untidiness_is_named() {
     let function = |count: usize| format!("//! A file.\npub fn long(\n) {{\n{}}}\n", "    x();\n".repeat(count - 3));
     check(lines(500), "", &[]);
     check("use x;\n".into(), "", &["must open with a `//!` line"]);
-    check(format!("//! {}\n", "x".repeat(117)), "", &["a/src/x.rs:1: longer than 120"]);
+    check(format!("//! {}\n", "x".repeat(122)), "", &["a/src/x.rs:1: longer than 125"]);
+    check(format!("//! A file.\nlet {};\n", "x".repeat(120)), "", &["a/src/x.rs:2: longer than 120"]);
     check(lines(501), "", &["file of 501 lines, 500 is the limit"]);
     check(lines(600), "a/src/x.rs file 600", &[]);
     check(lines(601), "a/src/x.rs file 600", &["grew from 600 to 601"]);

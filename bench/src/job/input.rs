@@ -1,4 +1,5 @@
-//! A job's input files, looked at before anything starts: do they exist, can they be read, are their lines short enough?
+//! A job's input files, looked at before anything starts: do they exist, can they be read, are their lines short
+//! enough?
 //!
 //! Reads files only; the job reads them again, through its client.
 
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 /// Longest line that a source takes, its end not included. The contract's number.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// Files together longer than this are not read through before the job starts: reading them twice from a disk would cost
-/// more than a late error does. A longer line is found when the job comes to it.
+/// Files together longer than this are not read through before the job starts: reading them twice from a disk would
+/// cost more than a late error does. A longer line is found when the job comes to it.
 const READ_THROUGH_BYTES_MAX: u64 = 4 << 30;
 
 /// Bytes read from a file at once.

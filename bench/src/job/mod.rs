@@ -1,7 +1,7 @@
 //! `dstream job`: a registered job on real input, in this process, by the same engine that the simulator runs.
 //!
-//! Everything that the user can mend is looked at before anything starts. Invariant: what is written is whole intervals,
-//! in order; memory does not grow with the job's length.
+//! Everything that the user can mend is looked at before anything starts. Invariant: what is written is whole
+//! intervals, in order; memory does not grow with the job's length.
 
 mod drive;
 mod input;

@@ -1,4 +1,5 @@
-//! Reads a running job's events, one by one, and says which intervals are whole and when everything read is in a result.
+//! Reads a running job's events, one by one, and says which intervals are whole and when everything read is in a
+//! result.
 //!
 //! Keeps only what is not whole yet. Invariant: intervals come out in order, each once, each with all its partitions.
 
