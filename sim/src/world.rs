@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 use turmoil::Sim;
 
 /// Segments that may be under way on one stream, and connects that may wait at one listener; turmoil panics beyond the
@@ -49,7 +49,7 @@ impl SimWorld {
         config.check()?;
         let sim = turmoil::Builder::new()
             .rng_seed(config.seed)
-            .epoch(SystemTime::UNIX_EPOCH)
+            .epoch(UNIX_EPOCH)
             .simulation_duration(Duration::MAX)
             .tick_duration(config.tick)
             .min_message_latency(config.latency)
