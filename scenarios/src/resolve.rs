@@ -34,6 +34,9 @@ const DEFAULT_CORES: u32 = 4;
 const DEFAULT_CLIENTS: u32 = 2;
 const DEFAULT_HEARTBEAT: Duration = Duration::from_millis(100);
 const DEFAULT_FAILURE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Most errors that are shown: a file that is no scenario has thousands, and each place in it is searched for.
+const MOST_SHOWN: usize = 20;
+
 const DEFAULT_COMPARE: &str = "equal-workers";
 
 /// Reads a scenario file's `text` and resolves it. `path` names it in errors, and paths in it count from its folder.
@@ -67,7 +70,9 @@ fn read_tree(sources: &mut Sources, file: usize, context: &Context) -> Result<No
 }
 
 fn shown(sources: &Sources, mut problems: Vec<Problem>) -> Vec<ScenarioError> {
-    problems.sort_by_key(|problem| sources.order(problem.at));
+    problems.sort_by_key(|problem| problem.at.visit());
+    problems.truncate(MOST_SHOWN);
+    problems.sort_by_cached_key(|problem| sources.order(problem.at));
     let mut errors: Vec<ScenarioError> = problems.into_iter().map(|problem| sources.error(problem)).collect();
     errors.dedup();
     errors

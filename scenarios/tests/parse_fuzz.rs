@@ -251,4 +251,9 @@ fn deep_nesting_and_long_texts_are_refused() {
     answer(&format!("a: {}1{}", "{ a: ".repeat(1000), " }".repeat(1000)), &context());
     answer(&"x".repeat(2 << 20), &context());
     answer(&"- x\n".repeat(150_000), &context());
+    let many = |line: fn(usize) -> String| (0..5_000).map(line).collect::<String>();
+    answer(&many(|number| format!("key{number}: [{number}]\n")), &context());
+    answer(&many(|_| "seed: 5\n".to_string()), &context());
+    answer(&format!("{FULL}faults:\n{}", many(|number| format!("  - {number}\n"))), &context());
+    answer(&FULL.replace("faults:\n", &format!("faults:\n{}", many(|number| format!("  - {number}\n")))), &context());
 }

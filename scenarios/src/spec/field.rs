@@ -6,6 +6,7 @@ use super::At;
 use crate::error::ErrorKind;
 use crate::nearest::{nearest, suggestion};
 use crate::yaml::{Entry, Node, Problem, Sources, Spot, Value};
+use std::collections::BTreeMap;
 
 /// What readers share: the texts, and what was wrong so far.
 #[derive(Debug)]
@@ -14,7 +15,14 @@ pub(crate) struct Reader<'s> {
     pub problems: Vec<Problem>,
 }
 
+/// With more problems than this, further ones say less: finding out what stands somewhere costs a visit of the text.
+const MANY_PROBLEMS: usize = 50;
+
 impl Reader<'_> {
+    fn has_many_problems(&self) -> bool {
+        self.problems.len() > MANY_PROBLEMS
+    }
+
     /// Reports something wrong.
     pub fn wrong(&mut self, at: Spot, message: impl Into<String>) {
         self.problems.push(Problem::wrong(at, message));
@@ -45,6 +53,7 @@ impl<'n> Place<'n> {
     /// What stands here, for messages.
     pub fn found(&self, reader: &Reader<'_>) -> String {
         match &self.node.value {
+            _ if reader.has_many_problems() => "this".to_string(),
             Value::Null => "nothing".to_string(),
             Value::Bool(_) | Value::Whole(_) | Value::Number(_) => format!("`{}`", reader.sources.raw(self.node.at)),
             Value::Text(text) if text.is_empty() => "an empty text".to_string(),
@@ -138,17 +147,19 @@ impl<'n> Fields<'n> {
     }
 
     fn refuse_doubles(&self, reader: &mut Reader<'_>) {
-        for (index, entry) in self.entries.iter().enumerate() {
+        let mut seen: BTreeMap<&str, Spot> = BTreeMap::new();
+        for entry in self.entries {
             let Some(key) = &entry.key else {
                 reader.wrong(entry.key_at, "a key must be a plain name");
                 continue;
             };
-            let first = self.entries[..index].iter().find(|first| first.key.as_ref() == Some(key));
-            if let Some(first) = first {
-                let line = reader.sources.line(first.key_at);
-                let name = joined(&self.name, key);
-                reader.wrong(entry.key_at, format!("`{name}` stands twice; the first is in line {line}"));
-            }
+            let Some(first) = seen.insert(key, entry.key_at) else { continue };
+            let name = joined(&self.name, key);
+            let first = match reader.has_many_problems() {
+                true => "the first is above".to_string(),
+                false => format!("the first is in line {}", reader.sources.line(first)),
+            };
+            reader.wrong(entry.key_at, format!("`{name}` stands twice; {first}"));
         }
     }
 

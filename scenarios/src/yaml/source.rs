@@ -31,6 +31,16 @@ pub(crate) enum Spot {
     Span { source: usize, start: usize, length: usize },
 }
 
+impl Spot {
+    /// The order in which places were read: nearly that of the text, and free.
+    pub(crate) fn visit(self) -> (usize, u32) {
+        match self {
+            Spot::Node { source, id } => (source, id),
+            Spot::Span { source, .. } => (source, 0),
+        }
+    }
+}
+
 /// Something wrong at a place.
 #[derive(Debug)]
 pub(crate) struct Problem {

@@ -5,6 +5,7 @@
 use super::source::Spot;
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Most values of one document, aliases expanded: a scenario has some hundred, an alias bomb has billions.
@@ -185,7 +186,7 @@ fn merged(entries: Vec<Entry>) -> Vec<Entry> {
         };
         for source in sources {
             let Value::Map(entries) = source.value else { continue };
-            let known: Vec<Option<String>> = own.iter().map(|entry| entry.key.clone()).collect();
+            let known: BTreeSet<Option<String>> = own.iter().map(|entry| entry.key.clone()).collect();
             own.extend(entries.into_iter().filter(|entry| !known.contains(&entry.key)));
         }
     }
