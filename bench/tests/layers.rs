@@ -56,16 +56,13 @@ fn breaches(dependencies: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
                 found.push(format!("{name} may not import {used}"));
             }
         }
-        let bans: [(bool, &dyn Fn(&str) -> bool, &str); 3] = [
-            (!may_use_tokio, &|used| used == "tokio" || used.starts_with("tokio-"), "tokio"),
-            (name != SIMULATOR, &|used| used == "turmoil", "turmoil"),
-            (name == "dstream-kernel", &|used| used.starts_with("rand"), "randomness"),
+        let uses_any = |is_it: fn(&str) -> bool| uses.iter().any(|used| is_it(used));
+        let bans = [
+            (!may_use_tokio && uses_any(|used| used == "tokio" || used.starts_with("tokio-")), "tokio"),
+            (name != SIMULATOR && uses_any(|used| used == "turmoil"), "turmoil"),
+            (name == "dstream-kernel" && uses_any(|used| used.starts_with("rand")), "randomness"),
         ];
-        for (banned, is_it, what) in bans {
-            if banned && uses.iter().any(|used| is_it(used)) {
-                found.push(format!("{name} may not use {what}"));
-            }
-        }
+        found.extend(bans.iter().filter(|(broken, _)| *broken).map(|(_, what)| format!("{name} may not use {what}")));
     }
     found
 }
