@@ -28,6 +28,9 @@ pub struct BlockReport {
     pub bytes: u64,
     /// The members known to hold a copy.
     pub holders: Vec<Member>,
+    /// Since when it has had its copies (or, where a copy speaks, since when that exists), in nanoseconds of the world's
+    /// clock; its records were not acknowledged before. 0: not yet.
+    pub held_ns: u64,
 }
 
 /// One attempt at a task; the interval and stage stand around it.

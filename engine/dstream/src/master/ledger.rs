@@ -203,6 +203,9 @@ impl Ledger {
                 }
             } else if self.given_up.contains(&report.name) || self.is_covered(&report.ranges) {
                 over.push(report.name);
+            } else if self.is_too_late(&report) {
+                over.push(report.name);
+                self.give_up(report.name, &report.ranges, actions);
             } else if !holders.is_empty() {
                 let BlockReport { name, interval, ranges, .. } = report;
                 self.blocks.insert(name, Block { ranges, interval, holders, allotted: None });
@@ -219,6 +222,25 @@ impl Ledger {
             let known: u64 = self.allotted.overlap(*range).iter().map(RecordRange::count).sum();
             known == range.count()
         })
+    }
+
+    /// Whether the interval that is next begins too long after the block's records were acknowledged. Only the blocks of a
+    /// worker that was lost and comes back are ever so late, where no copy of them spoke in time.
+    fn is_too_late(&self, report: &BlockReport) -> bool {
+        let begin = self.end_of(self.next) - self.limits.interval - self.limits.slack;
+        let latest = Moment(report.held_ns) + self.limits.slack + self.limits.patience + self.limits.interval;
+        report.held_ns > 0 && begin > latest
+    }
+
+    /// The block is gone for good, and so are those of its records that are in no other block.
+    fn give_up(&mut self, name: BlockName, ranges: &[RecordRange], actions: &mut Vec<LedgerAction>) {
+        self.given_up.insert(name);
+        let others = self.blocks.values().flat_map(|other| other.ranges.iter().copied());
+        let elsewhere: RangeSet = others.chain(self.allotted.iter()).collect();
+        let ranges: Vec<RecordRange> = ranges.iter().flat_map(|range| elsewhere.gaps(*range)).collect();
+        if !ranges.is_empty() {
+            actions.push(LedgerAction::Record(Event::BlockLost { block: name, ranges, interval: None }));
+        }
     }
 
     fn lost(&mut self, lost: Member, actions: &mut Vec<LedgerAction>) {
@@ -252,21 +274,7 @@ impl Ledger {
             .collect();
         for name in gone {
             let block = self.blocks.remove(&name).expect("its key was just read");
-            self.given_up.insert(name);
-            let elsewhere: RangeSet = self
-                .blocks
-                .values()
-                .flat_map(|other| other.ranges.iter().copied())
-                .chain(self.allotted.iter())
-                .collect();
-            let mut ranges: RangeSet = block.ranges.iter().copied().collect();
-            for range in block.ranges.iter().flat_map(|range| elsewhere.overlap(*range)) {
-                ranges.remove(range);
-            }
-            if !ranges.is_empty() {
-                let ranges = ranges.iter().collect();
-                actions.push(LedgerAction::Record(Event::BlockLost { block: name, ranges, interval: None }));
-            }
+            self.give_up(name, &block.ranges, actions);
         }
     }
 

@@ -342,8 +342,11 @@ impl Worker {
         }
     }
 
-    fn hold_copy(&mut self, peer: &NodeName, held: HeldBlock, ordered: bool) {
+    fn hold_copy(&mut self, peer: &NodeName, mut held: HeldBlock, ordered: bool) {
         let Some(epoch) = self.epoch else { return };
+        if held.report.held_ns == 0 {
+            held.report.held_ns = self.context.host.clock.now().0;
+        }
         let block = held.report.name;
         let event = held_event(&held.report);
         if self.context.holdings.lock().blocks.insert(block, held).is_none() {
@@ -391,9 +394,14 @@ impl Worker {
             ReceiverAction::SendCopy { block, to } => self.send_copy(block, to, false),
             ReceiverAction::Acknowledge(ranges) => self.acknowledge(ranges),
             ReceiverAction::Announce { blocks, closed_below } => {
+                let mut holdings = self.context.holdings.lock();
                 for block in &blocks {
                     self.copying.remove(&block.name);
+                    if let Some(held) = holdings.blocks.get_mut(&block.name) {
+                        held.report = block.clone();
+                    }
                 }
+                drop(holdings);
                 if let Some(epoch) = self.epoch {
                     self.tell_master(&ToMaster::Announce { epoch, blocks, closed_below });
                 }

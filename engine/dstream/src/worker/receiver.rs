@@ -147,7 +147,7 @@ pub struct Receiver {
     open: BTreeMap<u64, Open>,
     copying: BTreeMap<BlockName, Copying>,
     /// Held by enough nodes, but the lease was over: acknowledged when it is renewed.
-    withheld: Vec<RecordRange>,
+    withheld: Vec<(BlockName, Vec<RecordRange>)>,
     next_number: u64,
     /// Batches for intervals below this one go into this one.
     sealed_below: u64,
@@ -218,7 +218,7 @@ impl Receiver {
             self.next_number += 1;
             let Open { ranges, bytes, .. } = open;
             let holders = vec![Member { worker: self.limits.worker, epoch }];
-            let report = BlockReport { name, interval, ranges, bytes, holders };
+            let report = BlockReport { name, interval, ranges, bytes, holders, held_ns: 0 };
             actions.push(ReceiverAction::Record(held_event(&report)));
             actions.push(ReceiverAction::Seal { interval, block: report.clone() });
             self.copying.insert(name, Copying { report, asked: BTreeSet::new() });
@@ -265,9 +265,10 @@ impl Receiver {
     fn finish(&mut self, now: Moment, done: Vec<BlockName>, actions: &mut Vec<ReceiverAction>) {
         let mut blocks = Vec::new();
         for name in done {
-            let copying = self.copying.remove(&name).expect("its key was just read");
-            self.withheld.extend(copying.report.ranges.iter().copied());
-            blocks.push(copying.report);
+            let mut report = self.copying.remove(&name).expect("its key was just read").report;
+            report.held_ns = now.0;
+            self.withheld.push((name, report.ranges.clone()));
+            blocks.push(report);
         }
         let closed_below = self.closed_below(now);
         if !blocks.is_empty() || closed_below > self.told_closed_below {
@@ -279,7 +280,8 @@ impl Receiver {
 
     fn acknowledge(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
         if now < self.lease_ends && !self.withheld.is_empty() {
-            actions.push(ReceiverAction::Acknowledge(std::mem::take(&mut self.withheld)));
+            let ranges = self.withheld.drain(..).flat_map(|(_, ranges)| ranges).collect();
+            actions.push(ReceiverAction::Acknowledge(ranges));
         }
     }
 
@@ -306,13 +308,12 @@ impl Receiver {
     fn fenced(&mut self, actions: &mut Vec<ReceiverAction>) {
         self.epoch = None;
         self.members.clear();
-        self.withheld.clear();
         self.told_closed_below = 0;
         actions.push(ReceiverAction::DropOpen);
         self.open.clear();
-        for (name, _) in std::mem::take(&mut self.copying) {
-            actions.push(ReceiverAction::DropBlock(name));
-        }
+        let unacknowledged = self.withheld.drain(..).map(|(name, _)| name);
+        let copying = std::mem::take(&mut self.copying).into_keys();
+        actions.extend(unacknowledged.chain(copying).map(ReceiverAction::DropBlock));
     }
 }
 
