@@ -2,6 +2,8 @@
 //!
 //! Its program uses everything that a world has: streams, timers, cores, store, randomness, and every fault.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use common::*;

@@ -2,6 +2,9 @@
 //!
 //! Knows no network beyond one byte. All times are virtual and exact.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(unexpected_cfgs, reason = "tokio's own flag, which cargo does not know")]
+
 mod common;
 
 use bytes::Bytes;

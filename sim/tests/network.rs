@@ -2,6 +2,8 @@
 //!
 //! Knows turmoil's habits by their outcome only. All times are virtual and exact.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use common::*;

@@ -1,6 +1,7 @@
 //! What the tests of the simulated world share: worlds whose nodes are closures, and a look at their log.
 //!
 //! Knows no engine. Invariant: a script gets nothing but its host.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
 use dstream_host::{BoxFuture, BoxIo, Host, NodeError, NodeSpec, World};
