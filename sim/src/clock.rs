@@ -1,8 +1,8 @@
 //! Time of a simulated host, and how one waits for a ledger's moment.
 //!
-//! Virtual time moves in whole milliseconds (tokio's timers know no less). Invariant: nobody waits longer than needed on
-//! account of that: a charge is paid in the millisecond in which it ends, and what is left of that millisecond stays in
-//! the ledger, so that work in a row takes exactly the sum of its costs.
+//! Virtual time moves in whole milliseconds (tokio's timers know no less). Invariant: nobody waits longer than needed
+//! on account of that: a charge is paid in the millisecond in which it ends, and what is left of that millisecond stays
+//! in the ledger, so that work in a row takes exactly the sum of its costs.
 
 use crate::fabric::Fabric;
 use crate::life::Life;

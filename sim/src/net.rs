@@ -1,8 +1,8 @@
 //! The network of a simulated host: turmoil's streams, with what they lack.
 //!
-//! turmoil sends no acknowledgement of a connect over the link, leaks a socket for each connect that fails, and lets one
-//! pass against the direction of a cut; so whether a connect can succeed is decided here and turmoil is asked only then.
-//! Invariant: no connect succeeds across a cut of either direction, or sooner than one way there and back.
+//! turmoil sends no acknowledgement of a connect over the link, leaks a socket for each connect that fails, and lets
+//! one pass against the direction of a cut; so whether a connect can succeed is decided here and turmoil is asked only
+//! then. Invariant: no connect succeeds across a cut of either direction, or sooner than one way there and back.
 
 use crate::clock::{nap, nap_until_paid};
 use crate::fabric::{Fabric, Target};

@@ -1,7 +1,7 @@
 //! The software of a simulated host: starts the node in a new life each time and reports how it ended.
 //!
-//! Knows no role. Invariant: turmoil never sees a node end; it waits until the driver, who has read the report, ends the
-//! host. A panic, also of a spawned task, ends the node and nothing else.
+//! Knows no role. Invariant: turmoil never sees a node end; it waits until the driver, who has read the report, ends
+//! the host. A panic, also of a spawned task, ends the node and nothing else.
 
 use crate::clock::SimClock;
 use crate::cpu::{Cores, SimCpu, Straggle};

@@ -1,7 +1,7 @@
 //! The simulated world: nodes as turmoil hosts, faults from outside, time in steps.
 //!
-//! Knows no engine and no scenario. Invariants: faults strike between steps only; a node that failed ends the world, and
-//! every later call to run says so again; ending a fault that is over, or cutting what is cut, changes nothing.
+//! Knows no engine and no scenario. Invariants: faults strike between steps only; a node that failed ends the world,
+//! and every later call to run says so again; ending a fault that is over, or cutting what is cut, changes nothing.
 
 use crate::config::SimConfig;
 use crate::cpu::Straggle;

@@ -1,7 +1,8 @@
 //! What worlds share to shape a node: the gate that a pause closes, and the ledgers of cores and network cards.
 //!
 //! Knows no world: nothing here sleeps or asks what time it is; whoever does is handed the moment to wait for.
-//! Invariant: a gate lets nothing complete while it is closed, and a ledger never gives one lane to two works at a time.
+//! Invariant: a gate lets nothing complete while it is closed, and a ledger never gives one lane to two works at a
+//! time.
 
 mod gate;
 mod ledger;

@@ -1,7 +1,8 @@
 //! Ledgers: when a core or a network card will have done the work that it is given.
 //!
-//! Pure arithmetic on moments; nobody sleeps here. Invariants: works on one lane follow each other and never overlap, and
-//! each takes exactly its cost, so that n works in a row end after the sum of their costs, however late timers fire.
+//! Pure arithmetic on moments; nobody sleeps here. Invariants: works on one lane follow each other and never overlap,
+//! and each takes exactly its cost, so that n works in a row end after the sum of their costs, however late timers
+//! fire.
 
 use dstream_trace::Moment;
 use std::time::Duration;
@@ -15,8 +16,9 @@ pub struct Lane {
 impl Lane {
     /// Takes on a work of length `cost` at `now`, after what it already has; returns when the work will be done.
     ///
-    /// Timers fire late. Work that follows less than `tick` after the last one ended is taken to have begun at that end,
-    /// so that oversleeping does not add up; `tick` is how late a timer may be, zero where the caller wakes early instead.
+    /// Timers fire late. Work that follows less than `tick` after the last one ended is taken to have begun at that
+    /// end, so that oversleeping does not add up; `tick` is how late a timer may be, zero where the caller wakes early
+    /// instead.
     pub fn charge(&mut self, now: Moment, cost: Duration, tick: Duration) -> Moment {
         let begin = if now.since(self.free) < tick { self.free } else { self.free.max(now) };
         self.free = begin + cost;
@@ -55,9 +57,9 @@ impl CoreLedger {
 
     /// Gives a work to a lane; returns when the work will be done. See [`Lane::charge`] for `tick`.
     ///
-    /// A lane whose work ends less than `tick` before or after `now` goes on with this one (of several, the one that ends
-    /// last): whoever waited for that work is then charged in a row with it, and not from an early waking on an idle lane.
-    /// Otherwise it is the lane that is free first; of equals, the first.
+    /// A lane whose work ends less than `tick` before or after `now` goes on with this one (of several, the one that
+    /// ends last): whoever waited for that work is then charged in a row with it, and not from an early waking on an
+    /// idle lane. Otherwise it is the lane that is free first; of equals, the first.
     pub fn charge(&mut self, now: Moment, cost: Duration, tick: Duration) -> Moment {
         let near = |lane: &&mut Lane| now.since(lane.free).max(lane.free.since(now)) < tick;
         let lane = match self.lanes.iter_mut().filter(near).max_by_key(|lane| lane.free) {
