@@ -7,26 +7,21 @@ use crate::command_line::{Format, RunArgs};
 use crate::console::{self, Progress};
 use crate::failure::{Ending, Failure};
 use crate::interrupt::Interrupt;
+use crate::judge::{WORLD, judge};
 use crate::load::{Overrides, engine_of, load_scenario};
 use crate::setup::Setup;
-use crate::simulation::{self, Simulation, mendable, simulate};
+use crate::simulation::{Simulation, mendable, simulate};
 use crate::unbuilt;
-use dstream_cluster::{Engine, Registry};
+use dstream_cluster::Registry;
 use dstream_reports::{RunReport, fault_table, summary, verdict_table, write_index};
-use dstream_scenarios::check::{Outcome, RunFacts, outcome, rows};
-use dstream_scenarios::oracle::Replay;
+use dstream_scenarios::check::{Outcome, rows};
 use dstream_scenarios::plan::{EnginePlan, Plan};
 use dstream_scenarios::run_directory::{DirectoryError, RunDirectory, RunFiles};
 use dstream_scenarios::to_yaml;
+use dstream_trace::Moment;
 use dstream_trace::result::Verdict;
-use dstream_trace::{Event, Moment};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-
-/// The world's name in results and run directories.
-const WORLD: &str = "sim";
 
 /// Runs all scenarios.
 pub fn run(args: &RunArgs, setup: &Setup) -> Result<Ending, Failure> {
@@ -113,59 +108,6 @@ fn ending(simulation: &Simulation, outcome: &Outcome) -> Ending {
         Verdict::Invalid => Ending::Failed,
         Verdict::Unknown => Ending::Undecided,
     }
-}
-
-/// Measures and checks.
-fn judge(
-    plan: &Plan,
-    engine_plan: &EnginePlan,
-    engine: &Arc<dyn Engine>,
-    setup: &Setup,
-    simulation: &Simulation,
-) -> Result<Outcome, Failure> {
-    let query = setup.workloads.query(&plan.job).map_err(mendable)?;
-    let cluster = &simulation.cluster;
-    let log = simulation.trace.lock();
-    let rate = simulation::rate_per_s(plan).unwrap_or_else(|| measured_rate(plan, log.lines()));
-    let ns_per_record =
-        engine.map_ns_per_byte(cluster, &engine_plan.options) * simulation::record_bytes(cluster, &setup.workloads)?;
-    let facts = RunFacts {
-        plan,
-        engine: engine_plan,
-        promise: &engine.promise(cluster, &engine_plan.options),
-        query: &query,
-        world: WORLD,
-        trace_hash: Some(log.hash()),
-        tick: Some(simulation.tick),
-        origin: simulation.times.origin,
-        warmup_end: simulation.times.warmup_end,
-        load_end: simulation.times.load_end,
-        end: simulation.played.end,
-        wall_s: simulation.wall_s,
-        nodes: simulation.engine_nodes(),
-        harness: simulation.harness(),
-        rate_per_s: rate,
-        own_capacity_fraction: rate * ns_per_record / 1e9 / f64::from(cluster.workers * cluster.cores),
-        drained: simulation.played.drained,
-        interrupted: simulation.played.interrupted,
-    };
-    let replay = Replay {
-        oracle: &|| setup.workloads.oracle(&plan.job),
-        open: &|client| setup.workloads.source(&cluster.source, client),
-    };
-    outcome(log.lines(), &facts, &replay).map_err(mendable)
-}
-
-/// Represented records a second of a source without a rate, over the load's time.
-fn measured_rate(plan: &Plan, lines: &[dstream_trace::TraceLine]) -> f64 {
-    let sent: u64 = lines
-        .iter()
-        .filter_map(|line| match &line.event {
-            Event::RecordsSent { range, .. } => Some(range.count()),
-            _ => None,
-        })
-        .sum();
-    sent as f64 * plan.scale as f64 / (plan.warmup + plan.duration).max(Duration::from_millis(1)).as_secs_f64()
 }
 
 fn write(

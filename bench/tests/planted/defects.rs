@@ -173,9 +173,7 @@ impl CoreFactory for Planted {
             }),
             Defect::UnsealedInterval => wrap(tracker, |inner, now, event, actions| {
                 let early = match &event {
-                    TrackerEvent::Sealed { interval, .. } => {
-                        Some(TrackerEvent::Journalled { interval: *interval })
-                    }
+                    TrackerEvent::Sealed { interval, .. } => Some(TrackerEvent::Journalled { interval: *interval }),
                     _ => None,
                 };
                 inner.step(now, event, actions);

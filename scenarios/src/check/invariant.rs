@@ -4,7 +4,7 @@ use super::{CheckInput, Finding};
 use dstream_trace::measure::{FaultTimes, Lost};
 use dstream_trace::result::CheckResult;
 use dstream_trace::{Event, Moment, NodeName, TraceLine};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A fence has to reach the sink within the failure timeout and this: a few connects with their deadlines.
@@ -18,6 +18,7 @@ pub(super) fn laws(input: &CheckInput<'_>) -> Vec<CheckResult> {
         fence_refuses(input).named("trace: no result from behind the fence"),
         losses_are_fenced(input).named("trace: lost workers are fenced"),
         attempts_agree(input.lines).named("trace: attempts agree"),
+        visible_once(input.lines).named("trace: results become visible once"),
     ]
 }
 
@@ -102,6 +103,22 @@ fn attempts_agree(lines: &[TraceLine]) -> Finding {
     let mut finding = Finding::default();
     if let Some(differ) = differing_results(lines) {
         finding.add(|| differ);
+    }
+    finding
+}
+
+/// A result becomes visible once; whatever comes later is a repetition, and the sink says so.
+fn visible_once(lines: &[TraceLine]) -> Finding {
+    let mut finding = Finding::default();
+    let mut seen: BTreeSet<(&str, u64, u32)> = BTreeSet::new();
+    for line in lines {
+        if let Event::ResultVisible { output, interval, partition, .. } = &line.event
+            && !seen.insert((output, *interval, *partition))
+        {
+            let at = line.at;
+            finding
+                .add(|| format!("result {partition} of interval {interval} of `{output}` came twice, again at {at}"));
+        }
     }
     finding
 }
