@@ -209,7 +209,7 @@ fn early_ack(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction> {
             _ => None,
         };
         inner.step(now, event, actions);
-        actions.extend(early.map(|range| ReceiverAction::Acknowledge(vec![range])));
+        actions.extend(early.map(|range| ReceiverAction::Acknowledge { blocks: vec![], ranges: vec![range] }));
     })
 }
 
@@ -217,7 +217,7 @@ fn ack_before_copy(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction>
     change(receiver, |action| match action {
         ReceiverAction::Seal { interval, block } => {
             let ranges = block.ranges.clone();
-            vec![ReceiverAction::Seal { interval, block }, ReceiverAction::Acknowledge(ranges)]
+            vec![ReceiverAction::Seal { interval, block }, ReceiverAction::Acknowledge { blocks: vec![], ranges }]
         }
         other => vec![other],
     })

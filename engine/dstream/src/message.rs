@@ -54,11 +54,22 @@ impl TaskId {
     }
 }
 
+/// What a task could not get of what it reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotFetched {
+    /// These workers did not answer.
+    pub unreachable: Vec<u32>,
+    /// These workers said that they do not hold the block.
+    pub blocks_missing: Vec<(BlockName, u32)>,
+    /// These workers said that they do not hold the slices.
+    pub slices_missing: Vec<u32>,
+}
+
 /// Why an attempt has no result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskFailure {
-    /// These workers did not give the blocks or slices that it reads.
-    Fetch(Vec<u32>),
+    /// Something that it reads could not be had.
+    NotFetched(NotFetched),
     /// The user's function panicked, or the bytes cannot be read.
     Broken(String),
     /// The sink refused the result: the worker is fenced.

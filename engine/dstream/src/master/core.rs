@@ -14,7 +14,7 @@ use crate::cores::CoreFactory;
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::run::map_inputs;
 use crate::master::tracker::{TrackerAction, TrackerEvent};
-use crate::message::{Member, ToMaster, ToWorker};
+use crate::message::{Member, NotFetched, TaskFailure, ToMaster, ToWorker};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
 use dstream_cluster::message::{ToClient, VisibleResult};
@@ -323,6 +323,11 @@ impl Master {
                 self.track(now, TrackerEvent::Done { worker, task }, actions);
             }
             ToMaster::TaskFailed { epoch, task, why } if self.is_member(worker, epoch) => {
+                if let TaskFailure::NotFetched(NotFetched { blocks_missing, .. }) = &why {
+                    for (block, at) in blocks_missing {
+                        self.account(now, LedgerEvent::NotHeld { at: *at, block: *block }, actions);
+                    }
+                }
                 self.track(now, TrackerEvent::Failed { worker, task, why }, actions);
             }
             // Of an epoch that is over: the detector answers its next heartbeat with a refusal.

@@ -64,6 +64,13 @@ pub enum LedgerEvent {
         /// The block.
         block: BlockName,
     },
+    /// A worker that counted as a holder says that it does not hold the block.
+    NotHeld {
+        /// The worker.
+        at: u32,
+        /// The block.
+        block: BlockName,
+    },
     /// A member's connection is new: what it was asked may be lost.
     Reconnected {
         /// The member.
@@ -400,6 +407,15 @@ impl Core for Ledger {
                 if self.is_member(&by)
                     && let Some(known) = self.blocks.get_mut(&block)
                     && known.holders.insert(by.worker)
+                    && known.allotted.is_some()
+                {
+                    let holders = known.holders.iter().copied().collect();
+                    actions.push(LedgerAction::Holders { block, holders });
+                }
+            }
+            LedgerEvent::NotHeld { at, block } => {
+                if let Some(known) = self.blocks.get_mut(&block)
+                    && known.holders.remove(&at)
                     && known.allotted.is_some()
                 {
                     let holders = known.holders.iter().copied().collect();

@@ -7,7 +7,7 @@
 use crate::master::ledger::Allotment;
 use crate::master::placement::{Place, Workers};
 use crate::master::run::{Run, Shape, Task, TaskState};
-use crate::message::{BlockOrder, Launch, Reads, SliceSource, TaskFailure, TaskId, TaskOrder};
+use crate::message::{BlockOrder, Launch, NotFetched, Reads, SliceSource, TaskFailure, TaskId, TaskOrder};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
@@ -157,7 +157,10 @@ impl Tracker {
         task.reset();
         match why {
             // As good as the worker's own word that it lacks these connections, until it speaks of them next.
-            TaskFailure::Fetch(from) => self.workers.unreachable.entry(worker).or_default().extend(from),
+            TaskFailure::NotFetched(NotFetched { unreachable, slices_missing, .. }) => {
+                self.workers.unreachable.entry(worker).or_default().extend(unreachable);
+                self.make_slices_again(id, &slices_missing);
+            }
             TaskFailure::Fenced => {
                 task.avoid.insert(worker);
             }
@@ -172,6 +175,14 @@ impl Tracker {
                 }
             }
         }
+    }
+
+    /// Slices that are not where they should be are made again, wherever there is room.
+    fn make_slices_again(&mut self, reader: TaskId, missing_at: &[u32]) {
+        let parent = self.shape.stages.get(reader.stage as usize).and_then(|stage| stage.parent);
+        let tasks = parent.and_then(|parent| self.runs.get_mut(&reader.interval)?.stages.get_mut(parent));
+        let is_missing = |task: &&mut Task| missing_at.iter().any(|at| task.state == TaskState::Done { worker: *at });
+        tasks.into_iter().flatten().filter(is_missing).for_each(Task::reset);
     }
 
     fn lost(&mut self, worker: u32, visible: &[VisibleResult], actions: &mut Vec<TrackerAction>) {

@@ -64,8 +64,8 @@ struct Worker {
     epoch: Option<u64>,
     /// Batches in open blocks, by interval, in the order of their arrival.
     open: BTreeMap<u64, Vec<Bytes>>,
-    /// Own blocks whose first copies are on their way.
-    copying: BTreeSet<BlockName>,
+    /// Own blocks whose records are not acknowledged. They are not this worker's to speak of under another epoch.
+    unacknowledged: BTreeSet<BlockName>,
     /// worker -> epochs up to this one are over: its copies are refused
     over: BTreeMap<u32, u64>,
     running: BTreeSet<TaskId>,
@@ -92,7 +92,7 @@ impl Worker {
             ended,
             epoch: None,
             open: BTreeMap::new(),
-            copying: BTreeSet::new(),
+            unacknowledged: BTreeSet::new(),
             over: BTreeMap::new(),
             running: BTreeSet::new(),
             ends: BTreeMap::new(),
@@ -192,8 +192,8 @@ impl Worker {
 
     fn join(&mut self) {
         let holdings = self.context.holdings.lock();
-        let complete = holdings.blocks.values().filter(|held| !self.copying.contains(&held.report.name));
-        let blocks: Vec<BlockReport> = complete.map(|held| held.report.clone()).collect();
+        let told = holdings.blocks.values().filter(|held| !self.unacknowledged.contains(&held.report.name));
+        let blocks: Vec<BlockReport> = told.map(|held| held.report.clone()).collect();
         drop(holdings);
         let incarnation = self.context.host.incarnation;
         self.tell_master(&ToMaster::Join { incarnation, epoch: self.epoch, blocks });
@@ -382,21 +382,23 @@ impl Worker {
             ReceiverAction::Keep { interval } => self.open.entry(interval).or_default().push(lines.clone()),
             ReceiverAction::Seal { interval, block } => {
                 let segments = self.open.remove(&interval).unwrap_or_default();
-                self.copying.insert(block.name);
+                self.unacknowledged.insert(block.name);
                 self.context.holdings.lock().blocks.insert(block.name, HeldBlock { report: block, segments });
             }
             ReceiverAction::DropOpen => self.open.clear(),
             ReceiverAction::DropBlock(block) => {
-                self.copying.remove(&block);
+                self.unacknowledged.remove(&block);
                 self.context.holdings.lock().blocks.remove(&block);
                 self.context.host.trace.record(Event::BlockForgotten { block });
             }
             ReceiverAction::SendCopy { block, to } => self.send_copy(block, to, false),
-            ReceiverAction::Acknowledge(ranges) => self.acknowledge(ranges),
+            ReceiverAction::Acknowledge { blocks, ranges } => {
+                self.unacknowledged.retain(|block| !blocks.contains(block));
+                self.acknowledge(ranges);
+            }
             ReceiverAction::Announce { blocks, closed_below } => {
                 let mut holdings = self.context.holdings.lock();
                 for block in &blocks {
-                    self.copying.remove(&block.name);
                     if let Some(held) = holdings.blocks.get_mut(&block.name) {
                         held.report = block.clone();
                     }
@@ -424,7 +426,7 @@ impl Worker {
 
 fn word_for(why: &TaskFailure) -> &'static str {
     match why {
-        TaskFailure::Fetch(_) => "input not fetched",
+        TaskFailure::NotFetched(_) => "input not fetched",
         TaskFailure::Broken(_) => "function failed",
         TaskFailure::Fenced => "fenced",
     }

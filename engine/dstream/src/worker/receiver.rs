@@ -108,7 +108,12 @@ pub enum ReceiverAction {
         to: u32,
     },
     /// Tell clients that their records are held.
-    Acknowledge(Vec<RecordRange>),
+    Acknowledge {
+        /// The blocks.
+        blocks: Vec<BlockName>,
+        /// Their records.
+        ranges: Vec<RecordRange>,
+    },
     /// Tell the master.
     Announce {
         /// Blocks that have all their copies.
@@ -147,7 +152,7 @@ pub struct Receiver {
     open: BTreeMap<u64, Open>,
     copying: BTreeMap<BlockName, Copying>,
     /// Held by enough nodes, but the lease was over: acknowledged when it is renewed.
-    withheld: Vec<(BlockName, Vec<RecordRange>)>,
+    withheld: Vec<BlockReport>,
     next_number: u64,
     /// Batches for intervals below this one go into this one.
     sealed_below: u64,
@@ -267,7 +272,7 @@ impl Receiver {
         for name in done {
             let mut report = self.copying.remove(&name).expect("its key was just read").report;
             report.held_ns = now.0;
-            self.withheld.push((name, report.ranges.clone()));
+            self.withheld.push(report.clone());
             blocks.push(report);
         }
         let closed_below = self.closed_below(now);
@@ -280,8 +285,9 @@ impl Receiver {
 
     fn acknowledge(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
         if now < self.lease_ends && !self.withheld.is_empty() {
-            let ranges = self.withheld.drain(..).flat_map(|(_, ranges)| ranges).collect();
-            actions.push(ReceiverAction::Acknowledge(ranges));
+            let blocks = self.withheld.iter().map(|block| block.name).collect();
+            let ranges = self.withheld.drain(..).flat_map(|block| block.ranges).collect();
+            actions.push(ReceiverAction::Acknowledge { blocks, ranges });
         }
     }
 
@@ -302,7 +308,12 @@ impl Receiver {
             (self.epoch, self.next_number) = (Some(epoch), 0);
         }
         self.sealed_below = self.sealed_below.max(sealed_below);
-        self.told_closed_below = 0; // say it again: the connection is new
+        // The connection is new, and what was said on the old one may be lost.
+        self.told_closed_below = 0;
+        if !self.withheld.is_empty() {
+            let blocks = self.withheld.clone();
+            actions.push(ReceiverAction::Announce { blocks, closed_below: 0 });
+        }
     }
 
     fn fenced(&mut self, actions: &mut Vec<ReceiverAction>) {
@@ -311,7 +322,7 @@ impl Receiver {
         self.told_closed_below = 0;
         actions.push(ReceiverAction::DropOpen);
         self.open.clear();
-        let unacknowledged = self.withheld.drain(..).map(|(name, _)| name);
+        let unacknowledged = self.withheld.drain(..).map(|block| block.name);
         let copying = std::mem::take(&mut self.copying).into_keys();
         actions.extend(unacknowledged.chain(copying).map(ReceiverAction::DropBlock));
     }

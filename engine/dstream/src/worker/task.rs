@@ -3,7 +3,9 @@
 //! Knows how, not when or where: the master decided that. Invariant: a task's result takes effect when its cost is paid, and
 //! the same order gives the same bytes whichever worker runs it.
 
-use crate::message::{BlockOrder, Fetch, Fetched, Launch, Reads, Skip, SliceSource, TaskFailure, TaskId, TaskOrder};
+use crate::message::{
+    BlockOrder, Fetch, Fetched, Launch, NotFetched, Reads, Skip, SliceSource, TaskFailure, TaskId, TaskOrder,
+};
 use crate::worker::store::{HeldBlock, SharedHoldings};
 use bytes::Bytes;
 use dstream_cluster::Costs;
@@ -139,26 +141,43 @@ fn line_blocks(held: &HeldBlock, skip: &[Skip]) -> Vec<LineBlock> {
 }
 
 async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> Result<HeldBlock, TaskFailure> {
-    let mut asked = Vec::new();
-    for holder in order.holders.iter().filter(|holder| **holder != context.worker) {
-        let purpose = if again { Purpose::Recovery } else { Purpose::Input };
-        let answer = fetch(context, *holder, purpose, &Fetch::Block(order.name)).await;
-        if let Some((Fetched::Block { block, lengths }, lines)) = answer
-            && let Some(held) = HeldBlock::from_joined(block, &lines, &lengths)
-        {
-            return Ok(held);
+    let mut failed = NotFetched::default();
+    for holder in &order.holders {
+        if *holder == context.worker {
+            failed.blocks_missing.push((order.name, *holder));
+            continue;
         }
-        asked.push(*holder);
+        let purpose = if again { Purpose::Recovery } else { Purpose::Input };
+        match fetch(context, *holder, purpose, &Fetch::Block(order.name)).await {
+            Answer::Got(Fetched::Block { block, lengths }, lines) => {
+                if let Some(held) = HeldBlock::from_joined(block, &lines, &lengths) {
+                    return Ok(held);
+                }
+            }
+            Answer::Got(..) => failed.blocks_missing.push((order.name, *holder)),
+            Answer::None => failed.unreachable.push(*holder),
+        }
     }
-    Err(TaskFailure::Fetch(asked))
+    Err(TaskFailure::NotFetched(failed))
 }
 
-async fn fetch(context: &TaskContext, from: u32, purpose: Purpose, what: &Fetch) -> Option<(Fetched, Bytes)> {
+/// What came of a question to another worker.
+enum Answer {
+    /// Its answer.
+    Got(Fetched, Bytes),
+    /// None in time, or the connection broke.
+    None,
+}
+
+async fn fetch(context: &TaskContext, from: u32, purpose: Purpose, what: &Fetch) -> Answer {
     let payload = seal(Vec::new(), what);
     let declared = payload.len() as u64;
     let to = NodeName::worker(from);
-    let answer = context.peers.request(&to, purpose, payload, declared, context.deadline).await.ok()?;
-    open(&answer).ok()
+    let answer = context.peers.request(&to, purpose, payload, declared, context.deadline).await;
+    match answer.ok().and_then(|answer| open(&answer).ok()) {
+        Some((fetched, body)) => Answer::Got(fetched, body),
+        None => Answer::None,
+    }
 }
 
 // -- input: slices ---------------------------------------------------------------------------------------------
@@ -188,16 +207,17 @@ async fn fetch_slices(
         })
         .collect();
     let mut slices: BTreeMap<(u32, u32), Bytes> = BTreeMap::new();
-    let mut failed = Vec::new();
+    let mut failed = NotFetched::default();
     for fetch in fetches {
         match fetch.await {
-            Ok((_, Some(fetched))) => slices.extend(fetched),
-            Ok((worker, None)) => failed.push(worker),
+            Ok((_, Ok(fetched))) => slices.extend(fetched),
+            Ok((worker, Err(Lacking::Answer))) => failed.unreachable.push(worker),
+            Ok((worker, Err(Lacking::Slices))) => failed.slices_missing.push(worker),
             Err(_) => {} // the node is ending
         }
     }
-    if !failed.is_empty() {
-        return tasks.iter().map(|_| Err(TaskFailure::Fetch(failed.clone()))).collect();
+    if failed != NotFetched::default() {
+        return tasks.iter().map(|_| Err(TaskFailure::NotFetched(failed.clone()))).collect();
     }
     let input = |task: &TaskOrder| {
         let in_map_order = sources.iter().filter_map(|source| slices.get(&(task.partition, source.partition)).cloned());
@@ -216,6 +236,12 @@ fn parent_of(query: &Query, stage: u32) -> u32 {
     query.stages.iter().find(feeds).map(|stage| stage.id.0).expect("a stage that reads slices has a parent")
 }
 
+/// What a worker did not give.
+enum Lacking {
+    Answer,
+    Slices,
+}
+
 struct Wanted {
     interval: u64,
     parent: u32,
@@ -223,23 +249,26 @@ struct Wanted {
     to: Vec<u32>,
 }
 
-/// (reduce partition, map partition) -> slice, of all that `worker` holds; nothing if it does not give them all.
-async fn fetch_from(
-    context: &TaskContext,
-    worker: u32,
-    wanted: &Wanted,
-    purpose: Purpose,
-) -> Option<BTreeMap<(u32, u32), Bytes>> {
-    let mut slices = BTreeMap::new();
-    if worker == context.worker {
-        let holdings = context.holdings.lock();
-        for to in &wanted.to {
-            for from in &wanted.from {
-                slices.insert((*to, *from), holdings.slice(wanted.interval, wanted.parent, *from, *to)?);
-            }
+/// (reduce partition, map partition) -> slice.
+type Slices = BTreeMap<(u32, u32), Bytes>;
+
+fn own_slices(context: &TaskContext, wanted: &Wanted) -> Option<Slices> {
+    let mut slices = Slices::new();
+    let holdings = context.holdings.lock();
+    for to in &wanted.to {
+        for from in &wanted.from {
+            slices.insert((*to, *from), holdings.slice(wanted.interval, wanted.parent, *from, *to)?);
         }
-        return Some(slices);
     }
+    Some(slices)
+}
+
+/// All wanted slices of one worker.
+async fn fetch_from(context: &TaskContext, worker: u32, wanted: &Wanted, purpose: Purpose) -> Result<Slices, Lacking> {
+    if worker == context.worker {
+        return own_slices(context, wanted).ok_or(Lacking::Slices);
+    }
+    let mut slices = Slices::new();
     let mut rest = wanted.to.as_slice();
     while !rest.is_empty() {
         let what = Fetch::Slices {
@@ -248,21 +277,28 @@ async fn fetch_from(
             from: wanted.from.clone(),
             to: rest.to_vec(),
         };
-        let (Fetched::Slices { lengths }, body) = fetch(context, worker, purpose, &what).await? else { return None };
-        let got = lengths.len() / wanted.from.len().max(1);
-        if got == 0 {
-            return None;
-        }
-        let mut at = 0;
-        for (index, length) in lengths.iter().enumerate() {
-            let end = at + *length as usize;
-            let (to, from) = (rest.get(index / wanted.from.len())?, wanted.from[index % wanted.from.len()]);
-            slices.insert((*to, from), body.get(at..end).map(|_| body.slice(at..end))?);
-            at = end;
-        }
-        rest = rest.get(got..)?;
+        let (lengths, body) = match fetch(context, worker, purpose, &what).await {
+            Answer::Got(Fetched::Slices { lengths }, body) => (lengths, body),
+            Answer::Got(..) => return Err(Lacking::Slices),
+            Answer::None => return Err(Lacking::Answer),
+        };
+        let got = take_slices(&lengths, &body, rest, &wanted.from, &mut slices).ok_or(Lacking::Slices)?;
+        rest = rest.get(got..).ok_or(Lacking::Slices)?;
     }
-    Some(slices)
+    Ok(slices)
+}
+
+/// Cuts an answer into slices; returns for how many reduce partitions it has them, nothing if the answer is no answer.
+fn take_slices(lengths: &[u32], body: &Bytes, to: &[u32], from: &[u32], slices: &mut Slices) -> Option<usize> {
+    let got = lengths.len().checked_div(from.len())?;
+    let mut at = 0;
+    for (index, length) in lengths.iter().enumerate() {
+        let end = at + *length as usize;
+        body.get(at..end)?;
+        slices.insert((*to.get(index / from.len())?, from[index % from.len()]), body.slice(at..end));
+        at = end;
+    }
+    (got > 0).then_some(got)
 }
 
 // -- running and handing in --------------------------------------------------------------------------------------

@@ -39,7 +39,11 @@ fn done_again(worker: u32, stage: u32, partition: u32) -> TrackerEvent {
 }
 
 fn not_fetched(worker: u32, stage: u32, partition: u32, from: u32) -> TrackerEvent {
-    TrackerEvent::Failed { worker, task: id(stage, partition, 0), why: TaskFailure::Fetch(vec![from]) }
+    TrackerEvent::Failed {
+        worker,
+        task: id(stage, partition, 0),
+        why: TaskFailure::NotFetched(NotFetched { unreachable: vec![from], ..NotFetched::default() }),
+    }
 }
 
 fn holders(number: u64, holders: &[u32]) -> TrackerEvent {
@@ -195,4 +199,12 @@ fn results_that_a_lost_worker_had_handed_in_are_not_computed_again() {
     events.push(done(2, 1, 1));
     events.push(TrackerEvent::Lost { worker: 1, visible: vec![visible(0)] });
     check(&[1, 2, 3], events, 1, &["done 0"]);
+}
+
+#[test]
+fn slices_that_are_not_where_they_should_be_are_made_again() {
+    let mut events = reducing();
+    let why = TaskFailure::NotFetched(NotFetched { slices_missing: vec![2], ..NotFetched::default() });
+    events.push(TrackerEvent::Failed { worker: 1, task: id(1, 0, 0), why });
+    check(&[1, 2, 3], events, 1, &["3: stage 0 [1.1 again]"]);
 }

@@ -51,7 +51,7 @@ fn word(action: &ReceiverAction) -> Option<String> {
         ReceiverAction::DropOpen => "drop open".to_owned(),
         ReceiverAction::DropBlock(name) => format!("drop {name}"),
         ReceiverAction::SendCopy { block, to } => format!("copy {block} to {to}"),
-        ReceiverAction::Acknowledge(ranges) => format!("acknowledge {ranges:?}"),
+        ReceiverAction::Acknowledge { ranges, .. } => format!("acknowledge {ranges:?}"),
         ReceiverAction::Announce { blocks, closed_below } => {
             let holders = |block: &BlockReport| block.holders.iter().map(|holder| holder.worker).collect::<Vec<_>>();
             let blocks: Vec<_> = blocks.iter().map(|block| (block.name.number, holders(block))).collect();
@@ -191,4 +191,19 @@ fn a_fence_drops_what_nobody_was_told_of_and_the_next_epoch_begins_anew() {
     events.push((400, ReceiverEvent::Welcome { epoch: 7, sealed_below: 0 }));
     let seen = ["210 seal b1.1.0 in 0", "210 copy b1.1.0 to 2", "300 drop open", "300 drop b1.1.0"];
     check(2, events, 900, &seen);
+}
+
+#[test]
+fn what_was_announced_and_not_acknowledged_is_announced_again_on_a_new_connection_and_dropped_under_a_new_epoch() {
+    let mut events = ready(0, &[1]);
+    let welcome = |epoch| ReceiverEvent::Welcome { epoch, sealed_below: 0 };
+    events.extend([(500, batch(0, 9, 0)), (750, welcome(1)), (800, welcome(2))]);
+    let seen = [
+        "700 seal b1.1.0 in 0",
+        "700 announce [(0, [1])] closed below 0",
+        "750 announce [(0, [1])] closed below 0",
+        "800 drop open",
+        "800 drop b1.1.0",
+    ];
+    check(1, events, 900, &seen);
 }
