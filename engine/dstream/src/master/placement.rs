@@ -36,9 +36,11 @@ impl Workers {
         one != other && (lacks(one, other) || lacks(other, one))
     }
 
-    /// How many members the worker has no connection with.
-    fn cuts(&self, worker: u32) -> usize {
-        self.running.keys().filter(|other| self.is_cut(worker, **other)).count()
+    /// How many members say that they have no connection with the worker. What it says itself does not count against it:
+    /// a worker that stands still says nothing, and those that do speak would look cut off from it.
+    fn lacked_by(&self, worker: u32) -> usize {
+        let lacks = |other: &&u32| self.unreachable.get(other).is_some_and(|lacking| lacking.contains(&worker));
+        self.running.keys().filter(lacks).count()
     }
 
     fn has_room(&self, worker: u32) -> bool {
@@ -62,8 +64,8 @@ impl Workers {
     /// A place for a task that reads blocks held by `holders`: among the best connected workers, a holder if one has room.
     pub(super) fn for_blocks(&self, holders: &[u32], avoid: &BTreeSet<u32>, turn: u32) -> Place {
         let candidates = self.candidates(avoid);
-        let fewest = candidates.iter().map(|worker| self.cuts(*worker)).min().unwrap_or(0);
-        let connected: Vec<u32> = candidates.into_iter().filter(|worker| self.cuts(*worker) == fewest).collect();
+        let fewest = candidates.iter().map(|worker| self.lacked_by(*worker)).min().unwrap_or(0);
+        let connected: Vec<u32> = candidates.into_iter().filter(|worker| self.lacked_by(*worker) == fewest).collect();
         let cost = |worker: u32| usize::from(!holders.contains(&worker));
         self.best(&connected, turn, cost).map_or(Place::NobodyFree, Place::At)
     }
@@ -73,8 +75,7 @@ impl Workers {
         let reaches_all = |worker: &u32| sources.iter().all(|source| !self.is_cut(*worker, *source));
         let mut candidates: Vec<u32> = self.running.keys().copied().filter(reaches_all).collect();
         if candidates.is_empty() {
-            let lacked = |source: &u32| self.running.keys().filter(|worker| self.is_cut(**worker, *source)).count();
-            let worst = sources.iter().max_by_key(|source| (lacked(source), **source));
+            let worst = sources.iter().max_by_key(|source| (self.lacked_by(**source), **source));
             return worst.map_or(Place::NobodyFree, |worst| Place::CutOff(*worst));
         }
         if candidates.iter().any(|worker| !avoid.contains(worker)) {
@@ -127,6 +128,14 @@ mod tests {
         let isolated = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 3), (2, 3)]);
         assert_eq!(isolated.for_slices(&set(&[1, 3]), &set(&[]), 0), Place::CutOff(3));
         assert_eq!(isolated.for_blocks(&[3], &set(&[]), 0), Place::At(1));
+    }
+
+    #[test]
+    fn the_one_that_speaks_is_not_the_one_that_is_cut_off() {
+        // 2 and 3 stand still; 1 says that it lacks both.
+        let standing = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 2), (1, 3)]);
+        assert_eq!(standing.for_slices(&set(&[1, 2, 3]), &set(&[]), 0), Place::CutOff(3));
+        assert_eq!(standing.for_blocks(&[2], &set(&[]), 0), Place::At(1));
     }
 
     #[test]
