@@ -37,6 +37,8 @@ struct OpenFile {
     next: usize,
     /// Bytes from `next` on that are known to hold no LF.
     searched: usize,
+    /// Lines before this place must be looked at one by one.
+    single_until: usize,
     at_end: bool,
 }
 
@@ -69,6 +71,14 @@ impl LineSource for FileLines {
         let mut made = 0;
         while made < records && lines.len() - start < bytes && self.ensure_open()? {
             let Some(file) = &mut self.open else { break };
+            if self.clients == 1
+                && let Some((plain, count)) = file.plain_lines(records - made, bytes - (lines.len() - start))
+            {
+                lines.extend_from_slice(plain);
+                made += count;
+                self.turn += count;
+                continue;
+            }
             let Some(line) = file.next_line()? else {
                 self.open = None;
                 continue;
@@ -108,7 +118,29 @@ impl OpenFile {
         if file.metadata().map_err(cannot)?.is_dir() {
             return Err(JobError(format!("cannot read {}: it is a folder", path.display())));
         }
-        Ok(OpenFile { path, file, lines: 0, buffer: Vec::new(), next: 0, searched: 0, at_end: false })
+        Ok(OpenFile { path, file, lines: 0, buffer: Vec::new(), next: 0, searched: 0, single_until: 0, at_end: false })
+    }
+
+    /// Lines that need no change, as they stand in the buffer, with their number: UTF-8 without CR, each ended by LF. At most
+    /// `records` and about `bytes` of them; nothing where the next lines must be looked at one by one.
+    fn plain_lines(&mut self, records: u64, bytes: usize) -> Option<(&[u8], u64)> {
+        if self.next < self.single_until {
+            return None;
+        }
+        // No longer than one line may be, so that none of them is too long.
+        let most = bytes.min(LONGEST_LINE_BYTES).min(self.buffer.len() - self.next);
+        let length = 1 + memchr::memrchr(b'\n', &self.buffer[self.next..self.next + most])?;
+        let part = &self.buffer[self.next..self.next + length];
+        let count = memchr::memchr_iter(b'\n', part).count() as u64;
+        if count > records || memchr::memchr(b'\r', part).is_some() || std::str::from_utf8(part).is_err() {
+            self.single_until = self.next + length;
+            return None;
+        }
+        let start = self.next;
+        self.next += length;
+        self.searched = 0;
+        self.lines += count;
+        Some((&self.buffer[start..start + length], count))
     }
 
     /// The next line without its end; `None` at the end of the file.
@@ -170,6 +202,7 @@ impl OpenFile {
     /// Reads more behind what is not used up yet.
     fn read(&mut self) -> Result<(), JobError> {
         self.buffer.drain(..self.next);
+        self.single_until = self.single_until.saturating_sub(self.next);
         self.next = 0;
         let kept = self.buffer.len();
         self.buffer.resize(kept + READ_BYTES, 0);

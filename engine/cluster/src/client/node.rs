@@ -75,19 +75,14 @@ pub async fn run(
     }
 }
 
-struct Kept {
-    range: RecordRange,
-    interval: u64,
-    lines: Bytes,
-}
-
 struct Shell {
     host: Host,
     config: ClientConfig,
     peers: Peers,
     source: Box<dyn LineSource>,
     core: BoxCore<ClientEvent, ClientAction>,
-    kept: BTreeMap<u64, Kept>,
+    /// By first record: the message with the batch, ready to go as often as it must.
+    kept: BTreeMap<u64, Bytes>,
     kept_bytes: usize,
     next_sequence: u64,
     source_ended: bool,
@@ -210,20 +205,19 @@ impl Shell {
         interval: u64,
         due: impl Fn(u64) -> Moment,
     ) -> Result<usize, NodeError> {
-        // Room for the header behind the lines, so that sending appends without moving them.
-        let mut lines = Vec::with_capacity(bytes.min(BATCH_BYTES) + (64 << 10));
+        let mut lines = Vec::new();
         let read = self.source.fill(records, bytes, &mut lines).map_err(|error| NodeError(error.to_string()))?;
         if read == 0 {
             self.end_source();
             return Ok(0);
         }
-        lines.shrink_to_fit();
         let first = self.next_sequence;
         let range = RecordRange { client: self.config.client, first, last: first + read - 1 };
         self.next_sequence += read;
         let length = lines.len();
-        self.kept_bytes += length;
-        self.kept.insert(first, Kept { range, interval, lines: Bytes::from(lines) });
+        let payload = seal(lines, &Batch { range, interval });
+        self.kept_bytes += payload.len();
+        self.kept.insert(first, payload);
         self.step(ClientEvent::Batch { range, first_due: due(first), last_due: due(range.last) });
         Ok(length)
     }
@@ -243,8 +237,8 @@ impl Shell {
             match action {
                 ClientAction::Record(event) => self.host.trace.record(event),
                 ClientAction::Forget { first } => {
-                    if let Some(kept) = self.kept.remove(&first) {
-                        self.kept_bytes -= kept.lines.len();
+                    if let Some(payload) = self.kept.remove(&first) {
+                        self.kept_bytes -= payload.len();
                     }
                 }
                 ClientAction::Send { first, to } => {
@@ -260,10 +254,8 @@ impl Shell {
     }
 
     fn send(&self, first: u64, to: &NodeName) -> bool {
-        let Some(kept) = self.kept.get(&first) else { return true };
-        let header = Batch { range: kept.range, interval: kept.interval };
-        let payload = seal(kept.lines.to_vec(), &header);
+        let Some(payload) = self.kept.get(&first) else { return true };
         let declared = payload.len() as u64 * self.config.scale;
-        self.peers.send(to, Lane::Data, Purpose::Input, payload, declared).is_ok()
+        self.peers.send(to, Lane::Data, Purpose::Input, payload.clone(), declared).is_ok()
     }
 }
