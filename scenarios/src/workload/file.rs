@@ -121,8 +121,8 @@ impl OpenFile {
         Ok(OpenFile { path, file, lines: 0, buffer: Vec::new(), next: 0, searched: 0, single_until: 0, at_end: false })
     }
 
-    /// Lines that need no change, as they stand in the buffer, with their number: UTF-8 without CR, each ended by LF. At most
-    /// `records` and about `bytes` of them; nothing where the next lines must be looked at one by one.
+    /// Lines that need no change, as they stand in the buffer, with their number: UTF-8 without CR, each ended by LF. At
+    /// most `records` and `bytes` of them; nothing where the next lines must be looked at one by one.
     fn plain_lines(&mut self, records: u64, bytes: usize) -> Option<(&[u8], u64)> {
         if self.next < self.single_until {
             return None;

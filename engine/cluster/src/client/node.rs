@@ -22,6 +22,12 @@ const BATCH_BYTES: usize = 1 << 20;
 /// A client without a rate reads this many batches, then lets its connections write, then reads on.
 const BATCHES_AT_ONCE: usize = 4;
 
+/// What a batch is given room for at first, a record; a guess that costs a copy where it is too small.
+const USUAL_RECORD_BYTES: usize = 128;
+
+/// Room for the header behind the lines, so that it is appended without moving them.
+const HEADER_BYTES: usize = 64;
+
 /// The most bytes a client keeps until they are held. At this bound it stops reading its source (the due times stay).
 const OUTSTANDING_BYTES: usize = 256 << 20;
 
@@ -205,7 +211,8 @@ impl Shell {
         interval: u64,
         due: impl Fn(u64) -> Moment,
     ) -> Result<usize, NodeError> {
-        let mut lines = Vec::new();
+        let room = usize::try_from(records).unwrap_or(usize::MAX).saturating_mul(USUAL_RECORD_BYTES);
+        let mut lines = Vec::with_capacity(room.min(bytes) + HEADER_BYTES);
         let read = self.source.fill(records, bytes, &mut lines).map_err(|error| NodeError(error.to_string()))?;
         if read == 0 {
             self.end_source();

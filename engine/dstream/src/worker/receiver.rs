@@ -5,9 +5,9 @@
 //! acknowledged; what arrives for an interval that has closed here goes into the next one.
 //!
 //! ```text
-//! batch -> OPEN block of its interval --full, old, or interval over--> COPYING --all copies held--> HELD: acknowledge, announce
-//!                                                                         |  a holder is lost: choose another
-//!                                                                         +- fenced: dropped, its clients send again
+//! batch -> OPEN block of its interval --full, old, interval over--> COPYING --all copies held--> HELD: announce, acknowledge
+//!                                                                      |  a holder is lost: choose another
+//!                                                                      +- fenced: dropped, its clients send again
 //! ```
 
 use crate::message::{BlockReport, Member};

@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn splits_into_map_partitions_merge_to_the_same_results(lines in lines(), places in places(), partitions in 1..5u32) {
+    fn splits_into_map_partitions_give_the_same_results(lines in lines(), places in places(), partitions in 1..5u32) {
         let split: Vec<_> = cut(&lines, &places).into_iter().map(|part| blocks(&[part])).collect();
         for_each_case(|case| {
             let one = results(&case.query, &[blocks(&[&lines])], partitions, &mut Scratch::default());
