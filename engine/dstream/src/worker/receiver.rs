@@ -5,9 +5,12 @@
 //! acknowledged; what arrives for an interval that has closed here goes into the next one.
 //!
 //! ```text
-//! batch -> OPEN block of its interval --full, old, interval over--> COPYING --all copies held--> HELD: announce, acknowledge
-//!                                                                      |  a holder is lost: choose another
-//!                                                                      +- fenced: dropped, its clients send again
+//! batch -> OPEN block of its interval
+//!            | full, old, or its interval is over
+//!            v
+//!         COPYING --all copies held--> HELD: announce, acknowledge
+//!            |  a holder is lost: choose another
+//!            +- fenced: dropped, its clients send again
 //! ```
 
 use crate::message::{BlockReport, Member};
