@@ -49,6 +49,10 @@ impl LineSource for TappedSource {
         Ok(read)
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stop.is_raised()
+    }
+
     fn replaced(&self) -> u64 {
         self.inner.replaced()
     }

@@ -101,12 +101,21 @@ pub struct Detector {
     members: BTreeMap<WorkerNumber, Member>,
     last_epoch: u64,
     last_step: Moment,
+    /// After a stall of its own: until the workers had time to be heard.
+    forgiving_until: Moment,
 }
 
 impl Detector {
     /// A detector without members. Workers beat every `heartbeat` and are lost after `failure_timeout` of silence.
     pub fn new(heartbeat: Duration, failure_timeout: Duration) -> Detector {
-        Detector { heartbeat, failure_timeout, members: BTreeMap::new(), last_epoch: 0, last_step: Moment::ZERO }
+        Detector {
+            heartbeat,
+            failure_timeout,
+            members: BTreeMap::new(),
+            last_epoch: 0,
+            last_step: Moment::ZERO,
+            forgiving_until: Moment::ZERO,
+        }
     }
 
     fn join(
@@ -153,13 +162,13 @@ impl Detector {
         }
     }
 
-    /// If this node did not run for a while (a pause), what the workers said meanwhile still waits unread: everyone gets
-    /// as much time again as was lost.
+    /// If this node did not run for a while (a pause), what the workers said meanwhile still waits unread, and connections
+    /// that fell silent must be dialled again: everyone gets a whole timeout to be heard.
     fn forgive_own_stall(&mut self, now: Moment) {
         let stalled = now.since(self.last_step);
         if self.last_step != Moment::ZERO && stalled > self.heartbeat * 2 {
             for member in self.members.values_mut() {
-                member.lost_at = member.lost_at.max(now + self.heartbeat * 2);
+                member.lost_at = member.lost_at.max(now + self.failure_timeout);
             }
         }
         self.last_step = now;
@@ -175,6 +184,8 @@ impl Core for Detector {
         match event {
             DetectorEvent::Join { worker, incarnation, epoch } => self.join(now, worker, incarnation, epoch, actions),
             DetectorEvent::Heartbeat { worker, epoch } => self.heartbeat(now, worker, epoch, actions),
+            // Right after a stall of its own every connection breaks, which says nothing of the workers.
+            DetectorEvent::Broken { .. } if now < self.forgiving_until => {}
             DetectorEvent::Broken { worker } => {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.lost_at = member.lost_at.min(now + self.heartbeat * 2);

@@ -25,6 +25,11 @@ pub trait LineSource: Send {
     /// grown by `bytes`. Returns how many it appended; 0 is the end of the source (never returned while more will come).
     fn fill(&mut self, records: u64, bytes: usize, lines: &mut Vec<u8>) -> Result<u64, JobError>;
 
+    /// Whether whoever reads the source should stop, though it is not at its end.
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
     /// How many of the lines so far had bytes that are not UTF-8 and became U+FFFD.
     fn replaced(&self) -> u64 {
         0

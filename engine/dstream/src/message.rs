@@ -74,6 +74,8 @@ pub enum TaskFailure {
     Broken(String),
     /// The sink refused the result: the worker is fenced.
     Fenced,
+    /// The sink did not answer: the worker is cut off from it.
+    SinkSilent,
 }
 
 /// From a worker to the master.

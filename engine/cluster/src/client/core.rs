@@ -97,6 +97,8 @@ pub struct Client {
     records: u64,
     source_ended: bool,
     done: bool,
+    /// When batches that a connection did not take are tried again.
+    retry_at: Moment,
 }
 
 impl Client {
@@ -111,6 +113,7 @@ impl Client {
             records: 0,
             source_ended: false,
             done: false,
+            retry_at: Moment::NEVER,
         }
     }
 
@@ -241,9 +244,11 @@ impl Core for Client {
             ClientEvent::NotSent { first } => {
                 if let Some(batch) = self.outstanding.get_mut(&first) {
                     batch.with = None;
+                    self.retry_at = now + self.limits.patience;
                 }
             }
             ClientEvent::Tick => {
+                self.retry_at = Moment::NEVER;
                 self.send_queued(now, actions);
                 self.send_overdue(now, actions);
             }
@@ -252,7 +257,8 @@ impl Core for Client {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        self.outstanding.values().filter_map(|batch| batch.with.as_ref().map(|(_, patience_ends)| *patience_ends)).min()
+        let waiting = self.outstanding.values().filter_map(|batch| batch.with.as_ref());
+        Some(waiting.map(|(_, patience_ends)| *patience_ends).min().unwrap_or(Moment::NEVER).min(self.retry_at))
     }
 }
 

@@ -149,7 +149,10 @@ impl Shell {
         let now = self.host.clock.now();
         if !self.source_ended && now >= self.next_batch {
             self.next_batch = now + BATCH_PERIOD;
-            self.read_due(now)?;
+            match self.source.is_stopped() {
+                true => self.end_source(),
+                false => self.read_due(now)?,
+            }
         }
         self.step(ClientEvent::Tick);
         Ok(())

@@ -24,12 +24,11 @@ pub(super) struct Copies {
     /// How many blocks lacked copies when it was last said.
     said_below: u64,
     turn: usize,
-    last_step: Moment,
 }
 
 impl Copies {
     pub(super) fn new(promised: u32, patience: Duration) -> Copies {
-        Copies { promised, patience, orders: BTreeMap::new(), said_below: 0, turn: 0, last_step: Moment::ZERO }
+        Copies { promised, patience, orders: BTreeMap::new(), said_below: 0, turn: 0 }
     }
 
     /// Orders that name the worker will not be fulfilled.
@@ -45,10 +44,6 @@ impl Copies {
         self.orders.remove(block);
     }
 
-    pub(super) fn last_step(&self) -> Moment {
-        self.last_step
-    }
-
     pub(super) fn deadline(&self) -> Option<Moment> {
         self.orders.values().map(|order| order.until).min()
     }
@@ -62,7 +57,6 @@ impl Copies {
         membership_changed: bool,
         actions: &mut Vec<LedgerAction>,
     ) {
-        self.last_step = now;
         self.orders.retain(|_, order| order.until > now);
         let needed = (self.promised as usize).min(members.len());
         let lacking = blocks.iter().filter(|(_, block)| block.holders.len() < needed);

@@ -112,7 +112,6 @@ pub struct Master {
     members: BTreeMap<u32, u64>,
     /// Workers that are lost and not yet fenced; those that joined again meanwhile wait with `true`.
     fencing: BTreeMap<u32, (u64, bool)>,
-    clients: BTreeSet<NodeName>,
     /// Intervals below this one are sealed.
     sealed_below: u64,
     /// What the log says of sealed intervals once they are journalled.
@@ -131,7 +130,6 @@ impl Master {
             tracker: cores.tracker(query, limits.partitions, limits.cores),
             members: BTreeMap::new(),
             fencing: BTreeMap::new(),
-            clients: BTreeSet::new(),
             sealed_below: 0,
             unjournalled: BTreeMap::new(),
             done: BTreeSet::new(),
@@ -363,8 +361,7 @@ impl Core for Master {
             MasterEvent::Word { worker, incarnation, word } => self.word(now, worker, incarnation, word, actions),
             MasterEvent::WorkerBroken(worker) => self.detect(now, DetectorEvent::Broken { worker }, actions),
             MasterEvent::ClientUp(client) => {
-                actions.push(MasterAction::TellClient(client.clone(), self.client_members()));
-                self.clients.insert(client);
+                actions.push(MasterAction::TellClient(client, self.client_members()));
             }
             MasterEvent::Journalled { interval } => self.journalled(now, interval, actions),
             MasterEvent::Fenced { member, visible } => self.fenced(now, member, visible, actions),

@@ -167,6 +167,9 @@ pub struct Ledger {
     /// Blocks that were given up stay given up, also when a holder comes back: the run has said that they are gone.
     given_up: BTreeSet<BlockName>,
     next: u64,
+    last_step: Moment,
+    /// When the master last went on after a stall of its own. What the members said meanwhile comes only now.
+    resumed: Moment,
 }
 
 impl Ledger {
@@ -183,6 +186,8 @@ impl Ledger {
             copies,
             given_up: BTreeSet::new(),
             next: 0,
+            last_step: Moment::ZERO,
+            resumed: Moment::ZERO,
         }
     }
 
@@ -295,11 +300,24 @@ impl Ledger {
         loop {
             let end = self.end_of(self.next);
             let is_due = now >= end && !self.members.is_empty() && self.is_complete(self.next);
-            if !is_due && now < end + self.limits.patience {
+            if !is_due && now < self.patience_ends() {
                 return;
             }
             self.seal(actions);
         }
+    }
+
+    /// When the interval that is next is sealed whoever has not reported.
+    fn patience_ends(&self) -> Moment {
+        self.end_of(self.next).max(self.resumed) + self.limits.patience
+    }
+
+    /// Takes note of a stall: the master is woken far more often than this.
+    fn notice_stall(&mut self, now: Moment) {
+        if self.last_step != Moment::ZERO && now.since(self.last_step) > self.limits.patience / 2 {
+            self.resumed = now;
+        }
+        self.last_step = now;
     }
 
     fn seal(&mut self, actions: &mut Vec<LedgerAction>) {
@@ -380,6 +398,7 @@ impl Core for Ledger {
     type Action = LedgerAction;
 
     fn step(&mut self, now: Moment, event: LedgerEvent, actions: &mut Vec<LedgerAction>) {
+        self.notice_stall(now);
         let mut membership_changed = false;
         match event {
             LedgerEvent::Joined(member) => {
@@ -440,8 +459,10 @@ impl Core for Ledger {
     /// The end of the interval that is next, then the end of the patience with those who do not report.
     fn deadline(&self) -> Option<Moment> {
         let end = self.end_of(self.next);
-        let due = if self.copies.last_step() >= end { end + self.limits.patience } else { end };
-        Some(self.copies.deadline().map_or(due, |copy| copy.min(due)))
+        let due = if self.last_step >= end { self.patience_ends() } else { end };
+        // Woken regularly, it notices when it was not.
+        let regular = self.last_step + self.limits.patience / 4;
+        Some(self.copies.deadline().map_or(due, |copy| copy.min(due)).min(regular))
     }
 }
 

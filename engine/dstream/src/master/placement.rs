@@ -3,6 +3,7 @@
 //! Pure and without memory: what it knows of the workers is handed in. Invariant: a task that reads slices is given only to
 //! a worker that has a connection with every worker that holds one.
 
+use crate::master::run::TaskState;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tasks that a worker has at once, for each of its cores: one that runs and one that waits, so that no core idles for the
@@ -31,6 +32,15 @@ pub(super) enum Place {
 }
 
 impl Workers {
+    /// A task in this state holds its place no longer.
+    pub(super) fn free(&mut self, state: TaskState) {
+        if let TaskState::Running { worker } = state
+            && let Some(running) = self.running.get_mut(&worker)
+        {
+            *running = running.saturating_sub(1);
+        }
+    }
+
     fn is_cut(&self, one: u32, other: u32) -> bool {
         let lacks = |from: u32, to: u32| self.unreachable.get(&from).is_some_and(|lacking| lacking.contains(&to));
         one != other && (lacks(one, other) || lacks(other, one))
@@ -61,9 +71,11 @@ impl Workers {
         if wanted.is_empty() { self.running.keys().copied().collect() } else { wanted }
     }
 
-    /// A place for a task that reads blocks held by `holders`: among the best connected workers, a holder if one has room.
+    /// A place for a task that reads blocks held by `holders`: of those who reach one, among the best connected, a holder if
+    /// one has room. Nobody while nobody reaches one: it would only fail, again and again.
     pub(super) fn for_blocks(&self, holders: &[u32], avoid: &BTreeSet<u32>, turn: u32) -> Place {
-        let candidates = self.candidates(avoid);
+        let mut candidates = self.candidates(avoid);
+        candidates.retain(|worker| holders.is_empty() || holders.iter().any(|holder| !self.is_cut(*worker, *holder)));
         let fewest = candidates.iter().map(|worker| self.lacked_by(*worker)).min().unwrap_or(0);
         let connected: Vec<u32> = candidates.into_iter().filter(|worker| self.lacked_by(*worker) == fewest).collect();
         let cost = |worker: u32| usize::from(!holders.contains(&worker));
@@ -127,7 +139,16 @@ mod tests {
         assert_eq!(cut.for_slices(&set(&[3]), &set(&[]), 0), Place::At(2));
         let isolated = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 3), (2, 3)]);
         assert_eq!(isolated.for_slices(&set(&[1, 3]), &set(&[]), 0), Place::CutOff(3));
-        assert_eq!(isolated.for_blocks(&[3], &set(&[]), 0), Place::At(1));
+        assert_eq!(isolated.for_blocks(&[1, 3], &set(&[]), 0), Place::At(1));
+    }
+
+    #[test]
+    fn a_block_is_not_read_by_those_who_do_not_reach_its_holders() {
+        let cut = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 3), (2, 3)]);
+        assert_eq!(cut.for_blocks(&[3], &set(&[]), 0), Place::At(3));
+        assert_eq!(cut.for_blocks(&[4], &set(&[]), 0), Place::At(1));
+        let gone = workers(&[(1, 0), (2, 0)], &[(1, 3), (2, 3)]);
+        assert_eq!(gone.for_blocks(&[3], &set(&[]), 0), Place::NobodyFree);
     }
 
     #[test]
@@ -135,7 +156,7 @@ mod tests {
         // 2 and 3 stand still; 1 says that it lacks both.
         let standing = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 2), (1, 3)]);
         assert_eq!(standing.for_slices(&set(&[1, 2, 3]), &set(&[]), 0), Place::CutOff(3));
-        assert_eq!(standing.for_blocks(&[2], &set(&[]), 0), Place::At(1));
+        assert_eq!(standing.for_blocks(&[1, 2], &set(&[]), 0), Place::At(1));
     }
 
     #[test]

@@ -121,8 +121,8 @@ impl Tracker {
     fn release(&mut self, worker: u32, id: TaskId) -> bool {
         let Some(task) = self.task(id) else { return false };
         let is_current = task.state == TaskState::Running { worker } && task.attempts == id.attempt + 1;
-        if is_current && let Some(running) = self.workers.running.get_mut(&worker) {
-            *running = running.saturating_sub(1);
+        if is_current {
+            self.workers.free(TaskState::Running { worker });
         }
         is_current
     }
@@ -141,6 +141,10 @@ impl Tracker {
     fn finish(&mut self, interval: u64, actions: &mut Vec<TrackerAction>) {
         let is_done = self.runs.get(&interval).is_some_and(|run| run.is_done(&self.shape));
         if is_done && let Some(run) = self.runs.remove(&interval) {
+            // What still runs for it is not needed any more; its end will find no task to free its place.
+            for task in run.stages.iter().flatten() {
+                self.workers.free(task.state);
+            }
             for block in run.stages.iter().flatten().flat_map(|task| &task.blocks) {
                 self.blocks.remove(&block.name);
             }
@@ -161,7 +165,7 @@ impl Tracker {
                 self.workers.unreachable.entry(worker).or_default().extend(unreachable);
                 self.make_slices_again(id, &slices_missing);
             }
-            TaskFailure::Fenced => {
+            TaskFailure::Fenced | TaskFailure::SinkSilent => {
                 task.avoid.insert(worker);
             }
             TaskFailure::Broken(why) => {
@@ -190,6 +194,7 @@ impl Tracker {
             let stage = self.shape.stages.iter().position(|stage| stage.output.as_ref() == Some(&result.output));
             let tasks = stage.and_then(|stage| self.runs.get_mut(&result.interval)?.stages.get_mut(stage));
             if let Some(task) = tasks.and_then(|tasks| tasks.get_mut(result.partition as usize)) {
+                self.workers.free(task.state);
                 task.state = TaskState::Done { worker };
             }
             self.finish(result.interval, actions);

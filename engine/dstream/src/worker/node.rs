@@ -302,12 +302,14 @@ impl Worker {
     fn forget(&mut self, slices_below: u64, interval: Option<u64>, blocks: &[BlockName]) {
         let mut holdings = self.context.holdings.lock();
         holdings.forget_slices(slices_below, interval);
-        for block in blocks {
-            if holdings.blocks.remove(block).is_some() {
-                self.context.host.trace.record(Event::BlockForgotten { block: *block });
+        let held: Vec<BlockName> = blocks.iter().copied().filter(|b| holdings.blocks.remove(b).is_some()).collect();
+        drop(holdings);
+        for block in held {
+            self.context.host.trace.record(Event::BlockForgotten { block });
+            if self.unacknowledged.contains(&block) {
+                self.receive(ReceiverEvent::Forgotten(block), Bytes::new());
             }
         }
-        drop(holdings);
         self.ends.retain(|task, _| task.interval >= slices_below && Some(task.interval) != interval);
     }
 
@@ -429,5 +431,6 @@ fn word_for(why: &TaskFailure) -> &'static str {
         TaskFailure::NotFetched(_) => "input not fetched",
         TaskFailure::Broken(_) => "function failed",
         TaskFailure::Fenced => "fenced",
+        TaskFailure::SinkSilent => "sink silent",
     }
 }

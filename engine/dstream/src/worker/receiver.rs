@@ -80,6 +80,8 @@ pub enum ReceiverEvent {
         /// The worker.
         by: Member,
     },
+    /// The master needs the block no longer: its results are out, or its records came in another block.
+    Forgotten(BlockName),
     /// Time passed.
     Tick,
 }
@@ -369,6 +371,11 @@ impl Core for Receiver {
                     if is_member && !copying.report.holders.contains(&by) {
                         copying.report.holders.push(by);
                     }
+                }
+            }
+            ReceiverEvent::Forgotten(block) => {
+                if let Some(copying) = self.copying.remove(&block) {
+                    self.withheld.push(copying.report);
                 }
             }
             ReceiverEvent::Tick => {}

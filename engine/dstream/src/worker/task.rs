@@ -402,5 +402,5 @@ async fn commit(context: &TaskContext, common: Common, order: &TaskOrder, rows: 
             Some((FromSink::Fenced(_), _)) | None => context.host.sleep(context.deadline / COMMIT_ATTEMPTS).await,
         }
     }
-    Err(TaskFailure::Broken("the sink does not answer".to_owned()))
+    Err(TaskFailure::SinkSilent)
 }

@@ -243,3 +243,16 @@ fn a_block_that_comes_back_too_late_for_its_time_is_given_up() {
     let expected = [seen[0], seen[1], lost, seen[2]];
     check(&[1], vec![(2600, announced(1, vec![report(1, 0, (0, 9), &[1])], 0))], 2600, &expected);
 }
+
+#[test]
+fn after_a_stall_of_its_own_the_master_waits_for_what_the_members_said_meanwhile() {
+    let mut ledger = Ledger::new(limits());
+    let mut actions = Vec::new();
+    ledger.step(Moment::from_millis(900), LedgerEvent::Joined(member(1)), &mut actions);
+    actions.clear();
+    ledger.step(Moment::from_millis(4000), LedgerEvent::Tick, &mut actions);
+    assert_eq!(actions, []);
+    let block = report(1, 0, (0, 9), &[1]);
+    ledger.step(Moment::from_millis(4100), announced(1, vec![block], 1), &mut actions);
+    assert_eq!(actions.iter().map(word).collect::<Vec<_>>(), ["seal 0 [1:0-9] [b1.1.0]"]);
+}

@@ -208,3 +208,15 @@ fn slices_that_are_not_where_they_should_be_are_made_again() {
     events.push(TrackerEvent::Failed { worker: 1, task: id(1, 0, 0), why });
     check(&[1, 2, 3], events, 1, &["3: stage 0 [1.1 again]"]);
 }
+
+#[test]
+fn an_interval_that_ends_early_frees_the_places_of_what_still_runs_for_it() {
+    let visible = |partition| VisibleResult { interval: 0, output: "counts".to_owned(), partition };
+    // Both results of the lost worker 1 are visible while block 0 is being mapped again at worker 2.
+    let mut events = sealed(0, &[(0, &[1, 2])]);
+    events.extend([done(1, 0, 0), not_fetched(1, 1, 0, 9), lost(3)]);
+    events.push(TrackerEvent::Lost { worker: 1, visible: vec![visible(0), visible(1)] });
+    let mut next = sealed(1, &[(1, &[2]), (2, &[2])]);
+    events.append(&mut next);
+    check(&[1, 2], events, 2, &["2: stage 0 [0.0, 1.0]"]);
+}
