@@ -167,8 +167,9 @@ impl Detector {
     fn forgive_own_stall(&mut self, now: Moment) {
         let stalled = now.since(self.last_step);
         if self.last_step != Moment::ZERO && stalled > self.heartbeat * 2 {
+            self.forgiving_until = now + self.failure_timeout;
             for member in self.members.values_mut() {
-                member.lost_at = member.lost_at.max(now + self.failure_timeout);
+                member.lost_at = member.lost_at.max(self.forgiving_until);
             }
         }
         self.last_step = now;
@@ -287,7 +288,8 @@ mod tests {
         actions.clear();
         detector.step(Moment::from_millis(5000), DetectorEvent::Tick, &mut actions);
         assert_eq!(actions, []);
-        detector.step(Moment::from_millis(5001), DetectorEvent::Heartbeat { worker: 1, epoch: 1 }, &mut actions);
+        detector.step(Moment::from_millis(5001), DetectorEvent::Broken { worker: 1 }, &mut actions);
+        detector.step(Moment::from_millis(5400), DetectorEvent::Heartbeat { worker: 1, epoch: 1 }, &mut actions);
         assert_eq!(actions, [Renew { worker: 1, epoch: 1 }]);
     }
 }
