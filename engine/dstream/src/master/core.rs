@@ -187,6 +187,7 @@ impl Master {
         self.fencing.insert(worker, (epoch, false));
         actions.push(MasterAction::Fence { member, since: self.done_below });
         self.tell_members(actions);
+        self.track(now, TrackerEvent::Fencing(worker), actions);
         self.account(now, LedgerEvent::Lost(member), actions);
     }
 

@@ -41,6 +41,8 @@ pub enum TrackerEvent {
     },
     /// A worker may be given tasks.
     Joined(u32),
+    /// A worker is gone, and not fenced yet: it gets no more tasks, and what it has handed in is not known.
+    Fencing(u32),
     /// A worker is gone, and fenced at the sink.
     Lost {
         /// The worker.
@@ -104,13 +106,16 @@ pub struct Tracker {
     /// Holders and records of the blocks that runs read.
     blocks: BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>,
     workers: Workers,
+    /// Lost workers of which the sink has not said yet what they handed in. Nothing is given up meanwhile.
+    fencing: BTreeSet<u32>,
 }
 
 impl Tracker {
     /// A tracker without runs, for workers with so many `cores` each.
     pub fn new(query: &Query, partitions: u32, cores: usize) -> Tracker {
         let workers = Workers { cores, ..Workers::default() };
-        Tracker { shape: Shape::of(query), partitions, runs: BTreeMap::new(), blocks: BTreeMap::new(), workers }
+        let (runs, blocks, fencing) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Tracker { shape: Shape::of(query), partitions, runs, blocks, workers, fencing }
     }
 
     fn task(&mut self, id: TaskId) -> Option<&mut Task> {
@@ -199,6 +204,7 @@ impl Tracker {
             }
             self.finish(result.interval, actions);
         }
+        self.fencing.remove(&worker);
         self.workers.running.remove(&worker);
         self.workers.unreachable.remove(&worker);
         for run in self.runs.values_mut() {
@@ -267,7 +273,9 @@ impl Tracker {
 
     /// Launches all that is ready and finds room, oldest interval first.
     fn schedule(&mut self, actions: &mut Vec<TrackerAction>) {
-        self.give_up_lost_blocks(actions);
+        if self.fencing.is_empty() {
+            self.give_up_lost_blocks(actions);
+        }
         let mut launched: Launched = BTreeMap::new();
         for (interval, run) in &mut self.runs {
             let mut stage = 0;
@@ -388,6 +396,10 @@ impl Core for Tracker {
             }
             TrackerEvent::Joined(worker) => {
                 self.workers.running.insert(worker, 0);
+            }
+            TrackerEvent::Fencing(worker) => {
+                self.workers.running.remove(&worker);
+                self.fencing.insert(worker);
             }
             TrackerEvent::Lost { worker, visible } => self.lost(worker, &visible, actions),
             TrackerEvent::Links { worker, unreachable } => {

@@ -220,3 +220,12 @@ fn an_interval_that_ends_early_frees_the_places_of_what_still_runs_for_it() {
     events.append(&mut next);
     check(&[1, 2], events, 2, &["2: stage 0 [0.0, 1.0]"]);
 }
+
+#[test]
+fn nothing_is_given_up_before_the_sink_has_said_what_the_lost_worker_handed_in() {
+    let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
+    events.extend([TrackerEvent::Fencing(1), holders(0, &[])]);
+    check(&[1, 2], events.clone(), 2, &[]);
+    events.push(lost(1));
+    check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1]"]);
+}
