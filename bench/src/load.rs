@@ -36,14 +36,17 @@ pub struct Overrides {
 
 /// Reads and resolves a scenario file.
 pub fn load_scenario(path: &Path, overrides: &Overrides, setup: &Setup) -> Result<Plan, Failure> {
-    let text = read(path)?;
+    let text = ScenarioError::text_of(path, read(path)?).map_err(|error| Failure::usage(error.to_string()))?;
     let plan = dstream_scenarios::load(path, &text, &context(overrides, setup)?);
     plan.map_err(|errors| Failure::usage(join(&errors)))
 }
 
 /// What is wrong with a scenario file; empty where nothing is.
 pub fn errors_of(path: &Path, setup: &Setup) -> Result<Vec<ScenarioError>, Failure> {
-    let text = read(path)?;
+    let text = match ScenarioError::text_of(path, read(path)?) {
+        Ok(text) => text,
+        Err(error) => return Ok(vec![error]),
+    };
     let context = context(&Overrides::default(), setup)?;
     Ok(dstream_scenarios::load(path, &text, &context).err().unwrap_or_default())
 }
@@ -52,16 +55,12 @@ fn join(errors: &[ScenarioError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    let bytes = fs::read(path).map_err(|error| {
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| {
         Failure::usage(match error.kind() {
             ErrorKind::NotFound => format!("{}: no such file", path.display()),
             _ => format!("{}: cannot be read: {error}", path.display()),
         })
-    })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let line = 1 + memchr::memchr_iter(b'\n', &error.as_bytes()[..error.utf8_error().valid_up_to()]).count();
-        Failure::usage(format!("{}:{line}:1: a scenario is UTF-8 text; this line is not", path.display()))
     })
 }
 

@@ -6,6 +6,19 @@ mod common;
 
 use common::{Folder, root, scenario_files};
 
+/// Bugs that once were, and the scenarios that planted defects are hunted with.
+#[test]
+fn every_trophy_and_hunting_scenario_is_valid() {
+    let folder = Folder::new();
+    let smoke = root().join("scenarios/smoke");
+    let others: Vec<_> = scenario_files().into_iter().filter(|path| !path.starts_with(&smoke)).collect();
+    assert!(others.len() >= 8, "{others:?}");
+    let mut words = vec!["run"];
+    words.extend(others.iter().map(|path| path.to_str().unwrap()));
+    let said = folder.dstream(&words);
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
 #[test]
 fn every_smoke_scenario_is_valid() {
     let folder = Folder::new();
