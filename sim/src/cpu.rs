@@ -1,18 +1,22 @@
 //! Cores of a simulated host: work runs at once and takes effect when its modelled cost is paid.
 //!
 //! Never measures anything. Invariants: no more works are being paid at once than there are cores; a pause stops the
-//! cores, so that what was left of a work before it is left after it. A work whose future is dropped stays charged.
+//! cores, so that what was left of a work before it is left after it; a straggler factor prices anew what is left of
+//! every work in the moment in which it changes. A work whose future is dropped stays charged.
 
-use crate::clock::{TIMER_STEP, nap_until_paid};
+mod book;
+
+use crate::clock::nap_until_paid;
 use crate::life::Life;
 use crate::node::{Ending, panic_message};
-use dstream_host::shape::CoreLedger;
+use book::{Book, Look, Work};
 use dstream_host::{BoxFuture, CoreTime, Cpu};
 use dstream_trace::{Event, Moment};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How many times longer than usual a node's work takes; outlives the node's lives.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ impl Straggle {
     }
 }
 
-/// Which ledger a charge goes to.
+/// Which book a charge goes to.
 #[derive(Clone, Copy, Debug)]
 enum Account {
     Tasks,
@@ -43,23 +47,31 @@ enum Account {
 #[derive(Debug)]
 pub(crate) struct Cores {
     count: usize,
-    straggle: Straggle,
     books: Mutex<Books>,
+    /// Tells those who wait for their work that it ends at another time now.
+    changed: Notify,
 }
 
 #[derive(Debug)]
 struct Books {
-    tasks: CoreLedger,
+    tasks: Book,
     /// Messages are handled beside the tasks: a node whose cores are all busy still answers.
-    messages: CoreLedger,
-    /// For how long pauses have stopped the cores.
-    stopped: Duration,
+    messages: Book,
+}
+
+impl Books {
+    fn of(&mut self, account: Account) -> &mut Book {
+        match account {
+            Account::Tasks => &mut self.tasks,
+            Account::Messages => &mut self.messages,
+        }
+    }
 }
 
 impl Cores {
-    pub fn new(count: usize, straggle: Straggle) -> Cores {
-        let books = Books { tasks: CoreLedger::new(count), messages: CoreLedger::new(1), stopped: Duration::ZERO };
-        Cores { count, straggle, books: Mutex::new(books) }
+    pub fn new(count: usize, straggle: &Straggle) -> Cores {
+        let books = Books { tasks: Book::new(count, straggle.factor()), messages: Book::new(1, 1.0) };
+        Cores { count, books: Mutex::new(books), changed: Notify::new() }
     }
 
     /// The cores stood still from `since` for `length`.
@@ -67,18 +79,28 @@ impl Cores {
         let mut books = self.lock();
         books.tasks.stall(since, length);
         books.messages.stall(since, length);
-        books.stopped += length;
+        drop(books);
+        self.changed.notify_waiters();
     }
 
-    /// Charges `cost`; returns when it is paid, and how long pauses have stopped the cores until now.
-    fn charge(&self, account: Account, now: Moment, cost: Duration) -> (Moment, Duration) {
-        let mut books = self.lock();
-        let ledger = match account {
-            Account::Tasks => &mut books.tasks,
-            Account::Messages => &mut books.messages,
-        };
-        let until = ledger.charge(now, cost, TIMER_STEP);
-        (until, books.stopped)
+    /// The task cores take `factor` times as long from `since` on; returns the factor until then once for each work
+    /// that it stretched and of which that was not told before.
+    pub fn slow(&self, since: Moment, factor: f64) -> Vec<f64> {
+        let stretched = self.lock().tasks.slow(since, factor);
+        self.changed.notify_waiters();
+        stretched
+    }
+
+    fn charge(&self, life: &Life, account: Account, cost: Duration) -> Arc<Mutex<Work>> {
+        let (work, stretched) = self.lock().of(account).charge(life.now(), cost);
+        for factor in stretched {
+            life.record(Event::WorkStretched { factor });
+        }
+        work
+    }
+
+    fn look(&self, account: Account, work: &Mutex<Work>, now: Moment) -> Look {
+        self.lock().of(account).look(work, now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {
@@ -99,19 +121,15 @@ impl Cpu for SimCpu {
         let life = self.0.clone();
         Box::pin(self.0.gate.hold(async move {
             let CoreTime(cost) = attempt(&life, work);
-            let factor = life.cores.straggle.factor();
-            let cost = stretch(cost, factor);
-            if factor != 1.0 {
-                life.record(Event::WorkStretched { factor });
-            }
-            pay(&life, Account::Tasks, cost).await;
-            CoreTime(cost)
+            CoreTime(pay(&life, Account::Tasks, cost).await)
         }))
     }
 
     fn handle(&self, cost: CoreTime) -> BoxFuture<'static, ()> {
         let life = self.0.clone();
-        Box::pin(self.0.gate.hold(async move { pay(&life, Account::Messages, cost.0).await }))
+        Box::pin(self.0.gate.hold(async move {
+            pay(&life, Account::Messages, cost.0).await;
+        }))
     }
 }
 
@@ -124,24 +142,24 @@ fn attempt(life: &Life, work: Box<dyn FnOnce() -> CoreTime + Send>) -> CoreTime 
     })
 }
 
-async fn pay(life: &Life, account: Account, cost: Duration) {
-    let (mut until, mut stopped) = life.cores.charge(account, life.now(), cost);
+/// Charges `cost` and waits until it is paid; answers the time of one core that was charged in the end.
+async fn pay(life: &Life, account: Account, cost: Duration) -> Duration {
+    let cores = &life.cores;
+    let work = cores.charge(life, account, cost);
     loop {
-        nap_until_paid(&life.fabric, until).await;
-        let total = life.cores.lock().stopped;
-        if total == stopped {
-            return;
+        // Made before the look, so that no change after it is missed.
+        let changed = cores.changed.notified();
+        let Look { next, paid, stretched } = cores.look(account, &work, life.now());
+        if let Some(factor) = stretched {
+            life.record(Event::WorkStretched { factor });
         }
-        until = until + (total - stopped);
-        stopped = total;
+        if let Some(took) = paid {
+            return took;
+        }
+        tokio::select! {
+            biased;
+            () = changed => {}
+            () = nap_until_paid(&life.fabric, next) => {}
+        }
     }
-}
-
-/// `cost` times `factor`, in whole nanoseconds.
-fn stretch(cost: Duration, factor: f64) -> Duration {
-    if factor == 1.0 {
-        return cost;
-    }
-    // Multiplication and rounding of doubles are the same on every machine; casts saturate.
-    Duration::from_nanos((cost.as_nanos() as f64 * factor).round() as u64)
 }

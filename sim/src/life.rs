@@ -72,6 +72,13 @@ impl Life {
         }
     }
 
+    /// Work on the task cores takes `factor` times its cost, also what they had not done by `since`.
+    pub fn slow(&self, since: Moment, factor: f64) {
+        for factor in self.cores.slow(since, factor) {
+            self.record(Event::WorkStretched { factor });
+        }
+    }
+
     /// The life is over.
     pub fn end(&self) {
         self.alive.store(false, Ordering::Relaxed);

@@ -45,7 +45,7 @@ impl Software {
     /// Begins the next life: what turmoil calls at the start and at each restart.
     pub fn begin(&self) -> impl Future<Output = turmoil::Result> + use<> {
         self.incarnation.set(self.incarnation.get() + 1);
-        let cores = Cores::new(self.spec.cores, self.straggle.clone());
+        let cores = Cores::new(self.spec.cores, &self.straggle);
         let name = self.spec.name.clone();
         let life = Life::new(name.clone(), self.incarnation.get(), self.fabric.clone(), cores, self.bits_per_second);
         let life = Arc::new(life);

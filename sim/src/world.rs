@@ -246,7 +246,14 @@ impl World for SimWorld {
         if !(factor.is_finite() && factor > 0.0) {
             return Err(WorldError::Unsupported(format!("work cannot take {factor} times as long; give more than 0")));
         }
-        self.victim(node)?.straggle.set(factor);
+        let now = self.now();
+        let victim = self.victim(node)?;
+        victim.straggle.set(factor);
+        // Cores that stand still have done nothing since their pause began.
+        let since = victim.paused_since.unwrap_or(now);
+        if let Some(life) = self.fabric.life(node) {
+            life.slow(since, factor);
+        }
         Ok(())
     }
 

@@ -61,6 +61,103 @@ fn cores_take_the_sum_of_costs_and_no_more() {
     }
 }
 
+/// Works of 100 ms on each of as many cores as there are, so many in a row, all asked for at once, under factors from
+/// some milliseconds on: when each round was paid, what the last work answered, and when works began to be stretched.
+fn slowed(rounds: usize, factors: &[(u64, f64)]) -> (Vec<u64>, u64, Vec<u64>) {
+    let node = script(move |host| async move {
+        for _ in 0..rounds * CORES {
+            let host = host.clone();
+            tokio::spawn(async move {
+                let took = host.cpu.run(Box::new(|| CoreTime(ms(100)))).await;
+                mark(&host, "paid", took.0.as_millis() as u64);
+            });
+        }
+        for after in [1, 60] {
+            host.sleep(ms(after)).await;
+            let since = host.clock.now();
+            host.cpu.handle(CoreTime(ms(5))).await;
+            assert_eq!(host.clock.now().since(since), ms(5), "messages are handled at full speed");
+        }
+        std::future::pending::<()>().await;
+    });
+    let mut world = world(vec![("node", node)]);
+    for &(when, factor) in factors {
+        world.run_until(at(when)).unwrap();
+        world.slow_cpu(&name("node"), factor).unwrap();
+    }
+    world.run_until(at(100_000)).unwrap();
+    let stretched = events(&world, |event| matches!(event, Event::WorkStretched { .. }));
+    let (mut paid, took) = (times(&world, "paid"), marks(&world, "paid").last().unwrap().2);
+    assert_eq!(paid.len(), rounds * CORES);
+    paid.dedup();
+    (paid, took, stretched.chunks(CORES).map(|chunk| chunk[0].0).collect())
+}
+
+#[test]
+fn a_change_of_the_factor_prices_anew_what_is_left_of_running_and_queued_work() {
+    type Case = (usize, &'static [(u64, f64)], Vec<u64>, u64, Vec<u64>);
+    let cases: [Case; 9] = [
+        (1, &[], vec![100], 100, vec![]),
+        // Slowed while it runs: 50 + 100 + 40.
+        (1, &[(50, 10.0), (150, 1.0)], vec![190], 190, vec![50]),
+        // Slow from its start, and over before it is done: 0.3 of 100 ms were done in 90.
+        (1, &[(0, 300.0), (90, 1.0)], vec![189], 189, vec![0]),
+        // Another factor counts from where the first one left it.
+        (1, &[(50, 10.0), (150, 2.0)], vec![230], 230, vec![50]),
+        (1, &[(50, 10.0), (150, 2.0), (170, 1.0)], vec![200], 200, vec![50]),
+        (1, &[(50, 0.5)], vec![75], 75, vec![50]),
+        // Queued work moves with the work before it.
+        (2, &[(50, 10.0), (150, 1.0)], vec![190, 290], 100, vec![50]),
+        (2, &[(50, 10.0), (650, 1.0)], vec![550, 740], 190, vec![50, 550]),
+        // After the work is done, there is nothing to stretch.
+        (1, &[(100, 10.0), (110, 10.0), (120, 1.0)], vec![100], 100, vec![]),
+    ];
+    for (rounds, factors, paid, took, stretched) in cases {
+        assert_eq!(slowed(rounds, factors), (paid, took, stretched), "{rounds} rounds under {factors:?}");
+    }
+}
+
+#[test]
+fn a_factor_that_changes_during_a_pause_counts_from_its_begin() {
+    for (ended_at_ms, expected, stretched) in [(None, 330 + 720, 1), (Some(200), 330, 0)] {
+        let mut world = paused_world();
+        world.run_until(at(50)).unwrap();
+        world.pause(&name("node")).unwrap();
+        world.run_until(at(100)).unwrap();
+        world.slow_cpu(&name("node"), 10.0).unwrap();
+        if let Some(ended_at_ms) = ended_at_ms {
+            world.run_until(at(ended_at_ms)).unwrap();
+            world.slow_cpu(&name("node"), 1.0).unwrap();
+        }
+        world.run_until(at(250)).unwrap();
+        world.resume(&name("node")).unwrap();
+        world.run_until(at(2000)).unwrap();
+        assert_eq!(times(&world, "worked"), vec![expected]);
+        assert_eq!(events(&world, |event| matches!(event, Event::WorkStretched { .. })).len(), stretched);
+    }
+}
+
+#[test]
+fn work_that_nobody_waits_for_any_more_is_slowed_and_says_so_once() {
+    let node = script(|host| async move {
+        let all: Vec<_> = (0..CORES).map(|_| tokio::spawn(host.cpu.run(Box::new(|| CoreTime(ms(100)))))).collect();
+        host.sleep(ms(10)).await;
+        all.iter().for_each(|work| work.abort());
+        host.sleep(ms(90)).await;
+        host.cpu.run(Box::new(|| CoreTime(ms(10)))).await;
+        mark(&host, "paid", 0);
+        std::future::pending::<()>().await;
+    });
+    let mut world = world(vec![("node", node)]);
+    for (when, factor) in [(50, 10.0), (150, 1.0)] {
+        world.run_until(at(when)).unwrap();
+        world.slow_cpu(&name("node"), factor).unwrap();
+    }
+    world.run_until(at(1000)).unwrap();
+    assert_eq!(times(&world, "paid"), vec![200]);
+    assert_eq!(events(&world, |event| *event == Event::WorkStretched { factor: 10.0 }).len(), CORES);
+}
+
 #[test]
 fn messages_are_handled_beside_busy_cores() {
     let node = script(|host| async move {

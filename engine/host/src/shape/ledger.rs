@@ -36,6 +36,13 @@ impl Lane {
             self.free = self.free + length;
         }
     }
+
+    /// The lane's speed changed at `since`: what was not done by then takes what `scale` makes of it.
+    pub fn rescale(&mut self, since: Moment, scale: impl Fn(Duration) -> Duration) {
+        if self.free > since {
+            self.free = since + scale(self.free.since(since));
+        }
+    }
 }
 
 /// Several lanes that share their work, such as the cores of a node.
@@ -72,6 +79,11 @@ impl CoreLedger {
     /// All lanes stood still for `length` from `since`. See [`Lane::stall`].
     pub fn stall(&mut self, since: Moment, length: Duration) {
         self.lanes.iter_mut().for_each(|lane| lane.stall(since, length));
+    }
+
+    /// The speed of all lanes changed at `since`. See [`Lane::rescale`].
+    pub fn rescale(&mut self, since: Moment, scale: impl Fn(Duration) -> Duration) {
+        self.lanes.iter_mut().for_each(|lane| lane.rescale(since, &scale));
     }
 }
 

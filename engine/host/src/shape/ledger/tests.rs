@@ -91,6 +91,14 @@ proptest! {
         let expected = if end.0 > since { end + Duration::from_secs(1) } else { end };
         prop_assert_eq!(lane.free(), expected);
     }
+
+    #[test]
+    fn another_speed_prices_anew_what_was_not_done_and_nothing_else(cost in 1..9_000_000u64, since in 0..9_000_000u64) {
+        let mut lane = Lane::default();
+        let end = lane.charge(Moment::ZERO, Duration::from_nanos(cost), TICK);
+        lane.rescale(Moment(since), |left| left * 3);
+        prop_assert_eq!(lane.free().0, end.0 + 2 * end.0.saturating_sub(since));
+    }
 }
 
 #[test]
