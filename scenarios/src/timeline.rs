@@ -37,8 +37,7 @@ pub struct Times {
 pub struct Played {
     /// When.
     pub end: Moment,
-    /// Whether everything was acknowledged and out, all copies were there again, and five intervals passed after the
-    /// last fault.
+    /// Whether everything was acknowledged and out.
     pub drained: bool,
     /// Whether `progress` asked to stop.
     pub interrupted: bool,
@@ -60,12 +59,11 @@ pub fn play(world: &mut dyn World, plan: &Plan, times: &Times, progress: Progres
         driver.take(&step)?;
     }
     driver.run_until(times.load_end)?;
-    let mut drained = driver.is_drained(&mut watch);
-    while !drained && !driver.interrupted && driver.world.now() < limit {
+    while !driver.watch(&mut watch, DrainWatch::is_settled) && !driver.interrupted && driver.world.now() < limit {
         let next = (driver.world.now() + SLICE).min(limit);
         driver.run_until(next)?;
-        drained = driver.is_drained(&mut watch);
     }
+    let drained = driver.watch(&mut watch, |watch, _| watch.is_drained());
     Ok(Played { end: driver.world.now(), drained, interrupted: driver.interrupted })
 }
 
@@ -107,10 +105,11 @@ impl<'a> Driver<'a> {
         Ok(!self.interrupted)
     }
 
-    fn is_drained(&mut self, watch: &mut DrainWatch) -> bool {
+    /// What `question` says once `watch` has seen the whole log.
+    fn watch(&self, watch: &mut DrainWatch, question: impl Fn(&DrainWatch, Moment) -> bool) -> bool {
         let trace = self.world.trace();
-        let log = trace.lock();
-        watch.is_drained(log.lines(), self.world.now())
+        watch.read_on(trace.lock().lines());
+        question(watch, self.world.now())
     }
 
     fn take(&mut self, step: &Step<'a>) -> Result<(), WorldError> {

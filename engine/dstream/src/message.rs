@@ -193,7 +193,7 @@ pub struct TaskOrder {
     pub attempt: u32,
     /// What it reads.
     pub reads: Reads,
-    /// Whether the same work had been done before and was lost.
+    /// Whether the same work had been begun before and was lost.
     pub again: bool,
 }
 

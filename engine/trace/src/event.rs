@@ -123,7 +123,7 @@ pub enum Event {
     IntervalSealed { interval: u64, ranges: Vec<RecordRange>, blocks: Vec<BlockName> },
     /// Which blocks each map partition of a sealed interval reads: `inputs[p]` is partition p's. Fixed with the seal.
     MapsCut { interval: u64, inputs: Vec<Vec<BlockName>> },
-    /// A task was given to a worker. `again` marks work that had been done before and was lost.
+    /// A task was given to a worker. `again` marks work that had been begun before and was lost.
     TaskLaunched { task: TaskName, worker: NodeName, again: bool },
     /// All results of the interval are committed.
     IntervalDone { interval: u64 },

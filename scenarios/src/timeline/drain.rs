@@ -62,13 +62,22 @@ impl DrainWatch {
         }
     }
 
-    /// Whether nothing is open, by the whole log so far.
-    pub(super) fn is_drained(&mut self, lines: &[TraceLine], now: Moment) -> bool {
+    /// Reads what the log has more than at the last time.
+    pub(super) fn read_on(&mut self, lines: &[TraceLine]) {
         for line in &lines[self.next_line..] {
             self.read(line);
         }
         self.next_line = lines.len();
-        self.clients.is_empty() && self.copies_below == 0 && self.is_out() && self.is_settled(now)
+    }
+
+    /// Whether everything is acknowledged and out.
+    pub(super) fn is_drained(&self) -> bool {
+        self.clients.is_empty() && self.is_out()
+    }
+
+    /// Whether nothing more is to be seen: drained, all copies there, five intervals after the last fault.
+    pub(super) fn is_settled(&self, now: Moment) -> bool {
+        self.is_drained() && self.copies_below == 0 && self.has_caught_up(now)
     }
 
     fn read(&mut self, line: &TraceLine) {
@@ -120,7 +129,7 @@ impl DrainWatch {
     }
 
     /// Whether the interval open at the last fault and the five after it are complete.
-    fn is_settled(&self, now: Moment) -> bool {
+    fn has_caught_up(&self, now: Moment) -> bool {
         let Some(fault) = self.last_fault else { return true };
         let length = self.interval.as_nanos().max(1);
         let index = |at: Moment| at.since(self.origin).as_nanos() / length;

@@ -28,8 +28,6 @@ pub(super) struct Task {
     pub(super) attempts: u32,
     /// Attempts that failed by the task's own fault.
     pub(super) broken: u32,
-    /// It had been done, and what it made was lost.
-    pub(super) again: bool,
     /// Workers at which it failed to get what it reads, or whose slices could not be fetched.
     pub(super) avoid: BTreeSet<u32>,
     /// What it reads, if it reads lines.
@@ -39,16 +37,15 @@ pub(super) struct Task {
 impl Task {
     fn new(blocks: Vec<BlockOrder>) -> Task {
         let state = TaskState::Waiting;
-        Task { state, attempts: 0, broken: 0, again: false, avoid: BTreeSet::new(), blocks }
+        Task { state, attempts: 0, broken: 0, avoid: BTreeSet::new(), blocks }
     }
 
     pub(super) fn is_done(&self) -> bool {
         matches!(self.state, TaskState::Done { .. })
     }
 
-    /// Back to waiting; `again` if its work was done and is lost.
+    /// Back to waiting: its work is lost.
     pub(super) fn reset(&mut self) {
-        self.again |= self.is_done();
         self.state = TaskState::Waiting;
     }
 }

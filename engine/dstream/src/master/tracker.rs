@@ -236,7 +236,7 @@ impl Tracker {
             None => Reads::Blocks(task.blocks.iter().map(|block| self.with_holders(block)).collect()),
             Some(_) => Reads::Slices,
         };
-        TaskOrder { partition: number(partition), attempt: task.attempts - 1, reads, again: task.again }
+        TaskOrder { partition: number(partition), attempt: task.attempts - 1, reads, again: task.attempts > 1 }
     }
 
     fn with_holders(&self, block: &BlockOrder) -> BlockOrder {

@@ -125,7 +125,7 @@ fn a_loss_makes_again_what_ran_there_and_the_slices_that_are_still_needed() {
     // Block 0 is mapped again at its other holder; nothing is reduced before its slices are there.
     check(&[1, 2, 3], events.clone(), 1, &["3: stage 0 [0.1 again]"]);
     events.push(done_again(3, 0, 0));
-    check(&[1, 2, 3], events, 1, &["3: stage 1 [0.1]"]);
+    check(&[1, 2, 3], events, 1, &["3: stage 1 [0.1 again]"]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn slices_that_nobody_needs_any_more_are_not_made_again() {
 fn slices_that_one_worker_cannot_fetch_are_fetched_by_another() {
     let mut events = reducing();
     events.push(not_fetched(1, 1, 0, 2));
-    check(&[1, 2, 3], events, 1, &["3: stage 1 [0.1]"]);
+    check(&[1, 2, 3], events, 1, &["3: stage 1 [0.1 again]"]);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn slices_that_nobody_can_fetch_are_made_again_elsewhere() {
 fn a_block_without_holders_is_given_up_when_it_has_to_be_read() {
     let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
     events.extend([holders(0, &[]), lost(1)]);
-    check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1]"]);
+    check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_task_that_keeps_breaking_stops_the_run() {
     };
     let mut events = sealed(0, &[(0, &[1])]);
     events.extend((0..MOST_BROKEN_ATTEMPTS).map(broken));
-    check(&[1], events, 1, &["fatal", "1: stage 0 [0.4]"]);
+    check(&[1], events, 1, &["fatal", "1: stage 0 [0.4 again]"]);
 }
 
 #[test]
@@ -227,5 +227,5 @@ fn nothing_is_given_up_before_the_sink_has_said_what_the_lost_worker_handed_in()
     events.extend([TrackerEvent::Fencing(1), holders(0, &[])]);
     check(&[1, 2], events.clone(), 2, &[]);
     events.push(lost(1));
-    check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1]"]);
+    check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
 }
