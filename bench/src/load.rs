@@ -36,7 +36,7 @@ pub struct Overrides {
 
 /// Reads and resolves a scenario file.
 pub fn load_scenario(path: &Path, overrides: &Overrides, setup: &Setup) -> Result<Plan, Failure> {
-    let text = ScenarioError::text_of(path, read(path)?).map_err(|error| Failure::usage(error.to_string()))?;
+    let text = ScenarioError::text_of(path, read(path)?).map_err(|errors| Failure::usage(join(&errors)))?;
     let plan = dstream_scenarios::load(path, &text, &context(overrides, setup)?);
     plan.map_err(|errors| Failure::usage(join(&errors)))
 }
@@ -45,7 +45,7 @@ pub fn load_scenario(path: &Path, overrides: &Overrides, setup: &Setup) -> Resul
 pub fn errors_of(path: &Path, setup: &Setup) -> Result<Vec<ScenarioError>, Failure> {
     let text = match ScenarioError::text_of(path, read(path)?) {
         Ok(text) => text,
-        Err(error) => return Ok(vec![error]),
+        Err(errors) => return Ok(errors),
     };
     let context = context(&Overrides::default(), setup)?;
     Ok(dstream_scenarios::load(path, &text, &context).err().unwrap_or_default())

@@ -3,6 +3,7 @@
 //! Knows no schema. Invariant: `line` and `column` count from 1 and the caret line stands under `text`.
 
 use std::fmt;
+use std::path::Path;
 
 /// Longest part of a line that is shown; a longer line is cut around the caret.
 const SHOWN_CHARS: usize = 160;
@@ -37,6 +38,32 @@ pub struct ScenarioError {
     pub kind: ErrorKind,
 }
 
+impl ScenarioError {
+    /// The bytes of the scenario file at `path` as text; one error, at the first character that is none.
+    pub fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String, Vec<ScenarioError>> {
+        let wrong = |bytes: &[u8], valid: usize| vec![not_text(path, bytes, valid)];
+        String::from_utf8(bytes).map_err(|error| wrong(error.as_bytes(), error.utf8_error().valid_up_to()))
+    }
+}
+
+/// The error at byte `valid`, up to which the bytes are text.
+fn not_text(path: &Path, bytes: &[u8], valid: usize) -> ScenarioError {
+    let line_start = bytes[..valid].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    let line = bytes[line_start..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let (before, shown) = (String::from_utf8_lossy(&bytes[line_start..valid]), String::from_utf8_lossy(line));
+    let plain = |text: &str| text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches('\r').to_string();
+    ScenarioError {
+        path: path.display().to_string(),
+        line: 1 + bytes[..line_start].iter().filter(|byte| **byte == b'\n').count(),
+        column: 1 + plain(&before).chars().count(),
+        text: plain(&shown),
+        length: 1,
+        message: "this is no UTF-8; a scenario file is UTF-8 text".to_string(),
+        nearest: None,
+        kind: ErrorKind::Wrong,
+    }
+}
+
 impl std::error::Error for ScenarioError {}
 
 impl fmt::Display for ScenarioError {
@@ -49,5 +76,27 @@ impl fmt::Display for ScenarioError {
         writeln!(f, "{}", shown.collect::<String>())?;
         let length = self.length.clamp(1, SHOWN_CHARS);
         write!(f, "{}{}", " ".repeat(first - cut), "^".repeat(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_where_they_are() {
+        let check = |bytes: &[u8], expected: Result<&str, &str>| {
+            let text = ScenarioError::text_of(Path::new("s.yaml"), bytes.to_vec());
+            let said =
+                |(at, shown): (&str, &str)| format!("{at}: this is no UTF-8; a scenario file is UTF-8 text\n{shown}");
+            let expected = expected.map(str::to_string).map_err(|said_at| said(said_at.split_once('|').unwrap()));
+            assert_eq!(text.map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>()), expected);
+        };
+        check("title: \u{fc}".as_bytes(), Ok("title: \u{fc}"));
+        check(b"a: 1\r\ntitle: f\xfcr\r\nb: 2\n", Err("s.yaml:2:9|title: f\u{fffd}r\n        ^"));
+        check(b"\xef\xbb\xbft: \xc3\xbc\xff", Err("s.yaml:1:5|t: \u{fc}\u{fffd}\n    ^"));
+        check(b"\xff\xfet\0", Err("s.yaml:1:1|\u{fffd}\u{fffd}t \n^"));
+        // A character that is cut off at the end.
+        check(b"title: \xe2\x82", Err("s.yaml:1:8|title: \u{fffd}\n       ^"));
     }
 }

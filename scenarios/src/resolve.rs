@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::error::ScenarioError;
 use crate::plan::{ClusterPlan, Link, Plan};
 use crate::spec::{At, ClusterWritten, LinkWritten, Reader, ScenarioWritten, WorkloadWritten, read_scenario};
+use crate::unit::show_duration;
 use crate::yaml::{Node, Problem, Sources, Spot, apply_set};
 use dstream_cluster::{Costs, JobSpec};
 use std::path::Path;
@@ -34,6 +35,12 @@ const DEFAULT_CORES: u32 = 4;
 const DEFAULT_CLIENTS: u32 = 2;
 const DEFAULT_HEARTBEAT: Duration = Duration::from_millis(100);
 const DEFAULT_FAILURE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// One-way latencies until a new connection is greeted both ways.
+const LATENCIES_TO_CONNECT: u32 = 8;
+/// Connecting must fit in half of the failure timeout, so that heartbeats flow before the peer counts as lost.
+const LATENCIES_IN_TIMEOUT: u32 = 2 * LATENCIES_TO_CONNECT;
+
 /// Most errors that are shown: a file that is no scenario has thousands, and each place in it is searched for.
 const MOST_SHOWN: usize = 20;
 
@@ -107,12 +114,14 @@ fn resolve(
     let source = source::resolve(reader, workload?, &common, &engines, path);
     engine::check_params(reader, workload?, engines.interval);
     let warmup = written.warmup.as_ref().map(|warmup| warmup.value);
+    let warmup = warmup.unwrap_or_else(|| engines.default_warmup(&job));
+    engine::refuse_too_long(reader, written, &engines, warmup.saturating_add(duration));
     Some(Plan {
         title: written.title.as_ref()?.value.trim().to_string(),
         about: written.about.as_ref().map(|about| about.value.clone()).unwrap_or_default(),
         seed,
         duration,
-        warmup: warmup.unwrap_or_else(|| engines.default_warmup(&job)),
+        warmup,
         slo: written.slo.as_ref().map(|slo| slo.value),
         compare: written.compare.as_ref().map_or(DEFAULT_COMPARE.to_string(), |compare| compare.value.clone()),
         interval: engines.interval,
@@ -163,7 +172,7 @@ fn resolve_cluster(
         let message = "`cluster.failure_timeout` must be longer than `cluster.heartbeat`, or every node counts as lost";
         reader.wrong(spot.map_or(written.at, |time| time.at), message);
     }
-    refuse_broken_ticks(reader, &written.link);
+    refuse_latency(reader, written, failure_timeout);
     let map_cost = workload.and_then(|workload| workload.job.as_ref()).map(|(_, job)| job.map_cost.as_str());
     let costs: Option<Costs> = cost::resolve(reader, written.costs.as_ref(), costs, map_cost);
     let workers = written.workers.as_ref()?.value;
@@ -188,10 +197,29 @@ fn link(written: &LinkWritten, latency: Duration) -> Link {
     }
 }
 
-fn refuse_broken_ticks(reader: &mut Reader<'_>, link: &LinkWritten) {
-    let Some(latency) = &link.latency else { return };
-    if !latency.value.as_nanos().is_multiple_of(TICK.as_nanos()) {
+/// Refuses latencies that are no whole ticks, or with which no connection is up before it counts as failed.
+fn refuse_latency(reader: &mut Reader<'_>, written: &ClusterWritten<'_>, failure_timeout: Duration) {
+    let given = written.link.latency.as_ref();
+    if let Some(latency) = given.filter(|latency| !latency.value.as_nanos().is_multiple_of(TICK.as_nanos())) {
         let message = "`cluster.link.latency` must be a whole number of milliseconds: the simulator's tick is `1ms`";
         reader.wrong(latency.at, message);
+        return;
     }
+    let latency = given.map_or(DEFAULT_LATENCY, |latency| latency.value);
+    let least_timeout = latency.saturating_mul(LATENCIES_IN_TIMEOUT);
+    if least_timeout <= failure_timeout {
+        return;
+    }
+    let spot = given.map(|latency| latency.at).or(written.failure_timeout.as_ref().map(|timeout| timeout.at));
+    let most_ticks = failure_timeout.as_millis() / u128::from(LATENCIES_IN_TIMEOUT);
+    let shorter = if most_ticks == 0 { String::new() } else { format!("a latency of at most `{most_ticks}ms`, or ") };
+    let message = format!(
+        "with a `cluster.link.latency` of `{}` connecting takes `{}`, more than half of `cluster.failure_timeout` \
+         (`{}`); valid is {shorter}a failure_timeout of at least `{}`",
+        show_duration(latency),
+        show_duration(latency.saturating_mul(LATENCIES_TO_CONNECT)),
+        show_duration(failure_timeout),
+        show_duration(least_timeout),
+    );
+    reader.wrong(spot.unwrap_or(written.at), message);
 }

@@ -171,6 +171,22 @@ faults:
 }
 
 #[test]
+fn a_drawn_crash_leaves_every_partition_something_to_cut() {
+    let text = "faults:
+  - crash: { node: any-worker, at: 5s, restart_after: 20s }
+  - partition: { between: [worker-1], and: [master], at: 10s, for: 5s }
+  - partition: { between: [worker-2], and: [worker-3, worker-4], at: 10s, for: 5s }
+";
+    let mut drawn = std::collections::BTreeSet::new();
+    for seed in 0..50 {
+        let plan = plan(&format!("{SMALL}{text}"), &Context { seed: Some(seed), ..context() });
+        let FaultKind::Crash { node } = &plan.faults[0].kind else { panic!("{:?}", plan.faults) };
+        drawn.insert(node.as_str().to_string());
+    }
+    assert_eq!(drawn.into_iter().collect::<Vec<_>>(), ["worker-3", "worker-4"]);
+}
+
+#[test]
 fn faults_that_only_touch_are_no_collision() {
     let check = |faults: &[&str]| {
         let lines: Vec<String> = faults.iter().map(|fault| format!("  - {fault}\n")).collect();
@@ -191,6 +207,12 @@ fn faults_that_only_touch_are_no_collision() {
     check(&[
         "partition: { between: [worker-1], and: [master], at: 5s }",
         "partition: { between: [worker-1, worker-2], and: [master], at: 6s }",
+    ]);
+    check(&[
+        "crash: { node: worker-1, at: 5s, restart_after: 5s }",
+        "partition: { between: [worker-1], and: [master], at: 6s, for: 5s }",
+        "partition: { between: [worker-1, worker-2], and: [master], at: 6s, for: 1s }",
+        "partition: { between: [worker-2], and: [worker-1], at: 4s, for: 2s }",
     ]);
     check(&["crash: { node: worker-1, at: 0s, restart_after: 60s }"]);
     check(&["crash: { node: worker-1, at: 59s..60s }"]);

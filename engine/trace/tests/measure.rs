@@ -1,14 +1,16 @@
 //! Each definition of measuring, on runs written by hand: what the fault did, what the run cost, how late results were.
 //!
 //! The calm run: two workers, two partitions, intervals of one second from 1 s on, ten records each, due every 100 ms;
-//! results 200 ms after an interval's end; the warm-up is interval 0.
+//! results 200 ms after an interval's end; the warm-up is interval 0. Four workers are members, two
+//! copies are promised.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use dstream_trace::measure::{Effect, Facts, FaultFacts, OutputFacts, tasks_csv};
 use dstream_trace::result::FaultResult;
 use dstream_trace::{
-    Event, MeasureInput, Measured, Moment, NodeName, Purpose, RecordRange, Rows, TaskName, TraceLine, measure,
+    BlockName, Event, MeasureInput, Measured, Moment, NodeName, Purpose, RecordRange, Rows, TaskName, TraceLine,
+    measure,
 };
 use std::time::Duration;
 
@@ -34,12 +36,16 @@ impl Run {
     fn new(delays: &[u64]) -> Run {
         let end = closed(delays.len() as u64) + 5000;
         let mut run = Run { events: Vec::new(), input: input(end) };
+        for worker in 1..=4 {
+            run.join(500, worker);
+        }
         for (interval, delay) in (0u64..).zip(delays) {
             let at = closed(interval);
             let range = RecordRange { client: 1, first: interval * 10, last: interval * 10 + 9 };
             let first_scheduled = Moment::from_millis(at - 1000);
             let last_scheduled = Moment::from_millis(at - 100);
             run.add(at - 50, "client-1", Event::RecordsSent { range, first_scheduled, last_scheduled });
+            run.add(at - 20, "client-1", Event::RecordsAcked { range });
             run.add(at, "master", Event::IntervalSealed { interval, ranges: vec![range], blocks: Vec::new() });
             for partition in 0..2 {
                 let worker = partition + 1;
@@ -47,7 +53,12 @@ impl Run {
                 run.add_result(at + delay, interval, partition, worker);
             }
         }
+        run.add(end - 5000, "client-1", Event::ClientDone { records: 10 * delays.len() as u64 });
         run
+    }
+
+    fn join(&mut self, at: u64, worker: u32) -> &mut Run {
+        self.add(at, "master", Event::WorkerJoined { worker: NodeName::worker(worker), epoch: u64::from(worker) })
     }
 
     fn add(&mut self, at: u64, name: &str, event: Event) -> &mut Run {
@@ -121,6 +132,7 @@ fn input(end: u64) -> MeasureInput {
         faults: Vec::new(),
         workers: 2,
         cores: 2,
+        copies: 2,
         nodes: 3,
         bits_per_second: 8_000_000,
         harness: vec![node("sink")],
@@ -189,6 +201,11 @@ fn records_that_were_held_back_drain_with_the_interval_they_are_in() {
         let range = RecordRange { client: 2, first: 0, last: 0 };
         let due = Moment::from_millis(5600);
         run.add(5600, "client-2", Event::RecordsSent { range, first_scheduled: due, last_scheduled: due });
+        run.add(5700, "client-2", Event::RecordsAcked { range }).add(
+            5700,
+            "client-2",
+            Event::ClientDone { records: 1 },
+        );
         for (_, _, event) in &mut run.events {
             if let Event::IntervalSealed { interval: sealed, ranges, .. } = event
                 && *sealed == interval
@@ -198,6 +215,80 @@ fn records_that_were_held_back_drain_with_the_interval_they_are_in() {
         }
         check_faults(&run, &[expected]);
     }
+}
+
+#[test]
+fn a_run_in_which_records_wait_to_the_end_never_drained() {
+    // Struck at 5.5 s, caught up at 6 s. Client 2 has one record.
+    let range = RecordRange { client: 2, first: 0, last: 0 };
+    let send = |run: &mut Run, due: u64| {
+        let scheduled = Moment::from_millis(due);
+        run.add(due, "client-2", Event::RecordsSent { range, first_scheduled: scheduled, last_scheduled: scheduled });
+    };
+    let sent = |run: &mut Run| send(run, 5600);
+    let sent_later = |run: &mut Run| send(run, 6000);
+    let acked = |run: &mut Run| {
+        run.add(7000, "client-2", Event::RecordsAcked { range });
+    };
+    let finished = |run: &mut Run| {
+        run.add(7000, "client-2", Event::ClientDone { records: 1 });
+    };
+    let given_up = |run: &mut Run| {
+        let (block, ranges) = (BlockName { origin: 2, epoch: 2, number: 0 }, vec![range]);
+        run.add(7000, "master", Event::BlockLost { block, ranges, interval: None });
+    };
+    let sealed = |run: &mut Run| {
+        for (_, _, event) in &mut run.events {
+            if let Event::IntervalSealed { interval: 4, ranges, .. } = event {
+                ranges.push(range);
+            }
+        }
+    };
+    let cut = |run: &mut Run| {
+        run.fault(5400, Some(5900), "partition", &["client-2"], Effect::MessageCut);
+    };
+    let cut_for_good = |run: &mut Run| {
+        run.fault(5400, None, "partition", &["client-2"], Effect::MessageCut);
+    };
+    let check = |changes: &[&dyn Fn(&mut Run)], expected: Option<f64>| {
+        let mut run = Run::new(&[200; 12]);
+        run.crash(5500, 2);
+        changes.iter().for_each(|change| change(&mut run));
+        assert_eq!(run.measured().faults[0].drain_s, expected);
+    };
+    check(&[], Some(0.0));
+    check(&[&sent, &sealed, &acked, &finished], Some(0.0));
+    check(&[&sent, &acked, &finished], None);
+    check(&[&sent, &sealed, &finished], None);
+    // It goes on after this one, and never sends the next.
+    check(&[&sent, &sealed, &acked], None);
+    check(&[&sent, &given_up, &acked, &finished], Some(0.0));
+    // What was due after the run had caught up is not this fault's.
+    check(&[&sent_later], Some(0.0));
+    check(&[&sent, &cut], None);
+    check(&[&sent, &cut_for_good], Some(0.0));
+}
+
+#[test]
+fn redundancy_takes_as_many_members_as_copies_or_as_many_as_there_ever_were() {
+    let check = |copies: u32, change: fn(&mut Run), expected: Option<f64>| {
+        let mut run = Run::new(&[200; 12]);
+        run.input.copies = copies;
+        run.crash(5500, 2);
+        change(&mut run);
+        assert_eq!(run.measured().faults[0].redundancy_s.map(|seconds| seconds * 1e3), expected, "{copies} copies");
+    };
+    let rejoin = |run: &mut Run| {
+        run.join(8000, 2).add(8000, "master", Event::CopiesBelow { blocks: 7 });
+        run.add(8400, "master", Event::CopiesBelow { blocks: 0 });
+    };
+    // Three of four members are left.
+    check(3, |_| {}, Some(800.0));
+    check(4, |_| {}, None);
+    check(4, rejoin, Some(2900.0));
+    // There never were five; four there were.
+    check(5, |_| {}, None);
+    check(5, rejoin, Some(2900.0));
 }
 
 #[test]

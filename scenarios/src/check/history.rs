@@ -216,6 +216,7 @@ impl History {
             faults: self.faults.clone(),
             workers: 3,
             cores: 1,
+            copies: self.copies,
             nodes: 4,
             bits_per_second: 1_000_000_000,
             harness: vec![NodeName::new("sink")],

@@ -112,6 +112,7 @@ fn measure_input(run: &RunFacts<'_>) -> MeasureInput {
         faults: run.plan.faults.iter().map(|fault| fault_facts(fault, run.warmup_end)).collect(),
         workers: cluster.workers,
         cores: cluster.cores,
+        copies: run.promise.copies,
         nodes: run.nodes,
         bits_per_second: cluster.link.bits_per_second,
         harness: run.harness.clone(),

@@ -23,7 +23,7 @@ pub struct OutputRow {
     pub value: String,
 }
 
-/// All visible rows, sorted. Rows that cannot be read are left out here and wrong in [`compare`].
+/// All visible rows, sorted. Rows that cannot be read are left out here and wrong in `compare`.
 pub fn rows(facts: &Facts, outputs: &[OutputSpec]) -> Vec<OutputRow> {
     let mut rows = Vec::new();
     for (interval, results) in &facts.results {

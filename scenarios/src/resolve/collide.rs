@@ -80,17 +80,22 @@ fn same_cut(a: &FaultKind, b: &FaultKind) -> bool {
     pairs(a) == pairs(b)
 }
 
-/// Why a partition cannot do anything, if one whole side of it is down from an earlier moment for good.
-pub(super) fn cut_of_the_dead(cut: &FaultPlan, faults: &[FaultPlan]) -> Option<String> {
+/// Why a partition cannot do anything, if one whole side of it is down as long as it lasts.
+pub(super) fn cut_of_the_dead<'f>(
+    cut: &FaultPlan,
+    faults: impl Iterator<Item = &'f FaultPlan> + Clone,
+) -> Option<String> {
     let FaultKind::Partition { between, and, .. } = &cut.kind else { return None };
     let gone = |node: &NodeName| {
-        faults.iter().any(|fault| {
-            fault.at <= cut.at
-                && fault.lasts.is_none()
-                && matches!(&fault.kind, FaultKind::Crash { node: crashed } if crashed == node)
-        })
+        let covers = |fault: &&FaultPlan| fault.at <= cut.at && end(fault) >= end(cut);
+        let mut crashes = faults.clone().filter(covers);
+        crashes.find(|fault| matches!(&fault.kind, FaultKind::Crash { node: crashed } if crashed == node))
     };
-    let side = [between, and].into_iter().find(|side| side.iter().all(gone))?;
-    let names: Vec<String> = side.iter().map(|node| format!("`{node}`")).collect();
-    Some(format!("{} crashed for good before; no message is left to be cut", names.join(", ")))
+    let down = |side: &Vec<NodeName>| side.iter().map(gone).collect::<Option<Vec<_>>>();
+    let (side, crashes) = [between, and].into_iter().find_map(|side| Some((side, down(side)?)))?;
+    let said = side.iter().zip(crashes).map(|(node, crash)| match crash.lasts {
+        Some(_) => format!("`{node}` is down {}", when(crash)),
+        None => format!("`{node}` crashed for good before"),
+    });
+    Some(format!("{}; no message is left to be cut", said.collect::<Vec<_>>().join(", ")))
 }

@@ -15,6 +15,7 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL: &str = "interval";
 const CHECKPOINT: &str = "checkpoint";
 const COPIES: &str = "copies";
+const SLACK: &str = "slack";
 
 /// The engines, resolved.
 pub(super) struct Engines {
@@ -134,6 +135,36 @@ fn refuse_fraction(reader: &mut Reader<'_>, what: &str, length: Duration, interv
     if !length.as_nanos().is_multiple_of(interval.as_nanos()) {
         let (length, interval) = (show_duration(length), show_duration(interval));
         reader.wrong(at, format!("`{what}` must be a whole multiple of the interval of `{interval}`, not `{length}`"));
+    }
+}
+
+/// Refuses an interval, or one with its slack, that is longer than the run of length `run`: nothing would be sealed.
+pub(super) fn refuse_too_long(
+    reader: &mut Reader<'_>,
+    written: &ScenarioWritten<'_, '_>,
+    engines: &Engines,
+    run: Duration,
+) {
+    let named = written.engines.iter().flatten();
+    let (interval, lasts) = (show_duration(engines.interval), show_duration(run));
+    if engines.interval > run {
+        let own = named.clone().find_map(|engine| given(engine, INTERVAL)).map(|interval| interval.at);
+        let Some(at) = own.or(written.duration.as_ref().map(|duration| duration.at)) else { return };
+        let message = format!("the interval of `{interval}` is longer than the run: `{lasts}` with its warm-up");
+        reader.wrong(at, message);
+        return;
+    }
+    for (engine, (plan, _)) in named.zip(&engines.all) {
+        let Some(OptionValue::Duration(slack)) = plan.options.get(SLACK) else { continue };
+        if engines.interval.saturating_add(*slack) > run {
+            let at = given(engine, SLACK).map_or(engine.name.at, |slack| slack.at);
+            let (slack, most) = (show_duration(*slack), show_duration(run - engines.interval));
+            let message = format!(
+                "`{SLACK}` of `{slack}` and the interval of `{interval}` are longer than the run: `{lasts}` with its \
+                 warm-up; at most `{most}`"
+            );
+            reader.wrong(at, message);
+        }
     }
 }
 

@@ -168,6 +168,7 @@ fn draw_targets(
                 && !drawn.contains(worker)
                 && !placed.iter().any(|(_, other)| collision(other, &plan).is_some())
                 && !is_down(worker, plan.at, placed)
+                && !empties_a_cut(&plan, placed)
         };
         let workers: Vec<NodeName> = (1..=common.cluster.workers).map(NodeName::worker).filter(free).collect();
         if workers.is_empty() {
@@ -190,9 +191,17 @@ fn is_down(worker: &NodeName, at: Duration, placed: &[(usize, FaultPlan)]) -> bo
     })
 }
 
+/// Whether the fault would leave a partition that is already placed nothing to cut.
+fn empties_a_cut(plan: &FaultPlan, placed: &[(usize, FaultPlan)]) -> bool {
+    let others = || placed.iter().map(|(_, other)| other);
+    let is_empty = |cut| cut_of_the_dead(cut, others().chain([plan])).is_some();
+    matches!(plan.kind, FaultKind::Crash { .. })
+        && others().any(|cut| is_empty(cut) && cut_of_the_dead(cut, others()).is_none())
+}
+
 fn refuse_cuts_of_the_dead(reader: &mut Reader<'_>, aimed: &[Aimed<'_>], plans: &[FaultPlan]) {
     for (fault, plan) in aimed.iter().zip(plans) {
-        if let Some(why) = cut_of_the_dead(plan, plans) {
+        if let Some(why) = cut_of_the_dead(plan, plans.iter()) {
             reader.wrong(fault.written.spot(), format!("this `partition` cannot happen: {why}"));
         }
     }

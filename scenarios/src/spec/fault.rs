@@ -1,7 +1,7 @@
 //! `faults:`, as written.
 //!
-//! The table of kinds is the schema, those to come included. Whether a target exists, and whether faults collide, is
-//! known only when the scenario is resolved.
+//! The table of kinds is the schema; those to come are in it by name. Whether a target exists, and whether faults
+//! collide, is known only when the scenario is resolved.
 
 use super::scalar::{duration, duration_or_zero, number, quantity, truth, words};
 use super::{At, Fields, Place, Reader};
@@ -9,7 +9,7 @@ use crate::unit::{self, UnitError};
 use crate::yaml::{Spot, Value};
 use std::time::Duration;
 
-/// A kind of fault: its name, its fields, whether this build has it.
+/// A kind of fault: its name, whether this build has it, and its fields if it has.
 struct Shape {
     name: &'static str,
     built: bool,
@@ -21,22 +21,21 @@ enum Field {
     Node,
     Sides,
     SlowFactor,
-    Delay,
     For,
     RestartAfter,
 }
 
 const SHAPES: &[Shape] = &[
     Shape { name: "crash", built: true, fields: &[Field::Node, Field::RestartAfter] },
-    Shape { name: "power-loss", built: false, fields: &[Field::Node, Field::RestartAfter] },
+    Shape { name: "power-loss", built: false, fields: &[] },
     Shape { name: "pause", built: true, fields: &[Field::Node, Field::For] },
     Shape { name: "partition", built: true, fields: &[Field::Sides, Field::For] },
-    Shape { name: "outage", built: false, fields: &[Field::Node, Field::For] },
-    Shape { name: "delay", built: false, fields: &[Field::Node, Field::Delay, Field::For] },
+    Shape { name: "outage", built: false, fields: &[] },
+    Shape { name: "delay", built: false, fields: &[] },
     Shape { name: "slow-cpu", built: true, fields: &[Field::Node, Field::SlowFactor, Field::For] },
-    Shape { name: "slow-nic", built: false, fields: &[Field::Node, Field::SlowFactor, Field::For] },
-    Shape { name: "disk-full", built: false, fields: &[Field::Node, Field::For] },
-    Shape { name: "disk-error", built: false, fields: &[Field::Node, Field::For] },
+    Shape { name: "slow-nic", built: false, fields: &[] },
+    Shape { name: "disk-full", built: false, fields: &[] },
+    Shape { name: "disk-error", built: false, fields: &[] },
 ];
 
 /// One fault, as written.
@@ -84,6 +83,11 @@ fn read_fault(reader: &mut Reader<'_>, item: &Place<'_>, place: usize) -> Option
         reader.wrong_name(kind.at, &format!("there is no fault `{}`", kind.value), &kind.value, &valid);
         return None;
     };
+    // What stands in it is not looked at: its fields cannot be right or wrong before there are any.
+    if !shape.built {
+        reader.unbuilt(kind.at, &format!("the fault `{}`", shape.name), &built());
+        return None;
+    }
     let before = reader.problems.len();
     let mut fields = Fields::open(reader, &content, "{ node: worker-1, at: 40s }")?;
     let has = |field: Field| shape.fields.contains(&field);
@@ -102,9 +106,6 @@ fn read_fault(reader: &mut Reader<'_>, item: &Place<'_>, place: usize) -> Option
     } else {
         None
     };
-    if has(Field::Delay) {
-        fields.required(reader, "by", "by: 100ms", duration);
-    }
     let at = fields.required(reader, "at", "at: 40s", read_time);
     let lasts = if has(Field::RestartAfter) {
         fields.optional(reader, "restart_after", duration)
@@ -112,9 +113,6 @@ fn read_fault(reader: &mut Reader<'_>, item: &Place<'_>, place: usize) -> Option
         fields.optional(reader, "for", duration)
     };
     fields.close(reader);
-    if !shape.built {
-        reader.unbuilt(kind.at, &format!("the fault `{}`", shape.name), &built());
-    }
     let fault = FaultWritten { place, kind, node, between, and, one_way, factor, at: at?, lasts };
     if reader.problems.len() == before { Some(fault) } else { None }
 }

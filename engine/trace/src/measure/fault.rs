@@ -5,6 +5,8 @@
 //! Detection is always the fault's own.
 
 use super::fired::{Effect, fired};
+use super::members::Members;
+use super::waiting::oldest_due;
 use super::{Facts, FaultFacts, IntervalRow, MeasureInput, TaskFacts, seconds_from};
 use crate::event::TaskName;
 use crate::log::TraceLine;
@@ -38,6 +40,9 @@ struct Measure<'a> {
     rows: &'a [IntervalRow],
     input: &'a MeasureInput,
     slo: Option<Duration>,
+    members: Members,
+    /// When the oldest record that still waits at the end of the run was due.
+    waits_since: Option<Moment>,
 }
 
 /// Measures every planned fault, in the plan's order.
@@ -48,7 +53,8 @@ pub(super) fn faults(
     input: &MeasureInput,
     slo: Option<Duration>,
 ) -> Vec<FaultResult> {
-    let measure = Measure { facts, rows, input, slo };
+    let (members, waits_since) = (Members::read(lines), oldest_due(lines, facts, input));
+    let measure = Measure { facts, rows, input, slo, members, waits_since };
     let moments = measure.all_moments();
     let results = input.faults.iter().zip(moments).map(|(fault, moments)| {
         let times = facts.faults.get(&fault.number).copied().unwrap_or_default();
@@ -205,9 +211,13 @@ impl Measure<'_> {
 
     /// When the last record that waited too long became visible. A record's age counts from the end of its interval: the
     /// one it is in, but at most the one after that in which it was due. Arrival takes a moment; a stall is no excuse.
+    /// Not reached where one still waits when the run ends.
     fn drain(&self, t0: Moment, catch_up: Option<Moment>) -> Option<Moment> {
         let slo = self.slo?;
         let before = catch_up.unwrap_or(Moment::NEVER);
+        if self.waits_since.is_some_and(|due| due < before) {
+            return None;
+        }
         let mut drained = t0;
         for row in self.rows.iter().filter(|row| row.done.is_none_or(|done| done > t0)) {
             let Some(sealed) = self.facts.sealed.get(&row.interval) else { continue };
@@ -225,12 +235,15 @@ impl Measure<'_> {
         Some(drained)
     }
 
-    /// When, after the loss was declared, no needed block had too few copies. A fault that lost no worker lost no copy.
+    /// When, after the loss was declared, no needed block had too few copies and there were workers enough for as many
+    /// as are promised: with fewer, the engine asks for fewer. A fault that lost no worker lost no copy.
     fn redundancy(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
         match self.losses(fault, t0).last() {
             Some(lost) => {
                 let after = self.facts.copies_below.iter().filter(|(_, sequence, _)| *sequence > lost.sequence);
-                after.filter(|(_, _, blocks)| *blocks == 0).map(|(at, _, _)| *at).next()
+                let enough = self.members.enough(t0, self.input.copies as usize);
+                let whole = |sequence: u64, blocks: u64| blocks == 0 && self.members.at(sequence) >= enough;
+                after.filter(|(_, sequence, blocks)| whole(*sequence, *blocks)).map(|(at, _, _)| *at).next()
             }
             None if fault.effect == Effect::ProcessEnded => None,
             None => Some(t0),

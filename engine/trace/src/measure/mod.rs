@@ -9,7 +9,9 @@ mod fault;
 mod fired;
 mod interval;
 mod latency;
+mod members;
 mod tables;
+mod waiting;
 
 pub use facts::{Acked, Facts, FaultTimes, Fence, Lost, Sealed, Sent, TaskFacts, Visible};
 pub use fired::Effect;
@@ -51,6 +53,8 @@ pub struct MeasureInput {
     pub workers: u32,
     /// Cores of each.
     pub cores: u32,
+    /// On how many workers an acknowledged record is promised to be.
+    pub copies: u32,
     /// Nodes, without clients, store and sink.
     pub nodes: u32,
     /// What a network card carries, in each direction.
