@@ -5,7 +5,7 @@
 use super::CheckInput;
 use dstream_trace::measure::Facts;
 use dstream_trace::result::RecordCounts;
-use dstream_trace::{Event, RangeSet, RecordRange, TraceLine};
+use dstream_trace::{Event, Moment, RangeSet, RecordRange, TraceLine};
 use std::collections::BTreeMap;
 
 /// Which records are in which ranges.
@@ -33,9 +33,17 @@ pub(super) fn allotment(input: &CheckInput<'_>) -> Allotment {
             }
         }
     }
-    let acked = input.facts.acked.values().flatten();
+    let acked = input.facts.acked.values().flatten().filter(|acked| has_had_its_time(input, acked.at));
     let lost = acked.flat_map(|acked| allotted.gaps(acked.range)).collect();
     Allotment { committed, duplicated, lost }
+}
+
+/// Whether a record that was acknowledged then must be in a sealed interval by now. In a run that was interrupted the last
+/// ones need not be: the interval that may take them begins within a failure timeout and an interval of their
+/// acknowledgement, lasts one interval, and is waited for no longer than a failure timeout.
+fn has_had_its_time(input: &CheckInput<'_>, acknowledged: Moment) -> bool {
+    let time = input.slack * 2 + (input.run.failure_timeout + input.run.interval) * 2;
+    !input.interrupted || acknowledged + time < input.run.end
 }
 
 pub(super) fn counts(input: &CheckInput<'_>, allotment: &Allotment) -> RecordCounts {

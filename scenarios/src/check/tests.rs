@@ -99,6 +99,19 @@ fn a_missing_result_is_wrong_unless_the_run_was_stopped() {
 }
 
 #[test]
+fn what_an_interrupted_run_had_no_time_to_seal_is_not_lost() {
+    let mut history = History::calm(6);
+    history.remove(|event| {
+        matches!(event, Event::IntervalSealed { interval: 5, .. } | Event::MapsCut { interval: 5, .. })
+            || matches!(event, Event::TaskLaunched { task, .. } if task.interval == 5)
+            || matches!(event, Event::ResultVisible { interval: 5, .. } | Event::IntervalDone { interval: 5 })
+    });
+    assert_ne!(history.checked().records.lost, 0);
+    history.interrupted = true;
+    check(&history, FINE);
+}
+
+#[test]
 fn an_interval_whose_results_never_came_is_wrong_if_it_holds_records() {
     let mut history = History::calm(6);
     history.remove(|event| matches!(event, Event::ResultVisible { interval: 5, .. }));
