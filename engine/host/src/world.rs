@@ -81,7 +81,7 @@ pub trait World {
     /// Ends a cut. Streams that lost bytes stay broken.
     fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError>;
 
-    /// Work that starts on the node's cores from now on takes `factor` times as long; 1 ends it.
+    /// Work on the node's cores takes `factor` times as long from now on; 1 ends it.
     fn slow_cpu(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError>;
 
     /// The log that all nodes write into.
