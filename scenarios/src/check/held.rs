@@ -17,12 +17,13 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
         let node = &line.node;
         match &line.event {
             Event::WorkerJoined { worker, .. } => members.change(line.at, |m| m.joined.insert(worker.clone())),
-            Event::WorkerLost { worker, .. } => members.change(line.at, |m| m.joined.remove(worker)),
-            Event::NodeStarted { .. } => members.change(line.at, |m| m.down.remove(node)),
-            Event::ProcessEnded => {
-                members.change(line.at, |m| m.down.insert(node.clone()));
-                copies.lose_all(node);
+            // A holder that died counts until the engine can know of it: until then it is one that held the record.
+            Event::WorkerLost { worker, .. } => {
+                members.change(line.at, |m| m.joined.remove(worker));
+                copies.lose_all(worker);
             }
+            Event::NodeStarted { .. } => members.change(line.at, |m| m.down.remove(node)),
+            Event::ProcessEnded => members.change(line.at, |m| m.down.insert(node.clone())),
             Event::BlockHeld { block, ranges, .. } => copies.hold(*block, node, ranges),
             Event::BlockForgotten { block } => copies.lose(*block, node),
             Event::RecordsAcked { range } => {
