@@ -2,6 +2,8 @@
 //!
 //! Counts copies by the nodes' own events, never by the master's word. Promised is min(copies, live workers); the least
 //! number of live workers within one failure timeout counts, since membership takes that long to be known everywhere.
+//! For the same reason a holder that died counts until it is declared lost, but no longer than a failure timeout: whether
+//! the detector does its work must not decide what this check sees.
 
 use super::{CheckInput, Finding};
 use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange};
@@ -13,17 +15,21 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
     let mut finding = Finding::default();
     let mut copies = Copies::new(input.promise.copies);
     let mut members = Members::new(input.run.failure_timeout);
+    let mut dead = Dead::new(input.run.failure_timeout);
     for line in input.lines {
         let node = &line.node;
+        dead.expire(line.at, &mut copies);
         match &line.event {
             Event::WorkerJoined { worker, .. } => members.change(line.at, |m| m.joined.insert(worker.clone())),
-            // A holder that died counts until the engine can know of it: until then it is one that held the record.
             Event::WorkerLost { worker, .. } => {
                 members.change(line.at, |m| m.joined.remove(worker));
-                copies.lose_all(worker);
+                dead.known(worker, &mut copies);
             }
             Event::NodeStarted { .. } => members.change(line.at, |m| m.down.remove(node)),
-            Event::ProcessEnded => members.change(line.at, |m| m.down.insert(node.clone())),
+            Event::ProcessEnded => {
+                members.change(line.at, |m| m.down.insert(node.clone()));
+                dead.add(node, line.at);
+            }
             Event::BlockHeld { block, ranges, .. } => copies.hold(*block, node, ranges),
             Event::BlockForgotten { block } => copies.lose(*block, node),
             Event::RecordsAcked { range } => {
@@ -39,6 +45,37 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
         }
     }
     finding
+}
+
+/// Holders that died and are not declared lost yet, with the moment from which they do not count any more.
+struct Dead {
+    timeout: Duration,
+    until: BTreeMap<NodeName, Moment>,
+}
+
+impl Dead {
+    fn new(timeout: Duration) -> Dead {
+        Dead { timeout, until: BTreeMap::new() }
+    }
+
+    fn add(&mut self, node: &NodeName, at: Moment) {
+        self.until.insert(node.clone(), at + self.timeout);
+    }
+
+    fn known(&mut self, node: &NodeName, copies: &mut Copies) {
+        self.until.remove(node);
+        copies.lose_all(node);
+    }
+
+    fn expire(&mut self, now: Moment, copies: &mut Copies) {
+        self.until.retain(|node, until| {
+            let counts = now < *until;
+            if !counts {
+                copies.lose_all(node);
+            }
+            counts
+        });
+    }
 }
 
 /// Who holds what, and what was ever held by how many at once.

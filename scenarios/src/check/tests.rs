@@ -3,6 +3,7 @@
 use super::history::{History, block, closed, records};
 use super::{Checked, Finding};
 use dstream_trace::measure::Effect;
+use dstream_trace::result::CheckResult;
 use dstream_trace::{BlockName, Event, NodeName, TaskName};
 
 /// What a run's checks say, in short: counts, whether exact and declared hold, broken laws, records given up.
@@ -211,6 +212,30 @@ fn an_acknowledgement_before_the_second_copy_is_found() {
     check(&history, &format!("{FINE}, broken: acknowledged means held"));
     history.add(closed(3) - 31, "worker-2", held());
     check(&history, FINE);
+}
+
+#[test]
+fn a_holder_that_died_counts_until_its_death_can_be_known_and_not_longer() {
+    // Worker 3 holds the block and dies; worker 1 holds it 40 ms before the interval's end, the client hears of it 30 ms
+    // before. The failure timeout is 500 ms.
+    let is_broken = |died: u64, declared: Option<u64>| {
+        let mut history = History::calm(6);
+        history.remove(|event| matches!(event, Event::BlockHeld { block: held, .. } if *held == block(3)));
+        let held = || Event::BlockHeld { block: block(3), ranges: vec![records(30, 39)], bytes: 80 };
+        history.add(closed(3) - died - 1, "worker-3", held());
+        history.add(closed(3) - died, "worker-3", Event::ProcessEnded);
+        if let Some(declared) = declared {
+            let lost = Event::WorkerLost { worker: NodeName::worker(3), epoch: 3 };
+            history.add(closed(3) - declared, "master", lost);
+        }
+        history.add(closed(3) - 40, "worker-1", held());
+        let law = |law: &&CheckResult| law.check.contains("acknowledged means held");
+        history.checked().laws.iter().find(law).is_some_and(|law| !law.holds)
+    };
+    assert!(!is_broken(50, None), "its death could not be known");
+    assert!(!is_broken(50, Some(35)), "it was declared lost after the second node held the block");
+    assert!(is_broken(50, Some(45)), "it was declared lost before");
+    assert!(is_broken(541, None), "its death should have been known, declared or not");
 }
 
 #[test]
