@@ -25,7 +25,7 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::FenceIgnored, "hunt/pause-at-work", "fence"),
     (Defect::UnsealedInterval, "smoke/short-pause", "sealed"),
     (Defect::LateBlockSlippedIn, "smoke/short-pause", "output"),
-    (Defect::OrphansForgotten, "smoke/cut-from-master", "output"),
+    (Defect::AckBeforeMaster, "trophies/acknowledged-before-the-master-knew", "output"),
     (Defect::LossNotDetected, "hunt/crash-at-work", "output"),
     (Defect::BatchNotSentAgain, "hunt/crash-at-work", "drained"),
     (Defect::ResultTwice, "smoke/short-pause", "visible once"),

@@ -36,8 +36,8 @@ pub enum Defect {
     UnsealedInterval,
     /// The ledger lets a block join an interval whose ranges are already told.
     LateBlockSlippedIn,
-    /// The ledger does not listen to what the holders of a lost worker's blocks say.
-    OrphansForgotten,
+    /// The receiver acknowledges as soon as the copies are held, whether or not the master has heard of the block.
+    AckBeforeMaster,
     /// The detector finds no loss.
     LossNotDetected,
     /// The client forgets a batch whose worker is lost.
@@ -58,7 +58,7 @@ pub const ALL: &[Defect] = &[
     Defect::FenceIgnored,
     Defect::UnsealedInterval,
     Defect::LateBlockSlippedIn,
-    Defect::OrphansForgotten,
+    Defect::AckBeforeMaster,
     Defect::LossNotDetected,
     Defect::BatchNotSentAgain,
     Defect::ResultTwice,
@@ -132,6 +132,7 @@ impl CoreFactory for Planted {
         match self.0 {
             Defect::EarlyAck => early_ack(receiver),
             Defect::AckBeforeCopy => ack_before_copy(receiver),
+            Defect::AckBeforeMaster => ack_before_master(receiver),
             _ => Box::new(receiver),
         }
     }
@@ -152,7 +153,6 @@ impl CoreFactory for Planted {
         match self.0 {
             Defect::DuplicateBlockAccepted => duplicate_block_accepted(ledger),
             Defect::LateBlockSlippedIn => change(ledger, late_block_slipped_in),
-            Defect::OrphansForgotten => orphans_forgotten(ledger),
             Defect::CopiesNotMadeAgain => change(ledger, |action| match action {
                 LedgerAction::OrderCopy { .. } => vec![],
                 LedgerAction::Record(Event::CopiesBelow { .. }) => {
@@ -223,6 +223,21 @@ fn ack_before_copy(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction>
     })
 }
 
+fn ack_before_master(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction> {
+    wrap(receiver, |inner, now, event, actions| {
+        let mut decided = Vec::new();
+        inner.step(now, event, &mut decided);
+        let announced = decided.iter().filter_map(|action| match action {
+            ReceiverAction::Announce { blocks, .. } => Some(blocks.iter().map(|block| block.name).collect()),
+            _ => None,
+        });
+        for heard in announced.collect::<Vec<_>>() {
+            inner.step(now, ReceiverEvent::Heard(heard), &mut decided);
+        }
+        actions.append(&mut decided);
+    })
+}
+
 fn batch_not_sent_again(client: Client) -> BoxCore<ClientEvent, ClientAction> {
     let mut sent = std::collections::BTreeSet::new();
     change(client, move |action| match action {
@@ -282,14 +297,4 @@ fn late_block_slipped_in(action: LedgerAction) -> Vec<LedgerAction> {
         ranges = told.iter().collect();
     }
     vec![LedgerAction::Seal { interval, ranges, blocks }]
-}
-
-fn orphans_forgotten(ledger: Ledger) -> BoxCore<LedgerEvent, LedgerAction> {
-    wrap(ledger, |inner, now, event, actions| {
-        let event = match event {
-            LedgerEvent::Orphans { by, origin, .. } => LedgerEvent::Orphans { by, origin, blocks: vec![] },
-            other => other,
-        };
-        inner.step(now, event, actions);
-    })
 }

@@ -28,9 +28,6 @@ pub struct BlockReport {
     pub bytes: u64,
     /// The members known to hold a copy.
     pub holders: Vec<Member>,
-    /// Since when it has had its copies (or, where a copy speaks, since when that exists), in nanoseconds of the world's
-    /// clock; its records were not acknowledged before. 0: not yet.
-    pub held_ns: u64,
 }
 
 /// One attempt at a task; the interval and stage stand around it.
@@ -235,6 +232,13 @@ pub enum ToWorker {
         epoch: u64,
         /// The heartbeat's own time.
         sent_ns: u64,
+    },
+    /// The master knows of these blocks: should they be lost, it can say so, and their records may be acknowledged.
+    Heard {
+        /// The epoch under which they were announced.
+        epoch: u64,
+        /// The blocks.
+        blocks: Vec<BlockName>,
     },
     /// The epoch is over: forget what runs, then join anew.
     Fenced {

@@ -307,8 +307,9 @@ impl Master {
                 }
             }
             ToMaster::Announce { epoch, blocks, closed_below } if self.is_member(worker, epoch) => {
-                let closed_below = Some(closed_below);
+                let (closed_below, heard) = (Some(closed_below), blocks.iter().map(|block| block.name).collect());
                 self.account(now, LedgerEvent::Announced { by: worker, blocks, closed_below }, actions);
+                actions.push(MasterAction::Tell { worker, word: ToWorker::Heard { epoch, blocks: heard } });
             }
             ToMaster::Orphans { epoch, origin, origin_epoch, blocks } if self.is_member(worker, epoch) => {
                 let origin = Member { worker: origin, epoch: origin_epoch };

@@ -161,7 +161,8 @@ pub struct Ledger {
     allotted: RangeSet,
     /// member -> all it received for intervals below this one is known here
     closed_below: BTreeMap<u32, u64>,
-    /// lost worker -> members that have not said what they hold of it, and until when they are waited for
+    /// lost worker -> members that have not said what they hold of it: copies of which no word has come yet, and blocks that
+    /// the lost worker did not live to announce
     orphans: BTreeMap<Member, BTreeSet<u32>>,
     copies: Copies,
     /// Blocks that were given up stay given up, also when a holder comes back: the run has said that they are gone.
@@ -215,9 +216,6 @@ impl Ledger {
                 }
             } else if self.given_up.contains(&report.name) || self.is_covered(&report.ranges) {
                 over.push(report.name);
-            } else if self.is_too_late(&report) {
-                over.push(report.name);
-                self.give_up(report.name, &report.ranges, actions);
             } else if !holders.is_empty() {
                 let BlockReport { name, interval, ranges, .. } = report;
                 self.blocks.insert(name, Block { ranges, interval, holders, allotted: None });
@@ -234,14 +232,6 @@ impl Ledger {
             let known: u64 = self.allotted.overlap(*range).iter().map(RecordRange::count).sum();
             known == range.count()
         })
-    }
-
-    /// Whether the interval that is next begins too long after the block's records were acknowledged. Only the blocks of a
-    /// worker that was lost and comes back are ever so late, where no copy of them spoke in time.
-    fn is_too_late(&self, report: &BlockReport) -> bool {
-        let begin = self.end_of(self.next) - self.limits.interval - self.limits.slack;
-        let latest = Moment(report.held_ns) + self.limits.slack + self.limits.patience + self.limits.interval;
-        report.held_ns > 0 && begin > latest
     }
 
     /// The block is gone for good, and so are those of its records that are in no other block.

@@ -125,6 +125,12 @@ impl Run {
             && shape.stages[stage].parent.is_none_or(|parent| self.stages[parent].iter().all(Task::is_done))
     }
 
+    /// Whether a task runs that reads the stage's slices.
+    pub(super) fn is_being_read(&self, shape: &Shape, stage: usize) -> bool {
+        let mut consumers = shape.stages[stage].consumers.iter().flat_map(|consumer| &self.stages[*consumer]);
+        consumers.any(|task| matches!(task.state, TaskState::Running { .. }))
+    }
+
     /// Whether every result is at the sink.
     pub(super) fn is_done(&self, shape: &Shape) -> bool {
         let is_output = |stage: usize| shape.stages[stage].consumers.is_empty();

@@ -103,8 +103,7 @@ pub struct Tracker {
     shape: Shape,
     partitions: u32,
     runs: BTreeMap<u64, Run>,
-    /// Holders and records of the blocks that runs read.
-    blocks: BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>,
+    blocks: Blocks,
     workers: Workers,
     /// Lost workers of which the sink has not said yet what they handed in. Nothing is given up meanwhile.
     fencing: BTreeSet<u32>,
@@ -250,15 +249,16 @@ impl Tracker {
         Launch { interval, stage: number(stage), of, given_up: run.given_up, sources, tasks }
     }
 
-    /// Gives up the blocks of a waiting task that nobody holds any more.
+    /// Gives up the blocks of a waiting task that nobody holds any more, unless tasks run that may have read its slices
+    /// before these were lost: they succeed with them, or fail and leave nobody who does.
     fn give_up_lost_blocks(&mut self, actions: &mut Vec<TrackerAction>) {
         for (interval, run) in &mut self.runs {
-            let waiting = run.stages.iter_mut().flatten().filter(|task| task.state == TaskState::Waiting);
-            for task in waiting {
-                let is_gone =
-                    |block: &BlockOrder| self.blocks.get(&block.name).is_none_or(|(holders, _)| holders.is_empty());
-                let gone: Vec<BlockName> = task.blocks.iter().filter(|b| is_gone(b)).map(|b| b.name).collect();
-                task.blocks.retain(|block| !gone.contains(&block.name));
+            for stage in 0..run.stages.len() {
+                if run.is_being_read(&self.shape, stage) {
+                    continue;
+                }
+                let waiting = run.stages[stage].iter_mut().filter(|task| task.state == TaskState::Waiting);
+                let gone: Vec<BlockName> = waiting.flat_map(|task| drop_lost_blocks(task, &self.blocks)).collect();
                 for block in gone {
                     if let Some((_, ranges)) = self.blocks.remove(&block) {
                         let interval = Some(*interval);
@@ -302,6 +302,20 @@ impl Tracker {
     }
 }
 
+/// Takes the blocks that nobody holds from what the task reads.
+fn drop_lost_blocks(task: &mut Task, blocks: &Blocks) -> Vec<BlockName> {
+    let gone = task.blocks.iter().filter(|block| is_gone(block, blocks)).map(|block| block.name).collect();
+    task.blocks.retain(|block| !is_gone(block, blocks));
+    gone
+}
+
+fn is_gone(block: &BlockOrder, blocks: &Blocks) -> bool {
+    blocks.get(&block.name).is_none_or(|(holders, _)| holders.is_empty())
+}
+
+/// Holders and records of the blocks that runs read.
+type Blocks = BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>;
+
 /// (interval, stage, worker) -> partitions
 type Launched = BTreeMap<(u64, usize, u32), Vec<usize>>;
 
@@ -309,7 +323,7 @@ type Launched = BTreeMap<(u64, usize, u32), Vec<usize>>;
 /// parent where its slices have to be made again.
 fn place_stage(
     shape: &Shape,
-    blocks: &BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>,
+    blocks: &Blocks,
     workers: &mut Workers,
     (interval, run, stage): (u64, &mut Run, usize),
     launched: &mut Launched,
@@ -321,7 +335,7 @@ fn place_stage(
     let sources = parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
     let source_workers: BTreeSet<u32> = sources.iter().map(|source| source.worker).collect();
     for (partition, task) in run.stages[stage].iter_mut().enumerate() {
-        if task.state != TaskState::Waiting {
+        if task.state != TaskState::Waiting || task.blocks.iter().any(|block| is_gone(block, blocks)) {
             continue;
         }
         let turn = number(partition);
@@ -339,8 +353,7 @@ fn place_stage(
                 *workers.running.entry(worker).or_default() += 1;
                 launched.entry((interval, stage, worker)).or_default().push(partition);
             }
-            (Place::CutOff(source), Some(parent)) => {
-                remake_elsewhere(&mut run.stages[parent], source);
+            (Place::CutOff(source), Some(parent)) if remake_elsewhere(&mut run.stages[parent], source, blocks) => {
                 return parent;
             }
             _ => break,
@@ -349,12 +362,18 @@ fn place_stage(
     stage + 1
 }
 
-/// The slices at `worker` cannot be fetched by anyone who needs them: its tasks run again, elsewhere.
-fn remake_elsewhere(tasks: &mut [Task], worker: u32) {
-    for task in tasks.iter_mut().filter(|task| task.state == TaskState::Done { worker }) {
+/// The slices at `worker` cannot be fetched by anyone who needs them: its tasks run again, elsewhere. Not those whose
+/// block is gone: their slices are all that is left of it, until the worker is reached again or lost. Whether any does.
+fn remake_elsewhere(tasks: &mut [Task], worker: u32, blocks: &Blocks) -> bool {
+    let can_run = |task: &&mut Task| !task.blocks.iter().any(|block| is_gone(block, blocks));
+    let cut_off = tasks.iter_mut().filter(|task| task.state == TaskState::Done { worker });
+    let mut found = false;
+    for task in cut_off.filter(can_run) {
         task.reset();
         task.avoid.insert(worker);
+        found = true;
     }
+    found
 }
 
 fn sources_of(tasks: &[Task]) -> Vec<SliceSource> {

@@ -219,6 +219,11 @@ impl Worker {
                     self.receive(ReceiverEvent::Lease { sent: Moment(sent_ns) }, Bytes::new());
                 }
             }
+            ToWorker::Heard { epoch, blocks } => {
+                if self.epoch == Some(epoch) {
+                    self.receive(ReceiverEvent::Heard(blocks), Bytes::new());
+                }
+            }
             ToWorker::Fenced { epoch } => {
                 if self.epoch == Some(epoch) {
                     self.end_epoch();
@@ -344,11 +349,8 @@ impl Worker {
         }
     }
 
-    fn hold_copy(&mut self, peer: &NodeName, mut held: HeldBlock, ordered: bool) {
+    fn hold_copy(&mut self, peer: &NodeName, held: HeldBlock, ordered: bool) {
         let Some(epoch) = self.epoch else { return };
-        if held.report.held_ns == 0 {
-            held.report.held_ns = self.context.host.clock.now().0;
-        }
         let block = held.report.name;
         let event = held_event(&held.report);
         if self.context.holdings.lock().blocks.insert(block, held).is_none() {

@@ -1,14 +1,14 @@
 //! The receiver's core: batches of records become blocks, blocks become copies, copies become acknowledgements.
 //!
 //! Knows block names and ranges, never bytes. Invariants: a client is acknowledged only when as many members as promised
-//! hold its records, and only under a live lease; a block is announced to the master no later than its records are
-//! acknowledged; what arrives for an interval that has closed here goes into the next one.
+//! hold its records and the master has heard of their block, and only under a live lease; what arrives for an interval that
+//! has closed here goes into the next one.
 //!
 //! ```text
 //! batch -> OPEN block of its interval
 //!            | full, old, or its interval is over
 //!            v
-//!         COPYING --all copies held--> HELD: announce, acknowledge
+//!         COPYING --all copies held--> HELD: announce --the master has heard--> acknowledge
 //!            |  a holder is lost: choose another
 //!            +- fenced: dropped, its clients send again
 //! ```
@@ -69,6 +69,8 @@ pub enum ReceiverEvent {
         /// When the heartbeat was sent.
         sent: Moment,
     },
+    /// The master knows of these blocks.
+    Heard(Vec<BlockName>),
     /// The connection with the master broke: it may give this worker up at any moment.
     MasterGone,
     /// The epoch is over.
@@ -156,8 +158,10 @@ pub struct Receiver {
     /// By interval. At most two: the one that is open and, during its slack, the next.
     open: BTreeMap<u64, Open>,
     copying: BTreeMap<BlockName, Copying>,
-    /// Held by enough nodes, but the lease was over: acknowledged when it is renewed.
+    /// Held by enough nodes and announced: acknowledged when the master has heard of them, under a live lease.
     withheld: Vec<BlockReport>,
+    /// Of these, those that the master has heard of.
+    heard: BTreeSet<BlockName>,
     next_number: u64,
     /// Batches for intervals below this one go into this one.
     sealed_below: u64,
@@ -180,6 +184,7 @@ impl Receiver {
             open: BTreeMap::new(),
             copying: BTreeMap::new(),
             withheld: Vec::new(),
+            heard: BTreeSet::new(),
             next_number: 0,
             sealed_below: 0,
             told_closed_below: 0,
@@ -228,7 +233,7 @@ impl Receiver {
             self.next_number += 1;
             let Open { ranges, bytes, .. } = open;
             let holders = vec![Member { worker: self.limits.worker, epoch }];
-            let report = BlockReport { name, interval, ranges, bytes, holders, held_ns: 0 };
+            let report = BlockReport { name, interval, ranges, bytes, holders };
             actions.push(ReceiverAction::Record(held_event(&report)));
             actions.push(ReceiverAction::Seal { interval, block: report.clone() });
             self.copying.insert(name, Copying { report, asked: BTreeSet::new() });
@@ -275,8 +280,7 @@ impl Receiver {
     fn finish(&mut self, now: Moment, done: Vec<BlockName>, actions: &mut Vec<ReceiverAction>) {
         let mut blocks = Vec::new();
         for name in done {
-            let mut report = self.copying.remove(&name).expect("its key was just read").report;
-            report.held_ns = now.0;
+            let report = self.copying.remove(&name).expect("its key was just read").report;
             self.withheld.push(report.clone());
             blocks.push(report);
         }
@@ -289,9 +293,16 @@ impl Receiver {
     }
 
     fn acknowledge(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
-        if now < self.lease_ends && !self.withheld.is_empty() {
-            let blocks = self.withheld.iter().map(|block| block.name).collect();
-            let ranges = self.withheld.drain(..).flat_map(|block| block.ranges).collect();
+        if now >= self.lease_ends || self.heard.is_empty() {
+            return;
+        }
+        let heard = std::mem::take(&mut self.heard);
+        let (held, waiting) = std::mem::take(&mut self.withheld).into_iter().partition(|b| heard.contains(&b.name));
+        self.withheld = waiting;
+        let held: Vec<BlockReport> = held;
+        if !held.is_empty() {
+            let blocks = held.iter().map(|block| block.name).collect();
+            let ranges = held.into_iter().flat_map(|block| block.ranges).collect();
             actions.push(ReceiverAction::Acknowledge { blocks, ranges });
         }
     }
@@ -327,6 +338,7 @@ impl Receiver {
         self.told_closed_below = 0;
         actions.push(ReceiverAction::DropOpen);
         self.open.clear();
+        self.heard.clear();
         let unacknowledged = self.withheld.drain(..).map(|block| block.name);
         let copying = std::mem::take(&mut self.copying).into_keys();
         actions.extend(unacknowledged.chain(copying).map(ReceiverAction::DropBlock));
@@ -362,6 +374,7 @@ impl Core for Receiver {
                 self.lease_ends = self.lease_ends.max(sent + self.limits.lease);
                 self.acknowledge(now, actions);
             }
+            ReceiverEvent::Heard(blocks) => self.heard.extend(blocks),
             ReceiverEvent::MasterGone => self.lease_ends = now,
             ReceiverEvent::Fenced => self.fenced(actions),
             ReceiverEvent::CopyHeld { block, by } => {
@@ -376,6 +389,7 @@ impl Core for Receiver {
             ReceiverEvent::Forgotten(block) => {
                 if let Some(copying) = self.copying.remove(&block) {
                     self.withheld.push(copying.report);
+                    self.heard.insert(block);
                 }
             }
             ReceiverEvent::Tick => {}

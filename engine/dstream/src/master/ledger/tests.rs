@@ -27,7 +27,6 @@ fn report(origin: u32, number: u64, records: (u64, u64), holders: &[u32]) -> Blo
         ranges: vec![RecordRange { client: 1, first: records.0, last: records.1 }],
         bytes: 100,
         holders: holders.iter().copied().map(member).collect(),
-        held_ns: 1,
     }
 }
 
@@ -233,15 +232,6 @@ fn what_was_given_up_stays_given_up_when_its_holder_comes_back() {
             "301 forget [b1.1.0] at Some(1)",
         ],
     );
-}
-
-#[test]
-fn a_block_that_comes_back_too_late_for_its_time_is_given_up() {
-    // Held at 0; the latest interval for it begins at 1.5 s. The first word of it comes when interval 2 is open.
-    let seen = ["1500 seal 0 [] []", "2500 seal 1 [] []", "2600 forget [b1.1.0] at Some(1)"];
-    let lost = "2600 lost b1.1.0 [1:0-9]";
-    let expected = [seen[0], seen[1], lost, seen[2]];
-    check(&[1], vec![(2600, announced(1, vec![report(1, 0, (0, 9), &[1])], 0))], 2600, &expected);
 }
 
 #[test]

@@ -152,6 +152,21 @@ fn slices_that_nobody_can_fetch_are_made_again_elsewhere() {
 }
 
 #[test]
+fn slices_that_nobody_can_fetch_are_waited_for_where_their_block_is_gone() {
+    let links = |worker, unreachable: &[u32]| {
+        let unreachable = unreachable.iter().copied().collect();
+        TrackerEvent::Links { worker, unreachable }
+    };
+    let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
+    events.extend([done(1, 0, 0), links(2, &[1]), links(3, &[1]), holders(0, &[]), done(2, 0, 1)]);
+    check(&[1, 2, 3], events.clone(), 1, &[]);
+    events.push(links(2, &[]));
+    check(&[1, 2, 3], events.clone(), 1, &["1: stage 1 [0.0]", "2: stage 1 [1.0]"]);
+    *events.last_mut().unwrap() = lost(1);
+    check(&[1, 2, 3], events, 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
+}
+
+#[test]
 fn a_block_without_holders_is_given_up_when_it_has_to_be_read() {
     let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
     events.extend([holders(0, &[]), lost(1)]);
@@ -163,6 +178,15 @@ fn a_block_without_holders_is_not_given_up_while_its_slices_are_there() {
     let mut events = sealed(0, &[(0, &[2]), (1, &[2])]);
     events.extend([done(2, 0, 0), holders(0, &[])]);
     check(&[1, 2], events, 1, &[]);
+}
+
+#[test]
+fn a_block_without_holders_is_not_given_up_while_a_task_may_have_its_slices() {
+    let mut events = reducing();
+    events.extend([holders(0, &[]), lost(1)]);
+    check(&[1, 2], events.clone(), 1, &[]);
+    events.push(not_fetched(2, 1, 1, 1));
+    check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
 }
 
 #[test]

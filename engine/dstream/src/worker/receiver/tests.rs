@@ -61,8 +61,12 @@ fn word(action: &ReceiverAction) -> Option<String> {
     })
 }
 
-/// Feeds events at milliseconds, with ticks when the receiver asks for them.
+/// Feeds events at milliseconds, with ticks when the receiver asks for them; the master hears each announcement at once.
 fn check(copies: u32, events: Vec<(u64, ReceiverEvent)>, until_ms: u64, expected: &[&str]) {
+    check_with(true, copies, events, until_ms, expected);
+}
+
+fn check_with(hears: bool, copies: u32, events: Vec<(u64, ReceiverEvent)>, until_ms: u64, expected: &[&str]) {
     let mut receiver = Receiver::new(limits(copies));
     let (mut seen, mut actions) = (Vec::new(), Vec::new());
     let mut events = events.into_iter().peekable();
@@ -74,6 +78,13 @@ fn check(copies: u32, events: Vec<(u64, ReceiverEvent)>, until_ms: u64, expected
             None => break,
         };
         receiver.step(at, event, &mut actions);
+        let announced = actions.iter().filter_map(|action| match action {
+            ReceiverAction::Announce { blocks, .. } if hears => Some(blocks.iter().map(|block| block.name).collect()),
+            _ => None,
+        });
+        for heard in announced.collect::<Vec<_>>() {
+            receiver.step(at, ReceiverEvent::Heard(heard), &mut actions);
+        }
         seen.extend(actions.drain(..).filter_map(|action| word(&action)).map(|w| format!("{} {w}", at.0 / 1_000_000)));
     }
     assert_eq!(seen, expected);
@@ -206,4 +217,15 @@ fn what_was_announced_and_not_acknowledged_is_announced_again_on_a_new_connectio
         "800 drop b1.1.0",
     ];
     check(1, events, 900, &seen);
+}
+
+#[test]
+fn nothing_is_acknowledged_before_the_master_has_heard_of_it() {
+    let mut events = ready(0, &[1]);
+    events.extend([(10, batch(0, 9, 0)), (250, ReceiverEvent::Heard(vec![block(7)]))]);
+    let mut seen = vec!["210 seal b1.1.0 in 0", "210 announce [(0, [1])] closed below 0"];
+    check_with(false, 1, events.clone(), 900, &seen);
+    events.push((300, ReceiverEvent::Heard(vec![block(0)])));
+    seen.push("300 acknowledge [1:0-9]");
+    check_with(false, 1, events, 900, &seen);
 }
