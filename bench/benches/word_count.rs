@@ -2,7 +2,7 @@
 //! beside batches. Measures computing only: no network, no engine.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use dstream_kernel::{LineBlock, Produced, Query, QueryBuilder, Scratch, TaskInput};
+use dstream_kernel::{LineBlock, Produced, Query, QueryBuilder, Scratch, TaskAt, TaskInput};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 
@@ -17,7 +17,7 @@ const VOCABULARY: usize = 100_000;
 /// Letters by which one word in ten is longer than the others, so that its key does not lie inside the table's entry.
 const LONGER_BY: u64 = 14;
 /// Reduce partitions.
-const PARTITIONS: u32 = 4;
+const AT: TaskAt = TaskAt { interval: 0, partitions: 4 };
 
 /// A small generator of uniform numbers (xorshift): the text must be the same in every run.
 struct Draw(u64);
@@ -72,7 +72,7 @@ fn word_count() -> Query {
 }
 
 fn map(query: &Query, input: &TaskInput, scratch: &mut Scratch) -> Vec<bytes::Bytes> {
-    let result = query.stages[0].program.run(input, PARTITIONS, scratch).expect("the text is whole lines");
+    let result = query.stages[0].program.run(input, AT, scratch).expect("the text is whole lines");
     match result.produced {
         Produced::Slices(slices) => slices,
         Produced::Rows(_) => panic!("the first stage ends in a shuffle"),
@@ -81,8 +81,8 @@ fn map(query: &Query, input: &TaskInput, scratch: &mut Scratch) -> Vec<bytes::By
 
 fn reduce(query: &Query, slices: Vec<bytes::Bytes>, scratch: &mut Scratch) {
     for slice in slices {
-        let input = TaskInput::Slices(vec![slice]);
-        black_box(query.stages[1].program.run(&input, PARTITIONS, scratch).expect("the slices are the map's"));
+        let input = TaskInput::slices(vec![slice]);
+        black_box(query.stages[1].program.run(&input, AT, scratch).expect("the slices are the map's"));
     }
 }
 

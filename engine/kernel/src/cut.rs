@@ -7,7 +7,7 @@
 use crate::id::{OutputId, ShuffleId, StageId};
 use crate::operator::source::Lines;
 use crate::program::{Fold, Front};
-use crate::query::{OutputSpec, Query, Render, Stage, StageEnd, StageInput, StageProgram};
+use crate::query::{OutputSpec, Query, Render, Stage, StageEnd, StageInput, StageProgram, Width};
 use crate::stream::DStream;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -57,7 +57,7 @@ impl QueryBuilder {
             cut.stage(&plan.stage, |_| StageEnd::Output(id));
             let text = format!("{} {}", plan.name, plan.stage.trail.fingerprint);
             fingerprint = xxh3_64_with_seed(text.as_bytes(), fingerprint);
-            outputs.push(OutputSpec { id, name: plan.name.clone(), render: Arc::clone(&plan.render) });
+            outputs.push(OutputSpec { id, name: plan.name.clone(), every: 1, render: Arc::clone(&plan.render) });
         }
         Ok(Query { stages: cut.stages, outputs, fingerprint })
     }
@@ -171,7 +171,8 @@ impl Cut {
         };
         let end = end(self);
         let id = StageId(self.stages.len() as u32);
-        self.stages.push(Stage { id, input, end, label: plan.trail.label.clone(), program: (plan.make)(id) });
+        let (label, program) = (plan.trail.label.clone(), (plan.make)(id));
+        self.stages.push(Stage { id, input, end, width: Width::All, kept: Vec::new(), label, program });
     }
 
     /// The shuffle's id; adds the stage that writes it if this is its first reader.

@@ -4,7 +4,7 @@
 //! bytes. This is a whole word count, run by hand in one partition:
 //!
 //! ```
-//! use dstream_kernel::{LineBlock, Produced, QueryBuilder, Scratch, TaskInput};
+//! use dstream_kernel::{LineBlock, Produced, QueryBuilder, Scratch, TaskAt, TaskInput};
 //!
 //! let builder = QueryBuilder::new();
 //! builder
@@ -15,11 +15,11 @@
 //!     .output("counts");
 //! let query = builder.build()?;
 //!
-//! let mut scratch = Scratch::default();
+//! let (at, mut scratch) = (TaskAt { interval: 0, partitions: 1 }, Scratch::default());
 //! let lines = LineBlock { lines: "to be or\nnot to be\n".into(), records: 2, skip: vec![] };
-//! let map = query.stages[0].program.run(&TaskInput::Lines(vec![lines]), 1, &mut scratch)?;
+//! let map = query.stages[0].program.run(&TaskInput::Lines(vec![lines]), at, &mut scratch)?;
 //! let Produced::Slices(slices) = map.produced else { panic!("the first stage ends in a shuffle") };
-//! let reduce = query.stages[1].program.run(&TaskInput::Slices(slices), 1, &mut scratch)?;
+//! let reduce = query.stages[1].program.run(&TaskInput::slices(slices), at, &mut scratch)?;
 //! let Produced::Rows(rows) = reduce.produced else { panic!("the second stage ends in an output") };
 //!
 //! let counts = (query.outputs[0].render)(&rows)?;
@@ -59,8 +59,8 @@ pub use image::Image;
 pub use operator::emit::Emit;
 pub use operator::map::MapFn;
 pub use query::{
-    Counts, LineBlock, OutputSpec, Produced, Query, Render, Stage, StageEnd, StageInput, StageProgram, TaskError,
-    TaskInput, TaskResult,
+    Counts, Kept, LineBlock, OutputSpec, Produced, Query, Render, Stage, StageEnd, StageInput, StageProgram, TaskAt,
+    TaskError, TaskInput, TaskResult, Width,
 };
 pub use record::Record;
 pub use scratch::Scratch;

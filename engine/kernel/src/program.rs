@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::id::StageId;
 use crate::lines::batches;
 use crate::operator::{Batch, Context, Sink, Source};
-use crate::query::{Counts, LineBlock, Produced, StageProgram, TaskError, TaskInput, TaskResult};
+use crate::query::{Counts, LineBlock, Produced, StageProgram, TaskAt, TaskError, TaskInput, TaskResult};
 use crate::record::Record;
 use crate::rows::RowBuffer;
 use crate::scratch::Scratch;
@@ -59,11 +59,12 @@ pub(crate) struct Program<T: Record> {
 }
 
 impl<T: Record> StageProgram for Program<T> {
-    fn run(&self, input: &TaskInput, partitions: u32, scratch: &mut Scratch) -> Result<TaskResult, TaskError> {
+    fn run(&self, input: &TaskInput, at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError> {
+        let partitions = at.partitions;
         let mut counts = Counts::default();
         let finished = match (&self.front, input) {
             (Front::Lines, TaskInput::Lines(blocks)) => self.run_lines(blocks, partitions, scratch, &mut counts)?,
-            (Front::Fold(fold), TaskInput::Slices(slices)) => {
+            (Front::Fold(fold), TaskInput::Slices { slices, .. }) => {
                 counts.bytes_in = slices.iter().map(|slice| slice.len() as u64).sum();
                 let rows = fold.fold(slices, scratch, &mut counts.rows_in)?;
                 self.run_rows(rows, partitions, scratch)?
@@ -75,7 +76,7 @@ impl<T: Record> StageProgram for Program<T> {
             Produced::Slices(slices) => slices.iter().map(|slice| slice.len() as u64).sum(),
             Produced::Rows(rows) => rows.len() as u64,
         };
-        Ok(TaskResult { produced: finished.produced, counts })
+        Ok(TaskResult { produced: finished.produced, kept: Vec::new(), counts })
     }
 }
 

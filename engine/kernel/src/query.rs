@@ -7,7 +7,7 @@ use crate::id::{OutputId, ShuffleId, StageId};
 use crate::scratch::Scratch;
 use bytes::Bytes;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 /// A streaming program, cut into stages. Every stage's parent has a lower id.
@@ -30,6 +30,10 @@ pub struct Stage {
     pub input: StageInput,
     /// Where its tasks' results go.
     pub end: StageEnd,
+    /// How many partitions it has, if it reads slices.
+    pub width: Width,
+    /// What its tasks keep for those of later intervals: windows and state.
+    pub kept: Vec<Kept>,
     /// The operators, for people: `lines > words > map > combine`.
     pub label: String,
     /// What a task of the stage does.
@@ -60,6 +64,25 @@ pub enum StageEnd {
     Output(OutputId),
 }
 
+/// How many partitions a stage has that reads slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// As many as the cluster has reduce partitions.
+    All,
+    /// One: its result needs all rows together.
+    One,
+}
+
+/// A pane: an immutable row block that the task of one interval and partition leaves to tasks of the same stage and
+/// partition in later intervals. Together they are the state of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What it is, for people: `values`, `window`, `state`.
+    pub label: String,
+    /// Interval `i` reads the panes of intervals `i - b` for every `b` in here, from 1. Before interval 0 there are none.
+    pub back: RangeInclusive<u64>,
+}
+
 /// A named output and how its rows read.
 #[derive(Clone)]
 pub struct OutputSpec {
@@ -67,6 +90,8 @@ pub struct OutputSpec {
     pub id: OutputId,
     /// Its name in files and traces.
     pub name: String,
+    /// It has a result at the end of every so many intervals: of interval `i` if `(i + 1) % every == 0`. From 1.
+    pub every: u64,
     /// Decodes a row block into (key, value) texts, in the rows' order. The value of a row that is no pair is empty.
     pub render: Render,
 }
@@ -85,8 +110,30 @@ impl fmt::Debug for OutputSpec {
 pub enum TaskInput {
     /// Text blocks, in order.
     Lines(Vec<LineBlock>),
-    /// This partition's slices, in the order of the map partitions that made them.
-    Slices(Vec<Bytes>),
+    /// What a stage after a shuffle reads.
+    Slices {
+        /// This partition's slices, in the order of the map partitions that made them.
+        slices: Vec<Bytes>,
+        /// For each of the stage's [`Kept`], its panes, oldest first: one for each of its distances `back`, empty bytes
+        /// where the interval would be before interval 0.
+        past: Vec<Vec<Bytes>>,
+    },
+}
+
+impl TaskInput {
+    /// Slices for a stage that keeps nothing.
+    pub fn slices(slices: Vec<Bytes>) -> TaskInput {
+        TaskInput::Slices { slices, past: Vec::new() }
+    }
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskAt {
+    /// Its interval.
+    pub interval: u64,
+    /// How many reduce partitions the shuffle has that its stage ends in.
+    pub partitions: u32,
 }
 
 /// Received text: lines, each ended by one LF (0A), valid UTF-8.
@@ -105,6 +152,8 @@ pub struct LineBlock {
 pub struct TaskResult {
     /// The bytes.
     pub produced: Produced,
+    /// The panes that it leaves, one for each of its stage's [`Kept`]; a pane without rows has no bytes.
+    pub kept: Vec<Bytes>,
     /// What went in and came out, for the cost model.
     pub counts: Counts,
 }
@@ -127,6 +176,8 @@ pub struct Counts {
     pub bytes_in: u64,
     /// Rows read from slices.
     pub rows_in: u64,
+    /// Rows of state that were applied: of panes that entered or left a window, of keys that were updated.
+    pub rows_applied: u64,
     /// Rows in slices or output.
     pub rows_out: u64,
     /// Bytes in slices or output.
@@ -151,7 +202,7 @@ pub enum TaskError {
 
 /// What a task of a stage does. Implemented by the typed API only.
 pub trait StageProgram: Send + Sync {
-    /// Computes one partition. `partitions` is the number of reduce partitions of the shuffle that the stage ends in;
-    /// `scratch` is memory that a worker reuses from task to task and that never carries a value from one to the next.
-    fn run(&self, input: &TaskInput, partitions: u32, scratch: &mut Scratch) -> Result<TaskResult, TaskError>;
+    /// Computes one partition. `scratch` is memory that a worker reuses from task to task and that never carries a value
+    /// from one to the next.
+    fn run(&self, input: &TaskInput, at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError>;
 }

@@ -6,13 +6,15 @@ use bytes::Bytes;
 use dstream_kernel::partition::partition_of;
 use dstream_kernel::rows::{decode_rows, encode_rows};
 use dstream_kernel::{
-    Counts, LineBlock, Produced, Query, QueryBuilder, Record, Scratch, TaskError, TaskInput, TaskResult,
+    Counts, LineBlock, Produced, Query, QueryBuilder, Record, Scratch, TaskAt, TaskError, TaskInput, TaskResult,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 /// More keys than a new table has room for, several times over.
 const MANY_KEYS: u64 = 5000;
+
+const ONE: TaskAt = TaskAt { interval: 0, partitions: 1 };
 
 fn word_count() -> Query {
     let builder = QueryBuilder::new();
@@ -33,11 +35,11 @@ fn slices(result: TaskResult) -> Vec<Bytes> {
 }
 
 fn map(query: &Query, text: &str, partitions: u32, scratch: &mut Scratch) -> Vec<Bytes> {
-    slices(query.stages[0].program.run(&lines(text), partitions, scratch).unwrap())
+    slices(query.stages[0].program.run(&lines(text), TaskAt { interval: 0, partitions }, scratch).unwrap())
 }
 
 fn reduce(query: &Query, slices: Vec<Bytes>, scratch: &mut Scratch) -> Result<TaskResult, TaskError> {
-    query.stages[1].program.run(&TaskInput::Slices(slices), 1, scratch)
+    query.stages[1].program.run(&TaskInput::slices(slices), ONE, scratch)
 }
 
 fn pairs(block: &[u8]) -> Vec<(&str, u64)> {
@@ -125,21 +127,27 @@ fn counts_say_what_went_in_and_came_out() {
         records: 3,
         skip: std::iter::once(1..2).collect(),
     };
-    let mapped = query.stages[0].program.run(&TaskInput::Lines(vec![block]), 1, &mut scratch).unwrap();
-    assert_eq!(mapped.counts, Counts { records_in: 2, bytes_in: 6, rows_in: 0, rows_out: 2, bytes_out: 7 });
+    let mapped = query.stages[0].program.run(&TaskInput::Lines(vec![block]), ONE, &mut scratch).unwrap();
+    assert_eq!(
+        mapped.counts,
+        Counts { records_in: 2, bytes_in: 6, rows_in: 0, rows_applied: 0, rows_out: 2, bytes_out: 7 }
+    );
     let slices = slices(mapped);
     let twice = [slices.clone(), slices].concat();
     let reduced = reduce(&query, twice, &mut scratch).unwrap();
-    assert_eq!(reduced.counts, Counts { records_in: 0, bytes_in: 14, rows_in: 4, rows_out: 2, bytes_out: 7 });
+    assert_eq!(
+        reduced.counts,
+        Counts { records_in: 0, bytes_in: 14, rows_in: 4, rows_applied: 0, rows_out: 2, bytes_out: 7 }
+    );
 }
 
 #[test]
 fn a_stage_refuses_the_other_kind_of_input() {
     let query = word_count();
     let scratch = &mut Scratch::default();
-    let refused = query.stages[0].program.run(&TaskInput::Slices(Vec::new()), 1, scratch);
+    let refused = query.stages[0].program.run(&TaskInput::slices(Vec::new()), ONE, scratch);
     assert_eq!(refused, Err(TaskError::WrongInput(query.stages[0].id)));
-    let refused = query.stages[1].program.run(&lines("a\n"), 1, scratch);
+    let refused = query.stages[1].program.run(&lines("a\n"), ONE, scratch);
     assert_eq!(refused, Err(TaskError::WrongInput(query.stages[1].id)));
 }
 

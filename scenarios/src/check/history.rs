@@ -8,7 +8,7 @@ use crate::oracle::Replay;
 use crate::workload::{Params, WordCount, Workload};
 use bytes::Bytes;
 use dstream_cluster::{JobError, LineSource, Promise};
-use dstream_kernel::{LineBlock, Produced, Query, Scratch, TaskInput};
+use dstream_kernel::{LineBlock, Produced, Query, Scratch, TaskAt, TaskInput};
 use dstream_trace::measure::{Effect, Facts, FaultFacts, OutputFacts};
 use dstream_trace::{BlockName, Event, MeasureInput, Moment, NodeName, RecordRange, Rows, TaskName, TraceLine};
 use std::time::Duration;
@@ -135,12 +135,14 @@ impl History {
         let lines: String = numbers.clone().map(line).collect();
         let block = LineBlock { lines: lines.into(), records: numbers.count() as u64, skip: Vec::new() };
         let mut scratch = Scratch::default();
-        let mut run = |stage: usize, input| self.query.stages[stage].program.run(&input, PARTITIONS, &mut scratch);
+        let mut run = |stage: usize, input| {
+            self.query.stages[stage].program.run(&input, TaskAt { interval: 0, partitions: PARTITIONS }, &mut scratch)
+        };
         let Produced::Slices(slices) = run(0, TaskInput::Lines(vec![block])).unwrap().produced else {
             panic!("a word count's first stage ends in a shuffle")
         };
         let slice: Bytes = slices[partition as usize].clone();
-        let Produced::Rows(rows) = run(1, TaskInput::Slices(vec![slice])).unwrap().produced else {
+        let Produced::Rows(rows) = run(1, TaskInput::slices(vec![slice])).unwrap().produced else {
             panic!("a word count's second stage ends in an output")
         };
         Rows(rows.as_ref().into())

@@ -12,7 +12,7 @@ use dstream_cluster::Costs;
 use dstream_cluster::message::{FromSink, ResultName, ToSink, open, seal};
 use dstream_host::peer::Peers;
 use dstream_host::{CoreTime, Host};
-use dstream_kernel::{Counts, LineBlock, Produced, Query, Stage, StageEnd, TaskInput, TaskResult};
+use dstream_kernel::{Counts, LineBlock, Produced, Query, Stage, StageEnd, TaskAt, TaskInput, TaskResult};
 use dstream_trace::{Event, NodeName, Purpose};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -221,7 +221,7 @@ async fn fetch_slices(
     }
     let input = |task: &TaskOrder| {
         let in_map_order = sources.iter().filter_map(|source| slices.get(&(task.partition, source.partition)).cloned());
-        Ok(TaskInput::Slices(in_map_order.collect()))
+        Ok(TaskInput::slices(in_map_order.collect()))
     };
     tasks.iter().map(input).collect()
 }
@@ -326,7 +326,7 @@ async fn compute(context: &TaskContext, id: TaskId, input: TaskInput) -> Result<
     let (shared, place) = (context.clone(), outcome.clone());
     let work = move || {
         shared.host.trace.record(Event::TaskStarted { task: id.name() });
-        let result = run_guarded(&shared, id.stage, &input);
+        let result = run_guarded(&shared, id, &input);
         let cost = result.as_ref().map_or(CoreTime::default(), |result| cost_of(&shared, &input, result.counts));
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         cost
@@ -346,11 +346,12 @@ async fn compute(context: &TaskContext, id: TaskId, input: TaskInput) -> Result<
 }
 
 /// Runs the stage's program; a panic of a user's function becomes an error, and the table that it used is dropped.
-fn run_guarded(context: &TaskContext, stage: u32, input: &TaskInput) -> Result<TaskResult, String> {
-    let stage = &context.query.stages[stage as usize];
+fn run_guarded(context: &TaskContext, task: TaskId, input: &TaskInput) -> Result<TaskResult, String> {
+    let stage = &context.query.stages[task.stage as usize];
+    let at = TaskAt { interval: task.interval, partitions: context.partitions };
     let mut scratch = context.holdings.lock().take_scratch();
     let run = catch_unwind(AssertUnwindSafe(|| {
-        let result = stage.program.run(input, context.partitions, &mut scratch);
+        let result = stage.program.run(input, at, &mut scratch);
         (result, scratch)
     }));
     match run {
@@ -372,7 +373,7 @@ fn cost_of(context: &TaskContext, input: &TaskInput, counts: Counts) -> CoreTime
     let costs = &context.costs;
     let work = match input {
         TaskInput::Lines(_) => counts.bytes_in as f64 * context.scale as f64 * costs.map_ns_per_byte,
-        TaskInput::Slices(_) => {
+        TaskInput::Slices { .. } => {
             counts.rows_in as f64 * costs.merge_ns_per_row + counts.bytes_in as f64 * costs.codec_ns_per_byte
         }
     };

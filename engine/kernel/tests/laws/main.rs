@@ -5,11 +5,13 @@ mod cases;
 mod runner;
 
 use cases::{Case, cases};
-use dstream_kernel::{Scratch, TaskInput};
+use dstream_kernel::{Scratch, TaskAt, TaskInput};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use runner::{block, blocks, rendered, results};
 use std::num::NonZeroUsize;
+
+const AT: TaskAt = TaskAt { interval: 0, partitions: 3 };
 
 /// Lines with words short and long (of keys inline and not), separators of all kinds, text that is not ASCII, no text.
 fn lines() -> impl Strategy<Value = Vec<String>> {
@@ -105,8 +107,8 @@ proptest! {
             let with_mask = TaskInput::Lines(vec![masked.clone()]);
             let without = TaskInput::Lines(vec![block(&read)]);
             for stage in case.stages_on_lines() {
-                let masked = stage.program.run(&with_mask, 3, &mut Scratch::default()).expect("the input is whole");
-                let absent = stage.program.run(&without, 3, &mut Scratch::default()).expect("the input is whole");
+                let masked = stage.program.run(&with_mask, AT, &mut Scratch::default()).expect("the input is whole");
+                let absent = stage.program.run(&without, AT, &mut Scratch::default()).expect("the input is whole");
                 assert_eq!(masked, absent, "{}", case.name);
             }
         });
@@ -121,8 +123,8 @@ proptest! {
         for_each_case(|case| {
             let input = TaskInput::Lines(blocks(&[&lines]));
             for stage in case.stages_on_lines() {
-                let fresh = stage.program.run(&input, 3, &mut Scratch::default()).expect("the input is whole");
-                assert_eq!(stage.program.run(&input, 3, &mut used).unwrap(), fresh, "{}", case.name);
+                let fresh = stage.program.run(&input, AT, &mut Scratch::default()).expect("the input is whole");
+                assert_eq!(stage.program.run(&input, AT, &mut used).unwrap(), fresh, "{}", case.name);
             }
             let input = [blocks(&[&lines])];
             let fresh = results(&case.query, &input, 3, &mut Scratch::default());
@@ -132,11 +134,11 @@ proptest! {
 
     #[test]
     fn bytes_that_no_encoder_wrote_are_an_error_and_no_panic(slices in proptest::collection::vec(garbage(), 0..3)) {
-        let input = TaskInput::Slices(slices.into_iter().map(Into::into).collect());
+        let input = TaskInput::slices(slices.into_iter().map(Into::into).collect());
         for_each_case(|case| {
             for stage in &case.query.stages {
                 // Most fail; what happens to be well formed may give a result. Neither may panic.
-                let _ = stage.program.run(&input, 2, &mut Scratch::default());
+                let _ = stage.program.run(&input, AT, &mut Scratch::default());
             }
         });
     }

@@ -1,7 +1,7 @@
 //! Runs a whole query in one thread, as the plainest of engines would.
 
 use bytes::Bytes;
-use dstream_kernel::{LineBlock, Produced, Query, Scratch, StageEnd, StageInput, TaskInput};
+use dstream_kernel::{LineBlock, Produced, Query, Scratch, StageEnd, StageInput, TaskAt, TaskInput};
 use std::collections::BTreeMap;
 
 /// Lines as one block.
@@ -24,12 +24,14 @@ pub fn results(query: &Query, maps: &[Vec<LineBlock>], partitions: u32, scratch:
             StageInput::Lines => maps.iter().map(|blocks| TaskInput::Lines(blocks.clone())).collect(),
             StageInput::Shuffle(shuffle) => (0..partitions as usize)
                 .map(|partition| shuffles[&shuffle].iter().map(|slices| slices[partition].clone()).collect())
-                .map(TaskInput::Slices)
+                .map(TaskInput::slices)
                 .collect(),
         };
         for input in inputs {
-            let result =
-                stage.program.run(&input, partitions, scratch).expect("the runner gives stages what they read");
+            let result = stage
+                .program
+                .run(&input, TaskAt { interval: 0, partitions }, scratch)
+                .expect("the runner gives stages what they read");
             match (stage.end, result.produced) {
                 (StageEnd::Shuffle(shuffle), Produced::Slices(slices)) => {
                     assert_eq!(slices.len(), partitions as usize);
