@@ -122,7 +122,7 @@ fn ups_and_downs(lines: &[TraceLine], node: &str, other: &str) -> Vec<(bool, u64
 
 /// How often a node refused a connection with this word.
 fn refusals(lines: &[TraceLine], node: &str, word: &str) -> usize {
-    let refused = |line: &&TraceLine| matches!(&line.event, Event::ConnectionRefused { why } if *why == word);
+    let refused = |line: &&TraceLine| matches!(&line.event, Event::ConnectionRefused { why } if why == word);
     lines.iter().filter(|line| line.node.as_str() == node).filter(refused).count()
 }
 

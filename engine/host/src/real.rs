@@ -1,4 +1,5 @@
-//! The real world in one process: each node a thread with its own runtime, on loopback TCP and the machine's clock.
+//! The real world: TCP and the machine's clock. Nodes are threads of one process, each with a runtime of its own
+//! ([`RealWorld`]), or each has a process to itself ([`NodeProcess`]).
 //!
 //! The only part of the project that may touch threads, sockets and clocks. Knows no engine. Invariants: nodes share
 //! nothing but what the world gives them; a node that ends, by itself or by a crash, takes its sockets with it;
@@ -7,18 +8,23 @@
 mod clock;
 mod cpu;
 mod cut;
+mod journal;
 mod monitor;
 mod network;
 mod node;
 mod pool;
+mod process;
 mod store;
 mod stream;
 
+pub use clock::{Began, monotonic_ns};
+pub use cpu::Compute;
+pub use journal::Journal;
+pub use process::{NodeProcess, ProcessConfig};
 pub use store::{DirectoryStore, MemoryStore};
 
 use crate::facade::Store;
 use crate::world::{NodeSpec, NodeStart, World, WorldError};
-use clock::Began;
 use cut::Cuts;
 use dstream_trace::{Event, Moment, NodeName, SharedTrace, TraceLog};
 use monitor::Monitor;
@@ -44,6 +50,7 @@ struct Node {
 /// Real nodes in one process.
 pub struct RealWorld {
     commons: Commons,
+    trace: SharedTrace,
     nodes: BTreeMap<NodeName, Node>,
 }
 
@@ -51,10 +58,11 @@ impl RealWorld {
     /// A world without nodes, whose time starts now.
     pub fn new(start: NodeStart, seed: u64, trace: SharedTrace, store: Arc<dyn Store>) -> RealWorld {
         let began = Began::now();
-        let monitor = Arc::new(Monitor::new(began, trace));
+        let monitor = Arc::new(Monitor::new(began, Arc::new(trace.clone())));
         let cuts = Arc::new(Cuts::new(Arc::clone(&monitor)));
         let book = Arc::new(AddressBook::default());
-        RealWorld { commons: Commons { start, seed, began, monitor, book, cuts, store }, nodes: BTreeMap::new() }
+        let commons = Commons { start, seed, began, monitor, book, cuts, store, compute: Compute::Real };
+        RealWorld { commons, trace, nodes: BTreeMap::new() }
     }
 
     /// Lets time pass until `limit` while `goes_on` holds for the log; asks again after every event. `true` if it
@@ -63,7 +71,7 @@ impl RealWorld {
         let monitor = &self.commons.monitor;
         loop {
             let seen = monitor.changes();
-            if !goes_on(&monitor.trace.lock()) {
+            if !goes_on(&self.trace.lock()) {
                 return Ok(true);
             }
             if !monitor.wait(limit, Some(seen))? {
@@ -179,7 +187,7 @@ impl World for RealWorld {
     }
 
     fn trace(&self) -> SharedTrace {
-        self.commons.monitor.trace.clone()
+        self.trace.clone()
     }
 }
 

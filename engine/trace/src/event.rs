@@ -6,11 +6,13 @@
 use crate::moment::Moment;
 use crate::name::{BlockName, NodeName};
 use crate::range::RecordRange;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 /// What a frame on the network is for; costs are summed by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Purpose {
     /// Orders, reports, heartbeats, acknowledgements.
     Control,
@@ -27,7 +29,7 @@ pub enum Purpose {
 }
 
 /// One attempt at a task.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskName {
     /// The interval it computes a part of.
     pub interval: u64,
@@ -62,8 +64,23 @@ impl fmt::Debug for Rows {
     }
 }
 
+impl Serialize for Rows {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Rows, D::Error> {
+        Vec::<u8>::deserialize(from).map(|rows| Rows(rows.into()))
+    }
+}
+
+/// One of an engine's or a protocol's fixed words; owned only where it came from another process.
+pub type Word = Cow<'static, str>;
+
 /// Something that happened at a node, or that the fault driver (node `driver`) did to one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the variant's line says what its fields are")]
 pub enum Event {
     // -- the world and the fault driver ------------------------------------------------------------------
@@ -94,7 +111,7 @@ pub enum Event {
     /// A connection to the peer ended or fell silent.
     PeerDown { peer: NodeName, incarnation: u64 },
     /// A connection was refused at the handshake or for a bad frame; `why` is one of the protocol's fixed words.
-    ConnectionRefused { why: &'static str },
+    ConnectionRefused { why: Word },
 
     // -- clients ---------------------------------------------------------------------------------------
     /// Records were sent for the first time; scheduled times in between are evenly spaced.
@@ -136,7 +153,7 @@ pub enum Event {
     /// The attempt's result exists at this node; `cpu` is the modelled (or measured) time it took of one core.
     TaskFinished { task: TaskName, cpu_ns: u64, records: u64 },
     /// The attempt ended without a result; `why` is one of the engine's fixed words.
-    TaskFailed { task: TaskName, why: &'static str },
+    TaskFailed { task: TaskName, why: Word },
     /// Core time spent on something that is no task (messages, checkpoints, copies).
     CpuUsed { cpu_ns: u64 },
 

@@ -11,7 +11,7 @@ pub mod name;
 pub mod range;
 pub mod result;
 
-pub use event::{Event, Purpose, Rows, TaskName};
+pub use event::{Event, Purpose, Rows, TaskName, Word};
 pub use log::{SharedTrace, TraceLine, TraceLog};
 pub use measure::{MeasureInput, Measured, measure};
 pub use moment::Moment;

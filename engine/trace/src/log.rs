@@ -1,6 +1,7 @@
 //! The log of a run: events stamped with time, a running number and the node.
 //!
-//! Invariant: line `n` of the log has sequence number `n`, and times never decrease from line to line in the simulator.
+//! Invariant: line `n` of the log has sequence number `n`, and times never decrease from line to line in the simulator, or once
+//! a log of several processes is settled.
 
 use crate::event::Event;
 use crate::moment::Moment;
@@ -51,6 +52,16 @@ impl TraceLog {
     pub fn take_lines(&mut self) -> Vec<TraceLine> {
         self.taken += self.lines.len() as u64;
         std::mem::take(&mut self.lines)
+    }
+
+    /// Puts lines that came from several processes in the order of their times and numbers them anew; drops those
+    /// after `end`. Lines of the same moment keep their order.
+    pub fn settle(&mut self, end: Moment) {
+        self.lines.retain(|line| line.at <= end);
+        self.lines.sort_by_key(|line| line.at);
+        for (sequence, line) in (self.taken..).zip(&mut self.lines) {
+            line.sequence = sequence;
+        }
     }
 
     /// A digest of the log's text, as 32 hexadecimal digits: equal digests mean equal runs.

@@ -409,7 +409,7 @@ fn costs_and_load_begin_at_the_warm_ups_end_and_leave_the_harness_out() {
 fn tables_count_seconds_from_the_warm_ups_end() {
     let mut run = Run::new(&[200, 200]);
     run.crash(3500, 2);
-    run.add(4100, "worker-1", Event::TaskFailed { task: task(1, 0, 0, 0), why: "slices are gone, twice" });
+    run.add(4100, "worker-1", Event::TaskFailed { task: task(1, 0, 0, 0), why: "slices are gone, twice".into() });
     let measured = run.measured();
     assert_eq!(
         measured.intervals_csv(&run.input),

@@ -283,7 +283,7 @@ impl Worker {
         }
         self.running.remove(&end.task);
         if let Err(why) = &end.end {
-            self.context.host.trace.record(Event::TaskFailed { task: end.task.name(), why: word_for(why) });
+            self.context.host.trace.record(Event::TaskFailed { task: end.task.name(), why: word_for(why).into() });
         }
         self.report_end(&end);
         self.ends.insert(end.task, end);

@@ -62,7 +62,7 @@ pub async fn dial(shared: Arc<Shared>, peer: NodeName, session: u64) -> Option<D
         Ok(dialled) => Some(dialled),
         Err(Ended::Stream) => None,
         Err(Ended::Word(why)) => {
-            shared.trace(Event::ConnectionRefused { why });
+            shared.trace(Event::ConnectionRefused { why: why.into() });
             None
         }
     }
@@ -99,7 +99,7 @@ pub async fn say_hello(shared: &Shared, connection: &mut Connection, session: u6
 
 /// Refuses a connection, and says so in the log. Waits no longer for a peer that does not read than for a handshake.
 pub async fn refuse(shared: &Shared, mut io: BoxIo, why: &'static str) {
-    shared.trace(Event::ConnectionRefused { why });
+    shared.trace(Event::ConnectionRefused { why: why.into() });
     let bytes = refusal(why).to_bytes();
     // Whether the word arrives does not matter: the connection closes either way.
     let _ = shared.host.deadline(shared.config.connect_deadline, io.write_all(&bytes)).await;

@@ -149,7 +149,7 @@ impl PairTask {
 
     fn broken(&self, ended: Result<Option<&'static str>, JoinError>) -> PairEvent {
         match ended {
-            Ok(Some(why)) => self.shared.trace(Event::ConnectionRefused { why }),
+            Ok(Some(why)) => self.shared.trace(Event::ConnectionRefused { why: why.into() }),
             Ok(None) => {}
             Err(error) => raise::<()>(Err(error)),
         }

@@ -9,6 +9,16 @@ use crate::shape::Gate;
 use dstream_trace::Moment;
 use std::time::{Duration, Instant};
 
+/// How often the two clocks are read together: one reading that nothing interrupted is enough.
+const READINGS: usize = 16;
+
+/// The machine's monotonic clock, in nanoseconds: the same for all processes of one machine.
+pub fn monotonic_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // The clock counts from the machine's start and is never negative.
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
 /// The clock of a world.
 #[derive(Clone, Copy, Debug)]
 pub struct Began(Instant);
@@ -17,6 +27,19 @@ impl Began {
     /// A world that starts now.
     pub fn now() -> Began {
         Began(Instant::now())
+    }
+
+    /// A world of another process of this machine that began when [`monotonic_ns`] was `began_ns`.
+    pub fn at(began_ns: u64) -> Began {
+        let reading = || {
+            let before = Instant::now();
+            let monotonic = monotonic_ns();
+            (before.elapsed(), before, monotonic)
+        };
+        let (_, here, monotonic) =
+            (0..READINGS).map(|_| reading()).min_by_key(|(gap, ..)| *gap).expect("there is at least one reading");
+        let ago = Duration::from_nanos(monotonic.saturating_sub(began_ns));
+        Began(here.checked_sub(ago).unwrap_or(here))
     }
 
     /// Time since then.

@@ -3,9 +3,10 @@
 //! Invariant: whoever waits wakes for every event that is recorded after it last looked, and for the first failure.
 
 use super::clock::Began;
+use super::journal::Journal;
 use crate::facade::Trace;
 use crate::world::WorldError;
-use dstream_trace::{Event, Moment, NodeName, SharedTrace};
+use dstream_trace::{Event, Moment, NodeName};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -20,16 +21,16 @@ struct State {
 pub struct Monitor {
     /// When the world started.
     pub began: Began,
-    /// The log.
-    pub trace: SharedTrace,
+    /// Where events go.
+    pub journal: Arc<dyn Journal>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 impl Monitor {
-    /// Watches over `trace`.
-    pub fn new(began: Began, trace: SharedTrace) -> Monitor {
-        Monitor { began, trace, state: Mutex::default(), changed: Condvar::new() }
+    /// Watches over `journal`.
+    pub fn new(began: Began, journal: Arc<dyn Journal>) -> Monitor {
+        Monitor { began, journal, state: Mutex::default(), changed: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -39,7 +40,7 @@ impl Monitor {
 
     /// Records an event.
     pub fn record(&self, node: &NodeName, event: Event) {
-        self.trace.push(self.began.elapsed(), node.clone(), event);
+        self.journal.write(self.began.elapsed(), node, event);
         let mut state = self.state();
         state.changes += 1;
         if state.waiting {

@@ -1,10 +1,11 @@
-//! The real network of one process: loopback TCP, and the address book that knows where each node listens.
+//! The real network: TCP, and the address book that knows where each node listens.
 //!
 //! Invariant: an address is in the book from the moment its node listens until the node's process ends.
 
 #![expect(clippy::disallowed_types, reason = "this is the real host's network")]
 
 use super::cut::Cuts;
+use super::journal::Journal;
 use super::stream::RealStream;
 use crate::facade::{BoxFuture, BoxIo, Listener, Net};
 use crate::shape::Gate;
@@ -12,25 +13,52 @@ use dstream_trace::NodeName;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Where each node listens.
 #[derive(Debug, Default)]
-pub struct AddressBook(Mutex<BTreeMap<NodeName, SocketAddr>>);
+pub struct AddressBook(Mutex<Book>);
+
+#[derive(Debug, Default)]
+struct Book {
+    addresses: BTreeMap<NodeName, SocketAddr>,
+    /// Sockets that listen already and wait for their node.
+    listeners: BTreeMap<NodeName, std::net::TcpListener>,
+}
 
 impl AddressBook {
-    fn enter(&self, node: NodeName, address: SocketAddr) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, address);
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Every change under this lock is complete before anything that could panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the node is found here.
+    pub fn enter(&self, node: NodeName, address: SocketAddr) {
+        self.book().addresses.insert(node, address);
+    }
+
+    /// The node will listen with this socket instead of one of its own.
+    pub fn offer(&self, node: NodeName, listener: std::net::TcpListener) {
+        self.book().listeners.insert(node, listener);
     }
 
     fn find(&self, node: &NodeName) -> Option<SocketAddr> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied()
+        self.book().addresses.get(node).copied()
+    }
+
+    /// The socket that was offered, or one at a free port of this machine.
+    async fn listen(&self, node: &NodeName) -> io::Result<TcpListener> {
+        let offered = self.book().listeners.remove(node);
+        match offered {
+            Some(listener) => TcpListener::from_std(listener),
+            None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await,
+        }
     }
 
     /// The node's process ended.
     pub fn forget(&self, node: &NodeName) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.book().addresses.remove(node);
     }
 }
 
@@ -44,14 +72,17 @@ pub struct RealNet {
     pub cuts: Arc<Cuts>,
     /// Closed while the node is paused.
     pub gate: Gate,
+    /// Keeps what the node recorded before anything leaves it.
+    pub journal: Arc<dyn Journal>,
 }
 
 impl Net for RealNet {
     fn bind(&self) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(self.gate.hold(async {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            let listener = self.book.listen(&self.node).await?;
             self.book.enter(self.node.clone(), listener.local_addr()?);
-            Ok(Box::new(RealListener { listener, gate: self.gate.clone() }) as Box<dyn Listener>)
+            Ok(Box::new(RealListener { listener, gate: self.gate.clone(), journal: Arc::clone(&self.journal) })
+                as Box<dyn Listener>)
         }))
     }
 
@@ -64,7 +95,7 @@ impl Net for RealNet {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let cut = self.cuts.watch(self.node.clone(), to.clone());
-            Ok(Box::new(RealStream::new(stream, self.gate.clone(), Some(cut))) as BoxIo)
+            Ok(Box::new(RealStream::new(stream, self.gate.clone(), Some(cut), Arc::clone(&self.journal))) as BoxIo)
         }))
     }
 
@@ -81,6 +112,7 @@ impl Net for RealNet {
 struct RealListener {
     listener: TcpListener,
     gate: Gate,
+    journal: Arc<dyn Journal>,
 }
 
 impl Listener for RealListener {
@@ -88,7 +120,7 @@ impl Listener for RealListener {
         Box::pin(self.gate.hold(async {
             let (stream, _) = self.listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Box::new(RealStream::new(stream, self.gate.clone(), None)) as BoxIo)
+            Ok(Box::new(RealStream::new(stream, self.gate.clone(), None, Arc::clone(&self.journal))) as BoxIo)
         }))
     }
 }

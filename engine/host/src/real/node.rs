@@ -4,7 +4,7 @@
 //! records nothing and is not reported as a failure.
 
 use super::clock::{Began, RealClock};
-use super::cpu::{RealCpu, Straggling, WAITING_PER_CORE};
+use super::cpu::{Charged, Compute, RealCpu, Straggling, WAITING_PER_CORE};
 use super::cut::Cuts;
 use super::monitor::{Monitor, NodeTrace};
 use super::network::{AddressBook, RealNet};
@@ -33,6 +33,7 @@ pub struct Commons {
     pub book: Arc<AddressBook>,
     pub cuts: Arc<Cuts>,
     pub store: Arc<dyn Store>,
+    pub compute: Compute,
 }
 
 /// A life that goes on, or one that ended by itself.
@@ -66,6 +67,9 @@ impl Life {
             straggling: Arc::clone(&straggling),
             gate: gate.clone(),
             trace: Arc::clone(&trace),
+            compute: commons.compute,
+            began: commons.began,
+            charged: Arc::new(Charged::nothing(spec.cores)),
         };
         let host = host(spec, incarnation, commons, &gate, cpu, trace);
         let body = Body { spec: spec.clone(), commons: commons.clone(), alive: Arc::clone(&alive), runtime };
@@ -109,10 +113,11 @@ fn host(
     trace: Arc<dyn Trace>,
 ) -> Host {
     let (book, cuts) = (Arc::clone(&commons.book), Arc::clone(&commons.cuts));
+    let (node, journal) = (spec.name.clone(), Arc::clone(&commons.monitor.journal));
     Host {
         name: spec.name.clone(),
         incarnation,
-        net: Arc::new(RealNet { node: spec.name.clone(), book, cuts, gate: gate.clone() }),
+        net: Arc::new(RealNet { node, book, cuts, gate: gate.clone(), journal }),
         clock: Arc::new(RealClock { began: commons.began, gate: gate.clone() }),
         cpu: Arc::new(cpu),
         store: Arc::clone(&commons.store),

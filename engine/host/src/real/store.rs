@@ -3,9 +3,11 @@
 //! Invariant of both: a value is there whole or not at all, and of two creates of one key one succeeds.
 
 mod directory;
+mod kept;
 mod path;
 
 pub use directory::DirectoryStore;
+pub use kept::KeptStore;
 
 use crate::facade::{BoxFuture, Store, StoreError};
 use bytes::Bytes;

@@ -1,13 +1,16 @@
 //! A real stream behind its node's gate and, on the side that opened it, behind the cuts between the two nodes.
 //!
-//! Invariant: while the gate is closed nothing is read or written, and a direction that lost bytes stays silent.
+//! Invariants: while the gate is closed nothing is read or written; a direction that lost bytes stays silent; nothing
+//! is sent before what the node recorded is kept.
 
 #![expect(clippy::disallowed_types, reason = "this is the real host's network")]
 
 use super::cut::{Direction, StreamCut};
+use super::journal::Journal;
 use crate::shape::Gate;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -21,12 +24,13 @@ pub struct RealStream {
     stream: Option<TcpStream>,
     gate: Gate,
     cut: Option<StreamCut>,
+    journal: Arc<dyn Journal>,
 }
 
 impl RealStream {
     /// A stream of the node whose gate this is; `cut` on the side that opened it.
-    pub fn new(stream: TcpStream, gate: Gate, cut: Option<StreamCut>) -> RealStream {
-        RealStream { stream: Some(stream), gate, cut }
+    pub fn new(stream: TcpStream, gate: Gate, cut: Option<StreamCut>, journal: Arc<dyn Journal>) -> RealStream {
+        RealStream { stream: Some(stream), gate, cut, journal }
     }
 
     fn inner(&mut self) -> Pin<&mut TcpStream> {
@@ -41,6 +45,12 @@ impl RealStream {
         if let Some(cut) = &mut self.cut {
             cut.lose(direction);
         }
+    }
+
+    /// Ready when the node is not paused and what it recorded is kept.
+    fn poll_ready_to_send(&self, context: &mut Context<'_>) -> Poll<()> {
+        ready!(self.gate.poll_open(context));
+        self.journal.poll_kept(context)
     }
 
     /// Reads what the cut loses; never ready, since nothing ever comes out of a direction that lost bytes.
@@ -78,7 +88,7 @@ impl AsyncRead for RealStream {
 
 impl AsyncWrite for RealStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.gate.poll_open(context));
+        ready!(self.poll_ready_to_send(context));
         if self.loses(Direction::Out) {
             self.lose(Direction::Out);
             return Poll::Ready(Ok(from.len()));
@@ -92,7 +102,7 @@ impl AsyncWrite for RealStream {
         context: &mut Context<'_>,
         from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.gate.poll_open(context));
+        ready!(self.poll_ready_to_send(context));
         let count = from.iter().map(|slice| slice.len()).sum();
         if self.loses(Direction::Out) {
             self.lose(Direction::Out);
@@ -107,12 +117,12 @@ impl AsyncWrite for RealStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.gate.poll_open(context));
+        ready!(self.poll_ready_to_send(context));
         self.inner().poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.gate.poll_open(context));
+        ready!(self.poll_ready_to_send(context));
         if self.loses(Direction::Out) {
             self.lose(Direction::Out);
             return Poll::Ready(Ok(()));

@@ -3,7 +3,7 @@
 //! Built in one pass. Invariant: the pieces of `sent` and of `acked` of one client are disjoint and in order; where a
 //! record was sent or acknowledged twice, the first time counts.
 
-use crate::event::{Event, Rows, TaskName};
+use crate::event::{Event, Rows, TaskName, Word};
 use crate::log::TraceLine;
 use crate::moment::Moment;
 use crate::name::{BlockName, NodeName};
@@ -111,7 +111,7 @@ pub struct TaskFacts {
     /// When its result existed.
     pub finished: Option<Moment>,
     /// When it ended without one, and why.
-    pub failed: Option<(Moment, &'static str)>,
+    pub failed: Option<(Moment, Word)>,
     /// Time of a core it took.
     pub cpu_ns: u64,
     /// Records it read.
@@ -254,7 +254,9 @@ impl Facts {
                 facts.cpu_ns = *cpu_ns;
                 facts.records = *records;
             }
-            Event::TaskFailed { task, why } => self.tasks.entry(*task).or_default().failed = Some((line.at, why)),
+            Event::TaskFailed { task, why } => {
+                self.tasks.entry(*task).or_default().failed = Some((line.at, why.clone()))
+            }
             _ => {}
         }
     }

@@ -275,7 +275,7 @@ impl TaskFacts {
     /// Whether the attempt was launched and had not ended at `at`.
     fn runs_at(&self, at: Moment) -> bool {
         let launched = self.launched.is_some_and(|(launched, _)| launched <= at);
-        let ended = self.finished.or(self.failed.map(|(failed, _)| failed));
+        let ended = self.finished.or(self.failed.as_ref().map(|(failed, _)| *failed));
         launched && ended.is_none_or(|ended| ended > at)
     }
 }

@@ -84,9 +84,9 @@ pub fn tasks_csv(facts: &Facts, input: &MeasureInput) -> String {
 }
 
 fn task_fields(name: TaskName, task: &TaskFacts, input: &MeasureInput) -> [String; 12] {
-    let (ended, outcome) = match (task.finished, task.failed) {
+    let (ended, outcome) = match (task.finished, &task.failed) {
         (Some(finished), _) => (Some(finished), "finished"),
-        (None, Some((failed, why))) => (Some(failed), why),
+        (None, Some((failed, why))) => (Some(*failed), &**why),
         (None, None) => (None, "abandoned"),
     };
     [

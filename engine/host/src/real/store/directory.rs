@@ -33,21 +33,24 @@ pub struct DirectoryStore {
 
 struct Folder {
     root: PathBuf,
+    unfinished: PathBuf,
     next_file: AtomicU64,
 }
 
 impl DirectoryStore {
-    /// The store in the folder `root`, which is made if it does not exist. One process at a time may use it.
-    pub fn open(root: impl Into<PathBuf>) -> io::Result<DirectoryStore> {
+    /// The store in the folder `root`, which is made if it does not exist. Several processes may use it, each as
+    /// another `owner`, which is a file's name.
+    pub fn open(root: impl Into<PathBuf>, owner: &str) -> io::Result<DirectoryStore> {
         let root = root.into();
-        // What a former process left unfinished has no name and no reader.
-        match fs::remove_dir_all(root.join(UNFINISHED)) {
+        let unfinished = root.join(UNFINISHED).join(owner);
+        // What a former process of this owner left unfinished has no name and no reader.
+        match fs::remove_dir_all(&unfinished) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir_all(root.join(UNFINISHED))?,
+            _ => fs::create_dir_all(&unfinished)?,
         }
         let mut crew = Crew::new();
         let pool = Pool::start(&mut crew, "store", 1, WAITING)?;
-        let folder = Arc::new(Folder { root, next_file: AtomicU64::new(0) });
+        let folder = Arc::new(Folder { root, unfinished, next_file: AtomicU64::new(0) });
         Ok(DirectoryStore { folder, pool, crew: Mutex::new(Some(crew)) })
     }
 
@@ -77,7 +80,7 @@ impl Folder {
     /// Writes the value to a file without a name of its own yet.
     fn write(&self, value: &[u8]) -> io::Result<PathBuf> {
         let number = self.next_file.fetch_add(1, Ordering::Relaxed);
-        let path = self.root.join(UNFINISHED).join(number.to_string());
+        let path = self.unfinished.join(number.to_string());
         let mut file = File::create_new(&path)?;
         file.write_all(value)?;
         file.sync_all()?;
@@ -121,6 +124,9 @@ impl Folder {
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder)? {
                 let entry = entry?;
+                if entry.file_name() == UNFINISHED {
+                    continue;
+                }
                 if entry.file_type()?.is_dir() {
                     folders.push(entry.path());
                 } else if let Ok(path) = entry.path().strip_prefix(&self.root) {

@@ -49,15 +49,15 @@ async fn a_store_in_memory_keeps_the_promises() {
 #[tokio::test]
 async fn a_store_in_a_folder_keeps_the_promises_and_its_values() {
     let folder = Folder::new("promises");
-    check(&DirectoryStore::open(&folder.0).unwrap()).await;
-    let again = DirectoryStore::open(&folder.0).unwrap();
+    check(&DirectoryStore::open(&folder.0, "a").unwrap()).await;
+    let again = DirectoryStore::open(&folder.0, "a").unwrap();
     assert_eq!(again.list("").await.unwrap(), ["", "a", "a.x", "a/c", "b"]);
 }
 
 #[tokio::test]
 async fn of_many_creates_of_one_key_at_once_one_succeeds() {
     let folder = Folder::new("race");
-    let store = DirectoryStore::open(&folder.0).unwrap();
+    let store = DirectoryStore::open(&folder.0, "a").unwrap();
     let (one, two, three) =
         tokio::join!(store.create("key", value("1")), store.create("key", value("2")), store.create("key", value("3")));
     assert_eq!([one, two, three].iter().filter(|created| created.is_ok()).count(), 1);
@@ -65,5 +65,5 @@ async fn of_many_creates_of_one_key_at_once_one_succeeds() {
 
 #[test]
 fn a_folder_that_cannot_be_made_is_an_error() {
-    assert!(DirectoryStore::open("/proc/no/such/folder").is_err());
+    assert!(DirectoryStore::open("/proc/no/such/folder", "a").is_err());
 }
