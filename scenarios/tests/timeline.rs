@@ -51,6 +51,9 @@ impl World for Script {
     fn crash(&mut self, node: &NodeName) -> Result<(), WorldError> {
         self.call(format!("crash {node}"))
     }
+    fn power_loss(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("power-loss {node}"))
+    }
     fn restart(&mut self, node: &NodeName) -> Result<(), WorldError> {
         self.call(format!("restart {node}"))
     }
@@ -65,6 +68,18 @@ impl World for Script {
     }
     fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
         self.call(format!("heal {from} {to}"))
+    }
+    fn hold(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("hold {one} {other}"))
+    }
+    fn release(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("release {one} {other}"))
+    }
+    fn delay(&mut self, one: &NodeName, other: &NodeName, by: Duration) -> Result<(), WorldError> {
+        self.call(format!("delay {one} {other} {}", by.as_millis()))
+    }
+    fn slow_nic(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError> {
+        self.call(format!("slow-nic {node} {factor}"))
     }
     fn slow_cpu(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError> {
         self.call(format!("slow {node} {factor}"))

@@ -1,16 +1,18 @@
-//! What all nodes of one world stand on: the time, the log, who is where, and which pairs are cut.
+//! What all nodes of one world stand on: the time, the log, who is where, and what is wrong between whom.
 //!
 //! Knows no software of any node. Invariant: within a step time comes from the host that runs, between steps from the
 //! driver; the log receives the events of a step in the order of their times.
 
 use crate::life::Life;
+use crate::link::LinkFaults;
 use crate::node::Ending;
 use dstream_trace::{Event, Moment, NodeName, SharedTrace};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// What the nodes of one world share.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Fabric {
     stepping: AtomicBool,
     trace: SharedTrace,
     state: Mutex<State>,
+    /// Tells those who wait for a hold to end.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +36,7 @@ struct State {
     /// Where each node is, and its life, if it lives.
     places: BTreeMap<NodeName, Place>,
     names: BTreeMap<IpAddr, NodeName>,
-    /// Who sends to whom in vain.
-    cuts: BTreeSet<(NodeName, NodeName)>,
+    links: LinkFaults,
     /// Nodes that ended by themselves since the driver last asked.
     ended: Vec<Ended>,
 }
@@ -65,7 +68,14 @@ pub(crate) enum Target {
 
 impl Fabric {
     pub fn new(latency: Duration, trace: SharedTrace) -> Fabric {
-        Fabric { latency, between: AtomicU64::new(0), stepping: AtomicBool::new(false), trace, state: Mutex::default() }
+        Fabric {
+            latency,
+            between: AtomicU64::new(0),
+            stepping: AtomicBool::new(false),
+            trace,
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }
     }
 
     /// Time since the world started.
@@ -149,17 +159,41 @@ impl Fabric {
         }
     }
 
-    /// From now on `from` sends to `to` in vain, or not any more; false if that was so already.
-    pub fn set_cut(&self, from: &NodeName, to: &NodeName, cut: bool) -> bool {
-        let pair = (from.clone(), to.clone());
-        let mut state = self.lock();
-        if cut { state.cuts.insert(pair) } else { state.cuts.remove(&pair) }
+    /// What is wrong between the nodes: asks, or changes it.
+    pub fn links<T>(&self, ask: impl FnOnce(&mut LinkFaults) -> T) -> T {
+        ask(&mut self.lock().links)
     }
 
-    /// Whether what `from` sends to `to` is dropped.
-    pub fn is_cut(&self, from: &NodeName, to: &NodeName) -> bool {
-        let state = self.lock();
-        !state.cuts.is_empty() && state.cuts.contains(&(from.clone(), to.clone()))
+    /// What is wrong between the nodes has changed: who waits for that looks again.
+    pub fn links_changed(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Waits while messages between the two are held.
+    pub async fn released(&self, from: &NodeName, to: &NodeName) {
+        loop {
+            // Made before the look, so that no change after it is missed.
+            let changed = self.changed.notified();
+            if !self.links(|links| links.is_held(from, to)) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// From `from` to `to`, one way, now.
+    pub fn one_way(&self, from: &NodeName, to: &NodeName) -> Duration {
+        self.latency + self.links(|links| links.delay(from, to))
+    }
+
+    /// Records what becomes of a message that `from` sends to `to` now, where a fault stands between them. A life that
+    /// is over says nothing.
+    pub fn record_fate(&self, from: &NodeName, to: &NodeName) {
+        if self.life(from).is_some()
+            && let Some(event) = self.links(|links| links.fate(from, to))
+        {
+            self.record(from, event);
+        }
     }
 
     /// A node ended by itself.

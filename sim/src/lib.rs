@@ -9,6 +9,7 @@ mod config;
 mod cpu;
 mod fabric;
 mod life;
+mod link;
 mod net;
 mod node;
 mod store;

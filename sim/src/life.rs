@@ -1,14 +1,14 @@
 //! One life of a node, from start to crash: its gate, its cores, its network card.
 //!
 //! Knows no software. Invariant: nothing here outlives the life, so a restarted node begins with idle cores and an open
-//! gate; what has to outlive it (the straggler factor) is the node's and is handed in.
+//! gate; what has to outlive it (how slow cores and network card are) is the node's and is handed in.
 
 use crate::cpu::Cores;
 use crate::fabric::Fabric;
-use dstream_host::shape::{Gate, Lane, transfer_time};
+use dstream_host::shape::{Card, Direction, Gate};
 use dstream_trace::{Event, Moment, NodeName};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// One life of a node.
@@ -19,29 +19,13 @@ pub(crate) struct Life {
     pub fabric: Arc<Fabric>,
     pub gate: Gate,
     pub cores: Cores,
-    /// Of the network card in each direction; none is unlimited.
-    bits_per_second: Option<u64>,
-    egress: Mutex<Lane>,
-    ingress: Mutex<Lane>,
+    card: Card,
     listening: AtomicBool,
     alive: AtomicBool,
 }
 
-/// A direction of the network card, as its node sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Egress,
-    Ingress,
-}
-
 impl Life {
-    pub fn new(
-        node: NodeName,
-        incarnation: u64,
-        fabric: Arc<Fabric>,
-        cores: Cores,
-        bits_per_second: Option<u64>,
-    ) -> Life {
+    pub fn new(node: NodeName, incarnation: u64, fabric: Arc<Fabric>, cores: Cores, card: Card) -> Life {
         let gate = Gate::new({
             let (fabric, node) = (fabric.clone(), node.clone());
             move || fabric.record(&node, Event::HeldByPause)
@@ -52,9 +36,7 @@ impl Life {
             fabric,
             gate,
             cores,
-            bits_per_second,
-            egress: Mutex::default(),
-            ingress: Mutex::default(),
+            card,
             listening: AtomicBool::new(false),
             alive: AtomicBool::new(true),
         }
@@ -97,13 +79,10 @@ impl Life {
 
     /// Gives the network card `bytes` more to move; returns when it has moved them.
     pub fn transfer(&self, direction: Direction, bytes: u64) -> Moment {
-        let now = self.now();
-        let Some(bits_per_second) = self.bits_per_second else { return now };
-        let lane = match direction {
-            Direction::Egress => &self.egress,
-            Direction::Ingress => &self.ingress,
-        };
-        let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
-        lane.charge(now, transfer_time(bytes, bits_per_second), Duration::ZERO)
+        let transfer = self.card.transfer(self.now(), direction, bytes, Duration::ZERO);
+        if let Some(factor) = transfer.stretched {
+            self.record(Event::TransferStretched { factor });
+        }
+        transfer.until
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! turmoil sends no acknowledgement of a connect over the link, leaks a socket for each connect that fails, and lets
 //! one pass against the direction of a cut; so whether a connect can succeed is decided here and turmoil is asked only
-//! then. Invariant: no connect succeeds across a cut of either direction, or sooner than one way there and back.
+//! then. Invariant: no connect succeeds across a cut of either direction, during an outage, or sooner than one
+//! way there and back.
 
 use crate::clock::{nap, nap_until_paid};
 use crate::fabric::{Fabric, Target};
-use crate::life::{Direction, Life};
+use crate::life::Life;
 use crate::stream::SimStream;
+use dstream_host::shape::Direction;
 use dstream_host::{BoxFuture, BoxIo, Listener, Net};
-use dstream_trace::{Event, NodeName};
+use dstream_trace::NodeName;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -52,8 +54,13 @@ pub(crate) async fn transfer(life: &Life, direction: Direction, bytes: u64) {
 async fn connect(life: &Arc<Life>, to: &NodeName) -> io::Result<BoxIo> {
     let fabric = &life.fabric;
     loop {
-        let answered = life.now() + fabric.latency * 2;
-        lost_in_a_cut(fabric, &life.node, to).await;
+        let answered = life.now() + fabric.one_way(&life.node, to) * 2;
+        lost_on_the_way(fabric, &life.node, to).await;
+        if fabric.links(|links| links.is_held(&life.node, to)) {
+            // turmoil would keep the socket of a connect that is given up meanwhile, so it is not asked yet.
+            fabric.released(&life.node, to).await;
+            continue;
+        }
         let (address, peer) = match fabric.target(to) {
             Target::Unknown => return Err(io::Error::new(io::ErrorKind::NotFound, format!("no node is called {to}"))),
             Target::Refusing => {
@@ -69,23 +76,23 @@ async fn connect(life: &Arc<Life>, to: &NodeName) -> io::Result<BoxIo> {
         }
         let stream = TcpStream::connect((address, PORT)).await.map_err(|_| refused(to))?;
         nap(fabric, answered).await;
-        lost_in_a_cut(fabric, &life.node, to).await;
+        lost_on_the_way(fabric, &life.node, to).await;
         return Ok(Box::new(SimStream::new(stream, life.clone(), Some(to.clone()))));
     }
 }
 
 /// Hangs for ever if a greeting or its answer is dropped, like a host that sends it again and again in vain.
-async fn lost_in_a_cut(fabric: &Fabric, from: &NodeName, to: &NodeName) {
-    if fabric.is_cut(from, to) {
-        fabric.record(from, Event::MessageCut { to: to.clone() });
-    } else if fabric.is_cut(to, from) {
-        if fabric.life(to).is_some() {
-            fabric.record(to, Event::MessageCut { to: from.clone() });
-        }
+async fn lost_on_the_way(fabric: &Fabric, from: &NodeName, to: &NodeName) {
+    let (there, back, dark) =
+        fabric.links(|links| (links.is_cut(from, to), links.is_cut(to, from), links.is_dark(from, to)));
+    if there || !back {
+        fabric.record_fate(from, to);
     } else {
-        return;
+        fabric.record_fate(to, from);
     }
-    std::future::pending().await
+    if there || back || dark {
+        std::future::pending().await
+    }
 }
 
 fn refused(to: &NodeName) -> io::Error {

@@ -10,6 +10,7 @@ use crate::life::Life;
 use crate::net::SimNet;
 use crate::store::{SimStore, Vault};
 use crate::trace::SimTrace;
+use dstream_host::shape::{Card, Slowness};
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec, NodeStart, Random};
 use std::any::Any;
 use std::cell::Cell;
@@ -35,6 +36,7 @@ pub(crate) struct Software {
     pub seed: u64,
     pub bits_per_second: Option<u64>,
     pub straggle: Straggle,
+    pub slowness: Slowness,
     pub fabric: Arc<Fabric>,
     pub vault: Arc<Vault>,
     /// Counts the node's lives.
@@ -46,8 +48,9 @@ impl Software {
     pub fn begin(&self) -> impl Future<Output = turmoil::Result> + use<> {
         self.incarnation.set(self.incarnation.get() + 1);
         let cores = Cores::new(self.spec.cores, &self.straggle);
+        let card = Card::new(self.bits_per_second, self.slowness.clone());
         let name = self.spec.name.clone();
-        let life = Life::new(name.clone(), self.incarnation.get(), self.fabric.clone(), cores, self.bits_per_second);
+        let life = Life::new(name.clone(), self.incarnation.get(), self.fabric.clone(), cores, card);
         let life = Arc::new(life);
         self.fabric.set_life(&name, Some(life.clone()));
         let host = self.host(&life);

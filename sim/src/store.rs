@@ -4,10 +4,10 @@
 //! creating a key that exists never changes it. A pause of the node holds its requests wherever they are.
 
 use crate::clock::nap_until_paid;
-use crate::life::{Direction, Life};
+use crate::life::Life;
 use crate::net::transfer;
 use bytes::Bytes;
-use dstream_host::shape::{Lane, transfer_time};
+use dstream_host::shape::{Direction, Lane, transfer_time};
 use dstream_host::{BoxFuture, Store, StoreError};
 use dstream_trace::Moment;
 use std::collections::BTreeMap;

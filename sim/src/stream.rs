@@ -1,9 +1,10 @@
 //! A byte stream between two simulated hosts, behind its node's gate.
 //!
-//! Knows no frame. Invariant: every write that a cut drops is in the log as `MessageCut`.
+//! Knows no frame. Invariant: every write that a cut drops is in the log as `MessageCut`, and
+//! the first one that waits or is late.
 
 use crate::life::Life;
-use dstream_trace::{Event, NodeName};
+use dstream_trace::NodeName;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,11 +26,9 @@ impl SimStream {
         SimStream { stream, life, peer }
     }
 
-    fn record_if_cut(&self) {
-        if let Some(peer) = &self.peer
-            && self.life.fabric.is_cut(&self.life.node, peer)
-        {
-            self.life.record(Event::MessageCut { to: peer.clone() });
+    fn record_fate(&self) {
+        if let Some(peer) = &self.peer {
+            self.life.fabric.record_fate(&self.life.node, peer);
         }
     }
 }
@@ -46,7 +45,7 @@ impl AsyncWrite for SimStream {
         ready!(self.life.gate.poll_open(context));
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
         if written > 0 {
-            self.record_if_cut();
+            self.record_fate();
         }
         Poll::Ready(Ok(written))
     }

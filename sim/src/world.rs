@@ -3,12 +3,14 @@
 //! Knows no engine and no scenario. Invariants: faults strike between steps only; a node that failed ends the world,
 //! and every later call to run says so again; ending a fault that is over, or cutting what is cut, changes nothing.
 
+use crate::clock::TIMER_STEP;
 use crate::config::SimConfig;
 use crate::cpu::Straggle;
 use crate::fabric::{Ended, Fabric};
 use crate::life::Life;
 use crate::node::{Ending, Software, panic_message};
 use crate::store::Vault;
+use dstream_host::shape::Slowness;
 use dstream_host::{NodeSpec, NodeStart, World, WorldError};
 use dstream_trace::{Event, Moment, NodeName, SharedTrace};
 use std::cell::Cell;
@@ -38,6 +40,7 @@ pub struct SimWorld {
 struct Node {
     harness: bool,
     straggle: Straggle,
+    slowness: Slowness,
     paused_since: Option<Moment>,
 }
 
@@ -123,7 +126,7 @@ impl SimWorld {
         }
         let mut address = |name| {
             self.victim(name)?;
-            Ok(self.fabric.address(name).expect("every known node has a place"))
+            Ok(self.address(name))
         };
         Ok((address(from)?, address(to)?))
     }
@@ -136,6 +139,56 @@ impl SimWorld {
             count = pairs.filter(|(source, target)| source.ip() == from && target.ip() == to).count();
         });
         count
+    }
+
+    /// The node has no power from now on, or has it again: nothing gets to it or from it.
+    fn set_dark(&mut self, node: &NodeName, dark: bool) {
+        if !self.fabric.links(|links| links.set_dark(node, dark)) {
+            return;
+        }
+        let others: Vec<NodeName> = self.nodes.keys().filter(|other| *other != node).cloned().collect();
+        for other in &others {
+            if dark {
+                self.cut_again(node, other);
+            } else {
+                self.mend(node, other);
+                self.mend(other, node);
+            }
+        }
+    }
+
+    /// Turmoil drops what `from` sends to `to` no longer, unless there is another reason for it.
+    fn mend(&mut self, from: &NodeName, to: &NodeName) {
+        if !self.is_broken(from, to) {
+            let (source, target) = (self.address(from), self.address(to));
+            self.sim.repair_oneway(source, target);
+            if self.fabric.links(|links| links.is_held(from, to)) {
+                self.hold_open_ways(from, to);
+            }
+        }
+    }
+
+    /// Turmoil holds what the two send each other, in the directions in which nothing drops it.
+    fn hold_open_ways(&mut self, one: &NodeName, other: &NodeName) {
+        self.sim.hold(self.address(one), self.address(other));
+        self.cut_again(one, other);
+    }
+
+    /// Turmoil, which knows holds of both directions only, drops again what has to be dropped between the two.
+    fn cut_again(&mut self, one: &NodeName, other: &NodeName) {
+        for (from, to) in [(one, other), (other, one)] {
+            if self.is_broken(from, to) {
+                self.sim.partition_oneway(self.address(from), self.address(to));
+            }
+        }
+    }
+
+    fn is_broken(&self, from: &NodeName, to: &NodeName) -> bool {
+        self.fabric.links(|links| links.is_cut(from, to) || links.is_dark(from, to))
+    }
+
+    fn address(&self, node: &NodeName) -> IpAddr {
+        self.fabric.address(node).expect("every known node has a place")
     }
 
     fn started(&self, name: &NodeName) {
@@ -157,7 +210,7 @@ impl World for SimWorld {
         if node.cores == 0 {
             return Err(WorldError::BadNode(format!("{name} has no core; give it at least 1")));
         }
-        let straggle = Straggle::none();
+        let (straggle, slowness) = (Straggle::none(), Slowness::none());
         let harness = node.harness;
         self.fabric.settle(&name, self.sim.lookup(name.as_str()));
         let software = Software {
@@ -166,12 +219,13 @@ impl World for SimWorld {
             seed: self.config.seed,
             bits_per_second: (!harness).then_some(self.config.bits_per_second),
             straggle: straggle.clone(),
+            slowness: slowness.clone(),
             fabric: self.fabric.clone(),
             vault: self.vault.clone(),
             incarnation: Cell::new(0),
         };
         self.sim.host(name.as_str(), move || software.begin());
-        self.nodes.insert(name.clone(), Node { harness, straggle, paused_since: None });
+        self.nodes.insert(name.clone(), Node { harness, straggle, slowness, paused_since: None });
         self.started(&name);
         Ok(())
     }
@@ -196,11 +250,19 @@ impl World for SimWorld {
         Ok(())
     }
 
+    fn power_loss(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.living(node)?.record(Event::ProcessEnded);
+        self.set_dark(node, true);
+        self.end(node);
+        Ok(())
+    }
+
     fn restart(&mut self, node: &NodeName) -> Result<(), WorldError> {
         self.victim(node)?;
         if self.fabric.life(node).is_some() {
             return Err(WorldError::BadNode(format!("{node} runs; only a node that ended can be restarted")));
         }
+        self.set_dark(node, false);
         self.sim.bounce(node.as_str());
         self.started(node);
         Ok(())
@@ -225,7 +287,7 @@ impl World for SimWorld {
 
     fn cut(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
         let (source, target) = self.pair(from, to)?;
-        if self.fabric.set_cut(from, to, true) {
+        if self.fabric.links(|links| links.set_cut(from, to, true)) {
             for _ in 0..self.under_way(source, target) {
                 self.fabric.record(from, Event::MessageCut { to: to.clone() });
             }
@@ -235,17 +297,48 @@ impl World for SimWorld {
     }
 
     fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
-        let (source, target) = self.pair(from, to)?;
-        if self.fabric.set_cut(from, to, false) {
-            self.sim.repair_oneway(source, target);
+        self.pair(from, to)?;
+        if self.fabric.links(|links| links.set_cut(from, to, false)) {
+            self.mend(from, to);
         }
         Ok(())
     }
 
-    fn slow_cpu(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError> {
-        if !(factor.is_finite() && factor > 0.0) {
-            return Err(WorldError::Unsupported(format!("work cannot take {factor} times as long; give more than 0")));
+    fn hold(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError> {
+        let (here, there) = self.pair(one, other)?;
+        let is_new = self.fabric.links(|links| links.set_held(one, other, true));
+        for (from, to) in [(one, other), (other, one)] {
+            let (source, target) = if from == one { (here, there) } else { (there, here) };
+            if self.under_way(source, target) > 0 {
+                self.fabric.record_fate(from, to);
+            }
         }
+        if is_new {
+            self.hold_open_ways(one, other);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError> {
+        let (here, there) = self.pair(one, other)?;
+        if self.fabric.links(|links| links.set_held(one, other, false)) {
+            self.sim.release(here, there);
+            self.cut_again(one, other);
+            self.fabric.links_changed();
+        }
+        Ok(())
+    }
+
+    fn delay(&mut self, one: &NodeName, other: &NodeName, by: Duration) -> Result<(), WorldError> {
+        let (here, there) = self.pair(one, other)?;
+        self.fabric.links(|links| links.set_delay(one, other, by));
+        // turmoil delivers what comes due within a step; whole milliseconds keep all clocks alike.
+        self.sim.set_link_latency(here, there, self.config.latency + whole_millis(by));
+        Ok(())
+    }
+
+    fn slow_cpu(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError> {
+        check_factor("work", factor)?;
         let now = self.now();
         let victim = self.victim(node)?;
         victim.straggle.set(factor);
@@ -257,9 +350,28 @@ impl World for SimWorld {
         Ok(())
     }
 
+    fn slow_nic(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError> {
+        check_factor("a transfer", factor)?;
+        self.victim(node)?.slowness.set(factor);
+        Ok(())
+    }
+
     fn trace(&self) -> SharedTrace {
         self.fabric.trace()
     }
+}
+
+fn check_factor(what: &str, factor: f64) -> Result<(), WorldError> {
+    if factor.is_finite() && factor > 0.0 {
+        return Ok(());
+    }
+    Err(WorldError::Unsupported(format!("{what} cannot take {factor} times as long; give more than 0")))
+}
+
+/// The time in whole milliseconds, rounded up: the step of virtual time.
+fn whole_millis(time: Duration) -> Duration {
+    let millis = time.as_nanos().div_ceil(TIMER_STEP.as_nanos());
+    TIMER_STEP.saturating_mul(u32::try_from(millis).unwrap_or(u32::MAX))
 }
 
 impl Drop for SimWorld {

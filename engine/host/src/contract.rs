@@ -5,6 +5,7 @@
 //! retransmission and a real network keep alike. Invariant: nothing is judged by how fast it happened, only by what
 //! and in which order.
 
+mod link;
 mod node;
 mod pair;
 mod role;
@@ -48,6 +49,11 @@ pub const ALL: &[(&str, Check)] = &[
     ("requests_end_with_an_answer_or_a_reason", pair::requests_end_with_an_answer_or_a_reason),
     ("messages_of_a_lane_keep_their_order", pair::messages_of_a_lane_keep_their_order),
     ("older_lives_are_refused_and_newer_ones_replace", stream::older_lives_are_refused_and_newer_ones_replace),
+    ("an_outage_holds_messages_until_it_ends", link::an_outage_holds_messages_until_it_ends),
+    ("a_long_outage_ends_with_a_new_connection", link::a_long_outage_ends_with_a_new_connection),
+    ("a_delay_makes_messages_late", link::a_delay_makes_messages_late),
+    ("a_slow_card_stretches_transfers", link::a_slow_card_stretches_transfers),
+    ("a_power_loss_is_silent", link::a_power_loss_is_silent),
 ];
 
 /// A world under test.

@@ -7,8 +7,8 @@
 
 mod clock;
 mod cpu;
-mod cut;
 mod journal;
+mod links;
 mod monitor;
 mod network;
 mod node;
@@ -16,6 +16,7 @@ mod pool;
 mod process;
 mod store;
 mod stream;
+mod transit;
 
 pub use clock::{Began, monotonic_ns};
 pub use cpu::Compute;
@@ -24,9 +25,10 @@ pub use process::{NodeProcess, ProcessConfig};
 pub use store::{DirectoryStore, MemoryStore};
 
 use crate::facade::Store;
+use crate::shape::Slowness;
 use crate::world::{NodeSpec, NodeStart, World, WorldError};
-use cut::Cuts;
 use dstream_trace::{Event, Moment, NodeName, SharedTrace, TraceLog};
+use links::Links;
 use monitor::Monitor;
 use network::AddressBook;
 use node::{Commons, Life};
@@ -44,6 +46,7 @@ const DROP_LIMIT: Duration = Duration::from_secs(5);
 struct Node {
     spec: NodeSpec,
     incarnation: u64,
+    slowness: Slowness,
     life: Option<Life>,
 }
 
@@ -59,10 +62,17 @@ impl RealWorld {
     pub fn new(start: NodeStart, seed: u64, trace: SharedTrace, store: Arc<dyn Store>) -> RealWorld {
         let began = Began::now();
         let monitor = Arc::new(Monitor::new(began, Arc::new(trace.clone())));
-        let cuts = Arc::new(Cuts::new(Arc::clone(&monitor)));
+        let links = Arc::new(Links::new(Arc::clone(&monitor)));
         let book = Arc::new(AddressBook::default());
-        let commons = Commons { start, seed, began, monitor, book, cuts, store, compute: Compute::Real };
+        let (bits_per_second, compute) = (None, Compute::Real);
+        let commons = Commons { start, seed, began, monitor, book, links, bits_per_second, store, compute };
         RealWorld { commons, trace, nodes: BTreeMap::new() }
+    }
+
+    /// The same world, with network cards of this modelled bandwidth in each direction, those of the harness aside.
+    pub fn with_bandwidth(mut self, bits_per_second: u64) -> RealWorld {
+        self.commons.bits_per_second = Some(bits_per_second);
+        self
     }
 
     /// Lets time pass until `limit` while `goes_on` holds for the log; asks again after every event. `true` if it
@@ -93,21 +103,32 @@ impl RealWorld {
         life.ok_or_else(|| WorldError::BadNode(format!("node `{name}` does not run")))
     }
 
-    fn begin(&self, spec: &NodeSpec, incarnation: u64) -> Result<Life, WorldError> {
-        Life::begin(spec, incarnation, &self.commons).map_err(|error| WorldError::NodeFailed {
+    fn begin(&self, spec: &NodeSpec, incarnation: u64, slowness: &Slowness) -> Result<Life, WorldError> {
+        Life::begin(spec, incarnation, slowness.clone(), &self.commons).map_err(|error| WorldError::NodeFailed {
             node: spec.name.clone(),
             at: self.now(),
             why: format!("the system cannot start it: {error}"),
         })
     }
 
-    fn set_cut(&mut self, from: &NodeName, to: &NodeName, cut: bool) -> Result<(), WorldError> {
+    /// Refuses two nodes between which no fault can be.
+    fn pair(&mut self, from: &NodeName, to: &NodeName) -> Result<&Links, WorldError> {
         self.node(from)?;
         self.node(to)?;
         if from == to {
             return Err(WorldError::BadNode(format!("node `{from}` cannot be cut from itself")));
         }
-        self.commons.cuts.set(from, to, cut);
+        Ok(&self.commons.links)
+    }
+
+    /// Ends the node's process; its peers see what the links let through.
+    fn kill(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        let life = self.node(name)?.life.take();
+        self.commons.book.forget(name);
+        self.commons.monitor.record(name, Event::ProcessEnded);
+        if let Some(life) = life {
+            life.end(CRASH_LIMIT);
+        }
         Ok(())
     }
 }
@@ -120,8 +141,9 @@ impl World for RealWorld {
         if spec.cores == 0 {
             return Err(WorldError::BadNode(format!("node `{}` has no core; give it at least 1", spec.name)));
         }
-        let life = self.begin(&spec, 1)?;
-        self.nodes.insert(spec.name.clone(), Node { spec, incarnation: 1, life: Some(life) });
+        let slowness = Slowness::none();
+        let life = self.begin(&spec, 1, &slowness)?;
+        self.nodes.insert(spec.name.clone(), Node { spec, incarnation: 1, slowness, life: Some(life) });
         Ok(())
     }
 
@@ -135,13 +157,14 @@ impl World for RealWorld {
 
     fn crash(&mut self, name: &NodeName) -> Result<(), WorldError> {
         self.life(name)?;
-        let life = self.node(name)?.life.take();
-        self.commons.book.forget(name);
-        self.commons.monitor.record(name, Event::ProcessEnded);
-        if let Some(life) = life {
-            life.end(CRASH_LIMIT);
-        }
-        Ok(())
+        self.kill(name)
+    }
+
+    fn power_loss(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        self.life(name)?;
+        // Silent first: what the end of the process says is not heard.
+        self.commons.links.set_dark(name, true);
+        self.kill(name)
     }
 
     fn restart(&mut self, name: &NodeName) -> Result<(), WorldError> {
@@ -153,8 +176,9 @@ impl World for RealWorld {
             ended.end(CRASH_LIMIT);
         }
         node.incarnation += 1;
-        let (spec, incarnation) = (node.spec.clone(), node.incarnation);
-        let life = self.begin(&spec, incarnation)?;
+        let (spec, incarnation, slowness) = (node.spec.clone(), node.incarnation, node.slowness.clone());
+        self.commons.links.set_dark(name, false);
+        let life = self.begin(&spec, incarnation, &slowness)?;
         self.node(name)?.life = Some(life);
         Ok(())
     }
@@ -170,25 +194,56 @@ impl World for RealWorld {
     }
 
     fn cut(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
-        self.set_cut(from, to, true)
+        self.pair(from, to)?.set_cut(from, to, true);
+        Ok(())
     }
 
     fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
-        self.set_cut(from, to, false)
+        self.pair(from, to)?.set_cut(from, to, false);
+        Ok(())
+    }
+
+    fn hold(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError> {
+        self.pair(one, other)?.set_held(one, other, true);
+        Ok(())
+    }
+
+    fn release(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError> {
+        self.pair(one, other)?.set_held(one, other, false);
+        Ok(())
+    }
+
+    fn delay(&mut self, one: &NodeName, other: &NodeName, by: Duration) -> Result<(), WorldError> {
+        self.pair(one, other)?.set_delay(one, other, by);
+        Ok(())
     }
 
     fn slow_cpu(&mut self, name: &NodeName, factor: f64) -> Result<(), WorldError> {
-        if !(factor.is_finite() && factor > 0.0) {
-            let why = format!("work cannot take {factor} times as long; give a number above 0");
-            return Err(WorldError::Unsupported(why));
-        }
+        check_factor("work", factor)?;
         self.life(name)?.straggling.set(factor);
+        Ok(())
+    }
+
+    fn slow_nic(&mut self, name: &NodeName, factor: f64) -> Result<(), WorldError> {
+        check_factor("a transfer", factor)?;
+        if self.commons.bits_per_second.is_none() {
+            let why = "the network cards of this world have no modelled bandwidth, so none can be slower";
+            return Err(WorldError::Unsupported(why.to_owned()));
+        }
+        self.node(name)?.slowness.set(factor);
         Ok(())
     }
 
     fn trace(&self) -> SharedTrace {
         self.trace.clone()
     }
+}
+
+fn check_factor(what: &str, factor: f64) -> Result<(), WorldError> {
+    if factor.is_finite() && factor > 0.0 {
+        return Ok(());
+    }
+    Err(WorldError::Unsupported(format!("{what} cannot take {factor} times as long; give a number above 0")))
 }
 
 impl Drop for RealWorld {

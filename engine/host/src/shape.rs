@@ -4,8 +4,10 @@
 //! Invariant: a gate lets nothing complete while it is closed, and a ledger never gives one lane to two works at a
 //! time.
 
+mod card;
 mod gate;
 mod ledger;
 
+pub use card::{Card, Direction, Slowness, Transfer};
 pub use gate::{Gate, Held, Opened};
 pub use ledger::{CoreLedger, Lane, transfer_time};

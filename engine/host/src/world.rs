@@ -6,6 +6,7 @@
 use crate::facade::{BoxFuture, Host};
 use dstream_trace::{Moment, NodeName, SharedTrace};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// One node, as a value.
@@ -66,7 +67,11 @@ pub trait World {
     /// Ends the node's process at once. Peers see closed connections.
     fn crash(&mut self, node: &NodeName) -> Result<(), WorldError>;
 
-    /// Starts a crashed node again, in its next incarnation.
+    /// Ends the node's process at once and without a word: its streams stay as they are, for ever silent, and connects
+    /// to it hang until it is restarted.
+    fn power_loss(&mut self, node: &NodeName) -> Result<(), WorldError>;
+
+    /// Starts a crashed node again, in its next incarnation; one that had lost its power, too.
     fn restart(&mut self, node: &NodeName) -> Result<(), WorldError>;
 
     /// Stops the node's timers, cores and messages; its monotonic time goes on.
@@ -81,8 +86,22 @@ pub trait World {
     /// Ends a cut. Streams that lost bytes stay broken.
     fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError>;
 
+    /// Messages between the two wait, in both directions, also those on their way. Nothing is lost.
+    fn hold(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError>;
+
+    /// Ends a hold; what waited arrives now.
+    fn release(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError>;
+
+    /// Messages that the two send each other from now on are under way for `by` longer, in both directions; zero ends
+    /// it.
+    fn delay(&mut self, one: &NodeName, other: &NodeName, by: Duration) -> Result<(), WorldError>;
+
     /// Work on the node's cores takes `factor` times as long from now on; 1 ends it.
     fn slow_cpu(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError>;
+
+    /// The node's network card takes `factor` times as long, in each direction, for what it begins from now on; 1 ends
+    /// it.
+    fn slow_nic(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError>;
 
     /// The log that all nodes write into.
     fn trace(&self) -> SharedTrace;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 fn world() -> RealWorld {
     RealWorld::new(dstream_host::contract::node_start(), 1, SharedTrace::new(), Arc::new(MemoryStore::new()))
+        .with_bandwidth(1_000_000_000)
 }
 
 fn keep(promise: &str) {
@@ -48,4 +49,9 @@ promises! {
     requests_end_with_an_answer_or_a_reason
     messages_of_a_lane_keep_their_order
     older_lives_are_refused_and_newer_ones_replace
+    an_outage_holds_messages_until_it_ends
+    a_long_outage_ends_with_a_new_connection
+    a_delay_makes_messages_late
+    a_slow_card_stretches_transfers
+    a_power_loss_is_silent
 }

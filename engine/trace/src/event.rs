@@ -92,12 +92,18 @@ pub enum Event {
     FaultEnded { fault: u32, node: NodeName },
     /// A process ended because of a crash.
     ProcessEnded,
-    /// A message to `to` was dropped or held by a cut between the two nodes.
+    /// A message to `to` was dropped by a cut between the two nodes.
     MessageCut { to: NodeName },
+    /// A message to `to` waits because of an outage between the two nodes; the first one after each change.
+    MessageHeld { to: NodeName },
+    /// A message to `to` is under way for longer; the first one after each change.
+    MessageDelayed { to: NodeName },
     /// Something of the node (a timer, a message, a core) waited because it is paused.
     HeldByPause,
     /// Work on a core took `factor` times its cost.
     WorkStretched { factor: f64 },
+    /// The network card took `factor` times as long for something; the first time after each change.
+    TransferStretched { factor: f64 },
     /// A test or a job says something about itself.
     Mark { name: String, value: u64 },
 

@@ -95,6 +95,11 @@ pub fn faults_on_unknown_nodes_are_refused(world: &mut dyn World) {
     refused(stage.world.restart(&nobody));
     refused(stage.world.pause(&nobody));
     refused(stage.world.cut(&ticker, &nobody));
+    refused(stage.world.power_loss(&nobody));
+    refused(stage.world.hold(&ticker, &nobody));
+    refused(stage.world.release(&nobody, &ticker));
+    refused(stage.world.delay(&ticker, &ticker, PAUSE));
+    refused(stage.world.slow_nic(&nobody, 2.0));
     refused(stage.world.slow_cpu(&nobody, 2.0));
     refused(stage.world.restart(&ticker));
     stage.world.crash(&ticker).expect("the world crashes a node");

@@ -54,6 +54,7 @@ impl Began {
 }
 
 /// The clock of a node: the world's, with the node's gate before its timers.
+#[derive(Clone)]
 pub struct RealClock {
     /// When the world started.
     pub began: Began,

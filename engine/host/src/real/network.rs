@@ -4,17 +4,22 @@
 
 #![expect(clippy::disallowed_types, reason = "this is the real host's network")]
 
-use super::cut::Cuts;
+use super::clock::RealClock;
 use super::journal::Journal;
+use super::links::Links;
 use super::stream::RealStream;
-use crate::facade::{BoxFuture, BoxIo, Listener, Net};
-use crate::shape::Gate;
-use dstream_trace::NodeName;
+use crate::facade::{BoxFuture, BoxIo, Clock, Listener, Net, Trace};
+use crate::shape::{Card, Direction, Gate};
+use dstream_trace::{Event, NodeName};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+
+/// How late a timer of the machine may fire; what is moved in a row does not add that up.
+const TIMER_DELAY: Duration = Duration::from_millis(2);
 
 /// Where each node listens.
 #[derive(Debug, Default)]
@@ -68,8 +73,14 @@ pub struct RealNet {
     pub node: NodeName,
     /// Where all nodes listen.
     pub book: Arc<AddressBook>,
-    /// Who is cut off from whom.
-    pub cuts: Arc<Cuts>,
+    /// What is wrong between the nodes.
+    pub links: Arc<Links>,
+    /// Its network card.
+    pub card: Arc<Card>,
+    /// The world's clock.
+    pub clock: RealClock,
+    /// Where a stretched transfer is recorded.
+    pub trace: Arc<dyn Trace>,
     /// Closed while the node is paused.
     pub gate: Gate,
     /// Keeps what the node recorded before anything leaves it.
@@ -88,24 +99,45 @@ impl Net for RealNet {
 
     fn connect<'a>(&'a self, to: &'a NodeName) -> BoxFuture<'a, io::Result<BoxIo>> {
         Box::pin(self.gate.hold(async move {
-            if self.cuts.lose_connect(&self.node, to) {
+            if self.links.lose_connect(&self.node, to) {
+                return std::future::pending().await;
+            }
+            let (inward, outward) = (self.links.path(to, &self.node), self.links.path(&self.node, to));
+            // The greeting and its answer wait and are late like any message.
+            for path in [&outward, &inward].into_iter().filter(|path| path.slows()) {
+                path.leave(path.enter()).await;
+            }
+            if self.links.lose_connect(&self.node, to) {
                 return std::future::pending().await;
             }
             let address = self.book.find(to).ok_or(io::ErrorKind::ConnectionRefused)?;
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            let cut = self.cuts.watch(self.node.clone(), to.clone());
-            Ok(Box::new(RealStream::new(stream, self.gate.clone(), Some(cut), Arc::clone(&self.journal))) as BoxIo)
+            let paths = Some((inward, outward));
+            Ok(Box::new(RealStream::new(stream, self.gate.clone(), paths, Arc::clone(&self.journal))) as BoxIo)
         }))
     }
 
-    fn egress(&self, _bytes: u64) -> BoxFuture<'_, ()> {
-        // A real network card takes its own time.
-        Box::pin(self.gate.opened())
+    fn egress(&self, bytes: u64) -> BoxFuture<'_, ()> {
+        self.transfer(Direction::Egress, bytes)
     }
 
-    fn ingress(&self, _bytes: u64) -> BoxFuture<'_, ()> {
-        Box::pin(self.gate.opened())
+    fn ingress(&self, bytes: u64) -> BoxFuture<'_, ()> {
+        self.transfer(Direction::Ingress, bytes)
+    }
+}
+
+impl RealNet {
+    /// Waits for the modelled card; a real one takes its own time beside that.
+    fn transfer(&self, direction: Direction, bytes: u64) -> BoxFuture<'_, ()> {
+        let transfer = self.card.transfer(self.clock.now(), direction, bytes, TIMER_DELAY);
+        if let Some(factor) = transfer.stretched {
+            self.trace.record(Event::TransferStretched { factor });
+        }
+        if transfer.until <= self.clock.now() {
+            return Box::pin(self.gate.opened());
+        }
+        self.clock.sleep_until(transfer.until)
     }
 }
 

@@ -5,13 +5,13 @@
 
 use super::clock::{Began, RealClock};
 use super::cpu::{Charged, Compute, RealCpu, Straggling, WAITING_PER_CORE};
-use super::cut::Cuts;
+use super::links::Links;
 use super::monitor::{Monitor, NodeTrace};
 use super::network::{AddressBook, RealNet};
 use super::pool::{Crew, Pool};
 use crate::facade::{Host, Store, Trace};
 use crate::random::Random;
-use crate::shape::Gate;
+use crate::shape::{Card, Gate, Slowness};
 use crate::world::{NodeError, NodeSpec, NodeStart};
 use dstream_trace::Event;
 use std::any::Any;
@@ -31,7 +31,9 @@ pub struct Commons {
     pub began: Began,
     pub monitor: Arc<Monitor>,
     pub book: Arc<AddressBook>,
-    pub cuts: Arc<Cuts>,
+    pub links: Arc<Links>,
+    /// Modelled bandwidth of a node's network card in each direction; none: the machine's own.
+    pub bits_per_second: Option<u64>,
     pub store: Arc<dyn Store>,
     pub compute: Compute,
 }
@@ -50,7 +52,7 @@ pub struct Life {
 
 impl Life {
     /// Starts a node. Fails when the system has no thread or socket left for it.
-    pub fn begin(spec: &NodeSpec, incarnation: u64, commons: &Commons) -> io::Result<Life> {
+    pub fn begin(spec: &NodeSpec, incarnation: u64, slowness: Slowness, commons: &Commons) -> io::Result<Life> {
         let runtime = runtime()?;
         let mut crew = Crew::new();
         let pool = Pool::start(&mut crew, spec.name.as_str(), spec.cores, spec.cores * WAITING_PER_CORE)?;
@@ -71,7 +73,7 @@ impl Life {
             began: commons.began,
             charged: Arc::new(Charged::nothing(spec.cores)),
         };
-        let host = host(spec, incarnation, commons, &gate, cpu, trace);
+        let host = host(spec, incarnation, slowness, commons, &gate, cpu, trace);
         let body = Body { spec: spec.clone(), commons: commons.clone(), alive: Arc::clone(&alive), runtime };
         host.trace.record(Event::NodeStarted { incarnation });
         crew.spawn(spec.name.to_string(), move || body.live(host, ended)).inspect_err(|_| pool.stop())?;
@@ -107,18 +109,30 @@ fn runtime() -> io::Result<Runtime> {
 fn host(
     spec: &NodeSpec,
     incarnation: u64,
+    slowness: Slowness,
     commons: &Commons,
     gate: &Gate,
     cpu: RealCpu,
     trace: Arc<dyn Trace>,
 ) -> Host {
-    let (book, cuts) = (Arc::clone(&commons.book), Arc::clone(&commons.cuts));
-    let (node, journal) = (spec.name.clone(), Arc::clone(&commons.monitor.journal));
+    let (book, links) = (Arc::clone(&commons.book), Arc::clone(&commons.links));
+    let clock = RealClock { began: commons.began, gate: gate.clone() };
+    let card = Arc::new(Card::new(commons.bits_per_second.filter(|_| !spec.harness), slowness));
+    let net = RealNet {
+        node: spec.name.clone(),
+        book,
+        links,
+        card,
+        clock: clock.clone(),
+        trace: Arc::clone(&trace),
+        gate: gate.clone(),
+        journal: Arc::clone(&commons.monitor.journal),
+    };
     Host {
         name: spec.name.clone(),
         incarnation,
-        net: Arc::new(RealNet { node, book, cuts, gate: gate.clone(), journal }),
-        clock: Arc::new(RealClock { began: commons.began, gate: gate.clone() }),
+        net: Arc::new(net),
+        clock: Arc::new(clock),
         cpu: Arc::new(cpu),
         store: Arc::clone(&commons.store),
         random: Random::new(commons.seed, spec.name.clone(), incarnation),

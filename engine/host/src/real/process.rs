@@ -6,13 +6,14 @@
 
 use super::clock::Began;
 use super::cpu::Compute;
-use super::cut::Cuts;
 use super::journal::Journal;
+use super::links::Links;
 use super::monitor::Monitor;
 use super::network::AddressBook;
 use super::node::{Commons, Life};
 use super::store::KeptStore;
 use crate::facade::Store;
+use crate::shape::Slowness;
 use crate::world::{NodeSpec, NodeStart, WorldError};
 use dstream_trace::{Moment, NodeName};
 use std::io;
@@ -32,6 +33,8 @@ pub struct ProcessConfig {
     pub listener: TcpListener,
     /// Where the other nodes listen.
     pub addresses: Vec<(NodeName, SocketAddr)>,
+    /// Modelled bandwidth of the node's network card in each direction; none: the machine's own.
+    pub bits_per_second: Option<u64>,
     /// What the node's cores do.
     pub compute: Compute,
     /// The durable store.
@@ -44,26 +47,36 @@ pub struct ProcessConfig {
 pub struct NodeProcess {
     life: Life,
     book: Arc<AddressBook>,
-    cuts: Arc<Cuts>,
+    links: Arc<Links>,
+    slowness: Slowness,
     monitor: Arc<Monitor>,
 }
 
 impl NodeProcess {
     /// Starts the node. Fails when the system has no thread or socket left for it.
     pub fn begin(spec: &NodeSpec, config: ProcessConfig, start: NodeStart) -> io::Result<NodeProcess> {
-        let ProcessConfig { incarnation, seed, began, listener, addresses, compute, store, journal } = config;
+        let ProcessConfig { incarnation, seed, began, listener, addresses, bits_per_second, compute, store, journal } =
+            config;
         let book = Arc::new(AddressBook::default());
         listener.set_nonblocking(true)?;
         book.offer(spec.name.clone(), listener);
         addresses.into_iter().for_each(|(node, address)| book.enter(node, address));
         let store = Arc::new(KeptStore::new(store, Arc::clone(&journal)));
         let monitor = Arc::new(Monitor::new(began, journal));
-        let cuts = Arc::new(Cuts::new(Arc::clone(&monitor)));
-        let (its_book, its_cuts, its_monitor) = (Arc::clone(&book), Arc::clone(&cuts), Arc::clone(&monitor));
-        let commons =
-            Commons { start, seed, began, monitor: its_monitor, book: its_book, cuts: its_cuts, store, compute };
-        let life = Life::begin(spec, incarnation, &commons)?;
-        Ok(NodeProcess { life, book, cuts, monitor })
+        let (links, slowness) = (Arc::new(Links::new(Arc::clone(&monitor))), Slowness::none());
+        let commons = Commons {
+            start,
+            seed,
+            began,
+            monitor: Arc::clone(&monitor),
+            book: Arc::clone(&book),
+            links: Arc::clone(&links),
+            bits_per_second,
+            store,
+            compute,
+        };
+        let life = Life::begin(spec, incarnation, slowness.clone(), &commons)?;
+        Ok(NodeProcess { life, book, links, slowness, monitor })
     }
 
     /// From now on another node is found here.
@@ -73,7 +86,28 @@ impl NodeProcess {
 
     /// Cuts what `from` sends to `to`, or ends that. One of the two is this node.
     pub fn set_cut(&self, from: &NodeName, to: &NodeName, cut: bool) {
-        self.cuts.set(from, to, cut);
+        self.links.set_cut(from, to, cut);
+    }
+
+    /// Messages between the two wait, or no longer. One of the two is this node.
+    pub fn set_held(&self, one: &NodeName, other: &NodeName, held: bool) {
+        self.links.set_held(one, other, held);
+    }
+
+    /// Messages between the two are under way for `by` longer; zero ends it. One of the two is this node.
+    pub fn set_delay(&self, one: &NodeName, other: &NodeName, by: Duration) {
+        self.links.set_delay(one, other, by);
+    }
+
+    /// The node has no power, or has it again: nothing gets to it or from it, and nothing ends. For this node, before
+    /// its process is killed, and for any other one that this node talks to.
+    pub fn set_dark(&self, node: &NodeName, dark: bool) {
+        self.links.set_dark(node, dark);
+    }
+
+    /// Transfers take `factor` times as long from now on. Without a modelled bandwidth they take none.
+    pub fn slow_nic(&self, factor: f64) {
+        self.slowness.set(factor);
     }
 
     /// Work takes `factor` times as long from now on.

@@ -1,50 +1,98 @@
-//! A real stream behind its node's gate and, on the side that opened it, behind the cuts between the two nodes.
+//! A real stream behind its node's gate and, on the side that opened it, behind whatever is wrong between the two
+//! nodes.
 //!
 //! Invariants: while the gate is closed nothing is read or written; a direction that lost bytes stays silent; nothing
 //! is sent before what the node recorded is kept.
 
 #![expect(clippy::disallowed_types, reason = "this is the real host's network")]
 
-use super::cut::{Direction, StreamCut};
 use super::journal::Journal;
+use super::links::Path;
+use super::transit::{self, Arrival, Late, Outgoing, PIECE_BYTES, PIECES};
+use crate::facade::BoxFuture;
 use crate::shape::Gate;
+use bytes::{Buf, Bytes};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::mpsc;
 
 /// Bytes of the buffer into which lost bytes are read.
 const LOST_BUFFER: usize = 1024;
 
 /// A TCP stream of a real node.
 pub struct RealStream {
-    /// There until the stream is dropped.
-    stream: Option<TcpStream>,
     gate: Gate,
-    cut: Option<StreamCut>,
+    reader: Reader,
+    writer: Writer,
+    /// In and out, on the side that opened the stream.
+    paths: Option<(Path, Path)>,
     journal: Arc<dyn Journal>,
 }
 
+enum Reader {
+    Direct(OwnedReadHalf),
+    /// What has arrived and was not read yet stands in `rest`.
+    Late {
+        arrivals: mpsc::Receiver<Arrival>,
+        rest: Bytes,
+    },
+    /// Between the two; never seen from outside a call.
+    Gone,
+}
+
+enum Writer {
+    Direct(Outgoing),
+    Late { queue: mpsc::Sender<Late>, room: Option<Room> },
+    Closed,
+}
+
+/// Waits for room for one piece.
+type Room = BoxFuture<'static, Result<mpsc::OwnedPermit<Late>, mpsc::error::SendError<()>>>;
+
 impl RealStream {
-    /// A stream of the node whose gate this is; `cut` on the side that opened it.
-    pub fn new(stream: TcpStream, gate: Gate, cut: Option<StreamCut>, journal: Arc<dyn Journal>) -> RealStream {
-        RealStream { stream: Some(stream), gate, cut, journal }
+    /// A stream of the node whose gate this is; `paths` in and out on the side that opened it.
+    pub fn new(stream: TcpStream, gate: Gate, paths: Option<(Path, Path)>, journal: Arc<dyn Journal>) -> RealStream {
+        let (reading, writing) = stream.into_split();
+        let outgoing = Outgoing::new(writing, paths.as_ref().map(|(_, out)| out.clone()));
+        RealStream { gate, reader: Reader::Direct(reading), writer: Writer::Direct(outgoing), paths, journal }
     }
 
-    fn inner(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(self.stream.as_mut().expect("the stream is there until it is dropped"))
+    fn inward(&self) -> Option<&Path> {
+        self.paths.as_ref().map(|(inward, _)| inward)
     }
 
-    fn loses(&self, direction: Direction) -> bool {
-        self.cut.as_ref().is_some_and(|cut| cut.loses(direction))
+    fn outward(&self) -> Option<&Path> {
+        self.paths.as_ref().map(|(_, outward)| outward)
     }
 
-    fn lose(&mut self, direction: Direction) {
-        if let Some(cut) = &mut self.cut {
-            cut.lose(direction);
-        }
+    /// From the first arrival on that has to wait, all go through a queue. Only the reading task may do this: it is the
+    /// one that a direct half would wake.
+    fn queue_arrivals(&mut self) {
+        let Some((inward, _)) = self.paths.as_ref().filter(|(inward, _)| inward.slows()) else { return };
+        self.reader = match std::mem::replace(&mut self.reader, Reader::Gone) {
+            Reader::Direct(half) => {
+                Reader::Late { arrivals: transit::receive(half, inward.clone()), rest: Bytes::new() }
+            }
+            other => other,
+        };
+    }
+
+    /// The same for what goes out.
+    fn queue_departures(&mut self) {
+        let Some((_, outward)) = self.paths.as_ref().filter(|(_, outward)| outward.slows()) else { return };
+        self.writer = match std::mem::replace(&mut self.writer, Writer::Closed) {
+            Writer::Direct(outgoing) => {
+                let (queue, pieces) = mpsc::channel(PIECES);
+                tokio::spawn(transit::send(outgoing, outward.clone(), pieces));
+                Writer::Late { queue, room: None }
+            }
+            other => other,
+        };
     }
 
     /// Ready when the node is not paused and what it recorded is kept.
@@ -53,25 +101,66 @@ impl RealStream {
         self.journal.poll_kept(context)
     }
 
-    /// Reads what the cut loses; never ready, since nothing ever comes out of a direction that lost bytes.
+    fn poll_arrival(&mut self, context: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.reader {
+            Reader::Direct(half) => Pin::new(half).poll_read(context, to),
+            Reader::Late { arrivals, rest } => {
+                if rest.is_empty() {
+                    match ready!(arrivals.poll_recv(context)) {
+                        Some(Ok(piece)) => *rest = piece,
+                        Some(Err(error)) => return Poll::Ready(Err(error)),
+                        None => {} // the end again
+                    }
+                }
+                let count = rest.len().min(to.remaining());
+                to.put_slice(&rest[..count]);
+                rest.advance(count);
+                Poll::Ready(Ok(()))
+            }
+            Reader::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Reads what is lost; never ready, since nothing ever comes out of a direction that lost bytes.
     fn poll_lost(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.cut.as_ref().is_some_and(|cut| cut.lost(Direction::In)) {
+        if !self.inward().is_some_and(Path::is_lost) {
             let mut scratch = [0; LOST_BUFFER];
             let mut scratch = ReadBuf::new(&mut scratch);
             // Bytes, the end of the stream and a reset are lost alike.
-            if self.inner().poll_read(context, &mut scratch).is_ready() {
-                self.lose(Direction::In);
+            if self.poll_arrival(context, &mut scratch).is_ready()
+                && let Some(inward) = self.inward()
+            {
+                inward.lose();
             }
         }
         Poll::Pending
     }
 
-    /// What a write of `count` bytes answers, given what the stream answered.
-    fn written(&mut self, result: io::Result<usize>, count: usize) -> io::Result<usize> {
-        match result {
-            // The peer's reset would not have got through.
-            Err(_) if self.loses(Direction::In) => Ok(count),
-            result => result,
+    /// Loses what would go out, if it is lost.
+    fn loses_out(&self) -> bool {
+        let loses = self.outward().is_some_and(Path::loses);
+        if loses && let Some(outward) = self.outward() {
+            outward.lose();
+        }
+        loses
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match &mut self.writer {
+            Writer::Direct(outgoing) => Pin::new(outgoing.half()).poll_write_vectored(context, from),
+            Writer::Late { queue, room } => {
+                let waiting = room.get_or_insert_with(|| Box::pin(queue.clone().reserve_owned()));
+                let permit = ready!(waiting.as_mut().poll(context));
+                *room = None;
+                let Ok(permit) = permit else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
+                let Some(slice) = from.iter().find(|slice| !slice.is_empty()) else { return Poll::Ready(Ok(0)) };
+                let piece = Bytes::copy_from_slice(&slice[..slice.len().min(PIECE_BYTES)]);
+                let count = piece.len();
+                let due = self.paths.as_ref().map(|(_, outward)| outward.enter()).unwrap_or_default();
+                permit.send((due, piece));
+                Poll::Ready(Ok(count))
+            }
+            Writer::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 }
@@ -79,22 +168,17 @@ impl RealStream {
 impl AsyncRead for RealStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.gate.poll_open(context));
-        if self.loses(Direction::In) {
+        if self.inward().is_some_and(Path::loses) {
             return self.poll_lost(context);
         }
-        self.inner().poll_read(context, to)
+        self.queue_arrivals();
+        self.poll_arrival(context, to)
     }
 }
 
 impl AsyncWrite for RealStream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_ready_to_send(context));
-        if self.loses(Direction::Out) {
-            self.lose(Direction::Out);
-            return Poll::Ready(Ok(from.len()));
-        }
-        let result = ready!(self.inner().poll_write(context, from));
-        Poll::Ready(self.written(result, from.len()))
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(from)])
     }
 
     fn poll_write_vectored(
@@ -104,12 +188,15 @@ impl AsyncWrite for RealStream {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_ready_to_send(context));
         let count = from.iter().map(|slice| slice.len()).sum();
-        if self.loses(Direction::Out) {
-            self.lose(Direction::Out);
+        if self.loses_out() {
             return Poll::Ready(Ok(count));
         }
-        let result = ready!(self.inner().poll_write_vectored(context, from));
-        Poll::Ready(self.written(result, count))
+        self.queue_departures();
+        match ready!(self.poll_send(context, from)) {
+            // The peer's reset would not have got through.
+            Err(_) if self.inward().is_some_and(|inward| inward.loses() || inward.slows()) => Poll::Ready(Ok(count)),
+            result => Poll::Ready(result),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -118,27 +205,24 @@ impl AsyncWrite for RealStream {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_ready_to_send(context));
-        self.inner().poll_flush(context)
+        match &mut self.writer {
+            Writer::Direct(outgoing) => Pin::new(outgoing.half()).poll_flush(context),
+            Writer::Late { .. } | Writer::Closed => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_ready_to_send(context));
-        if self.loses(Direction::Out) {
-            self.lose(Direction::Out);
+        if self.loses_out() {
             return Poll::Ready(Ok(()));
         }
-        self.inner().poll_shutdown(context)
-    }
-}
-
-impl Drop for RealStream {
-    fn drop(&mut self) {
-        let Some(stream) = self.stream.take() else { return };
-        if let Some(cut) = &self.cut
-            && cut.loses(Direction::Out)
-            && let Ok(stream) = stream.into_std()
-        {
-            cut.keep(stream);
+        match &mut self.writer {
+            Writer::Direct(outgoing) => Pin::new(outgoing.half()).poll_shutdown(context),
+            // What is queued goes out first; then the half closes.
+            Writer::Late { .. } | Writer::Closed => {
+                self.writer = Writer::Closed;
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }
