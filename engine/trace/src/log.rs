@@ -1,7 +1,7 @@
 //! The log of a run: events stamped with time, a running number and the node.
 //!
-//! Invariant: line `n` of the log has sequence number `n`, and times never decrease from line to line in the simulator, or once
-//! a log of several processes is settled.
+//! Invariant: line `n` of the log has sequence number `n`, and times never decrease from line to line in the simulator, or
+//! once a log of several processes is settled.
 
 use crate::event::Event;
 use crate::moment::Moment;
