@@ -5,8 +5,8 @@
 //! rows by the bytes of their keys.
 
 use crate::partition::partition_of;
-use crate::program::{End, Finished, Fold, Gather};
-use crate::query::{Produced, TaskError};
+use crate::program::{End, Finished, Fold, Folded, Gather, Reads};
+use crate::query::{Counts, Produced, TaskError};
 use crate::record::Record;
 use crate::rows::{RowBuffer, decode_rows};
 use crate::scratch::Scratch;
@@ -64,7 +64,7 @@ where
         let mut slices: Vec<RowBuffer> = (0..partitions).map(|_| scratch.take_buffer()).collect();
         self.table.visit::<K>(|key, value| {
             let slice = &mut slices[partition_of(key, partitions) as usize];
-            slice.push_with(|rows| put_row(key, value, rows));
+            slice.push_with(|rows| put_row::<V>(key, value.borrowed(), rows));
         });
         let rows = self.table.len() as u64;
         scratch.keep_table(self.table);
@@ -78,29 +78,46 @@ impl<K: Record, V: Record, F> Fold for Reduce<K, V, F>
 where
     F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V + Send + Sync + 'static,
 {
-    fn fold(&self, slices: &[Bytes], scratch: &mut Scratch, rows_in: &mut u64) -> Result<RowBuffer, TaskError> {
+    fn fold(&self, reads: Reads<'_>, scratch: &mut Scratch, counts: &mut Counts) -> Result<Folded, TaskError> {
+        let rows = self.fold_blocks(reads.slices, scratch, &mut counts.rows_in)?;
+        Ok(Folded { rows, kept: Vec::new() })
+    }
+}
+
+impl<K: Record, V: Record, F> Reduce<K, V, F>
+where
+    F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
+{
+    /// One row for each key of the blocks, by the bytes of the keys. Values are folded in the order of the blocks. Adds to
+    /// `rows_read` what was read.
+    pub(crate) fn fold_blocks<'b>(
+        &self,
+        blocks: impl IntoIterator<Item = &'b Bytes>,
+        scratch: &mut Scratch,
+        rows_read: &mut u64,
+    ) -> Result<RowBuffer, TaskError> {
         let mut table = scratch.take_table::<V>(self.seed);
-        for slice in slices {
-            fold_slice::<K, V, F>(slice, &mut table, &self.function, rows_in)?;
+        for block in blocks {
+            fold_block::<K, V, F>(block, &mut table, &self.function, rows_read)?;
         }
         let mut sorted = scratch.take_buffer();
-        table.visit_sorted::<K>(|key, value| sorted.push_with(|rows| put_row(key, value, rows)));
+        table.visit_sorted::<K>(|key, value| sorted.push_with(|rows| put_row::<V>(key, value.borrowed(), rows)));
         scratch.keep_table(table);
         Ok(sorted)
     }
 }
 
-fn fold_slice<K: Record, V: Record, F>(
-    slice: &Bytes,
+fn fold_block<K: Record, V: Record, F>(
+    block: &Bytes,
     table: &mut Table<V>,
     function: &F,
-    rows_in: &mut u64,
+    rows_read: &mut u64,
 ) -> Result<(), TaskError>
 where
     F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
 {
-    let mut rows = decode_rows::<(K, V)>(slice)?;
-    *rows_in += rows.left();
+    let mut rows = decode_rows::<(K, V)>(block)?;
+    *rows_read += rows.left();
     let mut chunk = Vec::with_capacity(ROWS_AT_ONCE);
     loop {
         chunk.clear();
@@ -114,8 +131,9 @@ where
     }
 }
 
+/// Appends an encoded key and its value.
 #[inline]
-fn put_row<V: Record>(key: &[u8], value: &V, rows: &mut Vec<u8>) {
+pub(crate) fn put_row<V: Record>(key: &[u8], value: V::Ref<'_>, rows: &mut Vec<u8>) {
     rows.extend_from_slice(key);
-    V::put(value.borrowed(), rows);
+    V::put(value, rows);
 }

@@ -10,6 +10,7 @@ use crate::program::{Fold, Front};
 use crate::query::{OutputSpec, Query, Render, Stage, StageEnd, StageInput, StageProgram, Width};
 use crate::stream::DStream;
 use std::cell::RefCell;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::Arc;
 use thiserror::Error;
@@ -27,6 +28,17 @@ pub enum BuildError {
     /// Names become names of files.
     #[error("`{0}` cannot name an output: use ASCII letters, digits, `-` and `_`")]
     BadName(String),
+    /// A window over a stream that slides itself would see a changing number of its results.
+    #[error(
+        "{operator}, in intervals, reads a stream that has a result every {every} intervals: \
+         length and slide must be whole multiples of {every}"
+    )]
+    BadSlide {
+        /// The operator with its window.
+        operator: String,
+        /// How often the stream that it reads has a result, in intervals.
+        every: NonZeroU64,
+    },
 }
 
 /// Where a streaming program begins and ends.
@@ -54,10 +66,14 @@ impl QueryBuilder {
         let (mut outputs, mut fingerprint) = (Vec::new(), 0);
         for (plan, number) in plans.iter().zip(0..) {
             let id = OutputId(number);
+            if let Some(wrong) = &plan.stage.trail.wrong {
+                return Err(wrong.clone());
+            }
             cut.stage(&plan.stage, |_| StageEnd::Output(id));
             let text = format!("{} {}", plan.name, plan.stage.trail.fingerprint);
             fingerprint = xxh3_64_with_seed(text.as_bytes(), fingerprint);
-            outputs.push(OutputSpec { id, name: plan.name.clone(), every: 1, render: Arc::clone(&plan.render) });
+            let every = plan.stage.trail.every.get();
+            outputs.push(OutputSpec { id, name: plan.name.clone(), every, render: Arc::clone(&plan.render) });
         }
         Ok(Query { stages: cut.stages, outputs, fingerprint })
     }
@@ -105,6 +121,18 @@ pub(crate) struct StagePlan {
 pub(crate) struct ShufflePlan {
     pub(crate) map: StagePlan,
     pub(crate) fold: Arc<dyn Fold>,
+    /// The fold, for people and fingerprints.
+    pub(crate) label: String,
+    pub(crate) pace: Pace,
+}
+
+/// How often a fold has a result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// As often as the stream that it reads.
+    Same,
+    /// Every `slide` intervals, over so many of them (all from the start where none are said).
+    Slides { length: Option<NonZeroU64>, slide: NonZeroU64 },
 }
 
 /// What a stage reads.
@@ -121,16 +149,33 @@ pub(crate) struct Trail {
     label: String,
     /// Of everything up to here, shuffles included.
     fingerprint: u64,
+    /// It has a result at the end of every so many intervals.
+    every: NonZeroU64,
+    /// Why nothing of it can be built.
+    wrong: Option<BuildError>,
 }
 
 impl Trail {
     pub(crate) fn after(origin: Origin) -> Trail {
         let (label, parent) = match &origin {
-            Origin::Lines => ("lines", 0),
-            Origin::Shuffle(plan) => ("reduce", plan.map.trail.fingerprint),
+            Origin::Lines => ("lines".to_owned(), None),
+            Origin::Shuffle(plan) => (plan.label.clone(), Some((&plan.map.trail, plan.pace))),
         };
-        let fingerprint = xxh3_64_with_seed(label.as_bytes(), parent);
-        Trail { label: label.to_owned(), fingerprint, origin }
+        let fingerprint = xxh3_64_with_seed(label.as_bytes(), parent.map_or(0, |(trail, _)| trail.fingerprint));
+        let (every, wrong) = match parent {
+            None => (NonZeroU64::MIN, None),
+            Some((trail, Pace::Same)) => (trail.every, trail.wrong.clone()),
+            Some((trail, Pace::Slides { length, slide })) => (slide, trail.wrong_for(&label, length, slide)),
+        };
+        Trail { label, fingerprint, every, wrong, origin }
+    }
+
+    /// Why a window of these intervals cannot read this stream.
+    fn wrong_for(&self, operator: &str, length: Option<NonZeroU64>, slide: NonZeroU64) -> Option<BuildError> {
+        let every = self.every;
+        let fits = |intervals: NonZeroU64| intervals.get().is_multiple_of(every.get());
+        let bad = BuildError::BadSlide { operator: operator.to_owned(), every };
+        self.wrong.clone().or_else(|| (!fits(slide) || !length.is_none_or(fits)).then_some(bad))
     }
 
     pub(crate) fn then(&self, operator: &str, record: &str) -> Trail {
@@ -139,6 +184,8 @@ impl Trail {
             origin: self.origin.clone(),
             label: format!("{} > {operator}", self.label),
             fingerprint: xxh3_64_with_seed(step.as_bytes(), self.fingerprint),
+            every: self.every,
+            wrong: self.wrong.clone(),
         }
     }
 
@@ -151,6 +198,10 @@ impl Trail {
 
     pub(crate) fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+
+    pub(crate) fn every(&self) -> NonZeroU64 {
+        self.every
     }
 }
 
@@ -169,10 +220,14 @@ impl Cut {
             Origin::Lines => StageInput::Lines,
             Origin::Shuffle(shuffle) => StageInput::Shuffle(self.shuffle(shuffle)),
         };
+        let (width, kept) = match &plan.trail.origin {
+            Origin::Lines => (Width::All, Vec::new()),
+            Origin::Shuffle(shuffle) => (shuffle.fold.width(), shuffle.fold.kept()),
+        };
         let end = end(self);
         let id = StageId(self.stages.len() as u32);
         let (label, program) = (plan.trail.label.clone(), (plan.make)(id));
-        self.stages.push(Stage { id, input, end, width: Width::All, kept: Vec::new(), label, program });
+        self.stages.push(Stage { id, input, end, width, kept, label, program });
     }
 
     /// The shuffle's id; adds the stage that writes it if this is its first reader.

@@ -34,13 +34,17 @@
 
 mod arena;
 mod combine;
+mod count;
 mod cut;
 pub mod id;
 mod image;
+mod keyed;
 mod lines;
 mod long;
 mod operator;
+mod order;
 mod output;
+mod pane;
 pub mod partition;
 mod program;
 pub mod query;
@@ -50,7 +54,9 @@ pub mod rows;
 mod scratch;
 mod stream;
 mod table;
+mod top;
 mod tuple;
+mod window;
 
 pub use arena::Arena;
 pub use cut::{BuildError, QueryBuilder};
@@ -58,6 +64,7 @@ pub use id::{IntervalId, OutputId, PartitionId, ShuffleId, StageId};
 pub use image::Image;
 pub use operator::emit::Emit;
 pub use operator::map::MapFn;
+pub use order::Ordered;
 pub use query::{
     Counts, Kept, LineBlock, OutputSpec, Produced, Query, Render, Stage, StageEnd, StageInput, StageProgram, TaskAt,
     TaskError, TaskInput, TaskResult, Width,
@@ -65,3 +72,4 @@ pub use query::{
 pub use record::Record;
 pub use scratch::Scratch;
 pub use stream::DStream;
+pub use window::{Window, is_due};

@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::id::StageId;
 use crate::lines::batches;
 use crate::operator::{Batch, Context, Sink, Source};
-use crate::query::{Counts, LineBlock, Produced, StageProgram, TaskAt, TaskError, TaskInput, TaskResult};
+use crate::query::{Counts, Kept, LineBlock, Produced, StageProgram, TaskAt, TaskError, TaskInput, TaskResult, Width};
 use crate::record::Record;
 use crate::rows::RowBuffer;
 use crate::scratch::Scratch;
@@ -23,10 +23,34 @@ pub(crate) enum Front {
     Fold(Arc<dyn Fold>),
 }
 
-/// Makes one set of rows of a partition's slices.
+/// Makes one set of rows of a partition's slices and of the panes of earlier intervals.
 pub(crate) trait Fold: Send + Sync {
-    /// The rows by the bytes of their keys. Adds to `rows_in` what was read.
-    fn fold(&self, slices: &[Bytes], scratch: &mut Scratch, rows_in: &mut u64) -> Result<RowBuffer, TaskError>;
+    /// What it keeps for later intervals.
+    fn kept(&self) -> Vec<Kept> {
+        Vec::new()
+    }
+
+    /// How many partitions it needs.
+    fn width(&self) -> Width {
+        Width::All
+    }
+
+    /// The rows by their bytes, and one pane for each of `kept`. Adds to `counts` what was read and applied.
+    fn fold(&self, reads: Reads<'_>, scratch: &mut Scratch, counts: &mut Counts) -> Result<Folded, TaskError>;
+}
+
+/// What a fold reads: [`TaskInput::Slices`] of one interval, in the shape that its `kept` asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Reads<'a> {
+    pub(crate) interval: u64,
+    pub(crate) slices: &'a [Bytes],
+    pub(crate) past: &'a [Vec<Bytes>],
+}
+
+/// What a fold makes.
+pub(crate) struct Folded {
+    pub(crate) rows: RowBuffer,
+    pub(crate) kept: Vec<Bytes>,
 }
 
 /// Where a stage's records go.
@@ -60,14 +84,15 @@ pub(crate) struct Program<T: Record> {
 
 impl<T: Record> StageProgram for Program<T> {
     fn run(&self, input: &TaskInput, at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError> {
-        let partitions = at.partitions;
-        let mut counts = Counts::default();
+        let TaskAt { interval, partitions } = at;
+        let (mut counts, mut kept) = (Counts::default(), Vec::new());
         let finished = match (&self.front, input) {
             (Front::Lines, TaskInput::Lines(blocks)) => self.run_lines(blocks, partitions, scratch, &mut counts)?,
-            (Front::Fold(fold), TaskInput::Slices { slices, .. }) => {
+            (Front::Fold(fold), TaskInput::Slices { slices, past }) if fits(&fold.kept(), past) => {
                 counts.bytes_in = slices.iter().map(|slice| slice.len() as u64).sum();
-                let rows = fold.fold(slices, scratch, &mut counts.rows_in)?;
-                self.run_rows(rows, partitions, scratch)?
+                let folded = fold.fold(Reads { interval, slices, past }, scratch, &mut counts)?;
+                kept = folded.kept;
+                self.run_rows(folded.rows, partitions, scratch)?
             }
             _ => return Err(TaskError::WrongInput(self.stage)),
         };
@@ -76,8 +101,14 @@ impl<T: Record> StageProgram for Program<T> {
             Produced::Slices(slices) => slices.iter().map(|slice| slice.len() as u64).sum(),
             Produced::Rows(rows) => rows.len() as u64,
         };
-        Ok(TaskResult { produced: finished.produced, kept: Vec::new(), counts })
+        Ok(TaskResult { produced: finished.produced, kept, counts })
     }
+}
+
+/// Whether there is a pane for each distance of each of `kept`.
+fn fits(kept: &[Kept], past: &[Vec<Bytes>]) -> bool {
+    let panes = |kept: &Kept| kept.back.end() - kept.back.start() + 1;
+    kept.len() == past.len() && kept.iter().zip(past).all(|(kept, past)| past.len() as u64 == panes(kept))
 }
 
 impl<T: Record> Program<T> {

@@ -195,7 +195,7 @@ pub enum TaskError {
         /// Where.
         at: usize,
     },
-    /// Lines given to a stage that reads slices, or the other way round.
+    /// Lines given to a stage that reads slices, or the other way round; or panes that do not fit what the stage keeps.
     #[error("stage {0} does not read this kind of input")]
     WrongInput(StageId),
 }

@@ -33,6 +33,12 @@ impl<'a> Reader<'a> {
         self.bytes.len() - self.at
     }
 
+    /// The bytes that were read since position `start`.
+    #[inline]
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
+        &self.bytes[start..self.at]
+    }
+
     /// The error that says `what` is wrong here.
     #[cold]
     pub fn corrupt(&self, what: &'static str) -> TaskError {

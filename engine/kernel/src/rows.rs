@@ -56,13 +56,19 @@ impl RowBuffer {
 
     /// Makes a block of the rows and is empty afterwards.
     pub fn seal(&mut self) -> Bytes {
+        let block = self.block();
+        self.clear();
+        block
+    }
+
+    /// A block of the rows, which stay.
+    pub fn block(&self) -> Bytes {
         if self.count == 0 {
             return Bytes::new();
         }
         let mut block = Vec::with_capacity(self.rows.len() + crate::reader::MAX_VARINT_BYTES);
         put_varint(self.count, &mut block);
         block.extend_from_slice(&self.rows);
-        self.clear();
         Bytes::from(block)
     }
 
@@ -111,6 +117,30 @@ pub fn decode_rows<T: Record>(block: &[u8]) -> Result<Rows<'_, T>, TaskError> {
     Ok(Rows { reader, left, record: PhantomData })
 }
 
+/// A pair's encoding and its value.
+pub(crate) struct Keyed<'a, V: Record> {
+    /// The key's encoding.
+    pub(crate) bytes: &'a [u8],
+    /// The pair's.
+    pub(crate) row: &'a [u8],
+    pub(crate) value: V::Ref<'a>,
+}
+
+impl<'a, K: Record, V: Record> Rows<'a, (K, V)> {
+    /// The next pair; after an error the rest must not be read.
+    #[inline]
+    pub(crate) fn next_keyed(&mut self) -> Result<Option<Keyed<'a, V>>, TaskError> {
+        if !self.advance()? {
+            return Ok(None);
+        }
+        let start = self.reader.position();
+        K::get(&mut self.reader)?;
+        let bytes = self.reader.since(start);
+        let value = V::get(&mut self.reader)?;
+        Ok(Some(Keyed { bytes, row: self.reader.since(start), value }))
+    }
+}
+
 /// The records of a row block.
 #[derive(Debug)]
 pub struct Rows<'a, T> {
@@ -127,14 +157,26 @@ impl<'a, T: Record> Rows<'a, T> {
 
     #[inline]
     fn step(&mut self) -> Result<Option<T::Ref<'a>>, TaskError> {
+        if self.advance()? { T::get(&mut self.reader).map(Some) } else { Ok(None) }
+    }
+
+    /// The error that says `what` is wrong with the row that was read last.
+    #[cold]
+    pub(crate) fn corrupt(&self, what: &'static str) -> TaskError {
+        self.reader.corrupt(what)
+    }
+
+    /// Whether there is another row; the reader then stands before it.
+    #[inline]
+    fn advance(&mut self) -> Result<bool, TaskError> {
         if self.left == 0 {
             return match self.reader.remaining() {
-                0 => Ok(None),
+                0 => Ok(false),
                 _ => Err(self.reader.corrupt("a row block goes on after its last row")),
             };
         }
         self.left -= 1;
-        T::get(&mut self.reader).map(Some)
+        Ok(true)
     }
 }
 

@@ -3,8 +3,11 @@
 //! Knows no engine and never runs anything: it only builds what [`crate::cut`] makes a [`crate::Query`] of. Invariant: a
 //! stream is a value; using it twice gives it two consumers.
 
-use crate::combine::Reduce;
-use crate::cut::{Origin, OutputPlan, Outputs, ShufflePlan, StagePlan, Trail};
+mod count;
+mod keyed;
+mod top;
+
+use crate::cut::{Origin, OutputPlan, Outputs, Pace, ShufflePlan, StagePlan, Trail};
 use crate::operator::Source;
 use crate::operator::emit::Emit;
 use crate::operator::filter::Filter;
@@ -14,7 +17,7 @@ use crate::operator::map::{Map, MapFn};
 use crate::operator::source::Rows;
 use crate::operator::words::{WordsOfLines, for_each_word};
 use crate::output::{Output, render};
-use crate::program::{End, Program};
+use crate::program::{End, Fold, Program};
 use crate::record::Record;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -101,6 +104,12 @@ impl<T: Record> DStream<T> {
         self.outputs.add(OutputPlan { name: name.to_owned(), stage, render: Arc::new(render::<T>) });
     }
 
+    /// The stream behind a shuffle: `map` is the stage that writes it, `fold` how its readers begin.
+    fn behind<U: Record>(&self, map: StagePlan, fold: Arc<dyn Fold>, label: String, pace: Pace) -> DStream<U> {
+        let trail = Trail::after(Origin::Shuffle(Rc::new(ShufflePlan { map, fold, label, pace })));
+        DStream { source: Arc::new(Rows::<U>(PhantomData)), trail, outputs: self.outputs.clone() }
+    }
+
     /// The stage that runs from the last shuffle to here and then into `end`.
     fn ending(&self, label: Option<&str>, end: Arc<dyn End<T>>) -> StagePlan {
         let trail = match label {
@@ -134,26 +143,5 @@ impl DStream<String> {
         let finder = memchr::memmem::Finder::new(literal).into_owned();
         let keeps = move |text: &str| finder.find(text.as_bytes()).is_some();
         self.then(&operator, Filter { parent: Arc::clone(&self.source), keeps })
-    }
-}
-
-impl<K: Record, V: Record> DStream<(K, V)> {
-    /// One pair for each key: its values, folded by `function`, which must be associative and commutative (values are
-    /// folded where they arose first, then across partitions). The border between two stages.
-    ///
-    /// ```
-    /// # let builder = dstream_kernel::QueryBuilder::new();
-    /// let counts = builder.lines().words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b);
-    /// # let _ = counts;
-    /// ```
-    pub fn reduce_by_key(
-        &self,
-        function: impl for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V + Send + Sync + 'static,
-    ) -> DStream<(K, V)> {
-        let seed = self.trail.fingerprint();
-        let reduce = Reduce::<K, V, _> { function: Arc::new(function), seed, types: PhantomData };
-        let map = self.ending(Some("combine"), Arc::new(reduce.clone()));
-        let trail = Trail::after(Origin::Shuffle(Rc::new(ShufflePlan { map, fold: Arc::new(reduce) })));
-        DStream { source: Arc::new(Rows::<(K, V)>(PhantomData)), trail, outputs: self.outputs.clone() }
     }
 }

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
 
-use dstream_kernel::{BuildError, QueryBuilder};
+use dstream_kernel::{BuildError, DStream, QueryBuilder, Width, Window};
+use std::num::NonZeroU64;
 
 fn check_stages(program: fn(&QueryBuilder), expected: &[&str]) {
     let builder = QueryBuilder::new();
@@ -63,6 +64,78 @@ fn a_shuffle_is_written_once_for_all_its_readers() {
     );
 }
 
+fn by(length: u64, slide: u64) -> Window {
+    Window::of(length).unwrap().sliding_by(NonZeroU64::new(slide).unwrap())
+}
+
+fn ones(builder: &QueryBuilder) -> DStream<(String, u64)> {
+    builder.lines().words().map::<(String, u64)>(|word| (word, 1))
+}
+
+fn sums(builder: &QueryBuilder, window: Window) -> DStream<(String, u64)> {
+    ones(builder).reduce_by_key_and_window(u64::wrapping_add, window)
+}
+
+fn differences(builder: &QueryBuilder, window: Window) -> DStream<(String, u64)> {
+    let ones = ones(builder);
+    ones.reduce_by_key_and_window_invertible(u64::wrapping_add, u64::wrapping_sub, |count| count > 0, window)
+}
+
+/// The stage that makes the output: its label, what it keeps, whether it is one partition, how often it is due.
+fn check_kept(program: fn(&QueryBuilder), expected: &str) {
+    let builder = QueryBuilder::new();
+    program(&builder);
+    let query = builder.build().unwrap();
+    let stage = query.stages.last().unwrap();
+    let kept: Vec<String> = stage.kept.iter().map(|kept| format!(", {} {:?}", kept.label, kept.back)).collect();
+    let width = if stage.width == Width::One { ", one partition" } else { "" };
+    let seen = format!("{}{}{width}, every {}", stage.label, kept.concat(), query.outputs[0].every);
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn stages_keep_what_their_window_needs_and_no_more() {
+    check_kept(|b| sums(b, by(1, 1)).output("o"), "window 1 by 1, every 1");
+    check_kept(|b| sums(b, by(5, 1)).output("o"), "window 5 by 1, values 1..=4, every 1");
+    check_kept(|b| differences(b, by(1, 2)).output("o"), "invertible window 1 by 2, every 2");
+    check_kept(
+        |b| differences(b, by(5, 3)).output("o"),
+        "invertible window 5 by 3, values 5..=5, window 1..=1, every 3",
+    );
+    let running = |b: &QueryBuilder| ones(b).running_reduce_by_key(u64::wrapping_add, NonZeroU64::MIN).output("o");
+    check_kept(running, "running by 1, state 1..=1, every 1");
+    let state = |b: &QueryBuilder| ones(b).update_state_by_key::<u64>(|_, _, before| before).output("o");
+    check_kept(state, "state of u64, state 1..=1, every 1");
+    check_kept(
+        |b| b.lines().count_by_window(by(5, 3)).output("o"),
+        "count 5 by 3, values 5..=5, window 1..=1, one partition, every 3",
+    );
+    check_kept(|b| sums(b, by(5, 3)).top_k(2).output("o"), "top 2, one partition, every 3");
+}
+
+#[test]
+fn windows_over_streams_that_slide_take_whole_numbers_of_their_results() {
+    let program = |inner: Window, outer: Window| {
+        let builder = QueryBuilder::new();
+        let over = |stream: DStream<(String, u64)>| stream.reduce_by_key_and_window(u64::wrapping_add, outer);
+        over(sums(&builder, inner)).filter(|_| true).output("o");
+        builder.build().map(|query| query.outputs[0].every)
+    };
+    let refused = |operator: &str, every: u64| {
+        let every = NonZeroU64::new(every).unwrap();
+        Err(BuildError::BadSlide { operator: operator.to_owned(), every })
+    };
+    assert_eq!(program(by(3, 1), by(2, 1)), Ok(1));
+    assert_eq!(program(by(3, 2), by(4, 6)), Ok(6));
+    assert_eq!(program(by(3, 2), by(4, 1)), refused("window 4 by 1", 2));
+    assert_eq!(program(by(3, 2), by(3, 2)), refused("window 3 by 2", 2));
+    let error = program(by(3, 2), by(3, 2)).unwrap_err().to_string();
+    assert!(
+        error.ends_with("has a result every 2 intervals: length and slide must be whole multiples of 2"),
+        "{error}"
+    );
+}
+
 #[test]
 fn programs_without_a_place_for_their_results_are_refused() {
     check_refused(&[], BuildError::NoOutput);
@@ -74,7 +147,7 @@ fn programs_without_a_place_for_their_results_are_refused() {
 
 #[test]
 fn fingerprints_tell_programs_apart_by_shape_names_and_types() {
-    let programs: [fn(&QueryBuilder); 8] = [
+    let programs: [fn(&QueryBuilder); 17] = [
         |b| b.lines().output("o"),
         |b| b.lines().output("p"),
         |b| b.lines().words().output("o"),
@@ -83,6 +156,15 @@ fn fingerprints_tell_programs_apart_by_shape_names_and_types() {
         |b| b.lines().map::<(String, u64)>(|line| (line, 1)).output("o"),
         |b| b.lines().map::<(String, u32)>(|line| (line, 1)).output("o"),
         |b| b.lines().map::<(String, u64)>(|line| (line, 1)).reduce_by_key(|a, b| a + b).output("o"),
+        |b| sums(b, by(2, 1)).output("o"),
+        |b| sums(b, by(3, 1)).output("o"),
+        |b| sums(b, by(3, 3)).output("o"),
+        |b| differences(b, by(3, 3)).output("o"),
+        |b| ones(b).running_reduce_by_key(u64::wrapping_add, NonZeroU64::MIN).output("o"),
+        |b| ones(b).update_state_by_key::<u64>(|_, _, before| before).output("o"),
+        |b| ones(b).update_state_by_key::<u32>(|_, _, before| before).output("o"),
+        |b| sums(b, by(2, 1)).top_k(2).output("o"),
+        |b| sums(b, by(2, 1)).top_k(3).output("o"),
     ];
     let mut all: Vec<u64> = programs.iter().map(|program| fingerprint(*program)).collect();
     let again: Vec<u64> = programs.iter().map(|program| fingerprint(*program)).collect();

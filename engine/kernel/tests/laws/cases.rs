@@ -1,9 +1,10 @@
 //! The programs that are held to the laws, each with a reference that computes the same without the kernel.
 
-use dstream_kernel::{DStream, Query, QueryBuilder, Stage, StageInput};
+use dstream_kernel::{DStream, Query, QueryBuilder, Stage, StageEnd, StageInput, Window};
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
-type Row = (String, String);
+pub type Row = (String, String);
 
 /// Repetitions of a word, at most: rows that no combine wrote may say any number. For the same reason sums wrap.
 const LONGEST: u64 = 1000;
@@ -36,13 +37,15 @@ fn case(name: &'static str, program: fn(DStream<String>), expected: fn(&[String]
     let builder = QueryBuilder::new();
     program(builder.lines());
     let query = builder.build().expect("the case is a whole program");
-    let shuffles = query.stages.iter().all(|stage| stage.input != StageInput::Lines || stage.label.contains("combine"));
+    let ends_in_shuffle = |stage: &Stage| matches!(stage.end, StageEnd::Shuffle(_));
+    let shuffles = query.stages.iter().all(|stage| stage.input != StageInput::Lines || ends_in_shuffle(stage));
     Case { name, query, shuffles, expected }
 }
 
 pub fn cases() -> Vec<Case> {
     let mut all = narrow();
     all.extend(keyed());
+    all.extend(windowed());
     all
 }
 
@@ -180,29 +183,83 @@ fn keyed() -> Vec<Case> {
     ]
 }
 
-fn counts(lines: &DStream<String>) -> DStream<(String, u64)> {
-    lines.words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(u64::wrapping_add)
+/// In interval 0 a window holds that interval alone; later ones are the matter of `windows`.
+fn windowed() -> Vec<Case> {
+    let plain = |lines: &[String]| shown(count(words(lines)));
+    vec![
+        case("a window", |lines| ones(&lines).reduce_by_key_and_window(u64::wrapping_add, by(3, 1)).output("o"), plain),
+        case(
+            "an invertible window",
+            |lines| {
+                let ones = ones(&lines);
+                let add = u64::wrapping_add;
+                ones.reduce_by_key_and_window_invertible(add, u64::wrapping_sub, |_| true, by(3, 1)).output("o");
+            },
+            plain,
+        ),
+        case(
+            "from the start",
+            |lines| ones(&lines).running_reduce_by_key(u64::wrapping_add, NonZeroU64::MIN).output("o"),
+            plain,
+        ),
+        case(
+            "a state",
+            |lines| {
+                let sum = |counts: &[u64]| counts.iter().copied().fold(0, u64::wrapping_add);
+                ones(&lines).update_state_by_key::<u64>(move |_, counts, _| Some(sum(counts))).output("o");
+            },
+            plain,
+        ),
+        case(
+            "a count",
+            |lines| lines.words().count_by_window(by(3, 1)).output("o"),
+            |lines| single(std::iter::once(words(lines).len())),
+        ),
+        case(
+            "the most frequent",
+            |lines| counts(&lines).top_k(2).output("o"),
+            |lines| {
+                let mut counts: Vec<(String, u64)> = count(words(lines)).into_iter().collect();
+                counts.sort_by(|(word, n), (other, m)| m.cmp(n).then_with(|| word.cmp(other)));
+                counts.into_iter().take(2).map(|(word, n)| (word, text(n))).collect()
+            },
+        ),
+    ]
 }
 
-fn text(value: impl ToString) -> String {
+/// So many intervals with a result every so many.
+pub fn by(length: u64, slide: u64) -> Window {
+    let slide = NonZeroU64::new(slide).expect("a window slides by at least one interval");
+    Window::of(length).expect("a window has at least one interval").sliding_by(slide)
+}
+
+pub fn ones(lines: &DStream<String>) -> DStream<(String, u64)> {
+    lines.words().map::<(String, u64)>(|word| (word, 1))
+}
+
+fn counts(lines: &DStream<String>) -> DStream<(String, u64)> {
+    ones(lines).reduce_by_key(u64::wrapping_add)
+}
+
+pub fn text(value: impl ToString) -> String {
     value.to_string()
 }
 
-fn single(records: impl Iterator<Item = impl ToString> + Sized) -> Vec<Row> {
+pub fn single(records: impl Iterator<Item = impl ToString> + Sized) -> Vec<Row> {
     records.map(|record| (record.to_string(), String::new())).collect()
 }
 
-fn shown(rows: BTreeMap<impl ToString, impl ToString>) -> Vec<Row> {
+pub fn shown(rows: BTreeMap<impl ToString, impl ToString>) -> Vec<Row> {
     rows.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
-fn count<K: Ord>(keys: impl IntoIterator<Item = K>) -> BTreeMap<K, u64> {
+pub fn count<K: Ord>(keys: impl IntoIterator<Item = K>) -> BTreeMap<K, u64> {
     let mut counts = BTreeMap::new();
     keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
     counts
 }
 
-fn words(lines: &[String]) -> Vec<String> {
+pub fn words(lines: &[String]) -> Vec<String> {
     let is_separator = |letter: char| matches!(letter, '\t'..='\r' | ' ');
     lines.iter().flat_map(|line| line.split(is_separator)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }

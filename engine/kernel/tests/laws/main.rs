@@ -3,9 +3,11 @@
 
 mod cases;
 mod runner;
+mod windows;
 
+use bytes::Bytes;
 use cases::{Case, cases};
-use dstream_kernel::{Scratch, TaskAt, TaskInput};
+use dstream_kernel::{Scratch, Stage, TaskAt, TaskInput};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use runner::{block, blocks, rendered, results};
@@ -14,7 +16,7 @@ use std::num::NonZeroUsize;
 const AT: TaskAt = TaskAt { interval: 0, partitions: 3 };
 
 /// Lines with words short and long (of keys inline and not), separators of all kinds, text that is not ASCII, no text.
-fn lines() -> impl Strategy<Value = Vec<String>> {
+pub fn lines() -> impl Strategy<Value = Vec<String>> {
     let word = prop_oneof![6 => "[ab]{1,3}", 2 => "[a-c]{13,18}", 1 => "(ab){20,24}", 1 => "[é\u{1F980}\u{a0}]{1,6}"];
     let line = proptest::collection::vec((word, "[ \t\u{b}\u{c}\r]{0,2}"), 0..8);
     let line = line.prop_map(|parts| parts.into_iter().flat_map(|(word, gap)| [word, gap]).collect());
@@ -26,7 +28,7 @@ fn for_each_case(mut law: impl FnMut(&Case)) {
 }
 
 /// Cuts a list into parts, some perhaps empty, at the given places.
-fn cut<'a>(lines: &'a [String], places: &[Index]) -> Vec<&'a [String]> {
+pub fn cut<'a>(lines: &'a [String], places: &[Index]) -> Vec<&'a [String]> {
     let mut ends: Vec<usize> = places.iter().map(|place| place.index(lines.len() + 1)).collect();
     ends.push(lines.len());
     ends.sort_unstable();
@@ -34,7 +36,8 @@ fn cut<'a>(lines: &'a [String], places: &[Index]) -> Vec<&'a [String]> {
     ends.into_iter().map(|end| &lines[std::mem::replace(&mut start, end)..end]).collect()
 }
 
-fn places() -> impl Strategy<Value = Vec<Index>> {
+/// Where a list is cut.
+pub fn places() -> impl Strategy<Value = Vec<Index>> {
     proptest::collection::vec(any::<Index>(), 0..5)
 }
 
@@ -133,15 +136,26 @@ proptest! {
     }
 
     #[test]
-    fn bytes_that_no_encoder_wrote_are_an_error_and_no_panic(slices in proptest::collection::vec(garbage(), 0..3)) {
+    fn bytes_that_no_encoder_wrote_are_an_error_and_no_panic(
+        slices in proptest::collection::vec(garbage(), 0..3),
+        panes in proptest::collection::vec(garbage(), 4),
+    ) {
         let input = TaskInput::slices(slices.into_iter().map(Into::into).collect());
         for_each_case(|case| {
             for stage in &case.query.stages {
                 // Most fail; what happens to be well formed may give a result. Neither may panic.
                 let _ = stage.program.run(&input, AT, &mut Scratch::default());
+                let _ = stage.program.run(&with_past(stage, &panes), AT, &mut Scratch::default());
             }
         });
     }
+}
+
+/// No slices, and panes of anything.
+fn with_past(stage: &Stage, panes: &[Vec<u8>]) -> TaskInput {
+    let mut panes = panes.iter().map(|pane| Bytes::copy_from_slice(pane)).cycle();
+    let past = stage.kept.iter().map(|kept| kept.back.clone().map(|_| panes.next().unwrap_or_default()).collect());
+    TaskInput::Slices { slices: Vec::new(), past: past.collect() }
 }
 
 /// Bytes that look like rows often enough to get past the first check.

@@ -1,0 +1,23 @@
+//! What a keyed stream can keep from interval to interval, one operator per file: windows with and without an inverse,
+//! everything from the start, state by a user's function.
+//!
+//! Knows no engine: a fold is a pure function of this interval's slices and of the panes of earlier intervals. Invariant:
+//! panes are row blocks by the bytes of their keys, so equal sets of rows are equal bytes.
+
+pub(crate) mod invertible;
+pub(crate) mod running;
+pub(crate) mod state;
+pub(crate) mod window;
+
+use crate::query::Kept;
+use std::num::NonZeroU64;
+
+/// A pane of the interval before.
+pub(crate) fn kept_once(label: &str) -> Kept {
+    Kept { label: label.to_owned(), back: 1..=1 }
+}
+
+/// The pane of `length` intervals ago.
+pub(crate) fn kept_leaving(label: &str, length: NonZeroU64) -> Kept {
+    Kept { label: label.to_owned(), back: length.get()..=length.get() }
+}

@@ -1,0 +1,60 @@
+//! `running_reduce_by_key`: everything from the start, one value for each key that ever came.
+//!
+//! Invariant: the state after interval `i` is the reduction of all values up to and including it.
+
+use crate::combine::{Reduce, put_row};
+use crate::keyed::kept_once;
+use crate::pane::{Pane, least};
+use crate::program::{Fold, Folded, Reads};
+use crate::query::{Counts, Kept, TaskError};
+use crate::record::Record;
+use crate::rows::RowBuffer;
+use crate::scratch::Scratch;
+use crate::window::is_due;
+use std::num::NonZeroU64;
+
+/// Both sides of a running reduction; the side before the shuffle is that of a `reduce_by_key`.
+pub(crate) struct Running<K, V, F> {
+    pub(crate) reduce: Reduce<K, V, F>,
+    pub(crate) slide: NonZeroU64,
+}
+
+impl<K: Record, V: Record, F> Fold for Running<K, V, F>
+where
+    F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V + Send + Sync + 'static,
+{
+    fn kept(&self) -> Vec<Kept> {
+        vec![kept_once("state")]
+    }
+
+    fn fold(&self, reads: Reads<'_>, scratch: &mut Scratch, counts: &mut Counts) -> Result<Folded, TaskError> {
+        let mut rows = self.reduce.fold_blocks(reads.slices, scratch, &mut counts.rows_in)?;
+        counts.rows_applied += rows.count();
+        let values = rows.block();
+        rows.clear();
+        self.merge(&reads.past[0][0], &values, &mut rows)?;
+        let kept = vec![rows.block()];
+        if !is_due(reads.interval, self.slide) {
+            rows.clear();
+        }
+        Ok(Folded { rows, kept })
+    }
+}
+
+impl<K: Record, V: Record, F> Running<K, V, F>
+where
+    F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
+{
+    fn merge(&self, before: &[u8], values: &[u8], rows: &mut RowBuffer) -> Result<(), TaskError> {
+        let (mut before, mut entering) = (Pane::<K, V>::open(before)?, Pane::<K, V>::open(values)?);
+        while let Some(key) = least([before.key(), entering.key()]) {
+            let mut put = |value: V::Ref<'_>| rows.push_with(|rows| put_row::<V>(key, value, rows));
+            match (before.take(key)?, entering.take(key)?) {
+                (Some(before), Some(entering)) => put((self.reduce.function)(before.value, entering.value).borrowed()),
+                (Some(only), None) | (None, Some(only)) => put(only.value),
+                (None, None) => {}
+            }
+        }
+        Ok(())
+    }
+}
