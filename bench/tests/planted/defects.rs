@@ -9,7 +9,7 @@ use dstream_cluster::message::FromSink;
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
 use dstream_engine::cores::CoreFactory;
 use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
-use dstream_engine::master::tracker::{Tracker, TrackerAction, TrackerEvent};
+use dstream_engine::master::tracker::{Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits};
 use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_kernel::Query;
@@ -164,8 +164,8 @@ impl CoreFactory for Planted {
         }
     }
 
-    fn tracker(&self, query: &Query, partitions: u32, cores: usize) -> BoxCore<TrackerEvent, TrackerAction> {
-        let tracker = Tracker::new(query, partitions, cores);
+    fn tracker(&self, query: &Query, limits: TrackerLimits) -> BoxCore<TrackerEvent, TrackerAction> {
+        let tracker = Tracker::new(query, limits);
         match self.0 {
             Defect::LostPartitionNotRecomputed => change(tracker, |action| match action {
                 TrackerAction::Launch { launch, .. } if launch.tasks.iter().any(|task| task.attempt > 0) => vec![],

@@ -88,9 +88,9 @@ pub struct ResultName {
     pub of: u32,
     /// The sender's membership epoch.
     pub epoch: u64,
-    /// How many of the interval's input blocks had been given up when the result was ordered. Results are comparable byte
-    /// for byte only where this is equal.
-    pub given_up: u32,
+    /// A digest of which given-up input the result lacks, in its interval or through its state; 0: nothing. Results are
+    /// comparable byte for byte only where this is equal.
+    pub lacks: u64,
 }
 
 /// A result that is visible.

@@ -1,7 +1,7 @@
 //! Where the protocol parts come from. The product uses [`PlainCores`]; tests wrap a part to plant a defect.
 
 use crate::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
-use crate::master::tracker::{Tracker, TrackerAction, TrackerEvent};
+use crate::master::tracker::{Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::master::{Master, MasterAction, MasterEvent, MasterLimits};
 use crate::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
@@ -39,8 +39,8 @@ pub trait CoreFactory: Send + Sync {
     }
 
     /// The stage tracker.
-    fn tracker(&self, query: &Query, partitions: u32, cores: usize) -> BoxCore<TrackerEvent, TrackerAction> {
-        Box::new(Tracker::new(query, partitions, cores))
+    fn tracker(&self, query: &Query, limits: TrackerLimits) -> BoxCore<TrackerEvent, TrackerAction> {
+        Box::new(Tracker::new(query, limits))
     }
 
     /// The master, made of the three parts before it.

@@ -2,6 +2,7 @@
 
 use crate::cores::{CoreFactory, PlainCores};
 use crate::master::ledger::LedgerLimits;
+use crate::master::tracker::TrackerLimits;
 use crate::master::{self, MasterConfig, MasterLimits};
 use crate::options::{self, Settings};
 use crate::worker::receiver::ReceiverLimits;
@@ -135,8 +136,11 @@ async fn start_master(
         },
         heartbeat: cluster.heartbeat,
         failure_timeout: cluster.failure_timeout,
-        partitions: cluster.partitions,
-        cores: cluster.cores as usize,
+        tracker: TrackerLimits {
+            partitions: cluster.partitions,
+            cores: cluster.cores as usize,
+            checkpoint_intervals: settings.checkpoint_intervals(cluster.interval),
+        },
     };
     let shell = MasterConfig {
         sink: Role::Sink.name(),

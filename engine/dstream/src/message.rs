@@ -3,6 +3,8 @@
 //! Every word of a worker carries its epoch; the master takes none of an epoch that is over. Orders are ids and lists,
 //! never code. All of it may be said again after a broken connection: taking a word twice changes nothing.
 
+use crate::worker::Pane;
+use bytes::Bytes;
 use dstream_trace::{BlockName, RecordRange};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +62,8 @@ pub struct NotFetched {
     pub blocks_missing: Vec<(BlockName, u32)>,
     /// These workers said that they do not hold the slices.
     pub slices_missing: Vec<u32>,
+    /// These workers said that they do not hold the panes of these intervals.
+    pub panes_missing: Vec<(u64, u32)>,
 }
 
 /// Why an attempt has no result.
@@ -139,6 +143,19 @@ pub enum ToMaster {
         /// Why.
         why: TaskFailure,
     },
+    /// The panes are in the store, or could not be had.
+    Saved {
+        /// Its epoch.
+        epoch: u64,
+        /// The checkpoint.
+        through: u64,
+        /// The stage.
+        stage: u32,
+        /// The partition.
+        partition: u32,
+        /// What was missing; nothing: they are in the store.
+        failed: Option<NotFetched>,
+    },
 }
 
 /// Lines of a segment that a map task must not read.
@@ -172,6 +189,17 @@ pub struct SliceSource {
     pub worker: u32,
 }
 
+/// Where the panes lie that the task of one interval left to later ones, for the same stage and partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PaneSource {
+    /// The interval that made them.
+    pub interval: u64,
+    /// The worker that made them, if it lives.
+    pub worker: Option<u32>,
+    /// The checkpoint that has them, if one does: it goes through this interval.
+    pub checkpoint: Option<u64>,
+}
+
 /// What one task reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reads {
@@ -190,6 +218,10 @@ pub struct TaskOrder {
     pub attempt: u32,
     /// What it reads.
     pub reads: Reads,
+    /// The panes that it reads beside, of earlier intervals, oldest first.
+    pub past: Vec<PaneSource>,
+    /// Whether its result goes to the sink; if not, it is there, and only panes are wanted.
+    pub commits: bool,
     /// Whether the same work had been begun before and was lost.
     pub again: bool,
 }
@@ -203,12 +235,35 @@ pub struct Launch {
     pub stage: u32,
     /// How many partitions the stage has in this interval.
     pub of: u32,
-    /// How many of the interval's blocks had been given up.
+    /// How many of the interval's own blocks had been given up.
     pub given_up: u32,
     /// Where the parent stage's slices lie, by map partition; empty for stages that read lines.
     pub sources: Vec<SliceSource>,
     /// The tasks.
     pub tasks: Vec<TaskOrder>,
+}
+
+/// The panes of one stage and partition that a checkpoint saves in one object of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Save {
+    /// The checkpoint: it goes through this interval.
+    pub through: u64,
+    /// The stage.
+    pub stage: u32,
+    /// The partition.
+    pub partition: u32,
+    /// What to save.
+    pub panes: Vec<PaneSource>,
+}
+
+/// What the keys of a checkpoint's objects in the store begin with.
+pub fn checkpoint_prefix(through: u64) -> String {
+    format!("checkpoint/{through:020}/")
+}
+
+/// The key of one partition's object.
+pub fn checkpoint_key(through: u64, stage: u32, partition: u32) -> String {
+    format!("{}{stage}/{partition}", checkpoint_prefix(through))
 }
 
 /// From the master to a worker.
@@ -261,6 +316,8 @@ pub enum ToWorker {
     },
     /// Compute.
     Launch(Launch),
+    /// Write panes into the store.
+    Save(Save),
     /// The blocks and slices of these are not needed any more.
     Forget {
         /// All slices of intervals below this one.
@@ -269,6 +326,8 @@ pub enum ToWorker {
         interval: Option<u64>,
         /// These blocks.
         blocks: Vec<BlockName>,
+        /// All panes of intervals below this one.
+        panes_below: u64,
     },
 }
 
@@ -298,6 +357,34 @@ pub enum ToPeer {
     },
 }
 
+/// What lies in the body for one interval's panes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaneHeader {
+    /// The interval that made them.
+    pub interval: u64,
+    /// Length of each.
+    pub lengths: Vec<u64>,
+    /// See [`Pane::lacks`].
+    pub lacks: u64,
+}
+
+impl PaneHeader {
+    /// The header of these panes.
+    pub fn of(interval: u64, pane: &Pane) -> PaneHeader {
+        PaneHeader { interval, lengths: pane.parts.iter().map(|part| part.len() as u64).collect(), lacks: pane.lacks }
+    }
+
+    /// Takes the panes from the front of `body`; nothing if it is too short.
+    pub fn take(&self, body: &mut Bytes) -> Option<Pane> {
+        let mut part = |length: &u64| {
+            let length = usize::try_from(*length).ok().filter(|length| *length <= body.len())?;
+            Some(body.split_to(length))
+        };
+        let parts = self.lengths.iter().map(&mut part).collect::<Option<_>>()?;
+        Some(Pane { parts, lacks: self.lacks })
+    }
+}
+
 /// A request from one worker to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fetch {
@@ -313,6 +400,15 @@ pub enum Fetch {
         from: Vec<u32>,
         /// For these reduce partitions.
         to: Vec<u32>,
+    },
+    /// The panes that the tasks of these intervals left.
+    Panes {
+        /// Their stage.
+        stage: u32,
+        /// Their partition.
+        partition: u32,
+        /// The intervals.
+        intervals: Vec<u64>,
     },
 }
 
@@ -331,6 +427,11 @@ pub enum Fetched {
     Slices {
         /// Length of each slice.
         lengths: Vec<u32>,
+    },
+    /// Panes, in the order asked for; stops early where the answer would be too long.
+    Panes {
+        /// Their headers.
+        panes: Vec<PaneHeader>,
     },
     /// Not here.
     Missing,

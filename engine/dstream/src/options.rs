@@ -17,6 +17,16 @@ pub struct Settings {
     pub slack: Duration,
     /// How long a block gathers records.
     pub block: Duration,
+    /// How often state is checkpointed, where there is any.
+    pub checkpoint: Duration,
+}
+
+impl Settings {
+    /// A checkpoint goes through every so many intervals: the least number that takes as long as was asked for.
+    pub fn checkpoint_intervals(&self, interval: Duration) -> u64 {
+        let intervals = self.checkpoint.as_nanos().div_ceil(interval.as_nanos().max(1));
+        u64::try_from(intervals).unwrap_or(u64::MAX).max(1)
+    }
 }
 
 impl Settings {
@@ -34,7 +44,7 @@ impl Settings {
             Some(OptionValue::Count(copies)) => u32::try_from(copies).unwrap_or(u32::MAX),
             _ => 1,
         };
-        Settings { copies, slack: duration("slack"), block: duration("block") }
+        Settings { copies, slack: duration("slack"), block: duration("block"), checkpoint: duration("checkpoint") }
     }
 }
 
@@ -45,7 +55,7 @@ pub fn declared() -> Vec<OptionSpec> {
     let option = |name, about, kind, default, unbuilt| OptionSpec { name, about, kind, default, unbuilt };
     vec![
         option("interval", "length of an interval", at_least(10), millis(1000), Unbuilt::Nothing),
-        option("checkpoint", "how often state is checkpointed", at_least(1), OptionValue::Off, Unbuilt::Everything),
+        option("checkpoint", "how often state is checkpointed", at_least(1), millis(10_000), Unbuilt::Nothing),
         option(
             "copies",
             "how many nodes hold a record before it is acknowledged",

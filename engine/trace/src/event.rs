@@ -150,6 +150,8 @@ pub enum Event {
     TaskLaunched { task: TaskName, worker: NodeName, again: bool },
     /// All results of the interval are committed.
     IntervalDone { interval: u64 },
+    /// Everything that intervals after `through` need of it and those before it is in the store; their lineage is forgotten.
+    CheckpointComplete { through: u64 },
     /// No copy of the block is left and its interval still needs it: these records are gone.
     BlockLost { block: BlockName, ranges: Vec<RecordRange>, interval: Option<u64> },
 
@@ -160,6 +162,8 @@ pub enum Event {
     TaskFinished { task: TaskName, cpu_ns: u64, records: u64 },
     /// The attempt ended without a result; `why` is one of the engine's fixed words.
     TaskFailed { task: TaskName, why: Word },
+    /// The state of one partition is in the store, as part of the checkpoint through this interval.
+    StateSaved { through: u64, stage: u32, partition: u32, bytes: u64 },
     /// Core time spent on something that is no task (messages, checkpoints, copies).
     CpuUsed { cpu_ns: u64 },
 

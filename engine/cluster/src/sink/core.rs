@@ -67,7 +67,7 @@ pub enum SinkAction {
 struct Visible {
     from: NodeName,
     digest: u64,
-    given_up: u32,
+    lacks: u64,
 }
 
 /// The sink's core.
@@ -81,7 +81,7 @@ pub struct Sink {
 
 impl Sink {
     fn result(&mut self, from: NodeName, name: ResultName, rows: Bytes) -> (FromSink, Event) {
-        let ResultName { output, interval, partition, of, epoch, given_up } = name;
+        let ResultName { output, interval, partition, of, epoch, lacks } = name;
         let is_fenced = self.fenced.get(&from).is_some_and(|fenced| epoch <= *fenced);
         if is_fenced || self.is_forgotten(interval) {
             return (FromSink::Refused, Event::ResultRefused { output, interval, partition, from, epoch });
@@ -91,11 +91,11 @@ impl Sink {
         let results = self.visible.entry(interval).or_default();
         match results.get(&(output.clone(), partition)) {
             None => {
-                let visible = Visible { from: from.clone(), digest, given_up };
+                let visible = Visible { from: from.clone(), digest, lacks };
                 results.insert((output.clone(), partition), visible);
                 (FromSink::Done, Event::ResultVisible { output, interval, partition, of, from, epoch, rows })
             }
-            Some(earlier) if earlier.digest != digest && earlier.given_up == given_up => {
+            Some(earlier) if earlier.digest != digest && earlier.lacks == lacks => {
                 let earlier = earlier.digest;
                 (FromSink::Done, Event::ResultsDiffer { output, interval, partition, from, digest, earlier })
             }
@@ -158,8 +158,8 @@ impl Core for Sink {
 mod tests {
     use super::*;
 
-    fn result(worker: u32, epoch: u64, interval: u64, given_up: u32, rows: &str) -> SinkEvent {
-        let name = ResultName { output: "counts".into(), interval, partition: 0, of: 1, epoch, given_up };
+    fn result(worker: u32, epoch: u64, interval: u64, lacks: u64, rows: &str) -> SinkEvent {
+        let name = ResultName { output: "counts".into(), interval, partition: 0, of: 1, epoch, lacks };
         let rows = Bytes::copy_from_slice(rows.as_bytes());
         SinkEvent::Result { from: NodeName::worker(worker), token: 1, name, rows }
     }

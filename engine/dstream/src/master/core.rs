@@ -13,7 +13,7 @@
 use crate::cores::CoreFactory;
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::run::map_inputs;
-use crate::master::tracker::{TrackerAction, TrackerEvent};
+use crate::master::tracker::{TrackerAction, TrackerEvent, TrackerLimits};
 use crate::message::{Member, NotFetched, TaskFailure, ToMaster, ToWorker};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
@@ -32,10 +32,8 @@ pub struct MasterLimits {
     pub heartbeat: Duration,
     /// How long a worker may be silent.
     pub failure_timeout: Duration,
-    /// Reduce partitions.
-    pub partitions: u32,
-    /// Cores of a worker.
-    pub cores: usize,
+    /// The tracker's limits.
+    pub tracker: TrackerLimits,
 }
 
 /// What happens to the master.
@@ -98,6 +96,8 @@ pub enum MasterAction {
         /// All intervals below this one are done.
         since: u64,
     },
+    /// Remove the checkpoint that goes through this interval from the store.
+    DropCheckpoint(u64),
     /// The run cannot go on.
     Fatal(String),
     /// Record an event.
@@ -119,6 +119,11 @@ pub struct Master {
     done: BTreeSet<u64>,
     /// All intervals below this one are done.
     done_below: u64,
+    /// The lineage of an interval outlives it, until a checkpoint goes through it.
+    keeps_state: bool,
+    /// Intervals below this one are done and their lineage is forgotten.
+    forgotten_below: u64,
+    panes_below: u64,
 }
 
 impl Master {
@@ -127,13 +132,16 @@ impl Master {
         Master {
             detector: cores.detector(limits.heartbeat, limits.failure_timeout),
             ledger: cores.ledger(limits.ledger),
-            tracker: cores.tracker(query, limits.partitions, limits.cores),
+            tracker: cores.tracker(query, limits.tracker),
+            keeps_state: query.stages.iter().any(|stage| !stage.kept.is_empty()),
             members: BTreeMap::new(),
             fencing: BTreeMap::new(),
             sealed_below: 0,
             unjournalled: BTreeMap::new(),
             done: BTreeSet::new(),
             done_below: 0,
+            forgotten_below: 0,
+            panes_below: 0,
         }
     }
 
@@ -247,7 +255,7 @@ impl Master {
                     actions.push(MasterAction::Tell { worker: from, word: ToWorker::Copy { block, to } });
                 }
                 LedgerAction::Forget { by, blocks } => {
-                    let word = ToWorker::Forget { slices_below: self.done_below, interval: None, blocks };
+                    let word = self.forget(None, blocks);
                     let all = self.members.keys().copied().filter(|worker| by.is_none_or(|by| by == *worker));
                     actions.extend(all.map(|worker| MasterAction::Tell { worker, word: word.clone() }));
                 }
@@ -265,6 +273,13 @@ impl Master {
                     actions.push(MasterAction::Tell { worker, word: ToWorker::Launch(launch) });
                 }
                 TrackerAction::IntervalDone(interval) => self.interval_done(now, interval, actions),
+                TrackerAction::Save { worker, save } => {
+                    actions.push(MasterAction::Tell { worker, word: ToWorker::Save(save) });
+                }
+                TrackerAction::Forget { below, panes_below } => {
+                    self.lineage_forgotten(now, below, panes_below, actions);
+                }
+                TrackerAction::DropCheckpoint(through) => actions.push(MasterAction::DropCheckpoint(through)),
                 TrackerAction::GiveUp(block) => self.account(now, LedgerEvent::GivenUp(block), actions),
                 TrackerAction::Fatal(why) => actions.push(MasterAction::Fatal(why)),
                 TrackerAction::Record(event) => actions.push(MasterAction::Record(event)),
@@ -280,11 +295,30 @@ impl Master {
         if self.done_below > 0 {
             actions.push(MasterAction::TellClients(ToClient::Done { interval: self.done_below - 1 }));
         }
-        for worker in self.members.keys() {
-            let word = ToWorker::Forget { slices_below: self.done_below, interval: Some(interval), blocks: Vec::new() };
-            actions.push(MasterAction::Tell { worker: *worker, word });
+        if !self.keeps_state {
+            self.forgotten_below = self.done_below;
+            self.tell_all(&self.forget(Some(interval), Vec::new()), actions);
+            self.account(now, LedgerEvent::Done { interval }, actions);
         }
-        self.account(now, LedgerEvent::Done { interval }, actions);
+    }
+
+    /// A checkpoint goes through all intervals below `below`.
+    fn lineage_forgotten(&mut self, now: Moment, below: u64, panes_below: u64, actions: &mut Vec<MasterAction>) {
+        let over = self.forgotten_below..below;
+        (self.forgotten_below, self.panes_below) = (below, panes_below);
+        self.tell_all(&self.forget(None, Vec::new()), actions);
+        for interval in over {
+            self.account(now, LedgerEvent::Done { interval }, actions);
+        }
+    }
+
+    fn forget(&self, interval: Option<u64>, blocks: Vec<BlockName>) -> ToWorker {
+        ToWorker::Forget { slices_below: self.forgotten_below, interval, blocks, panes_below: self.panes_below }
+    }
+
+    fn tell_all(&self, word: &ToWorker, actions: &mut Vec<MasterAction>) {
+        let tell = |worker: &u32| MasterAction::Tell { worker: *worker, word: word.clone() };
+        actions.extend(self.members.keys().map(tell));
     }
 
     fn word(&mut self, now: Moment, worker: u32, incarnation: u64, word: ToMaster, actions: &mut Vec<MasterAction>) {
@@ -329,6 +363,9 @@ impl Master {
                     }
                 }
                 self.track(now, TrackerEvent::Failed { worker, task, why }, actions);
+            }
+            ToMaster::Saved { epoch, through, stage, partition, failed } if self.is_member(worker, epoch) => {
+                self.track(now, TrackerEvent::Saved { worker, through, stage, partition, failed }, actions);
             }
             // Of an epoch that is over: the detector answers its next heartbeat with a refusal.
             _ => {}

@@ -1,11 +1,15 @@
 //! The master: seals intervals, hands out tasks, finds what a loss took and has it made again.
 
+mod checkpoint;
 mod copies;
 mod core;
 pub mod ledger;
+mod lineage;
 mod node;
+mod panes;
 mod placement;
 mod run;
+mod schedule;
 pub mod tracker;
 
 pub use core::{Master, MasterAction, MasterEvent, MasterLimits};

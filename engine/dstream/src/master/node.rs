@@ -1,7 +1,7 @@
 //! The master's shell: words of workers into the core, its decisions to workers, clients, sink and store.
 
 use crate::master::{MasterAction, MasterEvent};
-use crate::message::{Member, ToMaster, ToWorker};
+use crate::message::{Member, ToMaster, ToWorker, checkpoint_prefix};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::core::BoxCore;
@@ -136,6 +136,7 @@ impl Shell {
             MasterAction::TellClient(client, word) => self.send(&client, seal(Vec::new(), &word)),
             MasterAction::Journal { interval, ranges } => self.journal(interval, ranges),
             MasterAction::Fence { member, since } => self.fence(member, since),
+            MasterAction::DropCheckpoint(through) => self.drop_checkpoint(through),
             MasterAction::Fatal(why) => return Err(NodeError(why)),
             MasterAction::Record(event) => self.host.trace.record(event),
         }
@@ -161,6 +162,17 @@ impl Shell {
                 host.sleep(deadline).await;
             }
             let _ = answered.send(MasterEvent::Journalled { interval }).await;
+        });
+    }
+
+    /// Removes what nobody reads any more. What cannot be removed now stays: it costs room and nothing else.
+    fn drop_checkpoint(&self, through: u64) {
+        let host = self.host.clone();
+        tokio::spawn(async move {
+            let Ok(keys) = host.store.list(&checkpoint_prefix(through)).await else { return };
+            for key in keys {
+                let _ = host.store.delete(&key).await;
+            }
         });
     }
 

@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// length of a message, and a slow worker hoards no more than that.
 const TASKS_PER_CORE: usize = 2;
 
+/// The owner of a task's state may have so many times as many: state moves only away from a worker that is far behind.
+const OWNERS_SHARE: usize = 2;
+
 /// What placement knows of the workers.
 #[derive(Debug, Default)]
 pub(super) struct Workers {
@@ -53,15 +56,16 @@ impl Workers {
         self.running.keys().filter(lacks).count()
     }
 
-    fn has_room(&self, worker: u32) -> bool {
-        self.running.get(&worker).is_some_and(|running| *running < self.cores * TASKS_PER_CORE)
+    fn has_room(&self, worker: u32, is_owner: bool) -> bool {
+        let most = self.cores * TASKS_PER_CORE * if is_owner { OWNERS_SHARE } else { 1 };
+        self.running.get(&worker).is_some_and(|running| *running < most)
     }
 
     /// Of `candidates` the one with room and the lowest (`cost`, tasks, place in turn).
-    fn best(&self, candidates: &[u32], turn: u32, cost: impl Fn(u32) -> usize) -> Option<u32> {
+    fn best(&self, candidates: &[u32], turn: u32, owner: Option<u32>, cost: impl Fn(u32) -> usize) -> Option<u32> {
         let count = u32::try_from(candidates.len()).ok()?.max(1);
         let in_turn = |index: usize| (u32::try_from(index).unwrap_or(0) + count - turn % count) % count;
-        let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker));
+        let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker, owner == Some(**worker)));
         free.min_by_key(|(index, worker)| (cost(**worker), self.running[*worker], in_turn(*index))).map(|(_, w)| *w)
     }
 
@@ -79,11 +83,17 @@ impl Workers {
         let fewest = candidates.iter().map(|worker| self.lacked_by(*worker)).min().unwrap_or(0);
         let connected: Vec<u32> = candidates.into_iter().filter(|worker| self.lacked_by(*worker) == fewest).collect();
         let cost = |worker: u32| usize::from(!holders.contains(&worker));
-        self.best(&connected, turn, cost).map_or(Place::NobodyFree, Place::At)
+        self.best(&connected, turn, None, cost).map_or(Place::NobodyFree, Place::At)
     }
 
-    /// A place for a task that reads slices held by `sources`.
-    pub(super) fn for_slices(&self, sources: &BTreeSet<u32>, avoid: &BTreeSet<u32>, turn: u32) -> Place {
+    /// A place for a task that reads slices and panes held by `sources`: with the `owner` of its state, if that has room.
+    pub(super) fn for_slices(
+        &self,
+        sources: &BTreeSet<u32>,
+        avoid: &BTreeSet<u32>,
+        owner: Option<u32>,
+        turn: u32,
+    ) -> Place {
         let reaches_all = |worker: &u32| sources.iter().all(|source| !self.is_cut(*worker, *source));
         let mut candidates: Vec<u32> = self.running.keys().copied().filter(reaches_all).collect();
         if candidates.is_empty() {
@@ -93,7 +103,8 @@ impl Workers {
         if candidates.iter().any(|worker| !avoid.contains(worker)) {
             candidates.retain(|worker| !avoid.contains(worker));
         }
-        self.best(&candidates, turn, |_| 0).map_or(Place::NobodyFree, Place::At)
+        let cost = |worker: u32| usize::from(owner != Some(worker));
+        self.best(&candidates, turn, owner, cost).map_or(Place::NobodyFree, Place::At)
     }
 }
 
@@ -123,22 +134,22 @@ mod tests {
     #[test]
     fn equal_workers_take_turns() {
         let three = workers(&[(1, 0), (2, 0), (3, 0)], &[]);
-        let placed: Vec<Place> = (0..4).map(|turn| three.for_slices(&set(&[1]), &set(&[]), turn)).collect();
+        let placed: Vec<Place> = (0..4).map(|turn| three.for_slices(&set(&[1]), &set(&[]), None, turn)).collect();
         assert_eq!(placed, [Place::At(1), Place::At(2), Place::At(3), Place::At(1)]);
     }
 
     #[test]
     fn nobody_gets_more_than_there_is_room_for() {
-        assert_eq!(workers(&[(1, 4)], &[]).for_slices(&set(&[1]), &set(&[]), 0), Place::NobodyFree);
+        assert_eq!(workers(&[(1, 4)], &[]).for_slices(&set(&[1]), &set(&[]), None, 0), Place::NobodyFree);
         assert_eq!(workers(&[], &[]).for_blocks(&[], &set(&[]), 0), Place::NobodyFree);
     }
 
     #[test]
     fn slices_are_read_only_by_those_who_reach_them() {
         let cut = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 3)]);
-        assert_eq!(cut.for_slices(&set(&[3]), &set(&[]), 0), Place::At(2));
+        assert_eq!(cut.for_slices(&set(&[3]), &set(&[]), None, 0), Place::At(2));
         let isolated = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 3), (2, 3)]);
-        assert_eq!(isolated.for_slices(&set(&[1, 3]), &set(&[]), 0), Place::CutOff(3));
+        assert_eq!(isolated.for_slices(&set(&[1, 3]), &set(&[]), None, 0), Place::CutOff(3));
         assert_eq!(isolated.for_blocks(&[1, 3], &set(&[]), 0), Place::At(1));
     }
 
@@ -155,14 +166,14 @@ mod tests {
     fn the_one_that_speaks_is_not_the_one_that_is_cut_off() {
         // 2 and 3 stand still; 1 says that it lacks both.
         let standing = workers(&[(1, 0), (2, 0), (3, 0)], &[(1, 2), (1, 3)]);
-        assert_eq!(standing.for_slices(&set(&[1, 2, 3]), &set(&[]), 0), Place::CutOff(3));
+        assert_eq!(standing.for_slices(&set(&[1, 2, 3]), &set(&[]), None, 0), Place::CutOff(3));
         assert_eq!(standing.for_blocks(&[1, 2], &set(&[]), 0), Place::At(1));
     }
 
     #[test]
     fn a_worker_to_avoid_is_taken_when_there_is_no_other() {
         let two = workers(&[(1, 0), (2, 0)], &[]);
-        assert_eq!(two.for_slices(&set(&[1]), &set(&[1]), 0), Place::At(2));
-        assert_eq!(two.for_slices(&set(&[1]), &set(&[1, 2]), 0), Place::At(1));
+        assert_eq!(two.for_slices(&set(&[1]), &set(&[1]), None, 0), Place::At(2));
+        assert_eq!(two.for_slices(&set(&[1]), &set(&[1, 2]), None, 0), Place::At(1));
     }
 }

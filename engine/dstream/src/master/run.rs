@@ -1,23 +1,33 @@
 //! One interval run: the stages of one interval and the state of each task. Plain data with its own small laws.
 //!
-//! Part of the stage tracker. Invariant: a task that is `Done` has its slices at a worker, or its result at the sink.
+//! Part of the stage tracker. Invariants: what a `Done` task made (slices, panes) is at its worker; a result that is committed
+//! is at the sink, whatever becomes of the task.
 //!
 //! ```text
-//! WAITING --launch--> RUNNING --done--> DONE
-//!    ^                   | failed, worker lost      | slices lost while a consumer still needs them
+//! WAITING --launch--> RUNNING --done--> DONE --worker lost--> SPENT
+//!    ^                   | failed, worker lost      | slices not where they should be
 //!    +-------------------+--------------------------+
+//!    ^----------------------------- somebody needs what it made --'
 //! ```
 
 use crate::message::BlockOrder;
-use dstream_kernel::{Query, StageEnd, StageInput};
+use dstream_kernel::{Query, StageEnd, StageInput, Width};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// Where a task is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TaskState {
     Waiting,
-    Running { worker: u32 },
-    Done { worker: u32 },
+    Running {
+        worker: u32,
+    },
+    /// What it made is at the worker.
+    Done {
+        worker: u32,
+    },
+    /// What it made is gone, and nobody needed it when it went.
+    Spent,
 }
 
 /// One task of a run.
@@ -32,16 +42,24 @@ pub(super) struct Task {
     pub(super) avoid: BTreeSet<u32>,
     /// What it reads, if it reads lines.
     pub(super) blocks: Vec<BlockOrder>,
+    /// Its result is at the sink.
+    pub(super) committed: bool,
 }
 
 impl Task {
     fn new(blocks: Vec<BlockOrder>) -> Task {
         let state = TaskState::Waiting;
-        Task { state, attempts: 0, broken: 0, avoid: BTreeSet::new(), blocks }
+        Task { state, attempts: 0, broken: 0, avoid: BTreeSet::new(), blocks, committed: false }
     }
 
-    pub(super) fn is_done(&self) -> bool {
+    /// Whether what it made can be read.
+    pub(super) fn is_there(&self) -> bool {
         matches!(self.state, TaskState::Done { .. })
+    }
+
+    /// Whether it still has to run.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, TaskState::Waiting | TaskState::Running { .. })
     }
 
     /// Back to waiting: its work is lost.
@@ -64,6 +82,28 @@ pub(super) struct StageShape {
     pub(super) consumers: Vec<usize>,
     /// The output that its results are of, if they go to the sink.
     pub(super) output: Option<String>,
+    pub(super) width: Width,
+    /// For each of the panes it keeps, how many intervals back its tasks read it.
+    pub(super) kept: Vec<RangeInclusive<u64>>,
+}
+
+impl StageShape {
+    /// How many intervals back its tasks read; 0 if it keeps nothing.
+    pub(super) fn reach(&self) -> u64 {
+        self.kept.iter().map(|back| *back.end()).max().unwrap_or(0)
+    }
+
+    /// The earlier intervals whose panes a task of `interval` reads, oldest first.
+    pub(super) fn past_of(&self, interval: u64) -> Vec<u64> {
+        let backs: BTreeSet<u64> = self.kept.iter().cloned().flatten().filter(|back| *back <= interval).collect();
+        backs.into_iter().rev().map(|back| interval - back).collect()
+    }
+
+    /// The later intervals whose tasks read the panes of `interval`, latest first.
+    pub(super) fn readers_of(&self, interval: u64) -> Vec<u64> {
+        let backs: BTreeSet<u64> = self.kept.iter().cloned().flatten().collect();
+        backs.into_iter().rev().map(|back| interval + back).collect()
+    }
 }
 
 impl Shape {
@@ -84,8 +124,15 @@ impl Shape {
             parent: parent(stage.input),
             consumers: consumers(index),
             output: output(stage.end),
+            width: stage.width,
+            kept: stage.kept.iter().map(|kept| kept.back.clone()).collect(),
         });
         Shape { stages: stages.collect() }
+    }
+
+    /// How many intervals back any task reads; 0 for a query without windows and state.
+    pub(super) fn reach(&self) -> u64 {
+        self.stages.iter().map(StageShape::reach).max().unwrap_or(0)
     }
 }
 
@@ -106,6 +153,8 @@ pub(super) struct Run {
     pub(super) given_up: u32,
     /// No task runs before its input is written down.
     pub(super) is_journalled: bool,
+    /// Every result is at the sink, and the master has been told.
+    pub(super) is_over: bool,
 }
 
 impl Run {
@@ -114,15 +163,16 @@ impl Run {
         let line_tasks = || map_inputs(blocks).into_iter().map(Task::new).collect();
         let stages = shape.stages.iter().map(|stage| match stage.parent {
             None => line_tasks(),
+            Some(_) if stage.width == Width::One => vec![Task::new(Vec::new())],
             Some(_) => (0..partitions).map(|_| Task::new(Vec::new())).collect(),
         });
-        Run { stages: stages.collect(), given_up: 0, is_journalled: false }
+        Run { stages: stages.collect(), given_up: 0, is_journalled: false, is_over: false }
     }
 
-    /// Whether everything that the stage reads exists.
+    /// Whether all slices that the stage reads exist.
     pub(super) fn is_ready(&self, shape: &Shape, stage: usize) -> bool {
         self.is_journalled
-            && shape.stages[stage].parent.is_none_or(|parent| self.stages[parent].iter().all(Task::is_done))
+            && shape.stages[stage].parent.is_none_or(|parent| self.stages[parent].iter().all(Task::is_there))
     }
 
     /// Whether a task runs that reads the stage's slices.
@@ -133,25 +183,13 @@ impl Run {
 
     /// Whether every result is at the sink.
     pub(super) fn is_done(&self, shape: &Shape) -> bool {
-        let is_output = |stage: usize| shape.stages[stage].consumers.is_empty();
-        (0..self.stages.len())
-            .filter(|stage| is_output(*stage))
-            .all(|stage| self.stages[stage].iter().all(Task::is_done))
+        let results = self.stages.iter().zip(&shape.stages).filter(|(_, stage)| stage.output.is_some());
+        results.flat_map(|(tasks, _)| tasks).all(|task| task.committed)
     }
 
-    /// Resets what was lost with the workers for which `is_gone` holds: what ran there, and slices there that a consumer
-    /// still needs. Consumers first, so that a consumer that must run again makes its parents' slices needed again.
-    pub(super) fn lose(&mut self, shape: &Shape, is_gone: impl Fn(u32) -> bool) {
-        for stage in (0..self.stages.len()).rev() {
-            let consumers = &shape.stages[stage].consumers;
-            let is_needed = consumers.iter().any(|consumer| !self.stages[*consumer].iter().all(Task::is_done));
-            for task in &mut self.stages[stage] {
-                match task.state {
-                    TaskState::Running { worker } if is_gone(worker) => task.reset(),
-                    TaskState::Done { worker } if is_needed && is_gone(worker) => task.reset(),
-                    _ => {}
-                }
-            }
-        }
+    /// Whether a task that still has to run reads the stage's slices.
+    pub(super) fn has_open_readers(&self, shape: &Shape, stage: usize) -> bool {
+        let mut readers = shape.stages[stage].consumers.iter().flat_map(|consumer| &self.stages[*consumer]);
+        readers.any(Task::is_open)
     }
 }

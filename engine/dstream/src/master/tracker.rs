@@ -1,21 +1,37 @@
 //! The stage tracker: which tasks of which interval are ready, running, done, or lost and to be made again.
 //!
-//! Knows lineage (a stage reads its parent's slices, the first one reads blocks) and nothing of input, clocks or sockets.
-//! Invariants: a task is launched only when all it reads exists; the least set of tasks is run again after a loss: what ran
-//! on the lost worker, and slices there that a task still to be run needs; recomputed tasks spread over all workers.
+//! Knows lineage (a stage reads its parent's slices and its own panes of earlier intervals, the first one reads blocks) and
+//! nothing of input, clocks or sockets. Invariants: a task is launched only when all it reads exists; the least set of tasks
+//! is run again after a loss (`lineage`); recomputed tasks spread over all workers; an interval's lineage is kept until a
+//! checkpoint goes through it or, where nothing is kept for later intervals, until it is done.
 
+use crate::master::checkpoint::Checkpoint;
 use crate::master::ledger::Allotment;
-use crate::master::placement::{Place, Workers};
+use crate::master::lineage::Lineage;
+use crate::master::panes::Panes;
+use crate::master::placement::Workers;
 use crate::master::run::{Run, Shape, Task, TaskState};
-use crate::message::{BlockOrder, Launch, NotFetched, Reads, SliceSource, TaskFailure, TaskId, TaskOrder};
+use crate::master::schedule::{Blocks, Launched, Scheduler, drop_lost_blocks, number, sources_of};
+use crate::message::{BlockOrder, Launch, NotFetched, PaneSource, Reads, Save, TaskFailure, TaskId, TaskOrder};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
-use dstream_kernel::Query;
-use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
+use dstream_kernel::{Query, Width};
+use dstream_trace::{BlockName, Event, Moment, NodeName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A task whose function panics this often stops the run: it would panic for ever, since it is deterministic.
 const MOST_BROKEN_ATTEMPTS: u32 = 4;
+
+/// What the tracker must know.
+#[derive(Clone, Copy, Debug)]
+pub struct TrackerLimits {
+    /// Reduce partitions.
+    pub partitions: u32,
+    /// Cores of a worker.
+    pub cores: usize,
+    /// A checkpoint goes through every so many intervals. From 1.
+    pub checkpoint_intervals: u64,
+}
 
 /// What happens to the stage tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +89,19 @@ pub enum TrackerEvent {
         /// Why.
         why: TaskFailure,
     },
+    /// The worker has saved panes for a checkpoint, or could not.
+    Saved {
+        /// The worker.
+        worker: u32,
+        /// The checkpoint.
+        through: u64,
+        /// The stage.
+        stage: u32,
+        /// The partition.
+        partition: u32,
+        /// What could not be had; nothing: the panes are in the store.
+        failed: Option<NotFetched>,
+    },
     /// The worker's connection is new: orders to it may be lost.
     Reconnected(u32),
 }
@@ -91,6 +120,22 @@ pub enum TrackerAction {
     IntervalDone(u64),
     /// No copy of the block is left: its interval goes on without it.
     GiveUp(BlockName),
+    /// Have the worker write panes into the store.
+    Save {
+        /// The worker.
+        worker: u32,
+        /// Which.
+        save: Save,
+    },
+    /// What the intervals below this one were computed from is not needed any more.
+    Forget {
+        /// The first interval whose lineage is kept.
+        below: u64,
+        /// Panes of intervals below this one are not needed either.
+        panes_below: u64,
+    },
+    /// Nobody reads this checkpoint any more.
+    DropCheckpoint(u64),
     /// The run cannot go on.
     Fatal(String),
     /// Record an event.
@@ -101,24 +146,51 @@ pub enum TrackerAction {
 #[derive(Debug)]
 pub struct Tracker {
     shape: Shape,
-    partitions: u32,
+    limits: TrackerLimits,
+    /// How many intervals back tasks read. 0: an interval's lineage ends with it.
+    reach: u64,
+    /// The interval that is sealed next.
+    next: u64,
     runs: BTreeMap<u64, Run>,
     blocks: Blocks,
+    panes: Panes,
+    checkpoint: Option<Checkpoint>,
     workers: Workers,
     /// Lost workers of which the sink has not said yet what they handed in. Nothing is given up meanwhile.
     fencing: BTreeSet<u32>,
 }
 
 impl Tracker {
-    /// A tracker without runs, for workers with so many `cores` each.
-    pub fn new(query: &Query, partitions: u32, cores: usize) -> Tracker {
-        let workers = Workers { cores, ..Workers::default() };
-        let (runs, blocks, fencing) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Tracker { shape: Shape::of(query), partitions, runs, blocks, workers, fencing }
+    /// A tracker without runs.
+    pub fn new(query: &Query, limits: TrackerLimits) -> Tracker {
+        assert_ne!(limits.checkpoint_intervals, 0, "a checkpoint goes through at least one interval");
+        let shape = Shape::of(query);
+        Tracker {
+            reach: shape.reach(),
+            shape,
+            limits,
+            next: 0,
+            runs: BTreeMap::new(),
+            blocks: Blocks::new(),
+            panes: Panes::default(),
+            checkpoint: None,
+            workers: Workers { cores: limits.cores, ..Workers::default() },
+            fencing: BTreeSet::new(),
+        }
     }
 
     fn task(&mut self, id: TaskId) -> Option<&mut Task> {
         self.runs.get_mut(&id.interval)?.stages.get_mut(id.stage as usize)?.get_mut(id.partition as usize)
+    }
+
+    fn sealed(&mut self, interval: u64, blocks: Vec<Allotment>) {
+        let mut orders = Vec::new();
+        for Allotment { order, ranges } in blocks {
+            self.blocks.insert(order.name, (order.holders.clone(), ranges));
+            orders.push(order);
+        }
+        self.next = self.next.max(interval + 1);
+        self.runs.insert(interval, Run::new(&self.shape, &orders, self.limits.partitions));
     }
 
     /// A place is free again at the worker, if this very attempt held one.
@@ -133,27 +205,42 @@ impl Tracker {
 
     fn done(&mut self, worker: u32, id: TaskId, actions: &mut Vec<TrackerAction>) {
         let is_current = self.release(worker, id);
+        let stage = &self.shape.stages[id.stage as usize];
+        let (is_result, keeps) = (stage.output.is_some(), !stage.kept.is_empty());
         let Some(task) = self.task(id) else { return };
         // An earlier attempt's result is as good, if the task still waits for one.
         if is_current || task.state == TaskState::Waiting {
             task.state = TaskState::Done { worker };
+            task.committed |= is_result;
+            if keeps {
+                self.panes.made((id.stage, id.partition), id.interval, worker);
+            }
         }
         self.finish(id.interval, actions);
     }
 
     /// Ends the run if every result is at the sink.
     fn finish(&mut self, interval: u64, actions: &mut Vec<TrackerAction>) {
-        let is_done = self.runs.get(&interval).is_some_and(|run| run.is_done(&self.shape));
-        if is_done && let Some(run) = self.runs.remove(&interval) {
-            // What still runs for it is not needed any more; its end will find no task to free its place.
-            for task in run.stages.iter().flatten() {
-                self.workers.free(task.state);
-            }
-            for block in run.stages.iter().flatten().flat_map(|task| &task.blocks) {
-                self.blocks.remove(&block.name);
+        let Some(run) = self.runs.get_mut(&interval).filter(|run| !run.is_over) else { return };
+        if run.is_done(&self.shape) {
+            run.is_over = true;
+            if self.reach == 0 {
+                self.remove(interval);
             }
             actions.push(TrackerAction::Record(Event::IntervalDone { interval }));
             actions.push(TrackerAction::IntervalDone(interval));
+        }
+    }
+
+    /// Forgets how the interval was computed.
+    fn remove(&mut self, interval: u64) {
+        let Some(run) = self.runs.remove(&interval) else { return };
+        // What still runs for it is not needed any more; its end will find no task to free its place.
+        for task in run.stages.iter().flatten() {
+            self.workers.free(task.state);
+        }
+        for block in run.stages.iter().flatten().flat_map(|task| &task.blocks) {
+            self.blocks.remove(&block.name);
         }
     }
 
@@ -164,11 +251,7 @@ impl Tracker {
         let Some(task) = self.task(id) else { return };
         task.reset();
         match why {
-            // As good as the worker's own word that it lacks these connections, until it speaks of them next.
-            TaskFailure::NotFetched(NotFetched { unreachable, slices_missing, .. }) => {
-                self.workers.unreachable.entry(worker).or_default().extend(unreachable);
-                self.make_slices_again(id, &slices_missing);
-            }
+            TaskFailure::NotFetched(lacking) => self.not_fetched(worker, id, lacking),
             TaskFailure::Fenced | TaskFailure::SinkSilent => {
                 task.avoid.insert(worker);
             }
@@ -185,12 +268,31 @@ impl Tracker {
         }
     }
 
-    /// Slices that are not where they should be are made again, wherever there is room.
-    fn make_slices_again(&mut self, reader: TaskId, missing_at: &[u32]) {
-        let parent = self.shape.stages.get(reader.stage as usize).and_then(|stage| stage.parent);
-        let tasks = parent.and_then(|parent| self.runs.get_mut(&reader.interval)?.stages.get_mut(parent));
-        let is_missing = |task: &&mut Task| missing_at.iter().any(|at| task.state == TaskState::Done { worker: *at });
+    /// What is not where it should be is made again, wherever there is room.
+    fn not_fetched(&mut self, reader: u32, id: TaskId, lacking: NotFetched) {
+        // As good as the worker's own word that it lacks these connections, until it speaks of them next.
+        self.workers.unreachable.entry(reader).or_default().extend(lacking.unreachable);
+        let parent = self.shape.stages.get(id.stage as usize).and_then(|stage| stage.parent);
+        let tasks = parent.and_then(|parent| self.runs.get_mut(&id.interval)?.stages.get_mut(parent));
+        let is_missing =
+            |task: &&mut Task| lacking.slices_missing.iter().any(|at| task.state == TaskState::Done { worker: *at });
         tasks.into_iter().flatten().filter(is_missing).for_each(Task::reset);
+        self.panes_missing(id.stage, id.partition, &lacking.panes_missing);
+    }
+
+    fn panes_missing(&mut self, stage: u32, partition: u32, missing: &[(u64, u32)]) {
+        for (interval, at) in missing {
+            self.panes.missing((stage, partition), *interval, *at);
+            let maker = TaskId { interval: *interval, stage, partition, attempt: 0 };
+            if let Some(task) = self.task(maker).filter(|task| task.state == TaskState::Done { worker: *at }) {
+                task.state = TaskState::Spent;
+            }
+        }
+        self.repair();
+    }
+
+    fn repair(&mut self) {
+        Lineage { shape: &self.shape, panes: &self.panes, next: self.next }.repair(&mut self.runs);
     }
 
     fn lost(&mut self, worker: u32, visible: &[VisibleResult], actions: &mut Vec<TrackerAction>) {
@@ -199,16 +301,24 @@ impl Tracker {
             let tasks = stage.and_then(|stage| self.runs.get_mut(&result.interval)?.stages.get_mut(stage));
             if let Some(task) = tasks.and_then(|tasks| tasks.get_mut(result.partition as usize)) {
                 self.workers.free(task.state);
-                task.state = TaskState::Done { worker };
+                task.committed = true;
+                task.state = TaskState::Spent;
             }
             self.finish(result.interval, actions);
         }
         self.fencing.remove(&worker);
         self.workers.running.remove(&worker);
         self.workers.unreachable.remove(&worker);
-        for run in self.runs.values_mut() {
-            run.lose(&self.shape, |other| other == worker);
+        self.panes.lost(worker);
+        self.checkpoint.iter_mut().for_each(|checkpoint| checkpoint.lost(worker));
+        for task in self.runs.values_mut().flat_map(|run| &mut run.stages).flatten() {
+            match task.state {
+                TaskState::Running { worker: at } if at == worker => task.reset(),
+                TaskState::Done { worker: at } if at == worker => task.state = TaskState::Spent,
+                _ => {}
+            }
         }
+        self.repair();
     }
 
     /// Launches again what the worker has been given and has not answered; it ignores what it has.
@@ -220,7 +330,7 @@ impl Tracker {
                     .iter()
                     .enumerate()
                     .filter(|(_, task)| running(task))
-                    .map(|(partition, task)| self.order(stage, partition, task))
+                    .map(|(partition, task)| self.order(*interval, stage, partition, task))
                     .collect();
                 if !orders.is_empty() {
                     let launch = self.launch(*interval, run, stage, orders);
@@ -228,14 +338,33 @@ impl Tracker {
                 }
             }
         }
+        let Some(checkpoint) = &self.checkpoint else { return };
+        for (stage, partition) in checkpoint.ordered_from(worker) {
+            if let Some(save) = self.save(checkpoint.through, stage, partition) {
+                actions.push(TrackerAction::Save { worker, save });
+            }
+        }
     }
 
-    fn order(&self, stage: usize, partition: usize, task: &Task) -> TaskOrder {
-        let reads = match self.shape.stages[stage].parent {
+    fn order(&self, interval: u64, stage: usize, partition: usize, task: &Task) -> TaskOrder {
+        let shape = &self.shape.stages[stage];
+        let reads = match shape.parent {
             None => Reads::Blocks(task.blocks.iter().map(|block| self.with_holders(block)).collect()),
             Some(_) => Reads::Slices,
         };
-        TaskOrder { partition: number(partition), attempt: task.attempts - 1, reads, again: task.attempts > 1 }
+        let place = (number(stage), number(partition));
+        let source = |interval| {
+            let nowhere = PaneSource { interval, worker: None, checkpoint: None };
+            self.panes.source(place, interval).unwrap_or(nowhere)
+        };
+        TaskOrder {
+            partition: place.1,
+            attempt: task.attempts - 1,
+            reads,
+            past: shape.past_of(interval).into_iter().map(source).collect(),
+            commits: !task.committed,
+            again: task.attempts > 1,
+        }
     }
 
     fn with_holders(&self, block: &BlockOrder) -> BlockOrder {
@@ -276,20 +405,26 @@ impl Tracker {
         if self.fencing.is_empty() {
             self.give_up_lost_blocks(actions);
         }
-        let mut launched: Launched = BTreeMap::new();
-        for (interval, run) in &mut self.runs {
-            let mut stage = 0;
-            while stage < run.stages.len() {
-                let next =
-                    place_stage(&self.shape, &self.blocks, &mut self.workers, (*interval, run, stage), &mut launched);
-                stage = next;
+        let mut launched = Launched::new();
+        loop {
+            let mut scheduler = Scheduler {
+                shape: &self.shape,
+                blocks: &self.blocks,
+                panes: &mut self.panes,
+                workers: &mut self.workers,
+                runs: &mut self.runs,
+                launched: &mut launched,
+            };
+            if !scheduler.place_all() {
+                break;
             }
+            self.repair();
         }
         for ((interval, stage, worker), partitions) in launched {
             let run = &self.runs[&interval];
             let mut orders = Vec::new();
             for partition in partitions {
-                let order = self.order(stage, partition, &run.stages[stage][partition]);
+                let order = self.order(interval, stage, partition, &run.stages[stage][partition]);
                 let id = TaskId { interval, stage: number(stage), partition: order.partition, attempt: order.attempt };
                 let event =
                     Event::TaskLaunched { task: id.name(), worker: NodeName::worker(worker), again: order.again };
@@ -300,93 +435,93 @@ impl Tracker {
             actions.push(TrackerAction::Launch { worker, launch });
         }
     }
-}
 
-/// Takes the blocks that nobody holds from what the task reads.
-fn drop_lost_blocks(task: &mut Task, blocks: &Blocks) -> Vec<BlockName> {
-    let gone = task.blocks.iter().filter(|block| is_gone(block, blocks)).map(|block| block.name).collect();
-    task.blocks.retain(|block| !is_gone(block, blocks));
-    gone
-}
+    // -- checkpoints ---------------------------------------------------------------------------------------------
 
-fn is_gone(block: &BlockOrder, blocks: &Blocks) -> bool {
-    blocks.get(&block.name).is_none_or(|(holders, _)| holders.is_empty())
-}
-
-/// Holders and records of the blocks that runs read.
-type Blocks = BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>;
-
-/// (interval, stage, worker) -> partitions
-type Launched = BTreeMap<(u64, usize, u32), Vec<usize>>;
-
-/// Places the waiting tasks of a ready stage and marks them running. Returns the stage to go on with: the next one, or the
-/// parent where its slices have to be made again.
-fn place_stage(
-    shape: &Shape,
-    blocks: &Blocks,
-    workers: &mut Workers,
-    (interval, run, stage): (u64, &mut Run, usize),
-    launched: &mut Launched,
-) -> usize {
-    if !run.is_ready(shape, stage) {
-        return stage + 1;
-    }
-    let parent = shape.stages[stage].parent;
-    let sources = parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
-    let source_workers: BTreeSet<u32> = sources.iter().map(|source| source.worker).collect();
-    for (partition, task) in run.stages[stage].iter_mut().enumerate() {
-        if task.state != TaskState::Waiting || task.blocks.iter().any(|block| is_gone(block, blocks)) {
-            continue;
+    /// Begins a checkpoint when one is due, hands out its parts, ends it when all are in the store.
+    fn checkpoint(&mut self, actions: &mut Vec<TrackerAction>) {
+        if self.reach == 0 {
+            return;
         }
-        let turn = number(partition);
-        let place = if parent.is_some() {
-            workers.for_slices(&source_workers, &task.avoid, turn)
-        } else {
-            let holders = task.blocks.iter().filter_map(|block| blocks.get(&block.name));
-            let holders: Vec<u32> = holders.flat_map(|(holders, _)| holders.iter().copied()).collect();
-            workers.for_blocks(&holders, &task.avoid, turn)
-        };
-        match (place, parent) {
-            (Place::At(worker), _) => {
-                task.state = TaskState::Running { worker };
-                task.attempts += 1;
-                *workers.running.entry(worker).or_default() += 1;
-                launched.entry((interval, stage, worker)).or_default().push(partition);
+        if let Some(through) = self.checkpoint.as_ref().filter(|open| open.is_complete()).map(|open| open.through) {
+            self.checkpoint = None;
+            self.checkpointed(through, actions);
+        }
+        if self.checkpoint.is_none() {
+            let places = self.kept_places();
+            self.checkpoint = self.due_checkpoint().map(|through| Checkpoint::new(through, places.into_iter()));
+        }
+        self.order_saves(actions);
+    }
+
+    /// The newest interval that ends a checkpoint, if all up to it are done and it is not in the store.
+    fn due_checkpoint(&self) -> Option<u64> {
+        let done_below = self.runs.iter().find(|(_, run)| !run.is_over).map_or(self.next, |(interval, _)| *interval);
+        let every = self.limits.checkpoint_intervals;
+        let through = (done_below / every * every).checked_sub(1)?;
+        (through >= self.panes.stored_below()).then_some(through)
+    }
+
+    /// Every partition of every stage that keeps panes.
+    fn kept_places(&self) -> Vec<(u32, u32)> {
+        let keeps = self.shape.stages.iter().enumerate().filter(|(_, stage)| !stage.kept.is_empty());
+        keeps
+            .flat_map(|(index, stage)| {
+                let width = if stage.width == Width::One { 1 } else { self.limits.partitions };
+                (0..width).map(move |partition| (number(index), partition))
+            })
+            .collect()
+    }
+
+    /// What a checkpoint saves of one partition: the panes that are in no earlier one and that a later interval reads.
+    /// Nothing while some of them are nowhere.
+    fn save(&self, through: u64, stage: u32, partition: u32) -> Option<Save> {
+        let reach = self.shape.stages[stage as usize].reach();
+        let from = self.panes.stored_below().max((through + 1).saturating_sub(reach));
+        let panes = (from..=through).map(|interval| self.panes.source((stage, partition), interval));
+        Some(Save { through, stage, partition, panes: panes.collect::<Option<_>>()? })
+    }
+
+    fn order_saves(&mut self, actions: &mut Vec<TrackerAction>) {
+        let Some(checkpoint) = &self.checkpoint else { return };
+        let through = checkpoint.through;
+        let mut ordered = Vec::new();
+        for place in checkpoint.waiting() {
+            let owner = self.panes.worker(place, through).filter(|worker| self.workers.running.contains_key(worker));
+            if let (Some(worker), Some(save)) = (owner, self.save(through, place.0, place.1)) {
+                actions.push(TrackerAction::Save { worker, save });
+                ordered.push((place, worker));
             }
-            (Place::CutOff(source), Some(parent)) if remake_elsewhere(&mut run.stages[parent], source, blocks) => {
-                return parent;
-            }
-            _ => break,
+        }
+        if let Some(checkpoint) = &mut self.checkpoint {
+            ordered.into_iter().for_each(|(place, worker)| checkpoint.ordered(place, worker));
         }
     }
-    stage + 1
-}
 
-/// The slices at `worker` cannot be fetched by anyone who needs them: its tasks run again, elsewhere. Not those whose
-/// block is gone: their slices are all that is left of it, until the worker is reached again or lost. Whether any does.
-fn remake_elsewhere(tasks: &mut [Task], worker: u32, blocks: &Blocks) -> bool {
-    let can_run = |task: &&mut Task| !task.blocks.iter().any(|block| is_gone(block, blocks));
-    let cut_off = tasks.iter_mut().filter(|task| task.state == TaskState::Done { worker });
-    let mut found = false;
-    for task in cut_off.filter(can_run) {
-        task.reset();
-        task.avoid.insert(worker);
-        found = true;
+    fn saved(&mut self, worker: u32, through: u64, place: (u32, u32), failed: Option<NotFetched>) {
+        if let Some(checkpoint) = self.checkpoint.as_mut().filter(|open| open.through == through) {
+            match failed {
+                None => checkpoint.saved(place),
+                Some(lacking) => {
+                    checkpoint.failed(place, worker);
+                    self.workers.unreachable.entry(worker).or_default().extend(lacking.unreachable);
+                    self.panes_missing(place.0, place.1, &lacking.panes_missing);
+                }
+            }
+        }
     }
-    found
-}
 
-fn sources_of(tasks: &[Task]) -> Vec<SliceSource> {
-    let place = |(partition, task): (usize, &Task)| match task.state {
-        TaskState::Done { worker } => Some(SliceSource { partition: number(partition), worker }),
-        _ => None,
-    };
-    tasks.iter().enumerate().filter_map(place).collect()
-}
-
-/// Stages and partitions are counted in 32 bits on the wire.
-fn number(index: usize) -> u32 {
-    u32::try_from(index).expect("there are far fewer than 2^32 stages and partitions")
+    /// All panes up to here are in the store: the lineage below is not needed any more.
+    fn checkpointed(&mut self, through: u64, actions: &mut Vec<TrackerAction>) {
+        let over = self.panes.stored(through, self.reach);
+        while let Some((interval, _)) = self.runs.first_key_value().filter(|(interval, _)| **interval <= through) {
+            self.remove(*interval);
+        }
+        let (below, panes_below) = (self.panes.stored_below(), self.panes.needed_from(self.reach));
+        actions.push(TrackerAction::Record(Event::CheckpointComplete { through }));
+        actions.push(TrackerAction::Forget { below, panes_below });
+        actions.extend(over.into_iter().map(TrackerAction::DropCheckpoint));
+    }
 }
 
 impl Core for Tracker {
@@ -395,14 +530,7 @@ impl Core for Tracker {
 
     fn step(&mut self, _now: Moment, event: TrackerEvent, actions: &mut Vec<TrackerAction>) {
         match event {
-            TrackerEvent::Sealed { interval, blocks } => {
-                let mut orders = Vec::new();
-                for Allotment { order, ranges } in blocks {
-                    self.blocks.insert(order.name, (order.holders.clone(), ranges));
-                    orders.push(order);
-                }
-                self.runs.insert(interval, Run::new(&self.shape, &orders, self.partitions));
-            }
+            TrackerEvent::Sealed { interval, blocks } => self.sealed(interval, blocks),
             TrackerEvent::Journalled { interval } => {
                 if let Some(run) = self.runs.get_mut(&interval) {
                     run.is_journalled = true;
@@ -426,8 +554,12 @@ impl Core for Tracker {
             }
             TrackerEvent::Done { worker, task } => self.done(worker, task, actions),
             TrackerEvent::Failed { worker, task, why } => self.failed(worker, task, why, actions),
+            TrackerEvent::Saved { worker, through, stage, partition, failed } => {
+                self.saved(worker, through, (stage, partition), failed);
+            }
             TrackerEvent::Reconnected(worker) => self.reconnected(worker, actions),
         }
+        self.checkpoint(actions);
         self.schedule(actions);
     }
 

@@ -1,11 +1,12 @@
-//! The worker: receives records, holds blocks and slices, computes tasks.
+//! The worker: receives records, holds blocks, slices and panes, computes tasks.
 
 mod node;
 pub mod receiver;
 mod serve;
+mod state;
 mod store;
 mod task;
 
 pub use node::{WorkerConfig, run};
-pub use store::SharedHoldings;
+pub use store::{Pane, SharedHoldings};
 pub use task::TaskContext;

@@ -2,9 +2,10 @@
 //!
 //! Invariant: everything that was begun under an epoch ends with it: results, tasks and slices of an older one are dropped.
 
-use crate::message::{BlockReport, Fetch, Launch, Member, TaskFailure, TaskId, ToMaster, ToPeer, ToWorker};
+use crate::message::{BlockReport, Fetch, Launch, Member, Save, TaskFailure, TaskId, ToMaster, ToPeer, ToWorker};
 use crate::worker::receiver::{ReceiverAction, ReceiverEvent, held_event};
 use crate::worker::serve;
+use crate::worker::state;
 use crate::worker::store::HeldBlock;
 use crate::worker::task::{TaskContext, TaskEnd, run_launch};
 use bytes::Bytes;
@@ -16,11 +17,16 @@ use dstream_host::NodeError;
 use dstream_host::peer::{Lane, PeerEvent, SendError};
 use dstream_trace::{BlockName, Event, Moment, NodeName, Purpose, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Ends of tasks that wait to be read. The master gives a worker two tasks a core at most; this is far above.
 const MOST_WAITING_ENDS: usize = 4096;
+
+/// Parts of a checkpoint that are written at once: enough to keep a store of some milliseconds busy, few enough that their
+/// copies in memory do not count.
+const SAVES_AT_ONCE: usize = 4;
 
 /// What the shell must know beside its tasks.
 #[derive(Clone, Debug)]
@@ -41,7 +47,8 @@ pub async fn run(
     receiver: BoxCore<ReceiverEvent, ReceiverAction>,
 ) -> Result<(), NodeError> {
     let (ended, mut ends) = mpsc::channel(MOST_WAITING_ENDS);
-    let mut worker = Worker::new(context, config, receiver, ended);
+    let (saved, mut saves) = mpsc::channel(MOST_WAITING_ENDS);
+    let mut worker = Worker::new(context, config, receiver, (ended, saved));
     loop {
         let wake = worker.next_wake();
         tokio::select! {
@@ -51,6 +58,7 @@ pub async fn run(
                 None => return Ok(()),
             },
             Some(end) = ends.recv() => worker.task_ended(end),
+            Some(word) = saves.recv() => worker.tell_master(&word),
             () = worker.context.host.clock.sleep_until(wake) => worker.tick(),
         }
     }
@@ -61,6 +69,8 @@ struct Worker {
     config: WorkerConfig,
     receiver: BoxCore<ReceiverEvent, ReceiverAction>,
     ended: mpsc::Sender<TaskEnd>,
+    saved: mpsc::Sender<ToMaster>,
+    save_turns: Arc<Semaphore>,
     epoch: Option<u64>,
     /// Batches in open blocks, by interval, in the order of their arrival.
     open: BTreeMap<u64, Vec<Bytes>>,
@@ -82,7 +92,7 @@ impl Worker {
         context: TaskContext,
         config: WorkerConfig,
         receiver: BoxCore<ReceiverEvent, ReceiverAction>,
-        ended: mpsc::Sender<TaskEnd>,
+        (ended, saved): (mpsc::Sender<TaskEnd>, mpsc::Sender<ToMaster>),
     ) -> Worker {
         let next_beat = context.host.clock.now();
         Worker {
@@ -90,6 +100,8 @@ impl Worker {
             config,
             receiver,
             ended,
+            saved,
+            save_turns: Arc::new(Semaphore::new(SAVES_AT_ONCE)),
             epoch: None,
             open: BTreeMap::new(),
             unacknowledged: BTreeSet::new(),
@@ -234,7 +246,11 @@ impl Worker {
             ToWorker::ReportOrphans { origin, epoch } => self.report_orphans(origin, epoch),
             ToWorker::Copy { block, to } => self.send_copy(block, to, true),
             ToWorker::Launch(launch) => self.launch(launch),
-            ToWorker::Forget { slices_below, interval, blocks } => self.forget(slices_below, interval, &blocks),
+            ToWorker::Save(save) => self.save(save),
+            ToWorker::Forget { slices_below, interval, blocks, panes_below } => {
+                self.context.holdings.lock().forget_panes(panes_below);
+                self.forget(slices_below, interval, &blocks);
+            }
         }
     }
 
@@ -275,6 +291,18 @@ impl Worker {
         if !launch.tasks.is_empty() {
             tokio::spawn(run_launch(self.context.clone(), epoch, launch, self.ended.clone()));
         }
+    }
+
+    /// Writes a part of a checkpoint, a few at a time; beside the tasks, so that no interval waits for the store.
+    fn save(&self, order: Save) {
+        let Some(epoch) = self.epoch else { return };
+        let (context, saved, turns) = (self.context.clone(), self.saved.clone(), self.save_turns.clone());
+        tokio::spawn(async move {
+            let Ok(_turn) = turns.acquire().await else { return };
+            let failed = state::save(&context, epoch, &order).await;
+            let Save { through, stage, partition, .. } = order;
+            let _ = saved.send(ToMaster::Saved { epoch, through, stage, partition, failed }).await;
+        });
     }
 
     fn task_ended(&mut self, end: TaskEnd) {

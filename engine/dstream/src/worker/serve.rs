@@ -1,11 +1,11 @@
-//! Answers to other workers: a block or slices that this worker holds.
+//! Answers to other workers: a block, slices or panes that this worker holds.
 
-use crate::message::{Fetch, Fetched};
+use crate::message::{Fetch, Fetched, PaneHeader};
 use crate::worker::store::Holdings;
 use bytes::Bytes;
 use dstream_cluster::message::seal;
 
-/// The most bytes of slices in one answer; the rest is asked for again. Well below the longest frame.
+/// The most bytes of slices or panes in one answer; the rest is asked for again. Well below the longest frame.
 const MOST_ANSWER_BYTES: usize = 8 << 20;
 
 /// The answer, and the bytes that the network model is charged for it where a record stands for `scale` records: blocks
@@ -27,7 +27,28 @@ pub fn answer(holdings: &Holdings, what: &Fetch, scale: u64) -> (Bytes, u64) {
                 (payload, declared)
             })
         }
+        Fetch::Panes { stage, partition, intervals } => {
+            panes(holdings, (*stage, *partition), intervals).map_or_else(missing, |payload| {
+                let declared = payload.len() as u64;
+                (payload, declared)
+            })
+        }
     }
+}
+
+/// The panes of the first of these intervals, and of as many more as are here and fit; nothing if the first is missing.
+fn panes(holdings: &Holdings, place: (u32, u32), intervals: &[u64]) -> Option<Bytes> {
+    let (mut body, mut panes) = (Vec::new(), Vec::new());
+    for interval in intervals {
+        let Some(pane) = holdings.pane(place, *interval) else { break };
+        let more: usize = pane.parts.iter().map(Bytes::len).sum();
+        if !panes.is_empty() && body.len() + more > MOST_ANSWER_BYTES {
+            break;
+        }
+        panes.push(PaneHeader::of(*interval, pane));
+        pane.parts.iter().for_each(|part| body.extend_from_slice(part));
+    }
+    (!panes.is_empty()).then(|| seal(body, &Fetched::Panes { panes }))
 }
 
 fn missing() -> (Bytes, u64) {

@@ -1,6 +1,6 @@
-//! What a worker holds: blocks of input and slices between stages. Plain data behind one lock.
+//! What a worker holds: blocks of input, slices between stages, panes between intervals. Plain data behind one lock.
 //!
-//! Knows no protocol. Invariant: blocks and slices never change once they are in; they only go.
+//! Knows no protocol. Invariant: what is in never changes; it only goes.
 
 use crate::message::BlockReport;
 use bytes::Bytes;
@@ -49,6 +49,15 @@ impl HeldBlock {
 /// Slices of one interval and stage: map partition -> one slice for each reduce partition.
 type StageSlices = BTreeMap<u32, Arc<Vec<Bytes>>>;
 
+/// The panes that one task left: one row block for each of the stage's [`dstream_kernel::Kept`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pane {
+    /// The row blocks.
+    pub parts: Vec<Bytes>,
+    /// A digest of which given-up input they lack; 0: nothing. Attempts are comparable only where it is equal.
+    pub lacks: u64,
+}
+
 /// Everything that the worker holds.
 #[derive(Default)]
 pub struct Holdings {
@@ -57,6 +66,8 @@ pub struct Holdings {
     /// Blocks, own and copies.
     pub blocks: BTreeMap<BlockName, HeldBlock>,
     slices: BTreeMap<(u64, u32), StageSlices>,
+    /// (stage, partition) -> interval -> its panes, made here or read once
+    panes: BTreeMap<(u32, u32), BTreeMap<u64, Pane>>,
     /// Tables that tasks reuse; as many as tasks ever ran at once.
     scratches: Vec<Scratch>,
 }
@@ -75,16 +86,34 @@ impl Holdings {
         self.slices.get(&(interval, stage))?.get(&from)?.get(to as usize).cloned()
     }
 
+    /// Keeps panes that a task of this epoch made or read.
+    pub fn keep_pane(&mut self, epoch: u64, place: (u32, u32), interval: u64, pane: Pane) {
+        if self.epoch == Some(epoch) {
+            self.panes.entry(place).or_default().insert(interval, pane);
+        }
+    }
+
+    /// The panes that the task of this stage, partition and interval left.
+    pub fn pane(&self, place: (u32, u32), interval: u64) -> Option<&Pane> {
+        self.panes.get(&place)?.get(&interval)
+    }
+
+    /// Forgets panes of intervals below `below`.
+    pub fn forget_panes(&mut self, below: u64) {
+        self.panes.values_mut().for_each(|panes| *panes = panes.split_off(&below));
+    }
+
     /// Forgets slices of intervals below `below`, and of `interval`.
     pub fn forget_slices(&mut self, below: u64, interval: Option<u64>) {
         self.slices.retain(|(of, _), _| *of >= below && Some(*of) != interval);
     }
 
-    /// Another epoch begins, or none: all slices go.
+    /// Another epoch begins, or none: all slices and panes go.
     pub fn begin_epoch(&mut self, epoch: Option<u64>) {
         if self.epoch != epoch {
             self.epoch = epoch;
             self.slices.clear();
+            self.panes.clear();
         }
     }
 

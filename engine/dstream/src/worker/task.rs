@@ -6,7 +6,8 @@
 use crate::message::{
     BlockOrder, Fetch, Fetched, Launch, NotFetched, Reads, Skip, SliceSource, TaskFailure, TaskId, TaskOrder,
 };
-use crate::worker::store::{HeldBlock, SharedHoldings};
+use crate::worker::state::{PlaceOfState, fetch_past, in_order, lacks};
+use crate::worker::store::{HeldBlock, Pane, SharedHoldings};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::message::{FromSink, ResultName, ToSink, open, seal};
@@ -86,7 +87,7 @@ pub async fn run_launch(context: TaskContext, epoch: u64, launch: Launch, ended:
         tokio::spawn(async move {
             let end = match order.reads.clone() {
                 Reads::Blocks(blocks) => match fetch_blocks(&context, &blocks, order.again).await {
-                    Ok(input) => run_task(&context, common, &order, input).await,
+                    Ok(input) => run_task(&context, common, &order, input, 0).await,
                     Err(failure) => Err(failure),
                 },
                 Reads::Slices => unreachable!("the launch was parted by what its tasks read"),
@@ -102,7 +103,7 @@ pub async fn run_launch(context: TaskContext, epoch: u64, launch: Launch, ended:
         let (context, ended) = (context.clone(), ended.clone());
         tokio::spawn(async move {
             let end = match input {
-                Ok(input) => run_task(&context, common, &order, input).await,
+                Ok(slices) => run_on_slices(&context, common, &order, slices).await,
                 Err(failure) => Err(failure),
             };
             let _ = ended.send(TaskEnd { epoch, task: common.id(&order), end }).await;
@@ -162,14 +163,14 @@ async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> 
 }
 
 /// What came of a question to another worker.
-enum Answer {
+pub(super) enum Answer {
     /// Its answer.
     Got(Fetched, Bytes),
     /// None in time, or the connection broke.
     None,
 }
 
-async fn fetch(context: &TaskContext, from: u32, purpose: Purpose, what: &Fetch) -> Answer {
+pub(super) async fn fetch(context: &TaskContext, from: u32, purpose: Purpose, what: &Fetch) -> Answer {
     let payload = seal(Vec::new(), what);
     let declared = payload.len() as u64;
     let to = NodeName::worker(from);
@@ -188,7 +189,7 @@ async fn fetch_slices(
     common: Common,
     sources: &[SliceSource],
     tasks: &[TaskOrder],
-) -> Vec<Result<TaskInput, TaskFailure>> {
+) -> Vec<Result<Vec<Bytes>, TaskFailure>> {
     let parent = parent_of(&context.query, common.stage);
     let mut by_worker: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for source in sources {
@@ -221,7 +222,7 @@ async fn fetch_slices(
     }
     let input = |task: &TaskOrder| {
         let in_map_order = sources.iter().filter_map(|source| slices.get(&(task.partition, source.partition)).cloned());
-        Ok(TaskInput::slices(in_map_order.collect()))
+        Ok(in_map_order.collect())
     };
     tasks.iter().map(input).collect()
 }
@@ -303,21 +304,42 @@ fn take_slices(lengths: &[u32], body: &Bytes, to: &[u32], from: &[u32], slices: 
 
 // -- running and handing in --------------------------------------------------------------------------------------
 
+/// Runs a task on its slices and the panes of earlier intervals.
+async fn run_on_slices(
+    context: &TaskContext,
+    common: Common,
+    order: &TaskOrder,
+    slices: Vec<Bytes>,
+) -> Result<(), TaskFailure> {
+    let place = PlaceOfState { epoch: common.epoch, stage: common.stage, partition: order.partition };
+    let past = fetch_past(context, place, &order.past, purpose(order.again)).await.map_err(TaskFailure::NotFetched)?;
+    let kept = &context.query.stages[common.stage as usize].kept;
+    let input = TaskInput::Slices { slices, past: in_order(kept, common.interval, &past) };
+    run_task(context, common, order, input, lacks(common.given_up, &past)).await
+}
+
 async fn run_task(
     context: &TaskContext,
     common: Common,
     order: &TaskOrder,
     input: TaskInput,
+    lacks: u64,
 ) -> Result<(), TaskFailure> {
     let id = common.id(order);
     let result = compute(context, id, input).await?;
+    if !result.kept.is_empty() {
+        let place = (common.stage, order.partition);
+        let pane = Pane { parts: result.kept, lacks };
+        context.holdings.lock().keep_pane(common.epoch, place, common.interval, pane);
+    }
     match result.produced {
         Produced::Slices(slices) => {
             let place = (common.interval, common.stage, order.partition);
             context.holdings.lock().keep_slices(common.epoch, place, slices);
             Ok(())
         }
-        Produced::Rows(rows) => commit(context, common, order, rows).await,
+        Produced::Rows(_) if !order.commits => Ok(()),
+        Produced::Rows(rows) => commit(context, common, order, rows, lacks).await,
     }
 }
 
@@ -374,13 +396,20 @@ fn cost_of(context: &TaskContext, input: &TaskInput, counts: Counts) -> CoreTime
     let work = match input {
         TaskInput::Lines(_) => counts.bytes_in as f64 * context.scale as f64 * costs.map_ns_per_byte,
         TaskInput::Slices { .. } => {
-            counts.rows_in as f64 * costs.merge_ns_per_row + counts.bytes_in as f64 * costs.codec_ns_per_byte
+            let rows = counts.rows_in + counts.rows_applied;
+            rows as f64 * costs.merge_ns_per_row + counts.bytes_in as f64 * costs.codec_ns_per_byte
         }
     };
     Costs::time(costs.task_ns + work + counts.bytes_out as f64 * costs.codec_ns_per_byte)
 }
 
-async fn commit(context: &TaskContext, common: Common, order: &TaskOrder, rows: Bytes) -> Result<(), TaskFailure> {
+async fn commit(
+    context: &TaskContext,
+    common: Common,
+    order: &TaskOrder,
+    rows: Bytes,
+    lacks: u64,
+) -> Result<(), TaskFailure> {
     let StageEnd::Output(output) = context.query.stages[common.stage as usize].end else {
         return Err(TaskFailure::Broken("a stage that ends in a shuffle made rows".to_owned()));
     };
@@ -390,7 +419,7 @@ async fn commit(context: &TaskContext, common: Common, order: &TaskOrder, rows: 
         partition: order.partition,
         of: common.of,
         epoch: common.epoch,
-        given_up: common.given_up,
+        lacks,
     };
     let payload = seal(rows.to_vec(), &ToSink::Result(name));
     let declared = payload.len() as u64;

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::master::ledger::Allotment;
-use dstream_kernel::QueryBuilder;
+use dstream_kernel::{Kept, QueryBuilder};
+use dstream_trace::RecordRange;
 
 const PARTITIONS: u32 = 2;
 
@@ -54,16 +55,32 @@ fn lost(worker: u32) -> TrackerEvent {
     TrackerEvent::Lost { worker, visible: vec![] }
 }
 
+fn task_word(task: &TaskOrder) -> String {
+    let again = if task.again { " again" } else { "" };
+    let past: Vec<String> = task.past.iter().map(pane_word).collect();
+    let past = if past.is_empty() { String::new() } else { format!(" on {}", past.join(" ")) };
+    let panes_only = if task.commits { "" } else { " for its panes" };
+    format!("{}.{}{again}{past}{panes_only}", task.partition, task.attempt)
+}
+
+fn pane_word(pane: &PaneSource) -> String {
+    let worker = pane.worker.map(|worker| format!("@{worker}")).unwrap_or_default();
+    let checkpoint = pane.checkpoint.map(|through| format!("@store{through}")).unwrap_or_default();
+    format!("{}{worker}{checkpoint}", pane.interval)
+}
+
 fn word(action: &TrackerAction) -> Option<String> {
     Some(match action {
         TrackerAction::Launch { worker, launch } => {
-            let tasks: Vec<String> = launch
-                .tasks
-                .iter()
-                .map(|t| format!("{}.{}{}", t.partition, t.attempt, if t.again { " again" } else { "" }))
-                .collect();
+            let tasks: Vec<String> = launch.tasks.iter().map(task_word).collect();
             format!("{worker}: stage {} [{}]", launch.stage, tasks.join(", "))
         }
+        TrackerAction::Save { worker, save } => {
+            let panes: Vec<String> = save.panes.iter().map(pane_word).collect();
+            format!("{worker}: save {}.{} through {}: {}", save.stage, save.partition, save.through, panes.join(" "))
+        }
+        TrackerAction::Forget { below, panes_below } => format!("forget below {below}, panes below {panes_below}"),
+        TrackerAction::DropCheckpoint(through) => format!("drop checkpoint {through}"),
         TrackerAction::IntervalDone(interval) => format!("done {interval}"),
         TrackerAction::GiveUp(block) => format!("give up {block}"),
         TrackerAction::Fatal(_) => "fatal".to_owned(),
@@ -73,7 +90,12 @@ fn word(action: &TrackerAction) -> Option<String> {
 
 /// Joins `workers`, feeds the events and compares the launches and decisions of the last `steps`.
 fn check(workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
-    let mut tracker = Tracker::new(&word_count(), PARTITIONS, 1);
+    check_query(&word_count(), workers, events, steps, expected);
+}
+
+fn check_query(query: &Query, workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
+    let limits = TrackerLimits { partitions: PARTITIONS, cores: 1, checkpoint_intervals: 2 };
+    let mut tracker = Tracker::new(query, limits);
     let mut actions = Vec::new();
     for worker in workers {
         tracker.step(Moment::ZERO, TrackerEvent::Joined(*worker), &mut actions);
@@ -252,4 +274,108 @@ fn nothing_is_given_up_before_the_sink_has_said_what_the_lost_worker_handed_in()
     check(&[1, 2], events.clone(), 2, &[]);
     events.push(lost(1));
     check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
+}
+
+// -- panes and checkpoints -----------------------------------------------------------------------------------------
+
+/// A word count whose only reduce partition reads its own panes of the last two intervals; a checkpoint goes through every
+/// second interval.
+fn windowed() -> Query {
+    let mut query = word_count();
+    query.stages[1].width = Width::One;
+    query.stages[1].kept = vec![Kept { label: "values".to_owned(), back: 1..=2 }];
+    query
+}
+
+fn done_in(interval: u64, worker: u32, stage: u32, attempt: u32) -> TrackerEvent {
+    TrackerEvent::Done { worker, task: TaskId { interval, stage, partition: 0, attempt } }
+}
+
+/// Interval after interval: block `i` at workers 1 and 3, mapped and reduced at 1.
+fn computed(intervals: u64) -> Vec<TrackerEvent> {
+    let one = |interval| {
+        let mut events = sealed(interval, &[(interval, &[1, 3])]);
+        events.extend([done_in(interval, 1, 0, 0), done_in(interval, 1, 1, 0)]);
+        events
+    };
+    (0..intervals).flat_map(one).collect()
+}
+
+fn saved(worker: u32, through: u64) -> TrackerEvent {
+    TrackerEvent::Saved { worker, through, stage: 1, partition: 0, failed: None }
+}
+
+fn check_windowed(events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
+    check_query(&windowed(), &[1, 2, 3], events, steps, expected);
+}
+
+#[test]
+fn a_task_reads_the_panes_of_earlier_intervals_where_they_were_made() {
+    let mut events = computed(1);
+    events.extend(sealed(1, &[(1, &[1, 3])]));
+    events.push(done_in(1, 1, 0, 0));
+    check_windowed(events, 1, &["1: stage 1 [0.0 on 0@1]"]);
+}
+
+#[test]
+fn a_task_waits_for_the_panes_that_it_reads() {
+    let mut events = sealed(0, &[(0, &[1, 3])]);
+    events.extend(sealed(1, &[(1, &[1, 3])]));
+    events.extend([done_in(1, 3, 0, 0), done_in(0, 1, 0, 0)]);
+    check_windowed(events.clone(), 2, &["1: stage 1 [0.0]"]);
+    events.push(done_in(0, 1, 1, 0));
+    check_windowed(events, 1, &["done 0", "1: stage 1 [0.0 on 0@1]"]);
+}
+
+#[test]
+fn a_checkpoint_is_written_and_then_lineage_is_forgotten() {
+    let mut events = computed(2);
+    events.push(saved(1, 1));
+    check_windowed(events, 2, &["done 1", "1: save 1.0 through 1: 0@1 1@1", "forget below 2, panes below 0"]);
+}
+
+#[test]
+fn a_checkpoint_that_nobody_reads_any_more_is_dropped() {
+    let mut events = computed(2);
+    events.push(saved(1, 1));
+    events.extend(computed(4).split_off(8));
+    events.push(saved(1, 3));
+    check_windowed(events, 1, &["forget below 4, panes below 2", "drop checkpoint 1"]);
+}
+
+#[test]
+fn lost_panes_are_computed_again_from_the_checkpoint_on_without_their_results() {
+    let mut events = computed(2);
+    events.push(saved(1, 1));
+    events.extend(computed(4).split_off(8));
+    events.push(lost(1));
+    // The maps of intervals 2 and 3; what is below is in the store. The checkpoint through 3 waits for its panes.
+    check_windowed(events.clone(), 1, &["3: stage 0 [0.1 again]", "3: stage 0 [0.1 again]"]);
+    events.push(done_in(2, 3, 0, 1));
+    check_windowed(events.clone(), 1, &["2: stage 1 [0.1 again on 0@store1 1@store1 for its panes]"]);
+    events.extend([done_in(3, 3, 0, 1), done_in(2, 2, 1, 1)]);
+    check_windowed(events.clone(), 1, &["2: stage 1 [0.1 again on 1@store1 2@2 for its panes]"]);
+    events.push(done_in(3, 2, 1, 1));
+    check_windowed(events, 1, &["2: save 1.0 through 3: 2@2 3@2"]);
+}
+
+#[test]
+fn a_part_of_a_checkpoint_that_could_not_be_saved_is_ordered_again() {
+    let mut events = computed(2);
+    let failed = Some(NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() });
+    events.push(TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, failed });
+    // The panes of interval 0 are not where they should be: they are made again first.
+    check_windowed(events.clone(), 1, &["1: stage 1 [0.1 again for its panes]"]);
+    events.push(done_in(0, 1, 1, 1));
+    check_windowed(events, 1, &["1: save 1.0 through 1: 0@1 1@1"]);
+}
+
+#[test]
+fn panes_that_nobody_can_fetch_are_made_again_elsewhere() {
+    let cut = |worker| TrackerEvent::Links { worker, unreachable: [1].into() };
+    let mut events = computed(1);
+    events.extend(sealed(1, &[(1, &[2, 3])]));
+    events.extend([cut(2), cut(3), done_in(1, 2, 0, 0)]);
+    // Slices of both intervals, too, are out of reach of one another; block 0 has another copy.
+    check_windowed(events, 1, &["3: stage 0 [0.1 again]"]);
 }

@@ -1,0 +1,54 @@
+//! Lineage: which finished tasks have to run again because what they made is gone and somebody needs it.
+//!
+//! Pure, over all interval runs. Invariant: the least set is reset: a task only if a task that still has to run, or an
+//! interval to come, reads what it made, and no checkpoint has it. Readers are looked at before what they read, so one pass
+//! over intervals and stages, latest first, finds everything.
+
+use crate::master::panes::Panes;
+use crate::master::run::{Run, Shape, TaskState};
+use std::collections::BTreeMap;
+
+/// What there is to judge by.
+pub(super) struct Lineage<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) panes: &'a Panes,
+    /// The interval that is sealed next.
+    pub(super) next: u64,
+}
+
+impl Lineage<'_> {
+    /// Resets every spent task whose work is needed.
+    pub(super) fn repair(&self, runs: &mut BTreeMap<u64, Run>) {
+        let intervals: Vec<u64> = runs.keys().rev().copied().collect();
+        for interval in intervals {
+            for stage in (0..self.shape.stages.len()).rev() {
+                self.repair_stage(runs, interval, stage);
+            }
+        }
+    }
+
+    fn repair_stage(&self, runs: &mut BTreeMap<u64, Run>, interval: u64, stage: usize) {
+        let run = &runs[&interval];
+        let is_read = run.has_open_readers(self.shape, stage);
+        let is_result = self.shape.stages[stage].output.is_some();
+        let needed: Vec<usize> = (run.stages[stage].iter().enumerate())
+            .filter(|(_, task)| task.state == TaskState::Spent)
+            .filter(|(partition, task)| {
+                is_read || (is_result && !task.committed) || self.are_panes_read(runs, interval, stage, *partition)
+            })
+            .map(|(partition, _)| partition)
+            .collect();
+        if let Some(run) = runs.get_mut(&interval) {
+            needed.into_iter().for_each(|partition| run.stages[stage][partition].reset());
+        }
+    }
+
+    /// Whether an interval still to be computed reads the panes of this one, and no checkpoint has them.
+    fn are_panes_read(&self, runs: &BTreeMap<u64, Run>, interval: u64, stage: usize, partition: usize) -> bool {
+        let is_open = |reader: &u64| {
+            let task = runs.get(reader).map(|run| &run.stages[stage][partition]);
+            *reader >= self.next || task.is_some_and(|task| task.is_open())
+        };
+        interval >= self.panes.stored_below() && self.shape.stages[stage].readers_of(interval).iter().any(is_open)
+    }
+}

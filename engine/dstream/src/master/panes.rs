@@ -1,0 +1,118 @@
+//! Where panes lie: at the worker that made them, in a checkpoint, or both.
+//!
+//! Part of the stage tracker; knows stages and partitions as numbers. Invariant: panes of intervals below `stored_below` are
+//! all in a checkpoint, as far as any later interval reads them; of the others only workers have them.
+
+use crate::message::PaneSource;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A stage and one of its partitions.
+pub(super) type Place = (u32, u32);
+
+/// Where all panes lie.
+#[derive(Debug, Default)]
+pub(super) struct Panes {
+    /// place -> interval -> the worker that made its panes
+    at: BTreeMap<Place, BTreeMap<u64, u32>>,
+    /// Complete checkpoints, by the interval that they go through.
+    checkpoints: BTreeSet<u64>,
+    stored_below: u64,
+}
+
+impl Panes {
+    /// All panes of intervals below this one are in checkpoints, as far as they are needed.
+    pub(super) fn stored_below(&self) -> u64 {
+        self.stored_below
+    }
+
+    pub(super) fn made(&mut self, place: Place, interval: u64, worker: u32) {
+        self.at.entry(place).or_default().insert(interval, worker);
+    }
+
+    /// The worker is lost, with all panes that it held.
+    pub(super) fn lost(&mut self, worker: u32) {
+        for held in self.at.values_mut() {
+            held.retain(|_, at| *at != worker);
+        }
+    }
+
+    /// The worker has not got these panes, or nobody reaches it.
+    pub(super) fn missing(&mut self, place: Place, interval: u64, worker: u32) {
+        if let Some(held) = self.at.get_mut(&place)
+            && held.get(&interval) == Some(&worker)
+        {
+            held.remove(&interval);
+        }
+    }
+
+    /// A checkpoint through this interval is complete. Returns those whose panes nobody reads any more, when intervals
+    /// reach `reach` intervals back.
+    pub(super) fn stored(&mut self, through: u64, reach: u64) -> Vec<u64> {
+        self.checkpoints.insert(through);
+        self.stored_below = self.stored_below.max(through + 1);
+        let needed_from = self.needed_from(reach);
+        for held in self.at.values_mut() {
+            held.retain(|interval, _| *interval >= needed_from);
+        }
+        let over: Vec<u64> = self.checkpoints.range(..needed_from).copied().collect();
+        self.checkpoints = self.checkpoints.split_off(&needed_from);
+        over
+    }
+
+    /// No interval that is still to be computed reads panes from before this one.
+    pub(super) fn needed_from(&self, reach: u64) -> u64 {
+        self.stored_below.saturating_sub(reach)
+    }
+
+    /// The worker that has the panes of this interval.
+    pub(super) fn worker(&self, place: Place, interval: u64) -> Option<u32> {
+        self.at.get(&place)?.get(&interval).copied()
+    }
+
+    /// The worker with the newest panes of this place: it has most of what the next task reads.
+    pub(super) fn owner(&self, place: Place) -> Option<u32> {
+        self.at.get(&place)?.last_key_value().map(|(_, worker)| *worker)
+    }
+
+    /// Where the panes can be had from; nothing if nowhere.
+    pub(super) fn source(&self, place: Place, interval: u64) -> Option<PaneSource> {
+        let worker = self.worker(place, interval);
+        let is_stored = interval < self.stored_below;
+        let checkpoint = self.checkpoints.range(interval..).next().copied().filter(|_| is_stored);
+        (worker.is_some() || checkpoint.is_some()).then_some(PaneSource { interval, worker, checkpoint })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = (1, 0);
+
+    fn source(worker: Option<u32>, checkpoint: Option<u64>) -> Option<PaneSource> {
+        Some(PaneSource { interval: 4, worker, checkpoint })
+    }
+
+    #[test]
+    fn panes_are_had_from_their_maker_or_from_the_first_checkpoint_after_them() {
+        let mut panes = Panes::default();
+        assert_eq!(panes.source(PLACE, 4), None);
+        panes.made(PLACE, 4, 2);
+        assert_eq!(panes.source(PLACE, 4), source(Some(2), None));
+        assert_eq!(panes.stored(5, 6), []);
+        assert_eq!(panes.stored(8, 6), []);
+        assert_eq!(panes.source(PLACE, 4), source(Some(2), Some(5)));
+        panes.lost(2);
+        assert_eq!(panes.source(PLACE, 4), source(None, Some(5)));
+        assert_eq!(panes.source(PLACE, 9), None);
+    }
+
+    #[test]
+    fn checkpoints_and_panes_out_of_reach_are_over() {
+        let mut panes = Panes::default();
+        (0..10).for_each(|interval| panes.made(PLACE, interval, 1));
+        assert_eq!(panes.stored(4, 3), []);
+        assert_eq!(panes.stored(9, 3), [4]);
+        assert_eq!((panes.worker(PLACE, 6), panes.worker(PLACE, 7), panes.owner(PLACE)), (None, Some(1), Some(1)));
+    }
+}

@@ -1,0 +1,195 @@
+//! One round of scheduling: waiting tasks whose input exists are given to workers with room.
+//!
+//! Part of the stage tracker. Invariants: a task is placed only when every slice, pane and block it reads is somewhere; what
+//! nobody can fetch is made again elsewhere, unless it is all that is left of its input.
+
+use crate::master::panes::Panes;
+use crate::master::placement::{Place, Workers};
+use crate::master::run::{Run, Shape, Task, TaskState};
+use crate::message::{BlockOrder, PaneSource, SliceSource};
+use dstream_trace::{BlockName, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Holders and records of the blocks that runs read.
+pub(super) type Blocks = BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>;
+
+/// (interval, stage, worker) -> partitions
+pub(super) type Launched = BTreeMap<(u64, usize, u32), Vec<usize>>;
+
+/// What a round works on.
+pub(super) struct Scheduler<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) blocks: &'a Blocks,
+    pub(super) panes: &'a mut Panes,
+    pub(super) workers: &'a mut Workers,
+    pub(super) runs: &'a mut BTreeMap<u64, Run>,
+    pub(super) launched: &'a mut Launched,
+}
+
+/// What became of a stage's waiting tasks.
+enum Placed {
+    /// Those that could be were placed.
+    All,
+    /// Tasks that had finished were reset, because nobody can fetch what they made.
+    Reset,
+}
+
+impl Scheduler<'_> {
+    /// Places what it can, oldest interval first. Whether finished tasks were reset: then another round is due.
+    pub(super) fn place_all(&mut self) -> bool {
+        let intervals: Vec<u64> = self.runs.keys().copied().collect();
+        for interval in intervals {
+            for stage in 0..self.shape.stages.len() {
+                if matches!(self.place_stage(interval, stage), Placed::Reset) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn place_stage(&mut self, interval: u64, stage: usize) -> Placed {
+        let run = &self.runs[&interval];
+        if !run.is_ready(self.shape, stage) {
+            return Placed::All;
+        }
+        let is_waiting = |(_, task): &(usize, &Task)| task.state == TaskState::Waiting;
+        let waiting: Vec<usize> = run.stages[stage].iter().enumerate().filter(is_waiting).map(|(at, _)| at).collect();
+        if waiting.is_empty() {
+            return Placed::All;
+        }
+        let parent = self.shape.stages[stage].parent;
+        let slices = parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
+        let slices: BTreeSet<u32> = slices.iter().map(|source| source.worker).collect();
+        for partition in waiting {
+            let Some(past) = self.past(interval, stage, partition) else { continue };
+            match self.place(interval, stage, partition, &slices, &past) {
+                Some(Place::At(worker)) => self.give(interval, stage, partition, worker),
+                Some(Place::CutOff(worker)) => {
+                    if self.remake_elsewhere(interval, stage, partition, &past, worker) {
+                        return Placed::Reset;
+                    }
+                    return Placed::All;
+                }
+                Some(Place::NobodyFree) => return Placed::All,
+                None => {}
+            }
+        }
+        Placed::All
+    }
+
+    /// Where the panes lie that the task reads; nothing while one is nowhere.
+    fn past(&self, interval: u64, stage: usize, partition: usize) -> Option<Vec<PaneSource>> {
+        let place = (number(stage), number(partition));
+        self.shape.stages[stage].past_of(interval).into_iter().map(|past| self.panes.source(place, past)).collect()
+    }
+
+    /// A place for a waiting task; nothing if a block that it reads is nowhere.
+    fn place(
+        &self,
+        interval: u64,
+        stage: usize,
+        partition: usize,
+        slices: &BTreeSet<u32>,
+        past: &[PaneSource],
+    ) -> Option<Place> {
+        let task = &self.runs[&interval].stages[stage][partition];
+        let turn = number(partition);
+        if self.shape.stages[stage].parent.is_some() {
+            let mut sources = slices.clone();
+            // A pane that a checkpoint has can be read there.
+            sources.extend(past.iter().filter(|pane| pane.checkpoint.is_none()).filter_map(|pane| pane.worker));
+            let owner = self.panes.owner((number(stage), turn));
+            return Some(self.workers.for_slices(&sources, &task.avoid, owner, turn));
+        }
+        if task.blocks.iter().any(|block| is_gone(block, self.blocks)) {
+            return None;
+        }
+        let holders = task.blocks.iter().filter_map(|block| self.blocks.get(&block.name));
+        let holders: Vec<u32> = holders.flat_map(|(holders, _)| holders.iter().copied()).collect();
+        Some(self.workers.for_blocks(&holders, &task.avoid, turn))
+    }
+
+    fn give(&mut self, interval: u64, stage: usize, partition: usize, worker: u32) {
+        if let Some(run) = self.runs.get_mut(&interval) {
+            let task = &mut run.stages[stage][partition];
+            task.state = TaskState::Running { worker };
+            task.attempts += 1;
+        }
+        *self.workers.running.entry(worker).or_default() += 1;
+        self.launched.entry((interval, stage, worker)).or_default().push(partition);
+    }
+
+    /// What the task reads from `worker` cannot be fetched by anyone: it is made again, elsewhere. Whether anything is.
+    fn remake_elsewhere(
+        &mut self,
+        interval: u64,
+        stage: usize,
+        partition: usize,
+        past: &[PaneSource],
+        worker: u32,
+    ) -> bool {
+        let parent = self.shape.stages[stage].parent;
+        let mut found = match (parent, self.runs.get_mut(&interval)) {
+            (Some(parent), Some(run)) => remake_slices(&mut run.stages[parent], worker, self.blocks),
+            _ => false,
+        };
+        let place = (number(stage), number(partition));
+        let lost = past.iter().filter(|pane| pane.worker == Some(worker) && pane.checkpoint.is_none());
+        for pane in lost {
+            let Some(run) = self.runs.get_mut(&pane.interval) else { continue };
+            let Some(slices) = parent.map(|parent| &mut run.stages[parent]) else { continue };
+            // What it is made of must be at others, or be made there first; else the panes are all that is left.
+            let at_worker = |task: &&Task| task.state == TaskState::Done { worker };
+            let is_only_there = |task: &Task| task.blocks.iter().any(|block| is_gone(block, self.blocks));
+            if slices.iter().all(Task::is_there) && !slices.iter().filter(at_worker).any(is_only_there) {
+                remake_slices(slices, worker, self.blocks);
+                let task = &mut run.stages[stage][partition];
+                task.reset();
+                task.avoid.insert(worker);
+                self.panes.missing(place, pane.interval, worker);
+                found = true;
+            }
+        }
+        found
+    }
+}
+
+/// The slices at `worker` cannot be fetched by anyone who needs them: its tasks run again, elsewhere. Not those whose
+/// block is gone: their slices are all that is left of it, until the worker is reached again or lost. Whether any does.
+fn remake_slices(tasks: &mut [Task], worker: u32, blocks: &Blocks) -> bool {
+    let can_run = |task: &&mut Task| !task.blocks.iter().any(|block| is_gone(block, blocks));
+    let cut_off = tasks.iter_mut().filter(|task| task.state == TaskState::Done { worker });
+    let mut found = false;
+    for task in cut_off.filter(can_run) {
+        task.reset();
+        task.avoid.insert(worker);
+        found = true;
+    }
+    found
+}
+
+/// Takes the blocks that nobody holds from what the task reads.
+pub(super) fn drop_lost_blocks(task: &mut Task, blocks: &Blocks) -> Vec<BlockName> {
+    let gone = task.blocks.iter().filter(|block| is_gone(block, blocks)).map(|block| block.name).collect();
+    task.blocks.retain(|block| !is_gone(block, blocks));
+    gone
+}
+
+fn is_gone(block: &BlockOrder, blocks: &Blocks) -> bool {
+    blocks.get(&block.name).is_none_or(|(holders, _)| holders.is_empty())
+}
+
+/// Where the slices of a finished stage lie.
+pub(super) fn sources_of(tasks: &[Task]) -> Vec<SliceSource> {
+    let place = |(partition, task): (usize, &Task)| match task.state {
+        TaskState::Done { worker } => Some(SliceSource { partition: number(partition), worker }),
+        _ => None,
+    };
+    tasks.iter().enumerate().filter_map(place).collect()
+}
+
+/// Stages and partitions are counted in 32 bits on the wire.
+pub(super) fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("there are far fewer than 2^32 stages and partitions")
+}

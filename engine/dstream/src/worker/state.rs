@@ -1,0 +1,234 @@
+//! Panes: a task gets those of earlier intervals from here, from another worker or from a checkpoint; a checkpoint is
+//! written from them.
+//!
+//! Knows nothing of what is in them. Invariant: panes are kept under the epoch under which they were made or read, so what
+//! the master does not know of any more is not there either.
+
+use crate::message::{Fetch, Fetched, NotFetched, PaneHeader, PaneSource, Save, checkpoint_key};
+use crate::worker::store::Pane;
+use crate::worker::task::{Answer, TaskContext, fetch};
+use bytes::Bytes;
+use dstream_cluster::Costs;
+use dstream_cluster::message::{open, seal};
+use dstream_kernel::Kept;
+use dstream_trace::{Event, Purpose};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How often the store is asked to take a checkpoint's object before the master is told; then it asks again.
+const SAVE_ATTEMPTS: u32 = 3;
+
+/// Which partition of which stage.
+#[derive(Clone, Copy, Debug)]
+pub struct PlaceOfState {
+    /// The epoch of whoever asks.
+    pub epoch: u64,
+    /// The stage.
+    pub stage: u32,
+    /// The partition.
+    pub partition: u32,
+}
+
+impl PlaceOfState {
+    fn key(self) -> (u32, u32) {
+        (self.stage, self.partition)
+    }
+}
+
+/// interval -> its panes
+pub type Past = BTreeMap<u64, Pane>;
+
+/// Gets all panes, each from the nearest place that has it.
+pub async fn fetch_past(
+    context: &TaskContext,
+    place: PlaceOfState,
+    sources: &[PaneSource],
+    purpose: Purpose,
+) -> Result<Past, NotFetched> {
+    let mut past = own(context, place, sources);
+    let (mut failed, mut read) = (NotFetched::default(), Past::new());
+    for worker in makers(context, sources, &past) {
+        let wanted: Vec<u64> = lacking(sources, &past, &read)
+            .filter(|source| source.worker == Some(worker))
+            .map(|source| source.interval)
+            .collect();
+        fetch_from(context, place, worker, wanted, purpose, &mut read, &mut failed).await;
+    }
+    let checkpoints: BTreeSet<u64> = lacking(sources, &past, &read).filter_map(|source| source.checkpoint).collect();
+    for through in checkpoints {
+        let key = checkpoint_key(through, place.stage, place.partition);
+        let saved = context.host.store.get(&key).await.ok().and_then(|object| saved_panes(&object)).unwrap_or_default();
+        let wanted = |interval: &u64| sources.iter().any(|source| source.interval == *interval);
+        read.extend(saved.into_iter().filter(|(interval, _)| wanted(interval)));
+    }
+    let is_whole = lacking(sources, &past, &read).next().is_none();
+    let mut holdings = context.holdings.lock();
+    for (interval, pane) in &read {
+        holdings.keep_pane(place.epoch, place.key(), *interval, pane.clone());
+    }
+    drop(holdings);
+    past.extend(read);
+    if is_whole { Ok(past) } else { Err(failed) }
+}
+
+fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
+    let holdings = context.holdings.lock();
+    let pane = |source: &PaneSource| Some((source.interval, holdings.pane(place.key(), source.interval)?.clone()));
+    sources.iter().filter_map(pane).collect()
+}
+
+/// The other workers that have some of what is not here.
+fn makers(context: &TaskContext, sources: &[PaneSource], past: &Past) -> BTreeSet<u32> {
+    let missing = sources.iter().filter(|source| !past.contains_key(&source.interval));
+    missing.filter_map(|source| source.worker).filter(|worker| *worker != context.worker).collect()
+}
+
+fn lacking<'a>(sources: &'a [PaneSource], past: &'a Past, read: &'a Past) -> impl Iterator<Item = &'a PaneSource> {
+    sources.iter().filter(|source| !past.contains_key(&source.interval) && !read.contains_key(&source.interval))
+}
+
+/// Asks one worker until it has given all panes, or does not go on.
+async fn fetch_from(
+    context: &TaskContext,
+    place: PlaceOfState,
+    worker: u32,
+    mut wanted: Vec<u64>,
+    purpose: Purpose,
+    read: &mut Past,
+    failed: &mut NotFetched,
+) {
+    while !wanted.is_empty() {
+        let what = Fetch::Panes { stage: place.stage, partition: place.partition, intervals: wanted.clone() };
+        let got = match fetch(context, worker, purpose, &what).await {
+            Answer::Got(Fetched::Panes { panes }, body) => take_panes(&panes, body),
+            Answer::Got(..) => None,
+            Answer::None => {
+                failed.unreachable.push(worker);
+                return;
+            }
+        };
+        let got = got.unwrap_or_default();
+        let before = wanted.len();
+        wanted.retain(|interval| !got.contains_key(interval));
+        read.extend(got);
+        if wanted.len() == before {
+            failed.panes_missing.extend(wanted.iter().map(|interval| (*interval, worker)));
+            return;
+        }
+    }
+}
+
+fn take_panes(headers: &[PaneHeader], mut body: Bytes) -> Option<Past> {
+    headers.iter().map(|header| Some((header.interval, header.take(&mut body)?))).collect()
+}
+
+fn saved_panes(object: &Bytes) -> Option<Past> {
+    let (headers, body) = open::<Vec<PaneHeader>>(object).ok()?;
+    take_panes(&headers, body)
+}
+
+/// The panes as the kernel takes them: for each kept, from the oldest interval to the newest; empty before interval 0.
+pub fn in_order(kept: &[Kept], interval: u64, past: &Past) -> Vec<Vec<Bytes>> {
+    let pane = |index: usize, back: u64| {
+        let of = interval.checked_sub(back).and_then(|of| past.get(&of));
+        of.and_then(|pane| pane.parts.get(index).cloned()).unwrap_or_default()
+    };
+    let panes = |(index, kept): (usize, &Kept)| kept.back.clone().rev().map(|back| pane(index, back)).collect();
+    kept.iter().enumerate().map(panes).collect()
+}
+
+/// Which given-up input a result lacks, if so many of its own interval's blocks are given up: a digest, 0 for none.
+pub fn lacks(given_up: u32, past: &Past) -> u64 {
+    let lacking: Vec<u64> = past.values().map(|pane| pane.lacks).filter(|lacks| *lacks != 0).collect();
+    if given_up == 0 && lacking.is_empty() {
+        return 0;
+    }
+    let mix = |sum: u64, next: u64| (sum.rotate_left(5) ^ next).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    lacking.into_iter().fold(mix(1, u64::from(given_up)), mix).max(1)
+}
+
+/// Writes one partition's part of a checkpoint. What could not be had, if it is not in the store.
+pub async fn save(context: &TaskContext, epoch: u64, save: &Save) -> Option<NotFetched> {
+    let place = PlaceOfState { epoch, stage: save.stage, partition: save.partition };
+    let past = match fetch_past(context, place, &save.panes, Purpose::Copy).await {
+        Ok(past) => past,
+        Err(failed) => return Some(failed),
+    };
+    let object = object_of(&context.query.stages[save.stage as usize].kept, save.through, &past);
+    let bytes = object.len() as u64;
+    let cost = Costs::time(bytes as f64 * context.costs.checkpoint_ns_per_byte);
+    let used = context.host.cpu.run(Box::new(move || cost)).await;
+    let cpu_ns = u64::try_from(used.0.as_nanos()).unwrap_or(u64::MAX);
+    context.host.trace.record(Event::CpuUsed { cpu_ns });
+    let key = checkpoint_key(save.through, save.stage, save.partition);
+    for _ in 0..SAVE_ATTEMPTS {
+        if context.host.store.put(&key, object.clone()).await.is_ok() {
+            let Save { through, stage, partition, .. } = *save;
+            context.host.trace.record(Event::StateSaved { through, stage, partition, bytes });
+            return None;
+        }
+        context.host.sleep(context.deadline).await;
+    }
+    Some(NotFetched::default())
+}
+
+/// One object: headers before panes, without what no interval after the checkpoint reads.
+fn object_of(kept: &[Kept], through: u64, past: &Past) -> Bytes {
+    let (mut headers, mut body) = (Vec::new(), Vec::new());
+    for (interval, pane) in past {
+        let is_read =
+            |(index, _): &(usize, &Bytes)| kept.get(*index).is_some_and(|kept| interval + kept.back.end() > through);
+        let part = |(index, part): (usize, &Bytes)| if is_read(&(index, part)) { part.clone() } else { Bytes::new() };
+        let pane = Pane { parts: pane.parts.iter().enumerate().map(part).collect(), lacks: pane.lacks };
+        headers.push(PaneHeader::of(*interval, &pane));
+        pane.parts.iter().for_each(|part| body.extend_from_slice(part));
+    }
+    seal(body, &headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(back: std::ops::RangeInclusive<u64>) -> Kept {
+        Kept { label: "values".to_owned(), back }
+    }
+
+    fn past(intervals: &[u64]) -> Past {
+        let pane = |interval: &u64| {
+            let part = |kind: &str| Bytes::from(format!("{kind}{interval}"));
+            (*interval, Pane { parts: vec![part("v"), part("w")], lacks: *interval % 2 })
+        };
+        intervals.iter().map(pane).collect()
+    }
+
+    #[test]
+    fn panes_are_given_oldest_first_and_empty_before_the_stream() {
+        let text = |panes: Vec<Vec<Bytes>>| -> Vec<Vec<String>> {
+            let part = |part: Bytes| String::from_utf8(part.to_vec()).unwrap();
+            panes.into_iter().map(|panes| panes.into_iter().map(part).collect()).collect()
+        };
+        let window = [kept(3..=3), kept(1..=1)];
+        assert_eq!(text(in_order(&window, 7, &past(&[4, 6]))), [["v4"], ["w6"]]);
+        assert_eq!(text(in_order(&window, 2, &past(&[1]))), [[""], ["w1"]]);
+        assert_eq!(text(in_order(&[kept(1..=2)], 5, &past(&[3, 4]))), [["v3", "v4"]]);
+    }
+
+    #[test]
+    fn a_checkpoint_holds_what_later_intervals_read_and_nothing_else() {
+        let object = object_of(&[kept(3..=3), kept(1..=1)], 5, &past(&[3, 4, 5]));
+        let saved = saved_panes(&object).unwrap();
+        let parts: Vec<Vec<&[u8]>> =
+            saved.values().map(|pane| pane.parts.iter().map(AsRef::as_ref).collect()).collect();
+        assert_eq!(parts, [[b"v3".as_slice(), b""], [b"v4", b""], [b"v5", b"w5"]]);
+        assert_eq!(saved.values().map(|pane| pane.lacks).collect::<Vec<_>>(), [1, 0, 1]);
+        assert_eq!(saved_panes(&object.slice(..object.len() - 1)), None);
+    }
+
+    #[test]
+    fn what_a_result_lacks_follows_from_its_lineage() {
+        assert_eq!(lacks(0, &past(&[2, 4])), 0);
+        assert_ne!(lacks(0, &past(&[3])), 0);
+        assert_ne!(lacks(1, &past(&[])), lacks(2, &past(&[])));
+        assert_eq!(lacks(1, &past(&[3])), lacks(1, &past(&[2, 3])));
+    }
+}
