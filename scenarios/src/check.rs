@@ -46,6 +46,8 @@ pub struct CheckInput<'a> {
     pub promise: &'a Promise,
     /// How each output reads.
     pub outputs: &'a [OutputSpec],
+    /// Whether the query keeps windows or state from interval to interval.
+    pub keeps_state: bool,
     /// Whether the run was stopped before its end: then what is missing is not wrong.
     pub interrupted: bool,
 }

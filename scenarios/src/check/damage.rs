@@ -114,6 +114,9 @@ struct Walk<'a, 'b> {
     joined: BTreeSet<NodeName>,
     losses: BTreeMap<NodeName, Loss>,
     damage: Vec<Damage>,
+    /// Tasks of later intervals read what an interval leaves: its blocks are needed until a checkpoint goes through it.
+    keeps_state: bool,
+    checkpointed_below: u64,
 }
 
 impl<'a, 'b> Walk<'a, 'b> {
@@ -129,6 +132,8 @@ impl<'a, 'b> Walk<'a, 'b> {
             joined: BTreeSet::new(),
             losses: BTreeMap::new(),
             damage: Vec::new(),
+            keeps_state: input.keeps_state,
+            checkpointed_below: 0,
         }
     }
 
@@ -150,6 +155,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::WorkerJoined { worker, .. } => {
                 self.joined.insert(worker.clone());
             }
+            Event::CheckpointComplete { through } => self.checkpointed_below = through + 1,
             Event::ProcessEnded if node.as_str().starts_with("worker-") => self.lose(node, line.at, false),
             Event::WorkerLost { worker, .. } if held_off(self.input, worker, line.at) => {
                 self.lose(worker, line.at, true);
@@ -244,7 +250,11 @@ impl<'a, 'b> Walk<'a, 'b> {
         }
     }
 
+    /// Whether nothing needs the interval's blocks any more.
     fn is_complete(&self, interval: u64, at: Moment) -> bool {
+        if self.keeps_state {
+            return interval < self.checkpointed_below;
+        }
         let outputs = self.input.run.outputs.iter().map(|output| output.name.as_str());
         self.input.facts.done(interval, outputs).is_some_and(|done| done <= at)
     }

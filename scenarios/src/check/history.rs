@@ -237,6 +237,7 @@ impl History {
             slack: Duration::ZERO,
             promise: &promise,
             outputs: &self.query.outputs,
+            keeps_state: false,
             interrupted: self.interrupted,
         };
         let replay =

@@ -87,6 +87,7 @@ pub fn outcome(lines: &[TraceLine], run: &RunFacts<'_>, replay: &Replay<'_>) -> 
             slack: slack(run.engine),
             promise: run.promise,
             outputs: &run.query.outputs,
+            keeps_state: run.query.stages.iter().any(|stage| !stage.kept.is_empty()),
             interrupted: run.interrupted,
         },
         replay,

@@ -30,6 +30,7 @@ pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureI
                 load_cpu_ns += if under_load && is_worker(&line.node) { *nanos } else { 0 };
                 again_ns += if is_again(facts, &line.event) { *nanos } else { 0 };
             }
+            Event::StateSaved { bytes, .. } => cost.checkpoint_bytes += bytes,
             Event::FrameSent { purpose, bytes, .. } => {
                 add_frame(&mut cost, *purpose, *bytes);
                 cards.entry(&line.node).or_default().sent += if under_load { *bytes } else { 0 };
