@@ -28,6 +28,9 @@ pub enum Command {
         after_help = "Example:\n  dstream run scenarios/smoke/worker-crash.yaml --seed 8 --set cluster.workers=6"
     )]
     Run(RunArgs),
+    /// Render the pages of runs again, or put several runs side by side
+    #[command(after_help = "Example:\n  dstream report runs/worker-crash --out worker-crash.html")]
+    Report(ReportArgs),
     /// Parse and validate scenario files
     #[command(after_help = "Example:\n  dstream check scenarios/smoke")]
     Check(CheckArgs),
@@ -99,6 +102,20 @@ pub struct RunArgs {
     /// Also write every output row into outputs.jsonl
     #[arg(long)]
     pub keep_outputs: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dstream report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// Run directories, or folders of them
+    #[arg(required = true, value_name = "RUN_DIR")]
+    pub runs: Vec<PathBuf>,
+    /// The page to write, with all the runs side by side; else a run's `report.html`, a folder's `index.html`, or
+    /// `comparison.html`
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
 }

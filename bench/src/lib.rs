@@ -64,6 +64,7 @@ mod jobs;
 mod judge;
 mod load;
 mod meta;
+mod report;
 mod run;
 mod setup;
 mod simulation;
@@ -127,6 +128,7 @@ fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
     };
     match line.command {
         Command::Run(args) => run::run(&args, setup),
+        Command::Report(args) => report::report(&args),
         Command::Check(args) => check::check(&args, setup),
         Command::Explain(args) => explain::explain(&args, setup),
         Command::Meta(args) => meta::meta(&args, setup),

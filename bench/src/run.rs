@@ -13,7 +13,7 @@ use crate::setup::Setup;
 use crate::simulation::{Simulation, mendable, simulate};
 use crate::unbuilt;
 use dstream_cluster::Registry;
-use dstream_reports::{RunReport, fault_table, summary, verdict_table, write_index};
+use dstream_reports::{RunReport, fault_table, summary, verdict_table, write_index, write_report};
 use dstream_scenarios::check::{Outcome, rows};
 use dstream_scenarios::plan::{EnginePlan, Plan};
 use dstream_scenarios::run_directory::{DirectoryError, RunDirectory, RunFiles};
@@ -128,12 +128,29 @@ fn write(
         run: &outcome.run,
         facts: &outcome.facts,
         log: &log,
+        more: &facts_of(args, plan, simulation),
         outputs: outputs.as_deref(),
     };
     let scenario_folder = directory.scenario_folder().to_path_buf();
     let folder = directory.fill(&files).map_err(|error| unwritable(&error))?;
-    write_index(&scenario_folder).map_err(|error| Failure::usage(error.to_string()))?;
+    let run = RunReport { directory: folder.clone(), result: outcome.result.clone() };
+    let written = write_report(&run).and_then(|_| write_index(&scenario_folder));
+    written.map_err(|error| Failure::usage(error.to_string()))?;
     Ok(folder)
+}
+
+/// What the page tells about a run beside its measures: what was set, how it ended, what built it.
+fn facts_of(args: &RunArgs, plan: &Plan, simulation: &Simulation) -> Vec<(&'static str, String)> {
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let mut facts = vec![
+        ("build", format!("dstream {} ({profile})", env!("CARGO_PKG_VERSION"))),
+        ("job", plan.job.name.clone()),
+        ("interrupted", simulation.played.interrupted.to_string()),
+        ("drained", simulation.played.drained.to_string()),
+    ];
+    facts.extend(args.changes.seed.map(|seed| ("set", format!("seed={seed}"))));
+    facts.extend(args.changes.set.iter().map(|set| ("set", set.clone())));
+    facts
 }
 
 fn unwritable(error: &DirectoryError) -> Failure {

@@ -10,7 +10,6 @@ const COMMANDS: &[&str] = &[
     "swarm",
     "replay",
     "paper",
-    "report",
     "demo",
     "query",
     "schema",

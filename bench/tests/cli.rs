@@ -22,7 +22,7 @@ expect:
   - output: exact
 ";
 
-const COMMANDS: [&str; 6] = ["run", "check", "explain", "meta", "jobs", "job"];
+const COMMANDS: [&str; 7] = ["run", "report", "check", "explain", "meta", "jobs", "job"];
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_its_name() {
@@ -36,7 +36,6 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
     check("swarm --seeds 1..2", "dstream swarm");
     check("replay runs/x", "dstream replay");
     check("paper --quick", "dstream paper");
-    check("report runs/x", "dstream report");
     check("demo", "dstream demo");
     check("query --master localhost:1", "dstream query");
     check("schema", "dstream schema");
@@ -145,8 +144,20 @@ fn run_writes_a_directory_per_run_and_counts_up_when_it_is_taken() {
     let said = folder.dstream(&["run", "tiny.yaml", "--keep-outputs"]);
     said.expect(0, &["tiny", "dstream", "valid", "runs/tiny/dstream-sim-0"]);
     assert!(said.err.is_empty(), "{said:?}");
-    for name in ["scenario.yaml", "result.json", "intervals.csv", "latency.csv", "tasks.csv", "faults.csv", "trace.log"]
-    {
+    for name in [
+        "scenario.yaml",
+        "result.json",
+        "run.csv",
+        "intervals.csv",
+        "latency.csv",
+        "flow.csv",
+        "tasks.csv",
+        "faults.csv",
+        "nodes.csv",
+        "moments.csv",
+        "report.html",
+        "trace.log",
+    ] {
         assert!(!folder.read(&format!("runs/tiny/dstream-sim-0/{name}")).is_empty(), "{name}");
     }
     let rows = folder.read("runs/tiny/dstream-sim-0/outputs.jsonl");
@@ -159,6 +170,25 @@ fn run_writes_a_directory_per_run_and_counts_up_when_it_is_taken() {
     assert_eq!(said.code, 0, "{said:?}");
     serde_json::from_str::<serde_json::Value>(&said.out).unwrap();
     assert!(folder.0.join("elsewhere/tiny/dstream-sim-9/result.json").exists());
+}
+
+#[test]
+fn report_renders_again_and_puts_runs_side_by_side() {
+    let folder = Folder::new();
+    folder.write("tiny.yaml", TINY);
+    folder.dstream(&["run", "tiny.yaml"]).expect(0, &[]);
+    folder.dstream(&["run", "tiny.yaml", "--seed", "9", "--set", "cluster.cores=2"]).expect(0, &[]);
+    let first = folder.read("runs/tiny/dstream-sim-0/report.html");
+    std::fs::remove_file(folder.0.join("runs/tiny/dstream-sim-0/report.html")).unwrap();
+    folder.dstream(&["report", "runs/tiny/dstream-sim-0"]).expect(0, &["runs/tiny/dstream-sim-0/report.html"]);
+    assert_eq!(folder.read("runs/tiny/dstream-sim-0/report.html"), first);
+    let index = folder.read("runs/tiny/index.html");
+    assert!(index.contains("dstream, seed 0<") && index.contains("dstream, seed 9, cluster.cores=2<"), "{index}");
+    let both = ["report", "runs/tiny/dstream-sim-0", "runs/tiny/dstream-sim-9", "--out", "both.html"];
+    folder.dstream(&both).expect(0, &["both.html", "valid"]);
+    assert!(folder.read("both.html").contains("href=\"runs/tiny/dstream-sim-9/report.html"));
+    folder.dstream(&["report", "scenarios"]).expect(64, &["scenarios", "result.json"]);
+    folder.dstream(&["report", "nowhere"]).expect(64, &["nowhere/result.json"]);
 }
 
 #[test]

@@ -1,16 +1,26 @@
 //! Run directories turned into tables and pages.
 //!
-//! Reads files only and runs nothing: what a report says follows from `result.json` alone, so old runs can be shown
-//! again. Invariant: equal results give equal text.
+//! Reads files only and runs nothing: what a report says follows from the run directory alone, so old runs can be shown
+//! again. Invariant: equal run directories give equal text.
 
+mod chart;
+mod csv;
 pub mod format;
+mod html;
+mod ink;
+mod label;
 pub mod page;
 pub mod read;
 pub mod sentence;
+mod svg;
 pub mod table;
+pub mod tables;
+pub mod words;
 
-pub use page::page;
-pub use read::{ReadError, RunReport, read_run, read_scenario_folder, write_index};
+pub use page::{compare_page, run_page};
+pub use read::{
+    ReadError, RunReport, read_run, read_runs, read_scenario_folder, write_comparison, write_index, write_report,
+};
 pub use sentence::{summary, verdict_sentence};
 pub use table::{fault_table, verdict_table};
 

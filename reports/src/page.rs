@@ -1,152 +1,98 @@
-//! The page that compares the runs of one scenario: one file, no network, light and dark.
+//! The pages: one of each run, one that compares runs. Each is one file without a network, light and dark.
 //!
-//! Invariant: all text from results is escaped.
+//! Invariant: equal run directories give equal pages.
 
-use crate::format::{bytes, count, milliseconds, seconds};
-use crate::read::RunReport;
-use crate::sentence::verdict_sentence;
-use crate::table::{FAULT_COLUMNS, VERDICT_COLUMNS, fault_rows, verdict_row};
-use dstream_trace::result::{RunResult, Verdict};
-use std::path::Path;
+mod compare;
+mod facts;
+mod run;
+mod tasks;
 
-/// The page's style.
-const STYLE: &str = include_str!("page.css");
+pub use compare::compare_page;
+pub use run::run_page;
 
-/// The page of `runs`; links to their files are relative to `folder`, where the page will be.
-pub fn page(runs: &[RunReport], folder: &Path) -> String {
-    let title = runs.first().map_or("no runs", |run| run.result.scenario.as_str());
-    let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{0}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{0}</h1>\n",
-        escape(title)
-    );
-    for run in runs {
-        let class = verdict_class(run.result.verdict);
-        html += &format!("<p class=\"verdict {class}\">{}</p>\n", escape(&verdict_sentence(&run.result)));
-    }
-    html += &section("Verdicts", &table(&VERDICT_COLUMNS, runs.iter().map(|run| verdict_row(&run.result)).collect()));
-    let faults: Vec<Vec<String>> = runs.iter().flat_map(|run| fault_rows(&run.result)).collect();
-    if !faults.is_empty() {
-        html += &section("Faults", &table(&FAULT_COLUMNS, faults));
-        html +=
-            "<p class=\"note\">Each time counts from the moment the fault was applied; a dash was not reached.</p>\n";
-    }
-    html += &section("Latency", &table(&LATENCY_COLUMNS, runs.iter().map(|run| latency_row(&run.result)).collect()));
-    html += &section("Cost", &table(&COST_COLUMNS, runs.iter().map(|run| cost_row(&run.result)).collect()));
-    html += &broken_promises(runs);
-    for run in runs {
-        html += &checks(run, folder);
-    }
-    html += "</body>\n</html>\n";
-    html
-}
+use crate::chart::FaultMark;
+use crate::format::{count, milliseconds, seconds};
+use crate::html::{folded, table};
+use crate::tables::Tables;
+use dstream_trace::result::RunResult;
+use maud::{Markup, html};
 
-const LATENCY_COLUMNS: [&str; 8] =
-    ["engine", "p50", "p90", "p99", "p99.9", "max", "p99 before faults", "max before faults"];
+/// Numbers behind a picture are shown below it up to so many lines; longer tables are a file only.
+const MOST_ROWS: usize = 200;
 
-fn latency_row(result: &RunResult) -> Vec<String> {
-    let (all, calm) = (&result.latency_ms, &result.latency_before_faults_ms);
-    let values = [all.p50, all.p90, all.p99, all.p999, all.max, calm.p99, calm.max];
-    std::iter::once(result.engine.clone()).chain(values.map(milliseconds)).collect()
-}
-
-const COST_COLUMNS: [&str; 8] =
-    ["engine", "nodes", "node time", "CPU", "CPU recomputed", "network", "input copies", "recovery"];
-
-fn cost_row(result: &RunResult) -> Vec<String> {
-    let cost = &result.cost;
-    vec![
-        result.engine.clone(),
-        count(u64::from(result.nodes)),
-        seconds(Some(cost.node_s)),
-        seconds(Some(cost.cpu_s)),
-        seconds(Some(cost.recomputed_cpu_s)),
-        bytes(cost.network_bytes),
-        bytes(cost.replicated_bytes),
-        bytes(cost.recovery_bytes),
-    ]
-}
-
-fn broken_promises(runs: &[RunReport]) -> String {
-    let rows: Vec<Vec<String>> = runs
-        .iter()
-        .flat_map(|run| run.result.broken_promises.iter().map(|broken| (&run.result.engine, broken)))
-        .map(|(engine, broken)| {
-            let intervals: Vec<String> = broken.intervals.iter().map(ToString::to_string).collect();
-            vec![
-                engine.clone(),
-                broken.promise.clone(),
-                seconds(Some(broken.at_s)),
-                broken.why.clone(),
-                count(broken.records),
-                intervals.join(", "),
-            ]
-        })
-        .collect();
-    if rows.is_empty() {
-        return String::new();
-    }
-    section("Broken promises", &table(&["engine", "promise", "at", "why", "records gone", "intervals"], rows))
-}
-
-fn checks(run: &RunReport, folder: &Path) -> String {
-    let result = &run.result;
-    let rows = result.checks.iter().map(|check| {
-        let holds = if check.holds { "holds" } else { "FAILED" };
-        vec![check.check.clone(), holds.to_owned(), check.detail.clone()]
+/// The faults as pictures show them, in the order of the result.
+fn fault_marks(result: &RunResult, tables: &Tables) -> Vec<FaultMark> {
+    let marks = result.faults.iter().enumerate().map(|(place, fault)| {
+        let line = tables.faults.get(place);
+        FaultMark {
+            tag: format!("F{}", place + 1),
+            label: format!("{} {}", fault.fault, fault.node),
+            from_s: fault.at_s,
+            until_s: line.and_then(|line| line.ended_s),
+            on_time_s: fault.catch_up_s.map(|after| fault.at_s + after),
+            fired: fault.fired,
+        }
     });
-    let relative = run.directory.strip_prefix(folder).unwrap_or(&run.directory).display().to_string();
-    let files =
-        ["scenario.yaml", "result.json", "intervals.csv", "latency.csv", "tasks.csv", "faults.csv", "trace.log"];
-    let links: Vec<String> =
-        files.iter().map(|file| format!("<a href=\"{0}/{file}\">{file}</a>", escape(&relative))).collect();
-    let mut facts =
-        format!("seed {}, scale {}, {} virtual", result.seed, result.scale, seconds(Some(result.virtual_s)));
-    if let Some(hash) = &result.trace_hash {
-        facts += &format!(", trace {hash}");
-    }
-    let body = format!(
-        "<p class=\"note\">{}</p>\n{}<p class=\"note\">{}</p>\n",
-        escape(&facts),
-        table(&["check", "outcome", "what was seen"], rows.collect()),
-        links.join(" · ")
-    );
-    section(&format!("Checks of {} ({}, seed {})", result.engine, result.world, result.seed), &body)
+    marks.collect()
 }
 
-fn section(title: &str, body: &str) -> String {
-    format!("<h2>{}</h2>\n{body}", escape(title))
+/// The table of faults of one run; `name` says whose, where several are on one page.
+fn fault_rows(result: &RunResult, tables: &Tables, name: Option<&Markup>) -> Vec<Vec<Markup>> {
+    let rows = result.faults.iter().enumerate().map(|(place, fault)| {
+        let ended = tables.faults.get(place).and_then(|line| line.ended_s).map(|ended| (ended - fault.at_s).max(0.0));
+        let lasted = ended.map_or("to the end".to_owned(), |ended| seconds(Some(ended)));
+        let times =
+            [fault.detect_s, fault.restore_s, fault.catch_up_s, fault.drain_s, fault.redundancy_s, fault.longest_gap_s];
+        let effect = if fault.fired { "" } else { " (no effect)" };
+        let first = [format!("F{}", place + 1), format!("{} {}{effect}", fault.fault, fault.node)];
+        let texts = first.into_iter().chain([seconds(Some(fault.at_s)), lasted]).chain(times.map(seconds));
+        name.cloned().into_iter().chain(texts.map(|text| html! { (text) })).collect()
+    });
+    rows.collect()
 }
 
-fn table(columns: &[&str], rows: Vec<Vec<String>>) -> String {
-    let cells = |tag: &str, row: &[String]| -> String {
-        row.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect()
-    };
-    let head: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
-    let body: String = rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
-    format!("<div class=\"wide\"><table>\n<tr>{}</tr>\n{body}</table></div>\n", cells("th", &head))
-}
+/// Its columns.
+const FAULT_COLUMNS: [&str; 10] =
+    ["", "fault", "at", "lasted", "detect", "restore", "catch-up", "drain", "redundancy", "longest gap"];
 
-fn verdict_class(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Valid => "valid",
-        Verdict::Invalid => "invalid",
-        Verdict::Unknown => "unknown",
-    }
-}
+/// What the columns mean.
+const FAULT_NOTE: &str = "Each time counts from the moment the fault struck; a dash was not reached. Detect: the node \
+    is declared lost. Restore: its share of the results is out, up to the interval open when it struck. Catch-up: the \
+    end of the first of five successive intervals on time. Drain: nothing older than on time waits. Redundancy: every \
+    promised copy exists again.";
 
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
+/// Folded numbers, or only the link where there are too many.
+fn numbers(caption: &str, columns: &[&str], rows: &[Vec<Markup>], file: &Markup) -> Markup {
+    html! {
+        @if rows.is_empty() || rows.len() > MOST_ROWS {
+            p.note { "The numbers: " (file) }
+        } @else {
+            (folded("The numbers", html! { (table(caption, columns, rows)) p.note { "As a file: " (file) } }))
         }
     }
-    escaped
+}
+
+fn latency_rows(tables: &Tables) -> Vec<Vec<Markup>> {
+    let rows = tables.latency.iter().map(|row| {
+        let values = [row.p50_ms, row.p90_ms, row.p99_ms, row.max_ms].map(milliseconds);
+        crate::html::cells(std::iter::once(format!("{} s", row.second)).chain(values))
+    });
+    rows.collect()
+}
+
+fn interval_rows(tables: &Tables) -> Vec<Vec<Markup>> {
+    let rows = tables.intervals.iter().filter(|row| row.closed_s > 0.0).map(|row| {
+        let times = [Some(row.closed_s), row.delay_s, row.processing_s].map(seconds);
+        let texts = std::iter::once(row.number.to_string()).chain(times).chain([count(row.records)]);
+        crate::html::cells(texts)
+    });
+    rows.collect()
+}
+
+fn flow_rows(tables: &Tables) -> Vec<Vec<Markup>> {
+    let rows = tables.flow.iter().filter(|row| row.second >= 0.0).map(|row| {
+        let counts = [row.due, row.acked, row.in_results].map(count);
+        crate::html::cells(std::iter::once(format!("{} s", row.second)).chain(counts))
+    });
+    rows.collect()
 }

@@ -1,6 +1,6 @@
-//! Reading run directories, and writing the page that compares them.
+//! Reading run directories, and writing their pages.
 
-use crate::page::page;
+use crate::page::{compare_page, run_page};
 use dstream_trace::result::RunResult;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,17 +48,60 @@ pub fn read_scenario_folder(folder: &Path) -> Result<Vec<RunReport>, ReadError> 
             directories.push(path);
         }
     }
-    directories.sort();
+    directories.sort_by_key(|directory| natural(directory));
     directories.iter().map(|directory| read_run(directory)).collect()
+}
+
+/// Names in the order that people expect: `dstream-sim-7-10` after `dstream-sim-7-9`.
+fn natural(directory: &Path) -> Vec<(u64, String)> {
+    let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.split('-').map(|part| (part.parse().unwrap_or(0), part.to_owned())).collect()
+}
+
+/// Reads the runs at these places: run directories, or folders of them.
+pub fn read_runs(places: &[PathBuf]) -> Result<Vec<RunReport>, ReadError> {
+    let mut runs = Vec::new();
+    for place in places {
+        if place.join("result.json").is_file() || !place.is_dir() {
+            runs.push(read_run(place)?);
+            continue;
+        }
+        let inside = read_scenario_folder(place)?;
+        if inside.is_empty() {
+            let why = "is no run directory and holds none: there is no `result.json` in it".to_owned();
+            return Err(ReadError { path: place.clone(), why });
+        }
+        runs.extend(inside);
+    }
+    Ok(runs)
 }
 
 /// Writes `index.html` into a scenario's folder: all its runs side by side. Returns the page's path.
 pub fn write_index(folder: &Path) -> Result<PathBuf, ReadError> {
     let runs = read_scenario_folder(folder)?;
-    let path = folder.join("index.html");
-    // Written beside and renamed, so that a reader never sees half a page.
-    let partial = folder.join(".index.html.partial");
-    let written = fs::write(&partial, page(&runs, folder)).and_then(|()| fs::rename(&partial, &path));
-    written.map_err(|cause| ReadError { path: path.clone(), why: format!("cannot be written: {cause}") })?;
-    Ok(path)
+    write(&folder.join("index.html"), &compare_page(&runs, folder))
+}
+
+/// Writes the page of one run into its folder. Returns the page's path.
+pub fn write_report(run: &RunReport) -> Result<PathBuf, ReadError> {
+    write(&run.directory.join("report.html"), &run_page(run))
+}
+
+/// Writes a page with these runs side by side to `path`, which it returns.
+pub fn write_comparison(runs: &[RunReport], path: &Path) -> Result<PathBuf, ReadError> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let place = absolute(path);
+    let folder = place.parent().unwrap_or(&place);
+    let runs: Vec<RunReport> =
+        runs.iter().map(|run| RunReport { directory: absolute(&run.directory), ..run.clone() }).collect();
+    write(path, &compare_page(&runs, folder))
+}
+
+/// Written beside and renamed, so that a reader never sees half a page.
+fn write(path: &Path, page: &str) -> Result<PathBuf, ReadError> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let partial = path.with_file_name(format!(".{name}.partial"));
+    let written = fs::write(&partial, page).and_then(|()| fs::rename(&partial, path));
+    written.map_err(|cause| ReadError { path: path.to_owned(), why: format!("cannot be written: {cause}") })?;
+    Ok(path.to_owned())
 }

@@ -2,6 +2,7 @@
 
 use crate::format::{count, milliseconds, seconds};
 use crate::read::RunReport;
+use crate::words::failures;
 use dstream_trace::result::{RunResult, Verdict};
 
 /// One run in one or two sentences.
@@ -9,8 +10,8 @@ pub fn verdict_sentence(result: &RunResult) -> String {
     let engine = &result.engine;
     match result.verdict {
         Verdict::Valid => format!("{engine}: every check holds. {}", what_was_right(result)),
-        Verdict::Invalid => format!("{engine}: a check failed: {}.", first_failure(result)),
-        Verdict::Unknown => format!("{engine}: undecided: {}.", first_failure(result)),
+        Verdict::Invalid => format!("{engine}: a check failed: {}.", failures(result)),
+        Verdict::Unknown => format!("{engine}: undecided: {}.", failures(result)),
     }
 }
 
@@ -33,8 +34,10 @@ fn what_was_right(result: &RunResult) -> String {
         let intervals = count(records.intervals_checked);
         format!("{} records, {intervals} intervals: nothing lost, doubled or wrong", count(records.sent))
     };
-    let slowest = result.faults.iter().filter_map(|fault| fault.catch_up_s).max_by(f64::total_cmp);
-    let recovery = match (result.faults.len(), slowest) {
+    let fired = || result.faults.iter().filter(|fault| fault.fired);
+    let all: Option<Vec<f64>> = fired().map(|fault| fault.catch_up_s).collect();
+    let slowest = all.and_then(|all| all.into_iter().max_by(f64::total_cmp));
+    let recovery = match (fired().count(), slowest) {
         (0, _) => String::new(),
         (_, None) => "; not caught up when the run ended".to_owned(),
         (1, Some(slowest)) => format!("; caught up {} after the fault", seconds(Some(slowest))),
@@ -43,13 +46,4 @@ fn what_was_right(result: &RunResult) -> String {
         }
     };
     format!("{outputs}{recovery}; p99 latency {}.", milliseconds(result.latency_ms.p99))
-}
-
-fn first_failure(result: &RunResult) -> String {
-    let mut failed = result.checks.iter().filter(|check| !check.holds);
-    match failed.next() {
-        Some(check) if check.detail.is_empty() => check.check.clone(),
-        Some(check) => format!("{} ({})", check.check, check.detail),
-        None => "the run was stopped before its end".to_owned(),
-    }
 }

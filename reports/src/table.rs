@@ -1,58 +1,76 @@
-//! The verdict table in text: one line an engine and fault.
+//! The verdict in text: tables that fit a terminal of 80 columns, one line an engine or fault.
 
 use crate::format::{bytes, count, milliseconds, percent, seconds};
 use crate::read::RunReport;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use dstream_trace::result::{FaultResult, RunResult, Verdict};
 
-/// Columns of the verdict table.
-pub const VERDICT_COLUMNS: [&str; 9] =
-    ["engine", "world", "seed", "verdict", "lost/doubled/wrong", "p50", "p99", "cost", "load"];
+/// Columns of the verdict table; a line end where the heading is longer than what stands below.
+const VERDICT_COLUMNS: [&str; 8] = ["engine", "world", "seed", "verdict", "lost/dou-\nbled/wrong", "p50", "p99", "max"];
+
+/// Columns of the table of costs.
+const COST_COLUMNS: [&str; 7] = ["engine", "nodes", "CPU", "CPU\nload", "network", "network\nload", "input\ncopies"];
 
 /// Columns of the table of faults.
-pub const FAULT_COLUMNS: [&str; 9] =
-    ["engine", "fault", "at", "detect", "restore", "catch-up", "drain", "redundancy", "longest gap"];
+const FAULT_COLUMNS: [&str; 8] =
+    ["fault", "at", "detect", "restore", "catch-\nup", "drain", "redun-\ndancy", "longest\ngap"];
 
-/// The verdicts, at most `width` characters wide where the content allows it; `None`: as wide as the content.
+/// Columns that hold names.
+const NAMES: [&str; 4] = ["engine", "world", "verdict", "fault"];
+
+/// The verdicts and what each run cost, at most `width` characters wide where the content allows it; `None`: as wide as
+/// the content.
 pub fn verdict_table(runs: &[RunReport], width: Option<u16>) -> String {
-    let rows = runs.iter().map(|run| verdict_row(&run.result));
-    render(&VERDICT_COLUMNS, rows.collect(), width)
+    let verdicts = render(&VERDICT_COLUMNS, runs.iter().map(|run| verdict_row(&run.result)).collect(), width);
+    let costs = render(&COST_COLUMNS, runs.iter().map(|run| cost_row(&run.result)).collect(), width);
+    format!("{verdicts}\n{costs}")
 }
 
-/// What each fault did; empty where no run has a fault.
+/// What each fault did; empty where no run has a fault. Where there are several runs, each has a table under its name.
 pub fn fault_table(runs: &[RunReport], width: Option<u16>) -> String {
-    let rows: Vec<Vec<String>> = runs.iter().flat_map(|run| fault_rows(&run.result)).collect();
-    if rows.is_empty() { String::new() } else { render(&FAULT_COLUMNS, rows, width) }
+    let with_faults = || runs.iter().filter(|run| !run.result.faults.is_empty());
+    let tables = with_faults().map(|run| {
+        let table = render(&FAULT_COLUMNS, run.result.faults.iter().map(fault_row).collect(), width);
+        let result = &run.result;
+        match runs.len() {
+            1 => table,
+            _ => format!("{} ({}, seed {})\n{table}", result.engine, result.world, result.seed),
+        }
+    });
+    tables.collect::<Vec<_>>().join("\n")
 }
 
-/// One run's cells in the verdict table.
-pub fn verdict_row(result: &RunResult) -> Vec<String> {
+fn verdict_row(result: &RunResult) -> Vec<String> {
     let records = &result.records;
-    let cost = &result.cost;
-    let wrong = [records.lost, records.duplicated, records.wrong_intervals].map(count).join("/");
     vec![
         result.engine.clone(),
         result.world.clone(),
         result.seed.to_string(),
         verdict_word(result.verdict).to_owned(),
-        wrong,
+        [records.lost, records.duplicated, records.wrong_intervals].map(count).join("/"),
         milliseconds(result.latency_ms.p50),
         milliseconds(result.latency_ms.p99),
-        format!("{} nodes, {} CPU, {}", result.nodes, seconds(Some(cost.cpu_s)), bytes(cost.network_bytes)),
-        format!("{} CPU, {} network", percent(result.load.cpu), percent(result.load.network)),
+        milliseconds(result.latency_ms.max),
     ]
 }
 
-/// One run's cells in the table of faults.
-pub fn fault_rows(result: &RunResult) -> Vec<Vec<String>> {
-    result.faults.iter().map(|fault| fault_row(&result.engine, fault)).collect()
+fn cost_row(result: &RunResult) -> Vec<String> {
+    let (cost, load) = (&result.cost, &result.load);
+    vec![
+        result.engine.clone(),
+        count(u64::from(result.nodes)),
+        seconds(Some(cost.cpu_s)),
+        percent(load.cpu),
+        bytes(cost.network_bytes),
+        percent(load.network),
+        bytes(cost.replicated_bytes),
+    ]
 }
 
-fn fault_row(engine: &str, fault: &FaultResult) -> Vec<String> {
-    let fired = if fault.fired { "" } else { " (no effect)" };
+fn fault_row(fault: &FaultResult) -> Vec<String> {
+    let effect = if fault.fired { "" } else { "\n(no effect)" };
     vec![
-        engine.to_owned(),
-        format!("{} {}{fired}", fault.fault, fault.node),
+        format!("{} {}{effect}", fault.fault, fault.node),
         seconds(Some(fault.at_s)),
         seconds(fault.detect_s),
         seconds(fault.restore_s),
@@ -80,13 +98,18 @@ fn render(columns: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> Strin
     if let Some(width) = width {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 1));
+    });
     for row in rows {
+        // A number and its unit stay together, whatever else must break.
+        let row = row.into_iter().map(|text| text.replace(' ', "\u{a0}"));
         let cell = |(place, text): (usize, String)| {
-            let is_name = matches!(columns[place], "engine" | "world" | "verdict" | "fault" | "cost" | "load");
+            let is_name = NAMES.contains(&columns[place]);
             let alignment = if is_name { CellAlignment::Left } else { CellAlignment::Right };
             Cell::new(text).set_alignment(alignment)
         };
-        table.add_row(row.into_iter().enumerate().map(cell));
+        table.add_row(row.enumerate().map(cell));
     }
-    table.to_string()
+    table.to_string().replace('\u{a0}', " ")
 }

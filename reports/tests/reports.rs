@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use dstream_reports::{
-    fault_table, json, page, read_run, read_scenario_folder, verdict_sentence, verdict_table, write_index,
+    fault_table, json, read_run, read_runs, read_scenario_folder, run_page, verdict_sentence, verdict_table,
+    write_comparison, write_index, write_report,
 };
 use dstream_trace::result::{BrokenPromise, CheckResult, FaultResult, Percentiles, RecordCounts, RunResult, Verdict};
 use std::fs;
@@ -56,6 +57,10 @@ fn result(engine: &str, verdict: Verdict) -> RunResult {
     }
 }
 
+const RUN: &str = "quantity,value\ninterval_s,1.000000\nslo_s,0.900000\nend_s,60.000000\nset,\"a=1,<2>\"\n";
+const INTERVALS: &str =
+    "interval,closed_s,done_s,delay_s,processing_s,records\n0,1.0,1.5,0.5,0.4,10\n1,2.0,4.0,2.0,,9\n";
+
 /// A folder with the runs, removed at the end of the test.
 struct Runs(PathBuf);
 
@@ -64,6 +69,8 @@ impl Runs {
         let folder = std::env::temp_dir().join(format!("dstream-reports-{test}-{}", std::process::id()));
         for (name, result) in runs {
             fs::create_dir_all(folder.join(name)).unwrap();
+            fs::write(folder.join(name).join("run.csv"), RUN).unwrap();
+            fs::write(folder.join(name).join("intervals.csv"), INTERVALS).unwrap();
             fs::write(folder.join(name).join("result.json"), serde_json::to_string(result).unwrap()).unwrap();
         }
         Runs(folder)
@@ -92,16 +99,24 @@ fn a_scenarios_runs_are_read_by_name_and_other_folders_are_not_runs() {
 }
 
 #[test]
-fn the_tables_show_verdicts_and_what_each_fault_did() {
-    let runs = Runs::new("table", &two_runs());
+fn the_tables_show_verdicts_and_what_each_fault_did_on_eighty_columns() {
+    let mut silent = result("hot-replication", Verdict::Unknown);
+    silent.faults[0] = FaultResult { fired: false, detect_s: None, ..silent.faults[0].clone() };
+    silent.cost.network_bytes = 123_400_000_000;
+    silent.records.lost = 12_345;
+    let runs = Runs::new("table", &[two_runs().as_slice(), &[("silent", silent)]].concat());
     let runs = read_scenario_folder(&runs.0).unwrap();
-    let verdicts = verdict_table(&runs, None);
-    for part in ["dstream", "valid", "INVALID", "0/0/0", "700 ms", "1.34 s", "9 nodes"] {
+    let verdicts = verdict_table(&runs, Some(80));
+    for part in ["dstream", "valid", "INVALID", "0/0/0", "12 345/0/0", "700 ms", "1.34 s", "123 GB"] {
         assert!(verdicts.contains(part), "no `{part}` in\n{verdicts}");
     }
-    let faults = fault_table(&runs, Some(200));
-    for part in ["crash worker-3", "40 s", "512 ms", "940 ms", "2 s", "–", "1.5 s"] {
+    let faults = fault_table(&runs, Some(80));
+    for part in ["crash worker-3", "40 s", "512 ms", "940 ms", "2 s", "–", "1.5 s", "hot (sim, seed 7)", "(no effect)"]
+    {
         assert!(faults.contains(part), "no `{part}` in\n{faults}");
+    }
+    for line in verdicts.lines().chain(faults.lines()) {
+        assert!(line.chars().count() <= 80, "{line}");
     }
     assert_eq!(fault_table(&[], None), "");
 }
@@ -109,6 +124,7 @@ fn the_tables_show_verdicts_and_what_each_fault_did() {
 #[test]
 fn the_sentence_says_what_matters_for_each_verdict() {
     let failed = CheckResult { check: "output: exact".into(), holds: false, detail: "interval 4: key \"a\"".into() };
+    let drained = CheckResult { check: "drained".into(), holds: false, detail: String::new() };
     let broken = BrokenPromise { promise: "p".into(), at_s: 41.0, why: "w".into(), records: 30, intervals: vec![71] };
     for (result, expected) in [
         (
@@ -122,8 +138,12 @@ fn the_sentence_says_what_matters_for_each_verdict() {
              p99 latency 1.34 s.",
         ),
         (
-            RunResult { checks: vec![failed], ..result("hot", Verdict::Invalid) },
+            RunResult { checks: vec![failed.clone()], ..result("hot", Verdict::Invalid) },
             "hot: a check failed: output: exact (interval 4: key \"a\").",
+        ),
+        (
+            RunResult { checks: vec![failed, drained.clone(), drained], ..result("hot", Verdict::Invalid) },
+            "hot: a check failed: output: exact (interval 4: key \"a\"); 2 more checks fail too.",
         ),
         (result("hot", Verdict::Unknown), "hot: undecided: the run was stopped before its end."),
     ] {
@@ -143,18 +163,51 @@ fn json_keeps_every_name_of_the_record() {
 }
 
 #[test]
-fn the_page_is_one_file_with_the_verdict_first_and_escapes_what_it_shows() {
+fn pages_are_one_file_with_the_verdict_first_and_escape_what_they_show() {
     let runs = Runs::new("page", &two_runs());
-    let path = write_index(&runs.0).unwrap();
-    let html = fs::read_to_string(path).unwrap();
-    assert_eq!(html, page(&read_scenario_folder(&runs.0).unwrap(), &runs.0));
-    assert!(
-        html.contains("<h1>worker crash &lt;&amp;&gt;</h1>\n<p class=\"verdict valid\">dstream: every check holds.")
-    );
-    assert!(html.contains("href=\"hot-sim-7/trace.log\"") && html.contains("prefers-color-scheme: dark"));
-    for outside in ["http://", "https://", "<script", "src="] {
-        assert!(!html.contains(outside), "the page needs `{outside}`");
+    let index = fs::read_to_string(write_index(&runs.0).unwrap()).unwrap();
+    let one = &read_scenario_folder(&runs.0).unwrap()[1];
+    let report = fs::read_to_string(write_report(one).unwrap()).unwrap();
+    assert_eq!(report, run_page(one));
+    let verdict = report.find("Invalid: the run was stopped").unwrap();
+    assert!(verdict < report.find("<svg role").unwrap(), "the verdict comes first");
+    let parts = ["crash worker-3", "One interval&#39;s result was late, by 1.1 s", "set: a=1,&lt;2&gt;", "not reached"];
+    for part in parts {
+        let part = part.replace("&#39;", "'");
+        assert!(report.contains(&part), "no `{part}` in {report}");
     }
+    assert!(index.contains("href=\"hot-sim-7/report.html#latency\"") && index.contains("1 of 2 runs invalid."));
+    for page in [index, report] {
+        assert!(page.contains("<h1>worker crash &lt;&amp;&gt;</h1>") && page.contains("prefers-color-scheme: dark"));
+        let page = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+        for outside in ["http://", "https://", "<script", "src="] {
+            assert!(!page.contains(outside), "the page needs `{outside}`");
+        }
+    }
+}
+
+#[test]
+fn runs_on_one_page_are_told_apart_by_what_differs() {
+    let run = |seed, world: &str| RunResult { seed, world: world.into(), ..result("dstream", Verdict::Valid) };
+    let runs = Runs::new("apart", &[("a-9", run(7, "sim")), ("a-10", run(8, "sim")), ("b", run(7, "tcp"))]);
+    fs::write(runs.0.join("a-10/run.csv"), "quantity,value\nset,seed=8\nset,cluster.cores=4\n").unwrap();
+    fs::create_dir_all(runs.0.join("elsewhere")).unwrap();
+    let places = ["a-9", "a-9", "a-10", "b"].map(|name| runs.0.join(name));
+    let page = write_comparison(&read_runs(&places).unwrap(), &runs.0.join("elsewhere/all.html")).unwrap();
+    let page = fs::read_to_string(page).unwrap();
+    for part in [
+        "../a-9/report.html\">dstream, sim, seed 7, a=1,&lt;2&gt;<",
+        ">dstream, sim, seed 7, a=1,&lt;2&gt; #2<",
+        "../a-10/report.html\">dstream, sim, seed 8, cluster.cores=4<",
+        ">dstream, tcp, seed 7, a=1,&lt;2&gt;<",
+    ] {
+        assert!(page.contains(part), "no `{part}` in {page}");
+    }
+    let order: Vec<u64> = read_scenario_folder(&runs.0).unwrap().iter().map(|run| run.result.seed).collect();
+    assert_eq!(order, [7, 8, 7], "9 comes before 10");
+    assert_eq!(read_runs(&[runs.0.clone()]).unwrap().len(), 3);
+    let empty = read_runs(&[runs.0.join("elsewhere")]).unwrap_err().to_string();
+    assert!(empty.contains("holds none"), "{empty}");
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub struct RunFiles<'a> {
     pub facts: &'a Facts,
     /// What happened.
     pub log: &'a TraceLog,
+    /// What the harness adds to `run.csv`: name and value, a name may stand more than once.
+    pub more: &'a [(&'static str, String)],
     /// All visible rows, sorted, where they are to be kept.
     pub outputs: Option<&'a [OutputRow]>,
 }
@@ -107,7 +109,11 @@ impl RunDirectory {
         self.write("intervals.csv", &files.measured.intervals_csv(files.run))?;
         self.write("latency.csv", &files.measured.latency_csv())?;
         self.write("tasks.csv", &tasks_csv(files.facts, files.run))?;
-        self.write("faults.csv", &files.measured.faults_csv())?;
+        self.write("faults.csv", &files.measured.faults_csv(files.run))?;
+        self.write("flow.csv", &files.measured.flow_csv())?;
+        self.write("nodes.csv", &files.measured.nodes_csv(files.run))?;
+        self.write("moments.csv", &files.measured.moments_csv(files.run))?;
+        self.write("run.csv", &files.measured.run_csv(files.run, files.more))?;
         self.write_lines("trace.log", files.log.lines().iter().map(ToString::to_string))?;
         if let Some(rows) = files.outputs {
             let line = |row| serde_json::to_string(row).expect("a row is plain text, which JSON always encodes");

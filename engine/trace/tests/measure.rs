@@ -79,7 +79,25 @@ impl Run {
         self.add(at, "sink", Event::ResultVisible { output, interval, partition, of: 2, from, epoch, rows })
     }
 
+    /// A fault that takes effect at once.
     fn fault(&mut self, at: u64, until: Option<u64>, fault: &str, nodes: &[&str], effect: Effect) -> &mut Run {
+        let shown = match effect {
+            Effect::WorkStretched => Event::WorkStretched { factor: 8.0 },
+            Effect::HeldByPause => Event::HeldByPause,
+            Effect::MessageCut | Effect::MessageCutOneWay => Event::MessageCut { to: node("master") },
+            _ => Event::ProcessEnded,
+        };
+        self.fault_without_effect(at, until, fault, nodes, effect).add(at, nodes[0], shown)
+    }
+
+    fn fault_without_effect(
+        &mut self,
+        at: u64,
+        until: Option<u64>,
+        fault: &str,
+        nodes: &[&str],
+        effect: Effect,
+    ) -> &mut Run {
         let number = self.input.faults.len() as u32;
         let nodes: Vec<NodeName> = nodes.iter().map(|name| node(name)).collect();
         let first = nodes[0].clone();
@@ -88,7 +106,9 @@ impl Run {
             self.add(until, "driver", Event::FaultEnded { fault: number, node: first });
         }
         let due = Moment::from_millis(at);
-        let (fault, others) = (fault.to_owned(), Vec::new());
+        let between = matches!(effect, Effect::MessageCut | Effect::MessageCutOneWay);
+        let others = if between { vec![node("master")] } else { Vec::new() };
+        let fault = fault.to_owned();
         self.input.faults.push(FaultFacts { number, fault, nodes, others, effect, due });
         self
     }
@@ -97,7 +117,6 @@ impl Run {
     fn crash(&mut self, at: u64, worker: u32) -> &mut Run {
         let name = NodeName::worker(worker);
         self.fault(at, None, "crash", &[name.as_str()], Effect::ProcessEnded);
-        self.add(at, name.as_str(), Event::ProcessEnded);
         self.add(at + 500, "master", Event::WorkerLost { worker: name, epoch: u64::from(worker) });
         self.add(at + 500, "master", Event::CopiesBelow { blocks: 4 });
         self.add(at + 800, "master", Event::CopiesBelow { blocks: 0 })
@@ -375,11 +394,15 @@ fn a_fault_fires_only_by_its_own_effect_at_its_own_node_while_it_is_on() {
         (Effect::MessageCutOneWay, 6000, "worker-2", to("master"), true),
         (Effect::MessageCutOneWay, 6000, "master", to("worker-2"), false),
     ] {
-        let mut run = Run::new(&[200; 8]);
-        run.fault(5500, Some(6500), "fault", &["worker-2"], effect);
+        let mut run = Run::new(&[200; 12]);
+        run.fault_without_effect(5500, Some(6500), "fault", &["worker-2"], effect);
         run.input.faults[0].others = vec![node("master")];
         run.add(at, from, event.clone());
-        assert_eq!(run.measured().faults[0].fired, expected, "{effect:?} by {event:?} of {from} at {at}");
+        let fault = &run.measured().faults[0];
+        assert_eq!(fault.fired, expected, "{effect:?} by {event:?} of {from} at {at}");
+        // What had no effect has no moments.
+        let moments = [fault.restore_s, fault.catch_up_s, fault.drain_s, fault.longest_gap_s];
+        assert!(moments.iter().all(|moment| moment.is_some() == expected), "{fault:?}");
     }
 }
 
@@ -418,11 +441,48 @@ fn tables_count_seconds_from_the_warm_ups_end() {
          1,1.000000,1.200000,0.200000,0.190000,10\n"
     );
     assert!(measured.latency_csv().starts_with("second,records,p50_ms,p90_ms,p99_ms,p999_ms,max_ms\n1,10,"));
-    assert!(measured.faults_csv().ends_with("crash,worker-2,1.500000,true,0.500000,,,0.000000,0.800000,5.800000,\n"));
+    let faults = measured.faults_csv(&run.input);
+    assert!(
+        faults.ends_with("crash,worker-2,1.500000,true,0.500000,,,0.000000,0.800000,5.800000,,,worker-2,\n"),
+        "{faults}"
+    );
     let facts = Facts::read(&run.lines());
     let tasks = tasks_csv(&facts, &run.input);
     assert!(tasks.contains("\n0,1,0,0,worker-1,0.010000,0.010000,0.180000,finished,0.050000,10,false\n"), "{tasks}");
     assert!(tasks.contains("\n1,0,0,0,,,,2.100000,\"slices are gone, twice\",0.000000,0,false\n"), "{tasks}");
+}
+
+#[test]
+fn tables_for_the_page_say_when_nodes_were_down_and_what_the_master_said() {
+    let mut run = Run::new(&[200, 200, 200]);
+    run.crash(3500, 2).fault(4000, Some(4700), "pause", &["master"], Effect::HeldByPause);
+    run.add(4600, "worker-2", Event::NodeStarted { incarnation: 2 }).add(
+        4800,
+        "master",
+        Event::WorkerJoined { worker: node("worker-2"), epoch: 9 },
+    );
+    let measured = run.measured();
+    assert_eq!(
+        measured.nodes_csv(&run.input),
+        "node,state,from_s,until_s\n\
+         worker-2,down,1.500000,2.600000\n\
+         master,pause,2.000000,2.700000\n\
+         worker-2,lost,2.000000,2.800000\n"
+    );
+    let moments = measured.moments_csv(&run.input);
+    let said = "2.000000,declared lost,worker-2,2\n2.000000,copies missing,master,4\n\
+                2.300000,copies whole,master,0\n2.800000,joined,worker-2,9\n";
+    assert!(moments.ends_with(said), "{moments}");
+    assert!(measured.faults_csv(&run.input).ends_with(",2.700000,master,\n"));
+    let flow = measured.flow_csv();
+    assert_eq!(flow, "second,due,acked,in_results\n-1,10,10,0\n0,10,10,10\n1,10,10,10\n2,0,0,10\n");
+    let more = [("set", "cluster.cores=4".to_owned())];
+    let about = measured.run_csv(&run.input, &more);
+    for part in
+        ["interval_s,1.000000\n", "end_s,8.000000\n", "workers,2\n", "slo_given,false\n", "set,cluster.cores=4\n"]
+    {
+        assert!(about.contains(part), "{about}");
+    }
 }
 
 mod laws {

@@ -150,6 +150,7 @@ fn the_run_directory_holds_every_file_of_the_contract() {
         run: &outcome.run,
         facts: &outcome.facts,
         log: &log,
+        more: &[],
         outputs: Some(&outputs),
     };
     let path = RunDirectory::reserve(&out, "a run", "dstream", "sim", 7).unwrap().fill(&files).unwrap();

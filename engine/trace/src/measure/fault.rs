@@ -2,7 +2,7 @@
 //!
 //! Where a later fault strikes before the five on-time intervals of an earlier one are complete, the two cannot be told
 //! apart any more: the earlier one's restore, catch-up, drain and redundancy then end no earlier than the later one's.
-//! Detection is always the fault's own.
+//! Detection is always the fault's own. A fault that had no effect has no moments at all.
 
 use super::fired::{Effect, fired};
 use super::members::Members;
@@ -59,18 +59,21 @@ pub(super) fn faults(
     let results = input.faults.iter().zip(moments).map(|(fault, moments)| {
         let times = facts.faults.get(&fault.number).copied().unwrap_or_default();
         let t0 = times.applied.unwrap_or(fault.due);
-        let from_t0 = |moment: Option<Moment>| moment.map(|moment| moment.since(t0).as_secs_f64());
+        let fired = fired(lines, fault, times);
+        // A fault without effect has nothing that could be detected, restored or caught up with.
+        let from_t0 = |moment: Option<Moment>| moment.filter(|_| fired).map(|moment| moment.since(t0).as_secs_f64());
+        let gap = times.applied.filter(|_| fired).map(|t0| measure.longest_gap(t0, moments.settled).as_secs_f64());
         FaultResult {
             fault: fault.fault.clone(),
             node: fault.nodes.first().map(ToString::to_string).unwrap_or_default(),
             at_s: seconds_from(input.warmup_end, t0),
-            fired: fired(lines, fault, times),
+            fired,
             detect_s: from_t0(moments.detect),
             restore_s: from_t0(moments.restore),
             catch_up_s: from_t0(moments.catch_up),
             drain_s: from_t0(moments.drain),
             redundancy_s: from_t0(moments.redundancy),
-            longest_gap_s: times.applied.map(|t0| measure.longest_gap(t0, moments.settled).as_secs_f64()),
+            longest_gap_s: gap,
             excess_latency_s2: None,
         }
     });

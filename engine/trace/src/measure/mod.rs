@@ -7,16 +7,20 @@ mod cost;
 mod facts;
 mod fault;
 mod fired;
+mod flow;
 mod interval;
 mod latency;
 mod members;
+mod story;
 mod tables;
 mod waiting;
 
 pub use facts::{Acked, Facts, FaultTimes, Fence, Lost, Sealed, Sent, TaskFacts, Visible};
 pub use fired::Effect;
+pub use flow::FlowRow;
 pub use interval::IntervalRow;
 pub use latency::{Latencies, SecondRow};
+pub use story::{Happening, NodeState};
 pub use tables::tasks_csv;
 
 use crate::log::TraceLine;
@@ -110,6 +114,14 @@ pub struct Measured {
     pub intervals: Vec<IntervalRow>,
     /// One row a second with results, from the warm-up's end.
     pub seconds: Vec<SecondRow>,
+    /// One row a second, warm-up included.
+    pub flow: Vec<FlowRow>,
+    /// When nodes were down, hit or declared lost.
+    pub states: Vec<NodeState>,
+    /// What the master said about members and copies.
+    pub happenings: Vec<Happening>,
+    /// When each planned fault was over, in the plan's order; `None` where it lasted, or was never applied.
+    pub fault_ends: Vec<Option<Moment>>,
 }
 
 /// Measures a run.
@@ -127,8 +139,12 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
         cost,
         load,
         slo,
-        intervals,
         seconds: latency.seconds,
+        flow: flow::flow(facts, &intervals, input),
+        states: story::states(lines, input),
+        happenings: story::happenings(lines),
+        fault_ends: input.faults.iter().map(|fault| facts.faults.get(&fault.number)?.ended).collect(),
+        intervals,
     }
 }
 

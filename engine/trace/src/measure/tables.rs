@@ -1,4 +1,4 @@
-//! The run's tables as CSV: intervals, latency over time, tasks, faults.
+//! The run's tables as CSV: intervals, latency and records over time, tasks, faults, what became of nodes.
 //!
 //! All seconds count from the end of the warm-up, like `at:` in a scenario, so intervals of the warm-up are negative.
 //! An empty field was not reached.
@@ -6,7 +6,9 @@
 use super::{Facts, MeasureInput, Measured, TaskFacts, seconds_from};
 use crate::event::TaskName;
 use crate::moment::Moment;
+use crate::name::NodeName;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 impl Measured {
     /// `intervals.csv`.
@@ -47,13 +49,14 @@ impl Measured {
         text
     }
 
-    /// `faults.csv`.
-    pub fn faults_csv(&self) -> String {
+    /// `faults.csv`: one line a planned fault. Beside what `result.json` says, when it was over and the other side.
+    pub fn faults_csv(&self, input: &MeasureInput) -> String {
         let mut text = String::from(
             "fault,node,at_s,fired,detect_s,restore_s,catch_up_s,drain_s,redundancy_s,longest_gap_s,\
-             excess_latency_s2\n",
+             excess_latency_s2,ended_s,nodes,others\n",
         );
-        for fault in &self.faults {
+        let names = |nodes: &[NodeName]| nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" ");
+        for ((fault, planned), ended) in self.faults.iter().zip(&input.faults).zip(&self.fault_ends) {
             let fields = [
                 fault.fault.clone(),
                 fault.node.clone(),
@@ -66,8 +69,70 @@ impl Measured {
                 number(fault.redundancy_s),
                 number(fault.longest_gap_s),
                 number(fault.excess_latency_s2),
+                at(input, *ended),
+                names(&planned.nodes),
+                names(&planned.others),
             ];
             line(&mut text, &fields);
+        }
+        text
+    }
+
+    /// `flow.csv`: records due, acknowledged and in results, by second.
+    pub fn flow_csv(&self) -> String {
+        let mut text = String::from("second,due,acked,in_results\n");
+        for row in &self.flow {
+            let fields =
+                [row.second.to_string(), row.due.to_string(), row.acked.to_string(), row.in_results.to_string()];
+            line(&mut text, &fields);
+        }
+        text
+    }
+
+    /// `nodes.csv`: when nodes were down, hit by a fault or declared lost.
+    pub fn nodes_csv(&self, input: &MeasureInput) -> String {
+        let mut text = String::from("node,state,from_s,until_s\n");
+        for state in &self.states {
+            let fields =
+                [state.node.to_string(), state.state.clone(), at(input, Some(state.from)), at(input, state.until)];
+            line(&mut text, &fields);
+        }
+        text
+    }
+
+    /// `moments.csv`: what the master said about members and copies.
+    pub fn moments_csv(&self, input: &MeasureInput) -> String {
+        let mut text = String::from("at_s,what,node,amount\n");
+        for moment in &self.happenings {
+            let fields = [
+                at(input, Some(moment.at)),
+                moment.what.to_owned(),
+                moment.node.to_string(),
+                moment.amount.to_string(),
+            ];
+            line(&mut text, &fields);
+        }
+        text
+    }
+
+    /// `run.csv`: what the other tables count from, and what the harness adds in `more`. Times in seconds.
+    pub fn run_csv(&self, input: &MeasureInput, more: &[(&str, String)]) -> String {
+        let seconds = |length: Duration| number(Some(length.as_secs_f64()));
+        let mut text = String::from("quantity,value\n");
+        let rows = [
+            ("interval_s", seconds(input.interval)),
+            ("slo_s", self.slo.map(seconds).unwrap_or_default()),
+            ("slo_given", input.slo.is_some().to_string()),
+            ("origin_s", at(input, Some(input.origin))),
+            ("load_end_s", at(input, Some(input.load_end))),
+            ("end_s", at(input, Some(input.end))),
+            ("failure_timeout_s", seconds(input.failure_timeout)),
+            ("workers", input.workers.to_string()),
+            ("cores", input.cores.to_string()),
+            ("copies", input.copies.to_string()),
+        ];
+        for (name, value) in rows.iter().chain(more) {
+            line(&mut text, &[(*name).to_owned(), value.clone()]);
         }
         text
     }

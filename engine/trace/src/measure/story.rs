@@ -1,0 +1,116 @@
+//! What a reader of a timeline must know about nodes: when each was down, hit by a fault or declared lost, and the
+//! moments at which the master changed its mind about them.
+//!
+//! Invariant: both lists are ordered by time; a state without an end lasts until the run's.
+
+use super::MeasureInput;
+use crate::event::Event;
+use crate::log::TraceLine;
+use crate::moment::Moment;
+use crate::name::NodeName;
+use crate::range::RecordRange;
+use std::collections::BTreeMap;
+
+/// A stretch of time in which a node was not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeState {
+    /// Which node.
+    pub node: NodeName,
+    /// `down` (no process), `lost` (declared so by the master), or the kind of the fault that was on.
+    pub state: String,
+    /// Since when.
+    pub from: Moment,
+    /// Until when; `None` where it was so when the run ended.
+    pub until: Option<Moment>,
+}
+
+/// Something worth a mark on the time axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// When.
+    pub at: Moment,
+    /// What, in fixed words.
+    pub what: &'static str,
+    /// At or about which node.
+    pub node: NodeName,
+    /// A number that belongs to it: epoch, blocks or records.
+    pub amount: u64,
+}
+
+/// The states of all nodes.
+pub(super) fn states(lines: &[TraceLine], input: &MeasureInput) -> Vec<NodeState> {
+    let mut states = Vec::new();
+    let mut open: BTreeMap<(&NodeName, &str), Moment> = BTreeMap::new();
+    for line in lines {
+        let ended = match &line.event {
+            Event::ProcessEnded => {
+                open.entry((&line.node, "down")).or_insert(line.at);
+                continue;
+            }
+            Event::WorkerLost { worker, .. } => {
+                open.entry((worker, "lost")).or_insert(line.at);
+                continue;
+            }
+            Event::NodeStarted { .. } => (&line.node, "down"),
+            Event::WorkerJoined { worker, .. } => (worker, "lost"),
+            _ => continue,
+        };
+        if let Some(from) = open.remove(&ended) {
+            states.push(state(ended, from, Some(line.at)));
+        }
+    }
+    states.extend(open.into_iter().map(|(key, from)| state(key, from, None)));
+    states.extend(hit_by_faults(lines, input));
+    states.sort_by(|a, b| (a.from, &a.node, &a.state).cmp(&(b.from, &b.node, &b.state)));
+    states
+}
+
+fn state((node, state): (&NodeName, &str), from: Moment, until: Option<Moment>) -> NodeState {
+    NodeState { node: node.clone(), state: state.to_owned(), from, until }
+}
+
+/// The stretches in which faults were on. What ends a process shows as `down` already.
+fn hit_by_faults(lines: &[TraceLine], input: &MeasureInput) -> Vec<NodeState> {
+    let mut times: BTreeMap<u32, (Moment, Option<Moment>)> = BTreeMap::new();
+    for line in lines {
+        match line.event {
+            Event::FaultApplied { fault, .. } => {
+                times.entry(fault).or_insert((line.at, None));
+            }
+            Event::FaultEnded { fault, .. } => {
+                times.entry(fault).and_modify(|(_, until)| *until = until.or(Some(line.at)));
+            }
+            _ => {}
+        }
+    }
+    let lasting = input.faults.iter().filter(|fault| fault.effect != super::Effect::ProcessEnded);
+    let hit = lasting.filter_map(|fault| times.get(&fault.number).map(|times| (fault, *times)));
+    hit.flat_map(|(fault, (from, until))| fault.nodes.iter().map(move |node| state((node, &fault.fault), from, until)))
+        .collect()
+}
+
+/// What the master said about its members and their copies.
+pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
+    let mut found = Vec::new();
+    let mut below = 0;
+    for line in lines {
+        let (what, node, amount) = match &line.event {
+            Event::WorkerLost { worker, epoch } => ("declared lost", worker, *epoch),
+            Event::WorkerJoined { worker, epoch } => ("joined", worker, *epoch),
+            Event::CopiesBelow { blocks } => {
+                let before = std::mem::replace(&mut below, *blocks);
+                match (before, *blocks) {
+                    (0, 1..) => ("copies missing", &line.node, *blocks),
+                    (1.., 0) => ("copies whole", &line.node, 0),
+                    _ => continue,
+                }
+            }
+            Event::BlockLost { ranges, .. } => {
+                ("records gone", &line.node, ranges.iter().map(RecordRange::count).sum())
+            }
+            _ => continue,
+        };
+        found.push(Happening { at: line.at, what, node: node.clone(), amount });
+    }
+    found
+}

@@ -1,0 +1,235 @@
+//! A run in words: what failed, when results were on time again, whether anything is wrong.
+//!
+//! Invariant: what was not reached, not measured or had no effect is said so, never left out.
+
+use crate::format::{count, seconds};
+use crate::tables::{FaultLine, Tables};
+use dstream_trace::result::{CheckResult, FaultResult, RunResult, Verdict};
+
+/// With more faults than this they are counted, not told one by one.
+const MOST_TOLD: usize = 3;
+
+/// An answer and how good it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// `good`, `open` or `bad`: a class of the style sheet.
+    pub class: &'static str,
+    /// In one or two sentences.
+    pub text: String,
+}
+
+fn answer(class: &'static str, text: impl Into<String>) -> Answer {
+    Answer { class, text: text.into() }
+}
+
+/// The verdict in a few words.
+pub fn headline(result: &RunResult) -> Answer {
+    let interrupted = result.checks.iter().all(|check| check.holds);
+    match result.verdict {
+        Verdict::Valid => answer("good", "Valid: every check holds."),
+        Verdict::Invalid => answer("bad", format!("Invalid: {}.", failures(result))),
+        Verdict::Unknown if interrupted => answer("open", "Undecided: the run was stopped before its end."),
+        Verdict::Unknown => answer("open", format!("Undecided: {}.", failures(result))),
+    }
+}
+
+/// The first failed check, what was seen, and how many more failed.
+pub fn failures(result: &RunResult) -> String {
+    let failed: Vec<&CheckResult> = result.checks.iter().filter(|check| !check.holds).collect();
+    let Some(first) = failed.first() else { return "the run was stopped before its end".to_owned() };
+    let seen = if first.detail.is_empty() { String::new() } else { format!(" ({})", first.detail) };
+    let more = match failed.len() - 1 {
+        0 => String::new(),
+        1 => "; another check fails too".to_owned(),
+        more => format!("; {more} more checks fail too"),
+    };
+    format!("{}{seen}{more}", first.check)
+}
+
+/// What failed.
+pub fn what_failed(result: &RunResult, tables: &Tables) -> Answer {
+    let faults = &result.faults;
+    if faults.is_empty() {
+        return answer("good", "Nothing: the scenario has no faults.");
+    }
+    let none = FaultLine::default();
+    let line = |place: usize| tables.faults.get(place).unwrap_or(&none);
+    let silent = faults.iter().filter(|fault| !fault.fired).count();
+    if faults.len() <= MOST_TOLD {
+        let told = faults.iter().enumerate().map(|(place, fault)| happened(fault, line(place)));
+        let text = told.collect::<Vec<_>>().join("; ") + ".";
+        return answer(if silent > 0 { "open" } else { "good" }, text);
+    }
+    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    for fault in faults {
+        match kinds.iter_mut().find(|(kind, _)| *kind == fault.fault) {
+            Some((_, times)) => *times += 1,
+            None => kinds.push((&fault.fault, 1)),
+        }
+    }
+    let kinds: Vec<String> = kinds.iter().map(|(kind, times)| format!("{times} × {kind}")).collect();
+    let silent_text = if silent > 0 { format!("; {silent} had no effect") } else { String::new() };
+    let text = format!("{} faults: {}{silent_text}.", faults.len(), kinds.join(", "));
+    answer(if silent > 0 { "open" } else { "good" }, text)
+}
+
+/// One fault as an event: `worker-3 crashed at 15.2 s and came back 10 s later`.
+fn happened(fault: &FaultResult, line: &FaultLine) -> String {
+    let at = seconds(Some(fault.at_s));
+    let lasted = line.ended_s.map(|ended| seconds(Some((ended - fault.at_s).max(0.0))));
+    let nodes = if line.nodes.is_empty() { fault.node.clone() } else { line.nodes.join(", ") };
+    let others = if line.others.is_empty() { "its peers".to_owned() } else { line.others.join(", ") };
+    let effect = if fault.fired { "" } else { " (it had no effect)" };
+    let for_long = lasted.as_ref().map_or("to the end".to_owned(), |lasted| format!("for {lasted}"));
+    let came_back =
+        lasted.as_ref().map_or("and did not come back".to_owned(), |lasted| format!("and came back {lasted} later"));
+    let text = match fault.fault.as_str() {
+        "crash" => format!("{nodes} crashed at {at} {came_back}"),
+        "power-loss" => format!("{nodes} lost its power at {at} {came_back}"),
+        "pause" => format!("{nodes} stood still at {at} {for_long}"),
+        "partition" => format!("{nodes} was cut off from {others} at {at} {for_long}"),
+        "slow-cpu" => format!("{nodes} computed slower from {at} {for_long}"),
+        "slow-nic" => format!("the network card of {nodes} was slower from {at} {for_long}"),
+        "outage" => format!("messages of {nodes} waited from {at} {for_long}"),
+        "delay" => format!("messages of {nodes} were delayed from {at} {for_long}"),
+        kind => format!("{kind} hit {nodes} at {at} {for_long}"),
+    };
+    format!("{text}{effect}")
+}
+
+/// When results were on time again.
+pub fn on_time_again(result: &RunResult, tables: &Tables) -> Answer {
+    let late = late_sentence(tables);
+    let fired: Vec<&FaultResult> = result.faults.iter().filter(|fault| fault.fired).collect();
+    if fired.is_empty() {
+        let (late_count, _) = late_intervals(tables);
+        let class = if late_count == 0 { "good" } else { "open" };
+        return answer(class, if late_count == 0 { "Results were on time throughout.".to_owned() } else { late });
+    }
+    let reached: Vec<f64> = fired.iter().filter_map(|fault| fault.catch_up_s).collect();
+    if reached.len() < fired.len() {
+        let open = fired.len() - reached.len();
+        let which = match (fired.len(), open) {
+            (1, _) => "after the fault".to_owned(),
+            (all, open) if all == open => "after any of the faults".to_owned(),
+            (all, open) => format!("after {open} of {all} faults"),
+        };
+        return answer("bad", format!("Results were not on time again {which} when the run ended. {late}"));
+    }
+    let text = match (&fired[..], &reached[..]) {
+        ([fault], [after]) => format!("{} after the {} of {}", seconds(Some(*after)), fault.fault, fault.node),
+        ([first, second], [one, other]) if first.node != second.node => {
+            let (one, other) = (seconds(Some(*one)), seconds(Some(*other)));
+            format!("{one} after the {} of {}, {other} after that of {}", first.fault, first.node, second.node)
+        }
+        (_, all) => {
+            let longest = all.iter().copied().fold(0.0, f64::max);
+            format!("at most {} after each of {} faults", seconds(Some(longest)), fired.len())
+        }
+    };
+    let text = match late_intervals(tables) {
+        (0, _) => format!("Yes, throughout. {late} Caught up {text}."),
+        _ => format!("Yes, {text}. {late}"),
+    };
+    answer("good", text)
+}
+
+/// How many measured intervals were late or never done, and by how much the worst was late, in seconds.
+pub fn late_intervals(tables: &Tables) -> (usize, f64) {
+    let Some(slo) = tables.number("slo_s") else { return (0, 0.0) };
+    let end = tables.number("load_end_s").unwrap_or(f64::INFINITY);
+    let measured = tables.intervals.iter().filter(|row| row.closed_s > 0.0 && row.closed_s <= end + 1e-9);
+    let late: Vec<f64> =
+        measured.map(|row| row.delay_s.map_or(f64::INFINITY, |delay| delay - slo)).filter(|by| *by > 0.0).collect();
+    (late.len(), late.iter().copied().filter(|by| by.is_finite()).fold(0.0, f64::max))
+}
+
+fn late_sentence(tables: &Tables) -> String {
+    let Some(slo) = tables.number("slo_s") else { return String::new() };
+    let bound = seconds(Some(slo));
+    match late_intervals(tables) {
+        (0, _) => format!("No result came later than {bound} after its interval's end."),
+        (1, by) => format!("One interval's result was late, by {} (on time: {bound}).", seconds(Some(by))),
+        (late, by) => {
+            format!("{late} intervals' results were late, the worst by {} (on time: {bound}).", seconds(Some(by)))
+        }
+    }
+}
+
+/// Whether anything is wrong with the results.
+pub fn anything_wrong(result: &RunResult) -> Answer {
+    let records = &result.records;
+    let gone: u64 = result.broken_promises.iter().map(|broken| broken.records).sum();
+    let compared = format!("{} records in {} intervals", count(records.sent), count(records.intervals_checked));
+    let damage: Vec<String> = [(records.lost, "lost"), (records.duplicated, "doubled")]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{} records {what}", count(number)))
+        .chain((records.wrong_intervals > 0).then(|| format!("{} intervals wrong", count(records.wrong_intervals))))
+        .collect();
+    let explained = gone > 0 && result.verdict != Verdict::Invalid;
+    if damage.is_empty() && gone == 0 {
+        let unsaid = if records.unacked > 0 {
+            format!(" {} records were never acknowledged, so nothing was promised for them.", count(records.unacked))
+        } else {
+            String::new()
+        };
+        let class = if result.verdict == Verdict::Unknown { "open" } else { "good" };
+        return answer(class, format!("Nothing lost, nothing doubled, nothing wrong: {compared} compared.{unsaid}"));
+    }
+    if explained {
+        let why: Vec<&str> = result.broken_promises.iter().map(|broken| broken.why.as_str()).collect();
+        let text = format!("{} of {compared} are gone, as its promise allows: {}.", count(gone), why.join("; "));
+        return answer("open", text);
+    }
+    let damage = if damage.is_empty() { format!("{} records gone", count(gone)) } else { damage.join(", ") };
+    answer("bad", format!("Yes: {damage}, of {compared} compared."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(kind: &str, fired: bool) -> FaultResult {
+        FaultResult {
+            fault: kind.into(),
+            node: "worker-3".into(),
+            at_s: 15.15,
+            fired,
+            detect_s: None,
+            restore_s: None,
+            catch_up_s: None,
+            drain_s: None,
+            redundancy_s: None,
+            longest_gap_s: None,
+            excess_latency_s2: None,
+        }
+    }
+
+    #[test]
+    fn each_fault_is_told_as_what_happened() {
+        let line = |ended_s, others: &[&str]| FaultLine {
+            ended_s,
+            nodes: vec!["worker-3".into()],
+            others: others.iter().map(|other| (*other).to_owned()).collect(),
+        };
+        for (fault, line, expected) in [
+            (fault("crash", true), line(Some(25.15), &[]), "worker-3 crashed at 15.2 s and came back 10 s later"),
+            (fault("crash", true), line(None, &[]), "worker-3 crashed at 15.2 s and did not come back"),
+            (fault("pause", true), line(Some(15.65), &[]), "worker-3 stood still at 15.2 s for 500 ms"),
+            (
+                fault("slow-cpu", false),
+                line(None, &[]),
+                "worker-3 computed slower from 15.2 s to the end (it had no effect)",
+            ),
+            (
+                fault("partition", true),
+                line(Some(17.15), &["master"]),
+                "worker-3 was cut off from master at 15.2 s for 2 s",
+            ),
+            (fault("gremlin", true), line(None, &[]), "gremlin hit worker-3 at 15.2 s to the end"),
+        ] {
+            assert_eq!(happened(&fault, &line), expected);
+        }
+    }
+}
