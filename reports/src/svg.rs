@@ -44,8 +44,8 @@ impl Sheet {
     pub fn finish(mut self, title: &str, about: &str) -> String {
         self.close();
         format!(
-            "<svg role=\"img\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" xmlns=\"http://www.w3.org/2000/svg\">\
-             <title>{2}</title><desc>{3}</desc>{4}</svg>",
+            "<svg role=\"img\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" \
+             xmlns=\"http://www.w3.org/2000/svg\"><title>{2}</title><desc>{3}</desc>{4}</svg>",
             self.width,
             self.height,
             escape(title),

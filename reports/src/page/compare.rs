@@ -206,13 +206,22 @@ fn pictures(compared: &[Compared<'_>]) -> Markup {
             }
             Figure { id, heading, note, keys: keys(), draw: &|width| chart.draw(width), numbers: html! {} }.markup()
         };
+    let latency = |tables: &Tables| -> Vec<(f64, Option<f64>)> {
+        tables.latency.iter().map(|row| (row.second, row.p99_ms.map(|ms| ms / 1e3))).collect()
+    };
+    let delay = |tables: &Tables| -> Vec<(f64, Option<f64>)> {
+        let measured = tables.intervals.iter().filter(|row| row.closed_s > 0.0);
+        measured.map(|row| (row.closed_s, row.delay_s)).collect()
+    };
+    let flow = |tables: &Tables| -> Vec<(f64, Option<f64>)> {
+        let measured = tables.flow.iter().filter(|row| row.second >= 0.0);
+        measured.map(|row| (row.second, Some(row.in_results as f64))).collect()
+    };
+    let each_second = "Of the records whose results became visible in each second.";
     html! {
-        (figure("latency", "p99 latency over time", Unit::Seconds, "Of the records whose results became visible in each second.",
-            &|tables| tables.latency.iter().map(|row| (row.second, row.p99_ms.map(|ms| ms / 1e3))).collect()))
-        (figure("delay", "Delay of each interval", Unit::Seconds, "From an interval's end to its last result.",
-            &|tables| tables.intervals.iter().filter(|row| row.closed_s > 0.0).map(|row| (row.closed_s, row.delay_s)).collect()))
-        (figure("flow", "Records in results, a second", Unit::Count, "Records that were moved.",
-            &|tables| tables.flow.iter().filter(|row| row.second >= 0.0).map(|row| (row.second, Some(row.in_results as f64))).collect()))
+        (figure("latency", "p99 latency over time", Unit::Seconds, each_second, &latency))
+        (figure("delay", "Delay of each interval", Unit::Seconds, "From an interval's end to its last result.", &delay))
+        (figure("flow", "Records in results, a second", Unit::Count, "Records that were moved.", &flow))
     }
 }
 

@@ -296,10 +296,11 @@ fn promises(result: &RunResult) -> Markup {
     if rows.is_empty() {
         return html! {};
     }
+    let columns = ["promise", "ended at", "why", "records gone", "intervals that lack them"];
     html! {
         section id="promises" {
             h2 { "Where the promise ended" }
-            (words_table("Broken promises", &["promise", "ended at", "why", "records gone", "intervals that lack them"], &rows))
+            (words_table("Broken promises", &columns, &rows))
         }
     }
 }

@@ -51,7 +51,9 @@ pub fn section(run: &RunReport, tables: &Tables) -> Markup {
         let note = if place == 0 { note(windows.len(), hidden) } else { String::new() };
         let id = format!("tasks-{}", place + 1);
         let keys = if place == 0 { keys() } else { Vec::new() };
-        let numbers = html! { p.note { "The numbers: " a href="tasks.csv" { "tasks.csv" } ", " a href="nodes.csv" { "nodes.csv" } } };
+        let numbers = html! {
+            p.note { "The numbers: " a href="tasks.csv" { "tasks.csv" } ", " a href="nodes.csv" { "nodes.csv" } }
+        };
         Figure { id: &id, heading: &heading, note, keys, draw: &|width| timeline.draw(width), numbers }.markup()
     });
     html! { @for picture in pictures { (picture) } }

@@ -163,7 +163,7 @@ fn the_run_directory_holds_every_file_of_the_contract() {
     let first = read("outputs.jsonl");
     let first = first.lines().next().unwrap();
     assert_eq!(first, r#"{"output":"counts","interval":0,"key":"all","value":"10"}"#);
-    for name in ["latency.csv", "tasks.csv", "faults.csv"] {
+    for name in ["latency.csv", "tasks.csv", "faults.csv", "flow.csv", "nodes.csv", "moments.csv", "run.csv"] {
         assert!(read(name).lines().next().is_some_and(|header| header.contains(',')), "{name}");
     }
     std::fs::remove_dir_all(out).unwrap();
