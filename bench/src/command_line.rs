@@ -182,7 +182,9 @@ pub struct JobArgs {
     /// The job's name, see `dstream jobs`
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Where the records come from: `file:GLOB`, with `rate=N/s` among the parameters at that rate
+    /// Where the lines come from: `file:GLOB` or `pool:FILE` (a file again and again), with `rate=N/s` among the
+    /// parameters at that rate; `tcp:HOST:PORT` (listens), `connect:HOST:PORT`, or
+    /// `generate:rate=10000/s,record=100B,keys=10000,skew=1.0`
     #[arg(long, value_name = "SOURCE")]
     pub source: String,
     /// Length of an interval

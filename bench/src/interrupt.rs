@@ -19,14 +19,20 @@ impl Interrupt {
     /// Raised by SIGINT and SIGTERM from now on. Where signals cannot be watched, they end the process as ever.
     pub fn by_signal() -> Interrupt {
         let interrupt = Interrupt::default();
-        let raised = interrupt.clone();
+        interrupt.raise_by_signal(|| {});
+        interrupt
+    }
+
+    /// Raises it by SIGINT and SIGTERM from now on; the first one also does `first`. Where signals cannot be watched, they
+    /// end the process as ever.
+    pub fn raise_by_signal(&self, first: impl FnOnce() + Send + 'static) {
+        let raised = self.clone();
         let (ready, is_ready) = mpsc::channel();
-        let watch = std::thread::Builder::new().name("signals".into()).spawn(move || watch(&raised, ready));
+        let watch = std::thread::Builder::new().name("signals".into()).spawn(move || watch(&raised, ready, first));
         // The thread lives as long as the process. Where it ended, `ready` is dropped and nobody waits.
         if watch.is_ok() {
             is_ready.recv().ok();
         }
-        interrupt
     }
 
     /// Asks for the end.
@@ -40,7 +46,7 @@ impl Interrupt {
     }
 }
 
-fn watch(interrupt: &Interrupt, ready: mpsc::Sender<()>) {
+fn watch(interrupt: &Interrupt, ready: mpsc::Sender<()>, first: impl FnOnce()) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
     runtime.block_on(async {
         let (Ok(mut keyboard), Ok(mut end)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
@@ -49,6 +55,7 @@ fn watch(interrupt: &Interrupt, ready: mpsc::Sender<()>) {
         ready.send(()).ok(); // who waits for it is there, or has ended with the process
         next(&mut keyboard, &mut end).await;
         interrupt.raise();
+        first();
         next(&mut keyboard, &mut end).await;
         // What a shell reports for a process that SIGINT ended.
         std::process::exit(130);

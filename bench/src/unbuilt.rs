@@ -1,6 +1,6 @@
 //! What the contract names and this build does not have, refused by name before anything else is read.
 //!
-//! Invariant: nothing listed here is a command, a world, a source or a destination that works.
+//! Invariant: nothing listed here is a command, a world or a destination that works.
 
 use crate::failure::Failure;
 
@@ -21,9 +21,6 @@ const COMMANDS: &[&str] = &[
     "calibrate",
 ];
 
-/// Kinds of source to come, as they are written before the colon.
-const SOURCES: &[&str] = &["tcp", "connect", "generate", "pool"];
-
 /// Jobs of the contract; those that the setup lacks are to come.
 pub const JOBS: [&str; 3] = ["word-count", "grep", "top-k"];
 
@@ -36,14 +33,6 @@ pub fn refuse_job(name: &str, is_registered: bool) -> Result<(), Failure> {
 pub fn refuse_command(words: &[String]) -> Result<(), Failure> {
     match words.iter().find(|word| !word.starts_with('-')) {
         Some(word) if COMMANDS.contains(&word.as_str()) => Err(Failure::unbuilt(&format!("dstream {word}"))),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses the source if it is of a kind to come.
-pub fn refuse_source(source: &str) -> Result<(), Failure> {
-    match source.split_once(':') {
-        Some((kind, _)) if SOURCES.contains(&kind) => Err(Failure::unbuilt(&format!("--source {source}"))),
         _ => Ok(()),
     }
 }
@@ -73,8 +62,6 @@ mod tests {
         check(refuse_command(&words("sweep x.yaml")), Some("`dstream sweep` is not built yet"));
         check(refuse_command(&words("bench throughput")), Some("`dstream bench` is not built yet"));
         check(refuse_command(&words("run sweep")), None);
-        check(refuse_source("tcp:127.0.0.1:9"), Some("`--source tcp:127.0.0.1:9` is not built yet"));
-        check(refuse_source("file:tcp:x"), None);
         check(refuse_worlds(&words("sim tcp")), Some("`--world tcp` is not built yet"));
         check(refuse_worlds(&words("sim")), None);
         check(refuse_job("grep", false), Some("`job grep` is not built yet"));

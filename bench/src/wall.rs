@@ -1,6 +1,7 @@
 //! The wall clock, for the one number that is about this machine: how long a run took.
 
 /// Measures from its making on.
+#[derive(Debug)]
 #[expect(clippy::disallowed_types, reason = "the length of a run on the wall is no part of the run")]
 pub struct Stopwatch(std::time::Instant);
 

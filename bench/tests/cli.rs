@@ -49,8 +49,6 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
     check("run scenarios/smoke/worker-crash.yaml --hosts hosts", "--hosts");
     check("job word-count --source file:README.md --batch", "--batch");
     check("job word-count --source file:README.md --master localhost:7077", "--master localhost:7077");
-    check("job word-count --source tcp:localhost:1", "--source tcp:localhost:1");
-    check("job word-count --source pool:README.md", "--source pool:README.md");
     check("job grep --source file:README.md pattern=x", "job grep");
     check("job top-k --source file:README.md", "job top-k");
     let said = folder.dstream(&["job", "word-count", "--source", "file:README.md", "window=30s"]);
@@ -62,7 +60,7 @@ fn help_shows_an_example_for_every_command_and_nothing_that_is_not_built() {
     let folder = Folder::new();
     let said = folder.dstream(&["--help"]);
     said.expect(0, &COMMANDS);
-    for absent in ["sweep", "swarm", "cluster", "write-trace", "tcp"] {
+    for absent in ["sweep", "swarm", "cluster", "write-trace"] {
         assert!(!said.out.contains(absent), "{absent}");
     }
     for command in COMMANDS {

@@ -1,14 +1,19 @@
 //! Runs the job's nodes in the real world until everything that was read is in a result.
 //!
-//! Invariant: the log never holds more than what came since the last look, so memory does not grow with the job.
+//! Invariants: where results find no room, nothing is read, and nothing of what was read is lost while the process
+//! lives; the log never holds more than what came since the last look, so memory does not grow with the job.
 
+use crate::console;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::job::Results;
+use crate::job::tap::Valve;
+use crate::job::write::Written;
 use crate::simulation::starter;
 use dstream_cluster::{ClusterSpec, Engine, OptionValue, Options, Registry};
 use dstream_host::real::{MemoryStore, RealWorld};
 use dstream_host::{World, WorldError};
-use dstream_trace::{Event, SharedTrace, TraceLine, TraceLog};
+use dstream_trace::{Event, Moment, SharedTrace, TraceLine, TraceLog};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +23,24 @@ const LINES_MAX: usize = 4096;
 /// Nothing happens for at most this long: then the world is asked again.
 const LOOK: Duration = Duration::from_secs(60);
 
+/// How often a full disk is tried again: soon for people, rare for the disk.
+const ROOM_LOOK: Duration = Duration::from_secs(1);
+
+/// Intervals that may wait for room. Nothing is read meanwhile, so nearly all of them are empty and small.
+const WAITING_MAX: usize = 100_000;
+
 /// A block gathers at most this much time of input, and at most a fifth of an interval.
 const BLOCK_MAX: Duration = Duration::from_millis(200);
 /// And never less than this.
 const BLOCK_MIN: Duration = Duration::from_millis(10);
+
+/// What a full disk pulls.
+pub struct Reins {
+    /// Whether the user asked for the end.
+    pub stop: Interrupt,
+    /// Closed while results find no room: nothing is read then.
+    pub valve: Valve,
+}
 
 /// Runs the job to its end; whole intervals are written as they appear.
 pub fn drive(
@@ -29,6 +48,7 @@ pub fn drive(
     cluster: &ClusterSpec,
     registry: Arc<dyn Registry>,
     results: &mut Results,
+    reins: &Reins,
 ) -> Result<(), Failure> {
     let nodes = engine.nodes(cluster, &options(cluster)).map_err(|error| Failure::usage(error.to_string()))?;
     let trace = SharedTrace::new();
@@ -37,22 +57,77 @@ pub fn drive(
     for node in nodes {
         world.start(node).map_err(broken)?;
     }
-    while !results.watch.is_finished() {
-        let limit = world.now() + LOOK;
+    let mut room = Room::Enough;
+    while !results.is_finished() {
+        let limit = (world.now() + LOOK).min(room.look_at());
         let mut looked_at = 0;
         let waited = world.run_while(limit, |log| !is_news(log, &mut looked_at));
         let lines = trace.lock().take_lines();
         for line in lines {
-            if let Event::ResultsDiffer { output, interval, partition, .. } = &line.event {
-                let what = format!("output `{output}`, interval {interval}, partition {partition}");
-                return Err(Failure::broken(format!("two attempts at one result differ: {what}")));
-            }
-            results.watch.take(line);
+            take(line, results)?;
         }
-        results.write_whole()?;
+        room = room.write(world.now(), results, reins)?;
         waited.map_err(broken)?;
     }
     Ok(())
+}
+
+fn take(line: TraceLine, results: &mut Results) -> Result<(), Failure> {
+    if let Event::ResultsDiffer { output, interval, partition, .. } = &line.event {
+        let what = format!("output `{output}`, interval {interval}, partition {partition}");
+        return Err(Failure::broken(format!("two attempts at one result differ: {what}")));
+    }
+    results.watch.take(line);
+    Ok(())
+}
+
+/// Whether results find room.
+///
+/// ```text
+/// enough --no room--> none: nothing is read --every second: room?--> enough
+///                        +--after Ctrl-C, or too much waits--> the job fails
+/// ```
+#[derive(Clone, Copy)]
+enum Room {
+    Enough,
+    None { look_at: Moment },
+}
+
+impl Room {
+    fn look_at(self) -> Moment {
+        match self {
+            Room::Enough => Moment::NEVER,
+            Room::None { look_at } => look_at,
+        }
+    }
+
+    /// Writes what is whole, or waits for its time to try again.
+    fn write(self, now: Moment, results: &mut Results, reins: &Reins) -> Result<Room, Failure> {
+        let was_full = matches!(self, Room::None { .. });
+        if was_full && now < self.look_at() {
+            return Ok(self);
+        }
+        match results.write_whole()? {
+            Written::Whole => {
+                if was_full {
+                    console::log("there is room again: the results that waited are written");
+                    reins.valve.set_closed(false);
+                }
+                Ok(Room::Enough)
+            }
+            Written::NoRoom(why) if reins.stop.is_raised() || results.watch.waiting() > WAITING_MAX => {
+                let from = results.watch.intervals() - 1;
+                Err(Failure::usage(format!("{why}; the results from interval {from} on are not written")))
+            }
+            Written::NoRoom(why) => {
+                if !was_full {
+                    console::log(&format!("{why}; nothing more is read until there is room; trying every second"));
+                    reins.valve.set_closed(true);
+                }
+                Ok(Room::None { look_at: now + ROOM_LOOK })
+            }
+        }
+    }
 }
 
 /// Whether the log has something that may complete an interval or the job, beyond its first `looked_at` lines.

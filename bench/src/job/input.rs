@@ -32,9 +32,17 @@ pub fn find(pattern: &str) -> Result<Vec<PathBuf>, Failure> {
             let advice = format!("to read what is in it say `file:{}/*`", path.display());
             return Err(Failure::usage(format!("{}: is a folder; {advice}", path.display())));
         }
-        File::open(path).map_err(|error| unreadable(path, &error))?;
+        // Opening a FIFO waits for its writer.
+        if is_regular(path) {
+            File::open(path).map_err(|error| unreadable(path, &error))?;
+        }
     }
     Ok(paths)
+}
+
+/// Whether it is a file whose bytes are all there; a FIFO, a terminal or `/dev/stdin` may keep its reader waiting.
+pub fn is_regular(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.is_file())
 }
 
 fn matches(pattern: &str) -> Result<Vec<PathBuf>, Failure> {

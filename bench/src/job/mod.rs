@@ -6,6 +6,7 @@
 mod drive;
 mod input;
 mod order;
+mod source;
 mod table;
 mod tap;
 mod watch;
@@ -17,15 +18,19 @@ use crate::failure::{Ending, Failure};
 use crate::interrupt::Interrupt;
 use crate::setup::Setup;
 use crate::unbuilt;
+use crate::wall::Stopwatch;
 use dstream_cluster::{JobError, Registry};
 use dstream_kernel::OutputSpec;
-use dstream_scenarios::plan::SourcePlan;
+use dstream_trace::Rows;
 use order::Order;
-use std::sync::Arc;
+use source::{End, Source};
 use std::sync::atomic::{AtomicU64, Ordering};
-use tap::Tap;
-use watch::Watch;
-use write::Destination;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use table::Table;
+use tap::{Tap, Valve};
+use watch::{Watch, WholeInterval};
+use write::{Destination, Written};
 
 /// The engine that runs jobs.
 const ENGINE: &str = "dstream";
@@ -38,24 +43,50 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let order = Order::read(args)?;
     unbuilt::refuse_job(&args.name, setup.workloads.get(&args.name).is_ok())?;
     let job = setup.workloads.job(&args.name, &order.params).map_err(mendable)?;
-    let paths = input::find(&order.pattern)?;
-    input::check_lines(&paths)?;
     let outputs = setup.workloads.query(&job).map_err(mendable)?.outputs;
     let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
+    let stop = Interrupt::new();
+    let end = End { stop: stop.clone(), lasts: order.lasts };
+    let source = Source::open(&order.source, order.rate_per_s, &end)?;
     let destination = Destination::open(&args.destination, args.output.format, &names)?;
 
-    let plan = SourcePlan::File { paths, rate_per_s: order.rate_per_s };
-    let source = setup.workloads.source_spec(&job, &plan, 0, CLIENTS).map_err(mendable)?.to_bytes();
-    let cluster = order.cluster(job, source);
-    let stop = Interrupt::by_signal();
+    let plan = match &source {
+        Source::Planned(plan, seed) => {
+            setup.workloads.source_spec(&job, plan, *seed, CLIENTS).map_err(mendable)?.to_bytes()
+        }
+        Source::Held(_) | Source::Live(_) => Vec::new(),
+    };
+    let cluster = order.cluster(job, &source, plan);
+    let began = Stopwatch::start();
+    let interval = order.interval;
+    stop.raise_by_signal(move || say_what_is_awaited(began.seconds(), interval));
+    let valve = Valve::default();
     let replaced = Arc::new(AtomicU64::new(0));
-    let tap = Tap { inner: setup.workloads.clone(), stop: stop.clone(), replaced: replaced.clone() };
-    let mut results =
-        Results { watch: Watch::new(names, CLIENTS as usize), outputs, destination, table: table::Table::default() };
+    let tap = Tap {
+        inner: setup.workloads.clone(),
+        source: Mutex::new(Some(source)),
+        stop: stop.clone(),
+        valve: valve.clone(),
+        replaced: replaced.clone(),
+    };
+    let due = outputs.iter().map(|output| (output.name.clone(), output.every));
+    let watch = Watch::new(due, CLIENTS as usize);
+    let mut results = Results { watch, outputs, destination, table: Table::default(), at_hand: None };
     let engine = setup.engine(ENGINE).ok_or_else(|| Failure::broken("this binary has no engine that runs jobs"))?;
-    drive::drive(&engine, &cluster, Arc::new(tap), &mut results)?;
+    drive::drive(&engine, &cluster, Arc::new(tap), &mut results, &drive::Reins { stop: stop.clone(), valve })?;
     report(&results.watch, stop.is_raised(), replaced.load(Ordering::Relaxed));
     Ok(Ending::Good)
+}
+
+/// After the first Ctrl-C: what the job still waits for.
+fn say_what_is_awaited(elapsed_s: f64, interval: Duration) {
+    let into = (elapsed_s - order::START_UP.as_secs_f64()).max(0.0);
+    let (number, length) = ((into / interval.as_secs_f64()).floor(), interval.as_secs_f64());
+    let left = (number + 1.0) * length - into;
+    console::log(&format!(
+        "no more is read; the job ends with the results of interval {number}, which closes in {left:.1} s \
+         (Ctrl-C again ends at once, without them)"
+    ));
 }
 
 fn mendable(error: JobError) -> Failure {
@@ -85,26 +116,49 @@ struct Results {
     watch: Watch,
     outputs: Vec<OutputSpec>,
     destination: Destination,
-    table: table::Table,
+    table: Table,
+    /// The interval that is being written, and how many of its outputs are.
+    at_hand: Option<(WholeInterval, usize)>,
 }
 
 impl Results {
-    /// Writes every interval that is whole.
-    fn write_whole(&mut self) -> Result<(), Failure> {
-        while let Some(whole) = self.watch.next_whole() {
-            for output in &self.outputs {
-                self.table.clear();
-                for rows in &whole.outputs[&output.name] {
-                    let unreadable =
-                        |error| Failure::broken(format!("output `{}` is unreadable: {error}", output.name));
-                    for (key, value) in (output.render)(&rows.0).map_err(unreadable)? {
-                        self.table.push(&key, &value);
-                    }
-                }
-                self.table.sort();
-                self.destination.write(&output.name, whole.number, &self.table)?;
+    /// Writes every interval that is whole, as far as there is room.
+    fn write_whole(&mut self) -> Result<Written, Failure> {
+        loop {
+            if self.at_hand.is_none() {
+                self.at_hand = self.watch.next_whole().map(|whole| (whole, 0));
             }
+            let Some((whole, done)) = &mut self.at_hand else { return Ok(Written::Whole) };
+            while let Some(output) = self.outputs.get(*done) {
+                let Some(rows) = whole.outputs.get(&output.name) else {
+                    *done += 1; // not due in this interval
+                    continue;
+                };
+                render(output, rows, &mut self.table)?;
+                match self.destination.write(&output.name, whole.number, &self.table)? {
+                    Written::Whole => *done += 1,
+                    no_room => return Ok(no_room),
+                }
+            }
+            self.at_hand = None;
         }
-        Ok(())
     }
+
+    /// Whether everything that was read is in a result that is written.
+    fn is_finished(&self) -> bool {
+        self.at_hand.is_none() && self.watch.is_finished()
+    }
+}
+
+/// One output of the interval, sorted.
+fn render(output: &OutputSpec, parts: &[Rows], table: &mut Table) -> Result<(), Failure> {
+    table.clear();
+    for rows in parts {
+        let unreadable = |error| Failure::broken(format!("output `{}` is unreadable: {error}", output.name));
+        for (key, value) in (output.render)(&rows.0).map_err(unreadable)? {
+            table.push(&key, &value);
+        }
+    }
+    table.sort();
+    Ok(())
 }

@@ -1,9 +1,10 @@
 //! What the user ordered: the words of the command line, read and checked.
 
+use super::source::{Source, SourceWords};
 use crate::command_line::JobArgs;
 use crate::failure::Failure;
-use crate::unbuilt;
 use dstream_cluster::{ClusterSpec, Costs, JobSpec, Pace};
+use dstream_scenarios::plan::SourcePlan;
 use dstream_scenarios::unit;
 use dstream_trace::Moment;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::time::Duration;
 const BYTES_PER_INTERVAL: u64 = 64 << 20;
 
 /// Interval 0 begins so long after the nodes start: in one process they meet in less.
-const START_UP: Duration = Duration::from_millis(200);
+pub const START_UP: Duration = Duration::from_millis(200);
 
 /// How often a worker says that it lives. In one process only a stopped process is silent.
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -30,14 +31,16 @@ const CORES_MAX: u32 = 1024;
 /// The words of the command line.
 #[derive(Debug)]
 pub struct Order {
-    /// The input files.
-    pub pattern: String,
+    /// Where the lines come from.
+    pub source: SourceWords,
     /// Lines a second, where they are not read as fast as they are processed.
     pub rate_per_s: Option<f64>,
     /// The job's own parameters.
     pub params: BTreeMap<String, String>,
-    interval: Duration,
-    lasts: Option<Duration>,
+    /// Length of an interval.
+    pub interval: Duration,
+    /// The input ends after this time.
+    pub lasts: Option<Duration>,
     cores: u32,
 }
 
@@ -47,27 +50,31 @@ impl Order {
         if args.batch {
             return Err(Failure::unbuilt("--batch"));
         }
-        unbuilt::refuse_source(&args.source)?;
-        let Some(("file", pattern)) = args.source.split_once(':') else {
-            return Err(Failure::usage(format!("`--source {}`: valid is `file:GLOB`", args.source)));
-        };
         let mut params = params(&args.params)?;
         let rate_per_s = params.remove("rate").map(|rate| self::rate(&rate)).transpose()?;
+        let source = SourceWords::read(&args.source, rate_per_s)?;
         let interval = duration("--interval", &args.interval)?;
         if interval < INTERVAL_MIN {
             return Err(Failure::usage(format!("`--interval {}`: at least 10ms", args.interval)));
         }
         let lasts = args.lasts.as_deref().map(|text| duration("--for", text)).transpose()?;
-        Ok(Order { pattern: pattern.to_string(), rate_per_s, params, interval, lasts, cores: cores(&args.master)? })
+        Ok(Order { source, rate_per_s, params, interval, lasts, cores: cores(&args.master)? })
     }
 
-    /// The cluster for the job: one worker with all cores, one client.
-    pub fn cluster(&self, job: JobSpec, source: Vec<u8>) -> ClusterSpec {
+    /// The cluster for the job: one worker with all cores, one client. `plan` is what other nodes need to know of the
+    /// source: nothing, as the client is in this process.
+    pub fn cluster(&self, job: JobSpec, source: &Source, plan: Vec<u8>) -> ClusterSpec {
         let origin = Moment::ZERO + START_UP;
-        let pace = match self.rate_per_s {
+        let rate_per_s = match source {
+            Source::Planned(SourcePlan::Generate { rate_per_s, .. }, _) => Some(*rate_per_s),
+            _ => self.rate_per_s,
+        };
+        let pace = match rate_per_s {
             Some(per_second) => Pace::Rate { per_second },
             None => Pace::Max { bytes_per_interval: BYTES_PER_INTERVAL },
         };
+        // A live source ends itself, after what it has read by then.
+        let lasts = self.lasts.filter(|_| !matches!(source, Source::Live(_)));
         ClusterSpec {
             workers: 1,
             cores: self.cores,
@@ -79,11 +86,11 @@ impl Order {
             scale: 1,
             seed: 0,
             job,
-            source,
+            source: plan,
             pace,
             interval: self.interval,
             origin,
-            load_end: self.lasts.map_or(Moment::NEVER, |lasts| origin + lasts),
+            load_end: lasts.map_or(Moment::NEVER, |lasts| origin + lasts),
         }
     }
 }

@@ -11,14 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct WholeInterval {
     /// Its number.
     pub number: u64,
-    /// By output, the encoded rows of each partition.
+    /// By output that was due, the encoded rows of each partition.
     pub outputs: BTreeMap<String, Vec<Rows>>,
 }
 
 /// What is known of the job so far.
 #[derive(Debug)]
 pub struct Watch {
-    outputs: BTreeSet<String>,
+    /// By name: due at the end of every so many intervals.
+    outputs: BTreeMap<String, u64>,
     clients: usize,
     /// Clients that sent and had acknowledged all they read.
     done: BTreeSet<NodeName>,
@@ -30,6 +31,8 @@ pub struct Watch {
     parts: BTreeMap<u64, BTreeMap<String, Parts>>,
     next: u64,
     records: u64,
+    /// Behind the last interval that had records.
+    records_end: u64,
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +42,8 @@ struct Parts {
 }
 
 impl Watch {
-    /// Watches a job with these outputs, fed by so many clients.
-    pub fn new(outputs: impl IntoIterator<Item = String>, clients: usize) -> Watch {
+    /// Watches a job with these outputs, each due every so many intervals, fed by so many clients.
+    pub fn new(outputs: impl IntoIterator<Item = (String, u64)>, clients: usize) -> Watch {
         Watch {
             outputs: outputs.into_iter().collect(),
             clients,
@@ -50,6 +53,7 @@ impl Watch {
             parts: BTreeMap::new(),
             next: 0,
             records: 0,
+            records_end: 0,
         }
     }
 
@@ -77,24 +81,35 @@ impl Watch {
     /// The next interval, once it is whole.
     pub fn next_whole(&mut self) -> Option<WholeInterval> {
         let number = self.next;
-        let parts = self.parts.get(&number)?;
-        let is_whole = |output: &String| parts.get(output).is_some_and(|parts| parts.rows.len() == parts.of);
-        if !self.sealed.contains_key(&number) || !self.outputs.iter().all(is_whole) {
+        let parts = self.parts.get(&number);
+        let part = |output: &String| parts.and_then(|parts| parts.get(output));
+        let is_whole = |output: &String| part(output).is_some_and(|parts| parts.rows.len() == parts.of);
+        let mut due = self.outputs.iter().filter(|(_, every)| (number + 1).is_multiple_of(**every));
+        if !self.sealed.contains_key(&number) || !due.all(|(output, _)| is_whole(output)) {
             return None;
         }
+        self.next += 1;
         for range in self.sealed.remove(&number)?.iter() {
             self.open.remove(range);
             self.records += range.count();
+            self.records_end = self.next;
         }
-        let parts = self.parts.remove(&number)?;
-        self.next += 1;
+        let parts = self.parts.remove(&number).unwrap_or_default();
         let outputs = parts.into_iter().map(|(output, parts)| (output, parts.rows.into_values().collect()));
         Some(WholeInterval { number, outputs: outputs.collect() })
     }
 
-    /// Whether the sources ended and everything that was read is in an interval that came out.
+    /// Whether the sources ended and everything that was read is in a result of each output that came out.
     pub fn is_finished(&self) -> bool {
-        self.done.len() >= self.clients && self.open.is_empty() && self.next > 0
+        // Behind the last interval that had a result of this output.
+        let last_due = |every: &u64| self.next / every * every;
+        let is_covered = self.outputs.values().all(|every| last_due(every) >= self.records_end);
+        self.done.len() >= self.clients && self.open.is_empty() && self.next > 0 && is_covered
+    }
+
+    /// Intervals of which something is known that did not come out.
+    pub fn waiting(&self) -> usize {
+        self.parts.len().max(self.sealed.len())
     }
 
     /// Intervals that came out.
@@ -134,13 +149,18 @@ mod tests {
 
     /// Takes the events in order; after all of them these intervals are out, and the job is finished or not.
     fn check(events: &[Event], intervals: &[u64], finished: bool) {
-        let mut watch = Watch::new(["counts".to_string()], 1);
+        check_every(1, events, intervals, finished);
+    }
+
+    fn check_every(every: u64, events: &[Event], intervals: &[u64], finished: bool) {
+        let mut watch = Watch::new([("counts".to_string(), every)], 1);
         let mut out = Vec::new();
         for event in events {
             let line = TraceLine { at: Moment::ZERO, sequence: 0, node: NodeName::client(1), event: event.clone() };
             watch.take(line);
             while let Some(whole) = watch.next_whole() {
-                assert_eq!(whole.outputs["counts"].len(), 2, "{events:?}");
+                let due = (whole.number + 1).is_multiple_of(every);
+                assert_eq!(whole.outputs.get("counts").map(Vec::len), due.then_some(2), "{events:?}");
                 out.push(whole.number);
             }
         }
@@ -170,5 +190,14 @@ mod tests {
         check(&[&first[..], &rest[..]].concat(), &[0, 1], false);
         check(&[&first[..], std::slice::from_ref(&done), &rest[..]].concat(), &[0, 1], true);
         check(&[done, sealed(0, &[]), visible(0, 0), visible(0, 1)], &[0], true);
+    }
+    #[test]
+    fn an_output_that_is_due_now_and_then_has_no_result_between_and_one_that_covers_the_end() {
+        let done = Event::ClientDone { records: 10 };
+        let first = [sent(0, 9), done, sealed(0, &[range(0, 9)])];
+        check_every(2, &first, &[0], false);
+        let whole = [sealed(1, &[]), visible(1, 0), visible(1, 1)];
+        check_every(2, &[&first[..], &whole[..2]].concat(), &[0], false);
+        check_every(2, &[&first[..], &whole[..]].concat(), &[0, 1], true);
     }
 }

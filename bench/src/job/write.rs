@@ -7,7 +7,8 @@ use crate::console;
 use crate::failure::Failure;
 use crate::job::table::Table;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// Bytes gathered before they are written.
@@ -16,11 +17,23 @@ const BUFFER_BYTES: usize = 1 << 18;
 /// The most numbered neighbours that are tried for a folder that is taken.
 const NEIGHBOURS_MAX: u32 = 10_000;
 
+/// Pieces in which results go to stdout: where it is full, so much waits in memory.
+const PIECE_BYTES: usize = 1 << 18;
+
+/// What became of a write that failed for no other reason than room.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Everything is there.
+    Whole,
+    /// There was no room, and nothing half is left. The same write may be tried again.
+    NoRoom(String),
+}
+
 /// Where results go.
 #[derive(Debug)]
 pub enum Destination {
-    /// To stdout, in this format.
-    Stdout(Format),
+    /// To stdout.
+    Stdout(Lines),
     /// `<folder>/<output>/interval-<number>.csv`
     Folder(PathBuf),
 }
@@ -29,7 +42,11 @@ impl Destination {
     /// Reads `stdout` or `file:DIR` and makes sure that it can be written to, for these outputs.
     pub fn open(text: &str, format: Format, outputs: &[String]) -> Result<Destination, Failure> {
         match text.split_once(':') {
-            None if text == "stdout" => Ok(Destination::Stdout(format)),
+            None if text == "stdout" => {
+                let stdout = io::stdout().as_fd().try_clone_to_owned();
+                let stdout = stdout.map_err(|error| Failure::usage(format!("stdout is closed: {error}")))?;
+                Ok(Destination::Stdout(Lines::new(Box::new(File::from(stdout)), format)))
+            }
             Some(("file", folder)) if !folder.is_empty() => {
                 let folder = vacant(Path::new(folder), outputs)?;
                 for output in outputs {
@@ -44,20 +61,101 @@ impl Destination {
         }
     }
 
-    /// Writes one interval of one output. The table is sorted.
-    pub fn write(&self, output: &str, interval: u64, table: &Table) -> Result<(), Failure> {
-        match self {
-            Destination::Stdout(format) => {
-                let mut out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
-                console::judge(write_lines(&mut out, *format, output, interval, table).and_then(|()| out.flush()))
-            }
+    /// Writes one interval of one output. The table is sorted; after [`Written::NoRoom`] the same call comes again.
+    pub fn write(&mut self, output: &str, interval: u64, table: &Table) -> Result<Written, Failure> {
+        let (written, place) = match self {
+            Destination::Stdout(lines) => (lines.write(output, interval, table), "stdout".to_string()),
             Destination::Folder(folder) => {
                 let path = folder.join(output).join(format!("interval-{interval:08}.csv"));
-                write_whole(&path, table)
-                    .map_err(|error| Failure::usage(format!("{}: cannot be written: {error}", path.display())))
+                (write_whole(&path, table), path.display().to_string())
+            }
+        };
+        match written {
+            Ok(()) => Ok(Written::Whole),
+            Err(error) if is_full(&error) => Ok(Written::NoRoom(format!("{place}: {error}"))),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => console::judge(Err(error)).map(|()| Written::Whole),
+            Err(error) => Err(Failure::usage(format!("{place}: cannot be written: {error}"))),
+        }
+    }
+}
+
+/// Whether it can be different later, without anybody mending the command line.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
+/// Results as lines, written so that a full disk in the midst of one loses and doubles nothing.
+pub struct Lines {
+    to: Box<dyn Write + Send>,
+    format: Format,
+    /// Rows of the table at hand that are in `piece`, or before it.
+    rows: usize,
+    piece: Vec<u8>,
+    /// Bytes of `piece` that are out.
+    out: usize,
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "lines, {} bytes of {} out", self.out, self.piece.len())
+    }
+}
+
+impl Lines {
+    fn new(to: Box<dyn Write + Send>, format: Format) -> Lines {
+        Lines { to, format, rows: 0, piece: Vec::new(), out: 0 }
+    }
+
+    fn write(&mut self, output: &str, interval: u64, table: &Table) -> io::Result<()> {
+        loop {
+            while self.out < self.piece.len() {
+                match self.to.write(&self.piece[self.out..]) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(count) => self.out += count,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            (self.out, self.rows) =
+                (0, self.rows + take_piece(&mut self.piece, self.format, output, interval, self.rows, table)?);
+            if self.piece.is_empty() {
+                self.rows = 0;
+                return Ok(());
             }
         }
     }
+}
+
+/// Fills `piece` with the rows from `first` on; answers how many they are.
+fn take_piece(
+    piece: &mut Vec<u8>,
+    format: Format,
+    output: &str,
+    interval: u64,
+    first: usize,
+    table: &Table,
+) -> io::Result<usize> {
+    piece.clear();
+    // Strings are quoted by the JSON library; the order of the fields is the contract's.
+    let output = serde_json::to_string(output)?;
+    let mut rows = 0;
+    for (key, value) in table.rows().skip(first) {
+        match format {
+            Format::Text => writeln!(piece, "{interval} {key} {value}")?,
+            Format::Json => {
+                write!(piece, "{{\"output\":{output},\"interval\":{interval},\"key\":")?;
+                serde_json::to_writer(&mut *piece, key)?;
+                piece.extend_from_slice(b",\"value\":");
+                serde_json::to_writer(&mut *piece, value)?;
+                piece.extend_from_slice(b"}\n");
+            }
+        }
+        rows += 1;
+        if piece.len() >= PIECE_BYTES {
+            break;
+        }
+    }
+    Ok(rows)
 }
 
 /// The folder itself if it holds none of the outputs yet, else its first numbered neighbour of which that is true.
@@ -86,10 +184,20 @@ fn try_folder(folder: &Path) -> io::Result<()> {
 
 fn write_whole(path: &Path, table: &Table) -> io::Result<()> {
     let part = path.with_extension("csv.part");
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::create(&part)?);
-    write_csv(&mut out, table)?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    fs::rename(&part, path)
+    let written = write_part(&part, table).and_then(|()| fs::rename(&part, path));
+    if written.is_err() {
+        // What it takes is what others wait for; where even this fails, the first error says why.
+        fs::remove_file(&part).ok();
+    }
+    written
+}
+
+fn write_part(part: &Path, table: &Table) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::create(part)?);
+    let written = write_csv(&mut out, table).and_then(|()| out.flush());
+    // Without this the buffer's end would try once more to write what found no room.
+    let (_file, _rest) = out.into_parts();
+    written
 }
 
 fn write_csv(out: &mut impl Write, table: &Table) -> io::Result<()> {
@@ -118,27 +226,10 @@ fn write_field(out: &mut impl Write, field: &str) -> io::Result<()> {
     out.write_all(b"\"")
 }
 
-fn write_lines(out: &mut impl Write, format: Format, output: &str, interval: u64, table: &Table) -> io::Result<()> {
-    // Strings are quoted by the JSON library; the order of the fields is the contract's.
-    let output = serde_json::to_string(output)?;
-    for (key, value) in table.rows() {
-        match format {
-            Format::Text => writeln!(out, "{interval} {key} {value}")?,
-            Format::Json => {
-                write!(out, "{{\"output\":{output},\"interval\":{interval},\"key\":")?;
-                serde_json::to_writer(&mut *out, key)?;
-                out.write_all(b",\"value\":")?;
-                serde_json::to_writer(&mut *out, value)?;
-                out.write_all(b"}\n")?;
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex};
 
     fn table(rows: &[(&str, &str)]) -> Table {
         let mut table = Table::default();
@@ -168,8 +259,8 @@ mod tests {
         let text = format!("file:{}", folder.display());
         let outputs = ["counts".to_string()];
         for expected in ["counts", "counts-2", "counts-3"] {
-            let target = Destination::open(&text, Format::Text, &outputs).unwrap();
-            target.write("counts", 7, &table(&[("x", expected)])).unwrap();
+            let mut target = Destination::open(&text, Format::Text, &outputs).unwrap();
+            assert_eq!(target.write("counts", 7, &table(&[("x", expected)])), Ok(Written::Whole));
         }
         for (suffix, expected) in [("", "counts"), ("-2", "counts-2"), ("-3", "counts-3")] {
             let root = PathBuf::from(format!("{}{suffix}", folder.display()));
@@ -179,6 +270,50 @@ mod tests {
             assert_eq!(text, format!("key,value\r\nx,{expected}\r\n"));
             fs::remove_dir_all(root).unwrap();
         }
+    }
+
+    /// Takes `room` bytes at a time, a few at once, then says that it is full.
+    struct Small {
+        room: usize,
+        left: usize,
+        text: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Small {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.left == 0 {
+                self.left = self.room;
+                return Err(ErrorKind::StorageFull.into());
+            }
+            let count = bytes.len().min(self.left).min(7);
+            self.left -= count;
+            self.text.lock().unwrap().extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_under_stdout_loses_and_doubles_nothing() {
+        let rows: Vec<(String, String)> = (0..30_000).map(|row| (format!("key-{row:05}"), row.to_string())).collect();
+        let mut big = Table::default();
+        rows.iter().for_each(|(key, value)| big.push(key, value));
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let small = Small { room: 100_001, left: 10, text: text.clone() };
+        let mut target = Destination::Stdout(Lines::new(Box::new(small), Format::Text));
+        let mut full = 0;
+        for (interval, table) in [(0, &big), (1, &Table::default()), (2, &big)] {
+            while target.write("counts", interval, table).unwrap() != Written::Whole {
+                full += 1;
+            }
+        }
+        let interval = |number| rows.iter().map(move |(key, value)| format!("{number} {key} {value}\n"));
+        let expected: String = interval(0).chain(interval(2)).collect();
+        assert_eq!(String::from_utf8(text.lock().unwrap().clone()).unwrap(), expected);
+        assert_eq!(full, 1 + (expected.len() - 10) / 100_001);
     }
 
     #[test]

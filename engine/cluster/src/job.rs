@@ -19,11 +19,20 @@ pub struct JobSpec {
 #[error("{0}")]
 pub struct JobError(pub String);
 
-/// One client's numbered stream of lines, read from its beginning. The same source gives the same lines again.
+/// One client's numbered stream of lines, read from its beginning. The same source gives the same lines again, unless it
+/// is a live one.
 pub trait LineSource: Send {
     /// Appends up to `records` more lines, each ended by one LF, valid UTF-8, to `lines`, and stops early once `lines` has
-    /// grown by `bytes`. Returns how many it appended; 0 is the end of the source (never returned while more will come).
+    /// grown by `bytes`. Returns how many it appended; 0 is the end of the source, unless it [is waiting].
+    ///
+    /// [is waiting]: LineSource::is_waiting
     fn fill(&mut self, records: u64, bytes: usize, lines: &mut Vec<u8>) -> Result<u64, JobError>;
+
+    /// Whether the last `fill` gave nothing because nothing has come yet: only live sources wait. Their lines cannot be
+    /// had again: whoever took them keeps them until they are acknowledged.
+    fn is_waiting(&self) -> bool {
+        false
+    }
 
     /// Whether whoever reads the source should stop, though it is not at its end.
     fn is_stopped(&self) -> bool {

@@ -176,7 +176,9 @@ impl Shell {
             let next_interval = origin + interval * u32::try_from(number + 1).unwrap_or(u32::MAX);
             let last_due = schedule.count_due(Moment(next_interval.0 - 1).min(now));
             let records = (last_due - self.next_sequence).max(1);
-            self.read(records, BATCH_BYTES, number, |sequence| schedule.due(sequence))?;
+            if self.read(records, BATCH_BYTES, number, |sequence| schedule.due(sequence))? == 0 {
+                break; // ended, or nothing has come yet: the next period looks again
+            }
         }
         if now >= end && self.next_sequence >= due {
             self.end_source();
@@ -200,13 +202,17 @@ impl Shell {
                 return Ok(()); // the next period looks again
             }
             let bytes = BATCH_BYTES.min(usize::try_from(rest).unwrap_or(BATCH_BYTES));
-            self.paced_bytes += self.read(u64::MAX, bytes, number, |_| now)? as u64;
+            let read = self.read(u64::MAX, bytes, number, |_| now)?;
+            self.paced_bytes += read as u64;
+            if read == 0 {
+                return Ok(()); // ended, or nothing has come yet: the next period looks again
+            }
         }
         self.next_batch = now; // there is more
         Ok(())
     }
 
-    /// Reads one batch and gives it to the core; returns its bytes.
+    /// Reads one batch and gives it to the core; returns its bytes: none where the source ended or waits.
     fn read(
         &mut self,
         records: u64,
@@ -218,7 +224,9 @@ impl Shell {
         let mut lines = Vec::with_capacity(room.min(bytes) + HEADER_BYTES);
         let read = self.source.fill(records, bytes, &mut lines).map_err(|error| NodeError(error.to_string()))?;
         if read == 0 {
-            self.end_source();
+            if !self.source.is_waiting() {
+                self.end_source();
+            }
             return Ok(0);
         }
         let first = self.next_sequence;

@@ -77,14 +77,17 @@ fn failed(key: &str, error: &io::Error) -> StoreError {
 }
 
 impl Folder {
-    /// Writes the value to a file without a name of its own yet.
-    fn write(&self, value: &[u8]) -> io::Result<PathBuf> {
+    /// Writes the value to a file without a name of its own yet, and has `name` give it one. Whatever fails, on a full
+    /// disk for one, the unfinished file goes: its room is what the next attempt needs.
+    fn write(&self, value: &[u8], name: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
         let number = self.next_file.fetch_add(1, Ordering::Relaxed);
-        let path = self.unfinished.join(number.to_string());
-        let mut file = File::create_new(&path)?;
-        file.write_all(value)?;
-        file.sync_all()?;
-        Ok(path)
+        let unfinished = self.unfinished.join(number.to_string());
+        let mut file = File::create_new(&unfinished)?;
+        let written = file.write_all(value).and_then(|()| file.sync_all()).and_then(|()| name(&unfinished));
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => written.and(Err(error)),
+            _ => written,
+        }
     }
 
     /// Makes the folder of a value's file, so that the file can be given its name.
@@ -95,17 +98,15 @@ impl Folder {
     }
 
     fn create(&self, key: &str, value: &[u8]) -> io::Result<()> {
-        let (unfinished, path) = (self.write(value)?, self.place(key)?);
+        let path = self.place(key)?;
         // Of two links to one name one fails, whoever races.
-        let linked = fs::hard_link(&unfinished, &path);
-        fs::remove_file(&unfinished)?;
-        linked?;
+        self.write(value, |unfinished| fs::hard_link(unfinished, &path))?;
         sync(parent(&path))
     }
 
     fn put(&self, key: &str, value: &[u8]) -> io::Result<()> {
-        let (unfinished, path) = (self.write(value)?, self.place(key)?);
-        fs::rename(unfinished, &path)?;
+        let path = self.place(key)?;
+        self.write(value, |unfinished| fs::rename(unfinished, &path))?;
         sync(parent(&path))
     }
 

@@ -67,3 +67,47 @@ async fn of_many_creates_of_one_key_at_once_one_succeeds() {
 fn a_folder_that_cannot_be_made_is_an_error() {
     assert!(DirectoryStore::open("/proc/no/such/folder", "a").is_err());
 }
+
+/// A full disk: the store's folder for unfinished files is a file system of 64 KiB. Run again inside a mount namespace.
+#[test]
+fn a_full_disk_is_an_error_that_leaves_no_half_value_and_takes_no_room() {
+    const INSIDE: &str = "DSTREAM_TEST_SMALL_DISK";
+    let name = "real::store::tests::a_full_disk_is_an_error_that_leaves_no_half_value_and_takes_no_room";
+    if let Some(root) = std::env::var_os(INSIDE) {
+        return fill_up(PathBuf::from(root));
+    }
+    let folder = Folder::new("full");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let mount = format!("mount -t tmpfs -o size=64k none {}", folder.0.display());
+    let unshare = |script: &str| {
+        std::process::Command::new("unshare").args(["-m", "sh", "-c", script]).env(INSIDE, &folder.0).output()
+    };
+    if !unshare(&mount).is_ok_and(|output| output.status.success()) {
+        println!("skipped: no file system of its own for this test");
+        return;
+    }
+    let test = std::env::current_exe().unwrap();
+    let inside = unshare(&format!("{mount} && {} --exact {name}", test.display())).unwrap();
+    assert!(inside.status.success(), "{inside:?}");
+}
+
+fn fill_up(root: PathBuf) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = DirectoryStore::open(&root, "test").unwrap();
+        let large = Bytes::from(vec![7; 40 << 10]);
+        assert_eq!(store.put("a", large.clone()).await, Ok(()));
+        for _ in 0..3 {
+            for failed in [store.put("b", large.clone()).await, store.create("c", large.clone()).await] {
+                assert!(matches!(&failed, Err(StoreError::Failed(why)) if why.contains("No space left")), "{failed:?}");
+            }
+            // A value is replaced by a whole one or not at all.
+            assert!(store.put("a", large.slice(1..)).await.is_err());
+            assert_eq!(store.get("a").await, Ok(large.clone()));
+            assert_eq!(store.list("").await, Ok(vec!["a".to_owned()]));
+        }
+        assert_eq!(store.delete("a").await, Ok(()));
+        assert_eq!(store.create("c", large.clone()).await, Ok(()));
+        assert_eq!(store.get("c").await, Ok(large));
+    });
+}
