@@ -25,7 +25,7 @@ use dstream_trace::Rows;
 use order::Order;
 use source::{End, Source};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use table::Table;
 use tap::{Tap, Valve};
@@ -46,6 +46,10 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let outputs = setup.workloads.query(&job).map_err(mendable)?.outputs;
     let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
     let stop = Interrupt::new();
+    let (began, interval) = (Arc::new(OnceLock::<Stopwatch>::new()), order.interval);
+    let since = began.clone();
+    // Before the source opens: whoever sees that it listens may press Ctrl-C.
+    stop.raise_by_signal(move || say_what_is_awaited(since.get().map(Stopwatch::seconds), interval));
     let end = End { stop: stop.clone(), lasts: order.lasts };
     let source = Source::open(&order.source, order.rate_per_s, &end)?;
     let destination = Destination::open(&args.destination, args.output.format, &names)?;
@@ -57,9 +61,7 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
         Source::Held(_) | Source::Live(_) => Vec::new(),
     };
     let cluster = order.cluster(job, &source, plan);
-    let began = Stopwatch::start();
-    let interval = order.interval;
-    stop.raise_by_signal(move || say_what_is_awaited(began.seconds(), interval));
+    began.get_or_init(Stopwatch::start);
     let valve = Valve::default();
     let replaced = Arc::new(AtomicU64::new(0));
     let tap = Tap {
@@ -79,8 +81,8 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
 }
 
 /// After the first Ctrl-C: what the job still waits for.
-fn say_what_is_awaited(elapsed_s: f64, interval: Duration) {
-    let into = (elapsed_s - order::START_UP.as_secs_f64()).max(0.0);
+fn say_what_is_awaited(elapsed_s: Option<f64>, interval: Duration) {
+    let into = (elapsed_s.unwrap_or(0.0) - order::START_UP.as_secs_f64()).max(0.0);
     let (number, length) = ((into / interval.as_secs_f64()).floor(), interval.as_secs_f64());
     let left = (number + 1.0) * length - into;
     console::log(&format!(
