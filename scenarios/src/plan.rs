@@ -121,9 +121,80 @@ pub struct FaultPlan {
 #[allow(missing_docs, reason = "the scenario file's own names")]
 pub enum FaultKind {
     Crash { node: NodeName },
+    PowerLoss { node: NodeName },
     Pause { node: NodeName },
     Partition { between: Vec<NodeName>, and: Vec<NodeName>, one_way: bool },
+    Outage { between: Vec<NodeName>, and: Vec<NodeName> },
+    Delay { between: Vec<NodeName>, and: Vec<NodeName>, by: Duration },
     SlowCpu { node: NodeName, factor: f64 },
+    SlowNic { node: NodeName, factor: f64 },
+}
+
+impl FaultKind {
+    /// The node whose process the fault ends.
+    pub fn ends(&self) -> Option<&NodeName> {
+        match self {
+            FaultKind::Crash { node } | FaultKind::PowerLoss { node } => Some(node),
+            _ => None,
+        }
+    }
+
+    /// The node of a fault that hits one node.
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            FaultKind::Crash { node }
+            | FaultKind::PowerLoss { node }
+            | FaultKind::Pause { node }
+            | FaultKind::SlowCpu { node, .. }
+            | FaultKind::SlowNic { node, .. } => Some(node),
+            FaultKind::Partition { .. } | FaultKind::Outage { .. } | FaultKind::Delay { .. } => None,
+        }
+    }
+
+    /// The two sides of a fault that stands between nodes.
+    pub fn sides(&self) -> Option<(&[NodeName], &[NodeName])> {
+        match self {
+            FaultKind::Partition { between, and, .. }
+            | FaultKind::Outage { between, and }
+            | FaultKind::Delay { between, and, .. } => Some((between, and)),
+            _ => None,
+        }
+    }
+
+    /// The pairs of nodes between which the fault stands.
+    pub fn pairs(&self) -> impl Iterator<Item = (&NodeName, &NodeName)> {
+        let (between, and) = self.sides().unwrap_or_default();
+        between.iter().flat_map(move |one| and.iter().map(move |other| (one, other)))
+    }
+
+    /// The fault's node, or the first of those between which it stands.
+    pub fn first_node(&self) -> &NodeName {
+        let first = || self.sides().and_then(|(between, _)| between.first());
+        self.node().or_else(first).expect("a plan's faults have nodes on both sides")
+    }
+
+    /// Its name in a scenario file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FaultKind::Crash { .. } => "crash",
+            FaultKind::PowerLoss { .. } => "power-loss",
+            FaultKind::Pause { .. } => "pause",
+            FaultKind::Partition { .. } => "partition",
+            FaultKind::Outage { .. } => "outage",
+            FaultKind::Delay { .. } => "delay",
+            FaultKind::SlowCpu { .. } => "slow-cpu",
+            FaultKind::SlowNic { .. } => "slow-nic",
+        }
+    }
+}
+
+impl ClusterPlan {
+    /// The nodes that a fault may stand between: workers, master, clients.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeName> + use<> {
+        let workers = (1..=self.workers).map(NodeName::worker);
+        let clients = (1..=self.clients).map(|number| NodeName::new(format!("client-{number}")));
+        workers.chain([NodeName::new("master")]).chain(clients)
+    }
 }
 
 /// What must hold of every run.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: read again in the same context, it gives the same plan.
 
-use crate::plan::{Expectation, FaultKind, FaultPlan, Link, Plan, SourcePlan};
+use crate::plan::{ClusterPlan, Expectation, FaultKind, FaultPlan, Link, Plan, SourcePlan};
 use crate::spec::show_option;
 use crate::unit::{show_bits_per_second, show_bytes, show_duration, show_per_second};
 use dstream_cluster::Costs;
@@ -34,7 +34,7 @@ pub fn to_yaml(plan: &Plan) -> String {
         let options: Vec<String> = label.into_iter().chain(options).collect();
         line(format!("  - {}: {{ {} }}", scalar(&engine.engine), options.join(", ")));
     }
-    list("faults", plan.faults.iter().map(fault)).into_iter().for_each(&mut line);
+    list("faults", plan.faults.iter().map(|planned| fault(&plan.cluster, planned))).into_iter().for_each(&mut line);
     list("expect", plan.expect.iter().map(expectation)).into_iter().for_each(&mut line);
     text
 }
@@ -128,23 +128,43 @@ fn list(name: &str, items: impl Iterator<Item = String>) -> Vec<String> {
     std::iter::once(head).chain(items).collect()
 }
 
-fn fault(fault: &FaultPlan) -> String {
-    let at = show_duration(fault.at);
+/// The sides of a fault between nodes; short where it stands between one node and all others.
+fn sides(cluster: &ClusterPlan, between: &[NodeName], and: &[NodeName]) -> String {
+    match between {
+        [node] if cluster.nodes().filter(|other| other != node).eq(and.iter().cloned()) => format!("node: {node}"),
+        _ => both_sides(between, and),
+    }
+}
+
+fn both_sides(between: &[NodeName], and: &[NodeName]) -> String {
     let names = |nodes: &[NodeName]| nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+    format!("between: [{}], and: [{}]", names(between), names(and))
+}
+
+fn fault(cluster: &ClusterPlan, fault: &FaultPlan) -> String {
+    let at = show_duration(fault.at);
     let lasts = fault.lasts.map(show_duration);
     let until = lasts.as_ref().map(|lasts| format!(", for: {lasts}")).unwrap_or_default();
+    let name = fault.kind.name();
     match &fault.kind {
-        FaultKind::Crash { node } => {
+        FaultKind::Crash { node } | FaultKind::PowerLoss { node } => {
             let restart = lasts.map(|lasts| format!(", restart_after: {lasts}")).unwrap_or_default();
-            format!("crash: {{ node: {node}, at: {at}{restart} }}")
+            format!("{name}: {{ node: {node}, at: {at}{restart} }}")
+        }
+        FaultKind::Outage { between, and } => {
+            format!("outage: {{ {}, at: {at}{until} }}", sides(cluster, between, and))
+        }
+        FaultKind::Delay { between, and, by } => {
+            let (sides, by) = (sides(cluster, between, and), show_duration(*by));
+            format!("delay: {{ {sides}, by: {by}, at: {at}{until} }}")
         }
         FaultKind::Pause { node } => format!("pause: {{ node: {node}, at: {at}{until} }}"),
-        FaultKind::SlowCpu { node, factor } => {
-            format!("slow-cpu: {{ node: {node}, factor: {factor}, at: {at}{until} }}")
+        FaultKind::SlowCpu { node, factor } | FaultKind::SlowNic { node, factor } => {
+            format!("{name}: {{ node: {node}, factor: {factor}, at: {at}{until} }}")
         }
         FaultKind::Partition { between, and, one_way } => {
-            let (between, and) = (names(between), names(and));
-            format!("partition: {{ between: [{between}], and: [{and}], one_way: {one_way}, at: {at}{until} }}")
+            let sides = both_sides(between, and);
+            format!("partition: {{ {sides}, one_way: {one_way}, at: {at}{until} }}")
         }
     }
 }

@@ -114,7 +114,7 @@ impl<'a> Driver<'a> {
 
     fn take(&mut self, step: &Step<'a>) -> Result<(), WorldError> {
         let fault = step.fault.number;
-        let node = target(&step.fault.kind).clone();
+        let node = step.fault.kind.first_node().clone();
         // The log names the cause before its effects.
         let event = if step.begins { Event::FaultApplied { fault, node } } else { Event::FaultEnded { fault, node } };
         self.world.trace().push(self.world.now(), NodeName::new("driver"), event);
@@ -130,16 +130,20 @@ impl<'a> Driver<'a> {
     fn begin(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
         match kind {
             FaultKind::Crash { node } => self.world.crash(node),
+            FaultKind::PowerLoss { node } => self.world.power_loss(node),
             FaultKind::Pause { node } => self.world.pause(node),
             FaultKind::SlowCpu { node, .. } => self.world.slow_cpu(node, self.factor(node)),
+            FaultKind::SlowNic { node, .. } => self.world.slow_nic(node, self.nic_factor(node)),
             FaultKind::Partition { .. } => cuts(kind).try_for_each(|(from, to)| self.world.cut(from, to)),
+            FaultKind::Outage { .. } => kind.pairs().try_for_each(|(one, other)| self.world.hold(one, other)),
+            FaultKind::Delay { .. } => self.delay(kind),
         }
     }
 
     /// What another fault that is still on holds stays held.
     fn end(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
         match kind {
-            FaultKind::Crash { node } => self.world.restart(node),
+            FaultKind::Crash { node } | FaultKind::PowerLoss { node } => self.world.restart(node),
             FaultKind::Pause { node } if self.is_paused(node) => Ok(()),
             FaultKind::Pause { node } => self.world.resume(node),
             FaultKind::SlowCpu { node, .. } => self.world.slow_cpu(node, self.factor(node)),
@@ -147,7 +151,32 @@ impl<'a> Driver<'a> {
                 let is_cut = self.active.values().any(|other| cuts(other).any(|cut| cut == (from, to)));
                 if is_cut { Ok(()) } else { self.world.heal(from, to) }
             }),
+            FaultKind::SlowNic { node, .. } => self.world.slow_nic(node, self.nic_factor(node)),
+            FaultKind::Outage { .. } => kind.pairs().try_for_each(|(one, other)| {
+                let is_held = self.standing(one, other).any(|kind| matches!(kind, FaultKind::Outage { .. }));
+                if is_held { Ok(()) } else { self.world.release(one, other) }
+            }),
+            FaultKind::Delay { .. } => self.delay(kind),
         }
+    }
+
+    /// Faults that are on between the two nodes, whichever comes first.
+    fn standing<'s>(&'s self, one: &'s NodeName, other: &'s NodeName) -> impl Iterator<Item = &'a FaultKind> + 's {
+        let between =
+            move |kind: &&&'a FaultKind| kind.pairs().any(|(a, b)| (a, b) == (one, other) || (a, b) == (other, one));
+        self.active.values().filter(between).copied()
+    }
+
+    /// Sets the delay of each of the fault's pairs: all that are on between them, added.
+    fn delay(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
+        kind.pairs().try_for_each(|(one, other)| {
+            let delays = self.standing(one, other).filter_map(|kind| match kind {
+                FaultKind::Delay { by, .. } => Some(*by),
+                _ => None,
+            });
+            let by = delays.sum();
+            self.world.delay(one, other, by)
+        })
     }
 
     fn is_paused(&self, node: &NodeName) -> bool {
@@ -162,12 +191,14 @@ impl<'a> Driver<'a> {
         });
         factors.product()
     }
-}
 
-fn target(kind: &FaultKind) -> &NodeName {
-    match kind {
-        FaultKind::Crash { node } | FaultKind::Pause { node } | FaultKind::SlowCpu { node, .. } => node,
-        FaultKind::Partition { between, .. } => between.first().expect("a plan's partition has nodes on both sides"),
+    /// The same for its network card.
+    fn nic_factor(&self, node: &NodeName) -> f64 {
+        let factors = self.active.values().filter_map(|kind| match kind {
+            FaultKind::SlowNic { node: other, factor } if other == node => Some(*factor),
+            _ => None,
+        });
+        factors.product()
     }
 }
 

@@ -161,10 +161,7 @@ faults:
             })
         };
         for fault in &plan.faults {
-            let node = match &fault.kind {
-                FaultKind::Crash { node } | FaultKind::Pause { node } | FaultKind::SlowCpu { node, .. } => node,
-                FaultKind::Partition { between, .. } => &between[0],
-            };
+            let node = fault.kind.first_node();
             assert!(!dead(fault.at, node.as_str()), "seed {seed}: {:?}", plan.faults);
         }
     }
@@ -203,7 +200,10 @@ fn faults_that_only_touch_are_no_collision() {
         "crash: { node: worker-1, at: 7s, restart_after: 1s }",
     ]);
     check(&["slow-cpu: { node: worker-1, factor: 2, at: 5s }", "pause: { node: worker-1, at: 7s, for: 1s }"]);
-    check(&["crash: { node: worker-1, at: 5s }", "crash: { node: worker-2, at: 5s }"]);
+    check(&["slow-cpu: { node: worker-1, factor: 2, at: 5s }", "slow-cpu: { node: worker-1, factor: 4, at: 7s }"]);
+    check(&["crash: { node: worker-1, at: 5s }", "power-loss: { node: worker-2, at: 5s }"]);
+    check(&["outage: { node: worker-1, at: 5s, for: 1s }", "outage: { node: worker-1, at: 5s, for: 2s }"]);
+    check(&["delay: { node: master, by: 1ms, at: 5s, for: 1s }", "slow-nic: { node: client-1, factor: 2, at: 5s }"]);
     check(&[
         "partition: { between: [worker-1], and: [master], at: 5s }",
         "partition: { between: [worker-1, worker-2], and: [master], at: 6s }",
@@ -243,7 +243,7 @@ fn files_and_costs_are_found_beside_the_scenario() {
 
 /// Lines of `faults:`, each with a node of its own so that they cannot collide.
 fn faults() -> impl Strategy<Value = Vec<String>> {
-    let fault = (0u64..50_000_000, 1u64..5_000_000, 0u8..4, 11u32..99);
+    let fault = (0u64..50_000_000, 1u64..5_000_000, 0u8..9, 11u32..99);
     prop::collection::vec(fault, 0..4).prop_map(|faults| {
         let line = |((at, lasts, kind, factor), node): (&(u64, u64, u8, u32), u32)| {
             let (at, lasts) = (format!("at: {at}us"), format!("{lasts}us"));
@@ -251,6 +251,11 @@ fn faults() -> impl Strategy<Value = Vec<String>> {
                 0 => format!("crash: {{ node: worker-{node}, {at}, restart_after: {lasts} }}"),
                 1 => format!("pause: {{ node: worker-{node}, {at}, for: {lasts} }}"),
                 2 => format!("slow-cpu: {{ node: worker-{node}, factor: {}, {at} }}", f64::from(*factor) / 10.0),
+                3 => format!("slow-nic: {{ node: worker-{node}, factor: {}, {at} }}", f64::from(*factor) / 10.0),
+                4 => format!("power-loss: {{ node: worker-{node}, {at} }}"),
+                5 => format!("outage: {{ node: worker-{node}, {at}, for: {lasts} }}"),
+                6 => format!("outage: {{ between: [client-1], and: [worker-{node}, master], {at}, for: {lasts} }}"),
+                7 => format!("delay: {{ node: worker-{node}, by: {factor}us, {at}, for: {lasts} }}"),
                 _ => format!("partition: {{ between: [worker-{node}], and: [master], {at}, for: {lasts} }}"),
             }
         };

@@ -249,6 +249,46 @@ fn the_end_of_one_fault_leaves_what_another_still_holds() {
 }
 
 #[test]
+fn holds_stay_held_delays_add_up_and_power_comes_back() {
+    let (here, there) = (vec![worker(1)], vec![NodeName::new("master")]);
+    let outage = |turned: bool| match turned {
+        false => FaultKind::Outage { between: here.clone(), and: there.clone() },
+        true => FaultKind::Outage { between: there.clone(), and: vec![worker(1), worker(2)] },
+    };
+    let delay =
+        |millis| FaultKind::Delay { between: here.clone(), and: there.clone(), by: Duration::from_millis(millis) };
+    let slow = |factor| FaultKind::SlowNic { node: worker(2), factor };
+    check_calls(
+        vec![
+            (1000, Some(500), FaultKind::PowerLoss { node: worker(3) }),
+            (2000, Some(1000), outage(false)),
+            (2500, Some(1000), outage(true)),
+            (4000, Some(1000), delay(30)),
+            (4500, Some(1000), delay(50)),
+            (6000, Some(1000), slow(3.0)),
+            (6500, Some(1000), slow(2.0)),
+        ],
+        &[
+            "3000 power-loss worker-3",
+            "3500 restart worker-3",
+            "4000 hold worker-1 master",
+            "4500 hold master worker-1",
+            "4500 hold master worker-2",
+            "5500 release master worker-1",
+            "5500 release master worker-2",
+            "6000 delay worker-1 master 30",
+            "6500 delay worker-1 master 80",
+            "7000 delay worker-1 master 50",
+            "7500 delay worker-1 master 0",
+            "8000 slow-nic worker-2 3",
+            "8500 slow-nic worker-2 6",
+            "9000 slow-nic worker-2 2",
+            "9500 slow-nic worker-2 1",
+        ],
+    );
+}
+
+#[test]
 fn the_log_names_each_fault_before_its_effect() {
     let mut world = Script::new(calm(40));
     run(&mut world, &plan(vec![(1000, Some(2000), FaultKind::Crash { node: worker(3) })]));

@@ -2,7 +2,7 @@
 //!
 //! Never measures anything. Invariants: no more works are being paid at once than there are cores; a pause stops the
 //! cores, so that what was left of a work before it is left after it; a straggler factor prices anew what is left of
-//! every work in the moment in which it changes. A work whose future is dropped stays charged.
+//! every work, and of the handling of messages, in the moment in which it changes. A work whose future is dropped stays charged.
 
 mod book;
 
@@ -57,6 +57,8 @@ struct Books {
     tasks: Book,
     /// Messages are handled beside the tasks: a node whose cores are all busy still answers.
     messages: Book,
+    /// Whether the log already says that messages are stretched; there are too many to say it of each.
+    told_of_messages: bool,
 }
 
 impl Books {
@@ -66,11 +68,25 @@ impl Books {
             Account::Messages => &mut self.messages,
         }
     }
+
+    /// What is to be told of stretched works: of every task, and of the first message after each change.
+    fn tell(&mut self, account: Account, stretched: Vec<f64>) -> Vec<f64> {
+        match account {
+            Account::Tasks => stretched,
+            Account::Messages => {
+                let first = if self.told_of_messages { 0 } else { stretched.len().min(1) };
+                self.told_of_messages |= first > 0;
+                stretched[..first].to_vec()
+            }
+        }
+    }
 }
 
 impl Cores {
     pub fn new(count: usize, straggle: &Straggle) -> Cores {
-        let books = Books { tasks: Book::new(count, straggle.factor()), messages: Book::new(1, 1.0) };
+        let factor = straggle.factor();
+        let (tasks, messages) = (Book::new(count, factor), Book::new(1, factor));
+        let books = Books { tasks, messages, told_of_messages: false };
         Cores { count, books: Mutex::new(books), changed: Notify::new() }
     }
 
@@ -83,16 +99,24 @@ impl Cores {
         self.changed.notify_waiters();
     }
 
-    /// The task cores take `factor` times as long from `since` on; returns the factor until then once for each work
-    /// that it stretched and of which that was not told before.
+    /// The cores take `factor` times as long from `since` on; returns the factor until then once for each work that it
+    /// stretched and of which that was not told before.
     pub fn slow(&self, since: Moment, factor: f64) -> Vec<f64> {
-        let stretched = self.lock().tasks.slow(since, factor);
+        let mut books = self.lock();
+        let mut stretched = books.tasks.slow(since, factor);
+        let of_messages = books.messages.slow(since, factor);
+        stretched.extend(books.tell(Account::Messages, of_messages));
+        books.told_of_messages = false;
+        drop(books);
         self.changed.notify_waiters();
         stretched
     }
 
     fn charge(&self, life: &Life, account: Account, cost: Duration) -> Arc<Mutex<Work>> {
-        let (work, stretched) = self.lock().of(account).charge(life.now(), cost);
+        let mut books = self.lock();
+        let (work, stretched) = books.of(account).charge(life.now(), cost);
+        let stretched = books.tell(account, stretched);
+        drop(books);
         for factor in stretched {
             life.record(Event::WorkStretched { factor });
         }
@@ -100,7 +124,10 @@ impl Cores {
     }
 
     fn look(&self, account: Account, work: &Mutex<Work>, now: Moment) -> Look {
-        self.lock().of(account).look(work, now)
+        let mut books = self.lock();
+        let look = books.of(account).look(work, now);
+        let stretched = books.tell(account, look.stretched.into_iter().collect()).first().copied();
+        Look { stretched, ..look }
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {

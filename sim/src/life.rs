@@ -54,7 +54,7 @@ impl Life {
         }
     }
 
-    /// Work on the task cores takes `factor` times its cost, also what they had not done by `since`.
+    /// Work on the cores takes `factor` times its cost, also what they had not done by `since`.
     pub fn slow(&self, since: Moment, factor: f64) {
         for factor in self.cores.slow(since, factor) {
             self.record(Event::WorkStretched { factor });

@@ -52,6 +52,8 @@ pub enum ToClient {
     Held(Vec<RecordRange>),
     /// From the master: the workers that take records now.
     Members(Vec<NodeName>),
+    /// From the master, when the client's connection opens: these records of its are held or in results.
+    Known(Vec<RecordRange>),
     /// From the master: all results up to and including this interval are committed.
     Done {
         /// The interval.

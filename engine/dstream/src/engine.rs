@@ -10,7 +10,7 @@ use crate::worker::{self, SharedHoldings, TaskContext, WorkerConfig};
 use dstream_cluster::client::{self, ClientConfig, ClientLimits};
 use dstream_cluster::layout::{Role, peer_config, roles};
 use dstream_cluster::sink::{self, SinkConfig};
-use dstream_cluster::{ClusterSpec, Engine, EngineError, OptionSpec, Options, Promise, Registry};
+use dstream_cluster::{ClusterSpec, Costs, Engine, EngineError, OptionSpec, Options, Promise, Registry};
 use dstream_host::peer::Peers;
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
 use dstream_kernel::Query;
@@ -207,6 +207,7 @@ async fn start_client(
         load_end: cluster.load_end,
         interval: cluster.interval,
         scale: cluster.scale,
+        message: Costs::time(cluster.costs.message_ns),
     };
     let core = cores.client(ClientLimits { patience: settings.block + CLIENT_PATIENCE });
     client::run(host, client, source, core).await

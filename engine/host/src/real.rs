@@ -25,13 +25,12 @@ pub use process::{NodeProcess, ProcessConfig};
 pub use store::{DirectoryStore, MemoryStore};
 
 use crate::facade::Store;
-use crate::shape::Slowness;
 use crate::world::{NodeSpec, NodeStart, World, WorldError};
 use dstream_trace::{Event, Moment, NodeName, SharedTrace, TraceLog};
 use links::Links;
 use monitor::Monitor;
 use network::AddressBook;
-use node::{Commons, Life};
+use node::{Commons, Life, Slow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +45,7 @@ const DROP_LIMIT: Duration = Duration::from_secs(5);
 struct Node {
     spec: NodeSpec,
     incarnation: u64,
-    slowness: Slowness,
+    slow: Slow,
     life: Option<Life>,
 }
 
@@ -103,8 +102,8 @@ impl RealWorld {
         life.ok_or_else(|| WorldError::BadNode(format!("node `{name}` does not run")))
     }
 
-    fn begin(&self, spec: &NodeSpec, incarnation: u64, slowness: &Slowness) -> Result<Life, WorldError> {
-        Life::begin(spec, incarnation, slowness.clone(), &self.commons).map_err(|error| WorldError::NodeFailed {
+    fn begin(&self, spec: &NodeSpec, incarnation: u64, slow: &Slow) -> Result<Life, WorldError> {
+        Life::begin(spec, incarnation, slow, &self.commons).map_err(|error| WorldError::NodeFailed {
             node: spec.name.clone(),
             at: self.now(),
             why: format!("the system cannot start it: {error}"),
@@ -141,9 +140,9 @@ impl World for RealWorld {
         if spec.cores == 0 {
             return Err(WorldError::BadNode(format!("node `{}` has no core; give it at least 1", spec.name)));
         }
-        let slowness = Slowness::none();
-        let life = self.begin(&spec, 1, &slowness)?;
-        self.nodes.insert(spec.name.clone(), Node { spec, incarnation: 1, slowness, life: Some(life) });
+        let slow = Slow::none();
+        let life = self.begin(&spec, 1, &slow)?;
+        self.nodes.insert(spec.name.clone(), Node { spec, incarnation: 1, slow, life: Some(life) });
         Ok(())
     }
 
@@ -176,9 +175,9 @@ impl World for RealWorld {
             ended.end(CRASH_LIMIT);
         }
         node.incarnation += 1;
-        let (spec, incarnation, slowness) = (node.spec.clone(), node.incarnation, node.slowness.clone());
+        let (spec, incarnation, slow) = (node.spec.clone(), node.incarnation, node.slow.clone());
         self.commons.links.set_dark(name, false);
-        let life = self.begin(&spec, incarnation, &slowness)?;
+        let life = self.begin(&spec, incarnation, &slow)?;
         self.node(name)?.life = Some(life);
         Ok(())
     }
@@ -220,7 +219,7 @@ impl World for RealWorld {
 
     fn slow_cpu(&mut self, name: &NodeName, factor: f64) -> Result<(), WorldError> {
         check_factor("work", factor)?;
-        self.life(name)?.straggling.set(factor);
+        self.node(name)?.slow.cpu.set(factor);
         Ok(())
     }
 
@@ -230,7 +229,7 @@ impl World for RealWorld {
             let why = "the network cards of this world have no modelled bandwidth, so none can be slower";
             return Err(WorldError::Unsupported(why.to_owned()));
         }
-        self.node(name)?.slowness.set(factor);
+        self.node(name)?.slow.nic.set(factor);
         Ok(())
     }
 

@@ -393,6 +393,12 @@ fn a_fault_fires_only_by_its_own_effect_at_its_own_node_while_it_is_on() {
         (Effect::MessageCut, 6000, "worker-2", to("worker-1"), false),
         (Effect::MessageCutOneWay, 6000, "worker-2", to("master"), true),
         (Effect::MessageCutOneWay, 6000, "master", to("worker-2"), false),
+        (Effect::TransferStretched, 6000, "worker-2", Event::TransferStretched { factor: 8.0 }, true),
+        (Effect::TransferStretched, 6000, "worker-2", Event::WorkStretched { factor: 8.0 }, false),
+        (Effect::MessageHeld, 6000, "master", Event::MessageHeld { to: node("worker-2") }, true),
+        (Effect::MessageHeld, 6000, "master", Event::MessageHeld { to: node("worker-1") }, false),
+        (Effect::MessageDelayed, 6000, "worker-2", Event::MessageDelayed { to: node("master") }, true),
+        (Effect::MessageDelayed, 6000, "worker-2", to("master"), false),
     ] {
         let mut run = Run::new(&[200; 12]);
         run.fault_without_effect(5500, Some(6500), "fault", &["worker-2"], effect);

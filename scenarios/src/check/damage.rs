@@ -6,7 +6,7 @@
 //! engine's word counts only against it: its "all copies are there again" closes the losses before it.
 
 use super::{CheckInput, Missing};
-use dstream_trace::measure::{Facts, Sent};
+use dstream_trace::measure::{Effect, Facts, FaultFacts, Sent};
 use dstream_trace::result::BrokenPromise;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange, TaskName, TraceLine};
 use std::collections::{BTreeMap, BTreeSet};
@@ -273,12 +273,24 @@ fn partition_of(facts: &Facts, interval: u64, block: BlockName) -> Option<u32> {
     u32::try_from(place).ok()
 }
 
-/// Whether a fault of the plan (a pause, a cut, a crash) explains that the worker is declared lost at `at`.
+/// Whether a fault of the plan explains that the worker is declared lost at `at`.
 fn held_off(input: &CheckInput<'_>, worker: &NodeName, at: Moment) -> bool {
     input.run.faults.iter().any(|fault| {
         let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
-        let hits = fault.nodes.contains(worker) || fault.others.contains(worker);
+        let hits = keeps_away(fault, worker);
         let until = times.ended.map_or(Moment::NEVER, |ended| ended + input.run.failure_timeout + LOSS_GRACE);
         hits && times.applied.is_some_and(|applied| applied <= at) && at <= until
     })
+}
+
+/// Whether the fault can keep the worker's heartbeats from the master. What only holds or delays messages can where it
+/// stands between the two; a slow network card can at either end.
+fn keeps_away(fault: &FaultFacts, worker: &NodeName) -> bool {
+    let master = NodeName::new("master");
+    let between = |one: &NodeName, other: &NodeName| fault.nodes.contains(one) && fault.others.contains(other);
+    match fault.effect {
+        Effect::MessageHeld | Effect::MessageDelayed => between(worker, &master) || between(&master, worker),
+        Effect::TransferStretched => fault.nodes.contains(worker) || fault.nodes.contains(&master),
+        _ => fault.nodes.contains(worker) || fault.others.contains(worker),
+    }
 }

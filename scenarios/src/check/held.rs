@@ -16,6 +16,7 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
     let mut copies = Copies::new(input.promise.copies);
     let mut members = Members::new(input.run.failure_timeout);
     let mut dead = Dead::new(input.run.failure_timeout);
+    let mut acked = RangeSet::new();
     for line in input.lines {
         let node = &line.node;
         dead.expire(line.at, &mut copies);
@@ -34,7 +35,11 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
             Event::BlockForgotten { block } => copies.lose(*block, node),
             Event::RecordsAcked { range } => {
                 let promised = input.promise.copies.min(members.least_live(line.at)).max(1);
-                if !copies.covers(*range, promised) {
+                // A client that was started again hears of records that an earlier life knew of.
+                let fresh = acked.gaps(*range);
+                acked.insert(*range);
+                let lacking = fresh.iter().flat_map(|range| copies.lacking(*range, promised));
+                if lacking.into_iter().any(|range| !is_out(input, range, line.at)) {
                     let at = line.at;
                     finding.add(|| {
                         format!("records {range:?} were acknowledged at {at} before {promised} nodes held them")
@@ -45,6 +50,15 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
         }
     }
     finding
+}
+
+/// Whether the records were all in results: those need no copies any more.
+fn is_out(input: &CheckInput<'_>, range: RecordRange, at: Moment) -> bool {
+    let outputs = || input.run.outputs.iter().map(|output| output.name.as_str());
+    let is_done = |interval: u64| input.facts.done(interval, outputs()).is_some_and(|done| done <= at);
+    let done = input.facts.sealed.iter().filter(|(interval, _)| is_done(**interval));
+    let out: RangeSet = done.flat_map(|(_, seal)| seal.ranges.iter().copied()).collect();
+    out.gaps(range).is_empty()
 }
 
 /// Holders that died and are not declared lost yet, with the moment from which they do not count any more.
@@ -122,8 +136,9 @@ impl Copies {
         });
     }
 
-    fn covers(&self, range: RecordRange, copies: u32) -> bool {
-        self.levels[copies as usize - 1].gaps(range).is_empty()
+    /// The records that so many nodes never held at once.
+    fn lacking(&self, range: RecordRange, copies: u32) -> Vec<RecordRange> {
+        self.levels[copies as usize - 1].gaps(range)
     }
 }
 

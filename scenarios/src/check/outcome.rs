@@ -129,16 +129,22 @@ fn output_facts(query: &Query, output: &OutputSpec) -> OutputFacts {
 
 /// A planned fault in the words of measuring.
 fn fault_facts(fault: &FaultPlan, warmup_end: Moment) -> FaultFacts {
-    let (name, nodes, others, effect) = match &fault.kind {
-        FaultKind::Crash { node } => ("crash", vec![node.clone()], Vec::new(), Effect::ProcessEnded),
-        FaultKind::Pause { node } => ("pause", vec![node.clone()], Vec::new(), Effect::HeldByPause),
-        FaultKind::SlowCpu { node, .. } => ("slow-cpu", vec![node.clone()], Vec::new(), Effect::WorkStretched),
-        FaultKind::Partition { between, and, one_way } => {
-            let effect = if *one_way { Effect::MessageCutOneWay } else { Effect::MessageCut };
-            ("partition", between.clone(), and.clone(), effect)
-        }
+    let kind = &fault.kind;
+    let effect = match kind {
+        FaultKind::Crash { .. } | FaultKind::PowerLoss { .. } => Effect::ProcessEnded,
+        FaultKind::Pause { .. } => Effect::HeldByPause,
+        FaultKind::SlowCpu { .. } => Effect::WorkStretched,
+        FaultKind::SlowNic { .. } => Effect::TransferStretched,
+        FaultKind::Partition { one_way: true, .. } => Effect::MessageCutOneWay,
+        FaultKind::Partition { one_way: false, .. } => Effect::MessageCut,
+        FaultKind::Outage { .. } => Effect::MessageHeld,
+        FaultKind::Delay { .. } => Effect::MessageDelayed,
     };
-    FaultFacts { number: fault.number, fault: name.to_owned(), nodes, others, effect, due: warmup_end + fault.at }
+    let (between, and) = kind.sides().unwrap_or_default();
+    let nodes = kind.node().cloned().into_iter().chain(between.iter().cloned()).collect();
+    let others = and.to_vec();
+    let due = warmup_end + fault.at;
+    FaultFacts { number: fault.number, fault: kind.name().to_owned(), nodes, others, effect, due }
 }
 
 fn slack(engine: &EnginePlan) -> Duration {

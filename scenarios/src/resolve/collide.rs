@@ -1,4 +1,5 @@
-//! Faults that cannot happen together: a node that is down cannot be hit, and one thing is done to it once at a time.
+//! Faults that cannot happen together: a node that is down cannot be hit, and it is
+//! paused or cut off once at a time. What slows down, holds or delays may overlap: it adds up.
 //!
 //! Knows plain facts of processes only: dead ones cannot stop, stopped ones can die. Invariant: symmetric.
 
@@ -16,14 +17,6 @@ fn end(fault: &FaultPlan) -> Duration {
 /// together do.
 fn meet(a: &FaultPlan, b: &FaultPlan) -> bool {
     a.at < end(b) && b.at < end(a)
-}
-
-/// The node of a fault that hits one node.
-fn node(kind: &FaultKind) -> Option<&NodeName> {
-    match kind {
-        FaultKind::Crash { node } | FaultKind::Pause { node } | FaultKind::SlowCpu { node, .. } => Some(node),
-        FaultKind::Partition { .. } => None,
-    }
 }
 
 /// `from 15s to 25s`, or `from 15s on`.
@@ -44,24 +37,19 @@ pub(super) fn collision(a: &FaultPlan, b: &FaultPlan) -> Option<String> {
         return same_cut(&first.kind, &second.kind)
             .then(|| format!("the same nodes are already cut off from each other {}", when(first)));
     }
-    let target = node(&first.kind).filter(|target| node(&second.kind) == Some(target))?;
-    match (&first.kind, &second.kind) {
-        (FaultKind::Crash { .. }, _) => Some(format!("`{target}` is already down {}", when(first))),
-        // Both begin at the same moment, and one of them ends the process.
-        (_, FaultKind::Crash { .. }) if first.at == second.at => {
-            Some(format!("`{target}` is already hit at {} by another fault", show_duration(first.at)))
-        }
-        (FaultKind::Pause { .. }, FaultKind::Crash { .. }) if end(second) < end(first) => {
-            Some(format!("`{target}` would start again while it is paused, {}", when(first)))
-        }
-        (FaultKind::Pause { .. }, FaultKind::Pause { .. }) => {
-            Some(format!("`{target}` is already paused {}", when(first)))
-        }
-        (FaultKind::SlowCpu { .. }, FaultKind::SlowCpu { .. }) => {
-            Some(format!("`{target}` is already slowed {}", when(first)))
-        }
-        _ => None,
+    let target = first.kind.node().filter(|target| second.kind.node() == Some(target))?;
+    if first.kind.ends().is_some() {
+        return Some(format!("`{target}` is already down {}", when(first)));
     }
+    // Both begin at the same moment, and one of them ends the process.
+    if second.kind.ends().is_some() && first.at == second.at {
+        return Some(format!("`{target}` is already hit at {} by another fault", show_duration(first.at)));
+    }
+    let is_pause = |fault: &FaultPlan| matches!(fault.kind, FaultKind::Pause { .. });
+    if is_pause(first) && second.kind.ends().is_some() && end(second) < end(first) {
+        return Some(format!("`{target}` would start again while it is paused, {}", when(first)));
+    }
+    (is_pause(first) && is_pause(second)).then(|| format!("`{target}` is already paused {}", when(first)))
 }
 
 /// Whether two partitions cut the same nodes from the same nodes.
@@ -80,22 +68,22 @@ fn same_cut(a: &FaultKind, b: &FaultKind) -> bool {
     pairs(a) == pairs(b)
 }
 
-/// Why a partition cannot do anything, if one whole side of it is down as long as it lasts.
+/// Why a fault between nodes cannot do anything, if one whole side of it is down as long as it lasts.
 pub(super) fn cut_of_the_dead<'f>(
     cut: &FaultPlan,
     faults: impl Iterator<Item = &'f FaultPlan> + Clone,
 ) -> Option<String> {
-    let FaultKind::Partition { between, and, .. } = &cut.kind else { return None };
+    let (between, and) = cut.kind.sides()?;
     let gone = |node: &NodeName| {
         let covers = |fault: &&FaultPlan| fault.at <= cut.at && end(fault) >= end(cut);
         let mut crashes = faults.clone().filter(covers);
-        crashes.find(|fault| matches!(&fault.kind, FaultKind::Crash { node: crashed } if crashed == node))
+        crashes.find(|fault| fault.kind.ends() == Some(node))
     };
-    let down = |side: &Vec<NodeName>| side.iter().map(gone).collect::<Option<Vec<_>>>();
+    let down = |side: &[NodeName]| side.iter().map(gone).collect::<Option<Vec<_>>>();
     let (side, crashes) = [between, and].into_iter().find_map(|side| Some((side, down(side)?)))?;
     let said = side.iter().zip(crashes).map(|(node, crash)| match crash.lasts {
         Some(_) => format!("`{node}` is down {}", when(crash)),
         None => format!("`{node}` crashed for good before"),
     });
-    Some(format!("{}; no message is left to be cut", said.collect::<Vec<_>>().join(", ")))
+    Some(format!("{}; no message is left between them", said.collect::<Vec<_>>().join(", ")))
 }

@@ -21,6 +21,8 @@ struct Aimed<'w> {
     /// `None` stands for `any-worker`.
     node: Vec<Option<NodeName>>,
     and: Vec<Option<NodeName>>,
+    /// All nodes, for a fault between one node and all others.
+    all: Vec<NodeName>,
 }
 
 impl Aimed<'_> {
@@ -34,13 +36,22 @@ impl Aimed<'_> {
         let mut fill = |side: &[Option<NodeName>]| -> Vec<NodeName> {
             side.iter().filter_map(|name| name.clone().or_else(|| drawn.next())).collect()
         };
-        let (nodes, and) = (fill(&self.node), fill(&self.and));
-        let node = nodes.first().cloned().unwrap_or_else(|| NodeName::worker(1));
+        let (between, mut and) = (fill(&self.node), fill(&self.and));
+        let node = between.first().cloned().unwrap_or_else(|| NodeName::worker(1));
+        if self.written.node.is_some() {
+            and = self.all.iter().filter(|other| **other != node).cloned().collect();
+        }
+        let factor = self.written.factor.as_ref().map_or(1.0, |factor| factor.value);
+        let by = self.written.by.as_ref().map_or(Duration::ZERO, |by| by.value);
         let kind = match self.written.kind.value.as_str() {
             "crash" => FaultKind::Crash { node },
+            "power-loss" => FaultKind::PowerLoss { node },
             "pause" => FaultKind::Pause { node },
-            "partition" => FaultKind::Partition { between: nodes, and, one_way: self.written.one_way },
-            _ => FaultKind::SlowCpu { node, factor: self.written.factor.as_ref().map_or(1.0, |factor| factor.value) },
+            "partition" => FaultKind::Partition { between, and, one_way: self.written.one_way },
+            "outage" => FaultKind::Outage { between, and },
+            "delay" => FaultKind::Delay { between, and, by },
+            "slow-nic" => FaultKind::SlowNic { node, factor },
+            _ => FaultKind::SlowCpu { node, factor },
         };
         let lasts = self.written.lasts.as_ref().map(|lasts| lasts.value);
         FaultPlan { number: 0, kind, at: self.at, lasts }
@@ -93,7 +104,7 @@ fn refuse_late(reader: &mut Reader<'_>, fault: &FaultWritten, duration: Duration
 
 fn aim<'w>(reader: &mut Reader<'_>, written: &'w FaultWritten, common: &Common<'_>) -> Option<Aimed<'w>> {
     let kind = written.kind.value.as_str();
-    let named = if kind == "partition" { written.between.as_slice() } else { written.node.as_slice() };
+    let named = if written.node.is_some() { written.node.as_slice() } else { written.between.as_slice() };
     let node: Vec<_> = named.iter().map(|name| target(reader, kind, name, common)).collect();
     let and: Vec<_> = written.and.iter().map(|name| target(reader, kind, name, common)).collect();
     refuse_twice(reader, named.iter().chain(&written.and));
@@ -104,7 +115,8 @@ fn aim<'w>(reader: &mut Reader<'_>, written: &'w FaultWritten, common: &Common<'
     };
     let node: Option<Vec<_>> = node.into_iter().collect();
     let and: Option<Vec<_>> = and.into_iter().collect();
-    Some(Aimed { written, draws, at, node: node?, and: and? })
+    let all = common.cluster.nodes().collect();
+    Some(Aimed { written, draws, at, node: node?, and: and?, all })
 }
 
 /// The target; `Some(None)` is `any-worker`.
@@ -113,16 +125,14 @@ fn target(reader: &mut Reader<'_>, kind: &str, name: &At<String>, common: &Commo
     let built = match role {
         Role::AnyWorker => return Some(None),
         Role::Worker => true,
-        Role::Master => matches!(kind, "pause" | "partition"),
-        Role::Client => kind == "partition",
+        Role::Master => !matches!(kind, "crash" | "power-loss"),
+        Role::Client => true,
         Role::Store => false,
     };
     if !built {
-        let instead = match (kind, role) {
-            ("crash", Role::Master) => "; it needs `standby_masters`, which are not built either",
-            ("pause", _) => "; it hits workers and the master",
-            ("partition", _) => "; it cuts off workers, clients and the master",
-            _ => "; it hits workers",
+        let instead = match role {
+            Role::Master => "; it needs `standby_masters`, which are not built either",
+            _ => "; it hits workers, clients and the master",
         };
         reader.unbuilt(name.at, &format!("the fault `{kind}` of `{node}`"), instead);
         return None;
@@ -130,12 +140,12 @@ fn target(reader: &mut Reader<'_>, kind: &str, name: &At<String>, common: &Commo
     Some(Some(node))
 }
 
-/// A node stands once in a partition: it cannot be cut off from itself.
+/// A node stands once in a fault between nodes: nothing can stand between it and itself.
 fn refuse_twice<'n>(reader: &mut Reader<'_>, names: impl Iterator<Item = &'n At<String>>) {
     let mut seen: Vec<&str> = Vec::new();
     for name in names.filter(|name| name.value != node::ANY_WORKER) {
         if seen.contains(&name.value.as_str()) {
-            reader.wrong(name.at, format!("`{}` stands twice in this partition", name.value));
+            reader.wrong(name.at, format!("`{}` stands twice in this fault", name.value));
         }
         seen.push(&name.value);
     }
@@ -187,7 +197,7 @@ fn draw_targets(
 fn is_down(worker: &NodeName, at: Duration, placed: &[(usize, FaultPlan)]) -> bool {
     placed.iter().any(|(_, fault)| {
         let down = fault.at <= at && fault.lasts.is_none_or(|lasts| at < fault.at + lasts);
-        down && matches!(&fault.kind, FaultKind::Crash { node } if node == worker)
+        down && fault.kind.ends() == Some(worker)
     })
 }
 
@@ -195,14 +205,14 @@ fn is_down(worker: &NodeName, at: Duration, placed: &[(usize, FaultPlan)]) -> bo
 fn empties_a_cut(plan: &FaultPlan, placed: &[(usize, FaultPlan)]) -> bool {
     let others = || placed.iter().map(|(_, other)| other);
     let is_empty = |cut| cut_of_the_dead(cut, others().chain([plan])).is_some();
-    matches!(plan.kind, FaultKind::Crash { .. })
-        && others().any(|cut| is_empty(cut) && cut_of_the_dead(cut, others()).is_none())
+    plan.kind.ends().is_some() && others().any(|cut| is_empty(cut) && cut_of_the_dead(cut, others()).is_none())
 }
 
 fn refuse_cuts_of_the_dead(reader: &mut Reader<'_>, aimed: &[Aimed<'_>], plans: &[FaultPlan]) {
     for (fault, plan) in aimed.iter().zip(plans) {
         if let Some(why) = cut_of_the_dead(plan, plans.iter()) {
-            reader.wrong(fault.written.spot(), format!("this `partition` cannot happen: {why}"));
+            let kind = plan.kind.name();
+            reader.wrong(fault.written.spot(), format!("this `{kind}` cannot happen: {why}"));
         }
     }
 }

@@ -20,6 +20,10 @@ struct Shape {
 enum Field {
     Node,
     Sides,
+    /// `node`, for all that it has to do with others, or `between` and `and`.
+    NodeOrSides,
+    OneWay,
+    By,
     SlowFactor,
     For,
     RestartAfter,
@@ -27,13 +31,13 @@ enum Field {
 
 const SHAPES: &[Shape] = &[
     Shape { name: "crash", built: true, fields: &[Field::Node, Field::RestartAfter] },
-    Shape { name: "power-loss", built: false, fields: &[] },
+    Shape { name: "power-loss", built: true, fields: &[Field::Node, Field::RestartAfter] },
     Shape { name: "pause", built: true, fields: &[Field::Node, Field::For] },
-    Shape { name: "partition", built: true, fields: &[Field::Sides, Field::For] },
-    Shape { name: "outage", built: false, fields: &[] },
-    Shape { name: "delay", built: false, fields: &[] },
+    Shape { name: "partition", built: true, fields: &[Field::Sides, Field::OneWay, Field::For] },
+    Shape { name: "outage", built: true, fields: &[Field::NodeOrSides, Field::For] },
+    Shape { name: "delay", built: true, fields: &[Field::NodeOrSides, Field::By, Field::For] },
     Shape { name: "slow-cpu", built: true, fields: &[Field::Node, Field::SlowFactor, Field::For] },
-    Shape { name: "slow-nic", built: false, fields: &[] },
+    Shape { name: "slow-nic", built: true, fields: &[Field::Node, Field::SlowFactor, Field::For] },
     Shape { name: "disk-full", built: false, fields: &[] },
     Shape { name: "disk-error", built: false, fields: &[] },
 ];
@@ -49,6 +53,8 @@ pub(crate) struct FaultWritten {
     pub and: Vec<At<String>>,
     pub one_way: bool,
     pub factor: Option<At<f64>>,
+    /// How much later messages come.
+    pub by: Option<At<Duration>>,
     pub at: At<TimeWritten>,
     pub lasts: Option<At<Duration>>,
 }
@@ -91,21 +97,18 @@ fn read_fault(reader: &mut Reader<'_>, item: &Place<'_>, place: usize) -> Option
     let before = reader.problems.len();
     let mut fields = Fields::open(reader, &content, "{ node: worker-1, at: 40s }")?;
     let has = |field: Field| shape.fields.contains(&field);
-    let mut node = None;
-    let (mut between, mut and, mut one_way) = (Vec::new(), Vec::new(), false);
-    if has(Field::Node) {
-        node = fields.required(reader, "node", "node: worker-1", words);
-    }
-    if has(Field::Sides) {
-        between = fields.required(reader, "between", "between: [worker-1]", read_side).unwrap_or_default();
-        and = fields.required(reader, "and", "and: [master]", read_side).unwrap_or_default();
+    let (node, between, and) = read_targets(reader, &mut fields, &has);
+    let mut one_way = false;
+    if has(Field::OneWay) {
         one_way = fields.optional(reader, "one_way", truth).unwrap_or(false);
     }
-    let factor = if has(Field::SlowFactor) {
-        fields.required(reader, "factor", "factor: 8", number("a number above 1", |factor| factor > 1.0))
-    } else {
-        None
-    };
+    let (mut factor, mut by) = (None, None);
+    if has(Field::SlowFactor) {
+        factor = fields.required(reader, "factor", "factor: 8", number("a number above 1", |factor| factor > 1.0));
+    }
+    if has(Field::By) {
+        by = fields.required(reader, "by", "by: 100ms", duration);
+    }
     let at = fields.required(reader, "at", "at: 40s", read_time);
     let lasts = if has(Field::RestartAfter) {
         fields.optional(reader, "restart_after", duration)
@@ -113,8 +116,27 @@ fn read_fault(reader: &mut Reader<'_>, item: &Place<'_>, place: usize) -> Option
         fields.optional(reader, "for", duration)
     };
     fields.close(reader);
-    let fault = FaultWritten { place, kind, node, between, and, one_way, factor, at: at?, lasts };
+    let fault = FaultWritten { place, kind, node, between, and, one_way, factor, by, at: at?, lasts };
     if reader.problems.len() == before { Some(fault) } else { None }
+}
+
+/// Whom the fault hits: a node, or the two sides between which it stands.
+fn read_targets(
+    reader: &mut Reader<'_>,
+    fields: &mut Fields<'_>,
+    has: &impl Fn(Field) -> bool,
+) -> (Option<At<String>>, Vec<At<String>>, Vec<At<String>>) {
+    let stands_between = fields.has("between") || fields.has("and");
+    let mut node = None;
+    if has(Field::Node) || (has(Field::NodeOrSides) && !stands_between) {
+        node = fields.required(reader, "node", "node: worker-1", words);
+    }
+    if !(has(Field::Sides) || has(Field::NodeOrSides)) || node.is_some() {
+        return (node, Vec::new(), Vec::new());
+    }
+    let between = fields.required(reader, "between", "between: [worker-1]", read_side).unwrap_or_default();
+    let and = fields.required(reader, "and", "and: [master]", read_side).unwrap_or_default();
+    (node, between, and)
 }
 
 fn built() -> String {

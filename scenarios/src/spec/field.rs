@@ -172,6 +172,11 @@ impl<'n> Fields<'n> {
         Some(Place { node: &entry.node, name: joined(&self.name, field), key_at: entry.key_at })
     }
 
+    /// Whether the field is there.
+    pub fn has(&self, field: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key.as_deref() == Some(field))
+    }
+
     /// Whether the mapping has no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -3,7 +3,7 @@
 //! Reads each line of the log once. Invariant: once the clients are done, nothing but results and copies can change.
 
 use super::Times;
-use crate::plan::{FaultKind, Plan};
+use crate::plan::Plan;
 use dstream_trace::{Event, Moment, RangeSet, RecordRange, TraceLine};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -42,9 +42,9 @@ struct Open {
 impl DrainWatch {
     pub(super) fn new(plan: &Plan, times: &Times) -> DrainWatch {
         let dead = |client: &String| {
-            plan.faults.iter().any(|fault| {
-                fault.lasts.is_none() && matches!(&fault.kind, FaultKind::Crash { node } if node.as_str() == client)
-            })
+            plan.faults
+                .iter()
+                .any(|fault| fault.lasts.is_none() && fault.kind.ends().is_some_and(|node| node.as_str() == client))
         };
         let clients = (1..=plan.cluster.clients).map(|client| format!("client-{client}"));
         DrainWatch {

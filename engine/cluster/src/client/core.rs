@@ -45,6 +45,8 @@ pub enum ClientEvent {
     Down(NodeName),
     /// The master says which workers take records.
     Members(Vec<NodeName>),
+    /// An earlier life of this client sent these records, and they are held.
+    Known(Vec<RecordRange>),
     /// A receiver says that the records are held.
     Held(Vec<RecordRange>),
     /// A send was not taken; the batch is still here.
@@ -240,6 +242,11 @@ impl Core for Client {
                 self.members = Some(members.into_iter().collect());
                 self.send_queued(now, actions);
             }
+            ClientEvent::Known(ranges) => {
+                self.records += ranges.iter().map(RecordRange::count).sum::<u64>();
+                let acked = ranges.into_iter().map(|range| ClientAction::Record(Event::RecordsAcked { range }));
+                actions.extend(acked);
+            }
             ClientEvent::Held(ranges) => self.held(ranges, actions),
             ClientEvent::NotSent { first } => {
                 if let Some(batch) = self.outstanding.get_mut(&first) {
@@ -342,6 +349,20 @@ mod tests {
                 (5, ClientEvent::Held(vec![range(0, 9)])),
             ],
             &["0>worker-1", "0!", "done 10"],
+        );
+    }
+
+    #[test]
+    fn what_an_earlier_life_sent_is_neither_sent_again_nor_forgotten() {
+        check(
+            &[
+                (0, up(1)),
+                (1, ClientEvent::Known(vec![range(0, 9), range(20, 29)])),
+                (2, batch(10, 19)),
+                (3, ClientEvent::SourceEnded),
+                (4, ClientEvent::Held(vec![range(10, 19)])),
+            ],
+            &["10>worker-1", "10!", "done 30"],
         );
     }
 }

@@ -1,4 +1,7 @@
 //! The client's shell: reads the source at its due times, sends what the core says, keeps bytes until they are held.
+//!
+//! A client that was started again reads its source from the start, as every life does: it waits until the master has
+//! said which records are held, passes over those, and goes on with what is due.
 
 use crate::client::schedule::{Schedule, interval_of};
 use crate::client::{ClientAction, ClientEvent};
@@ -8,8 +11,8 @@ use crate::message::{Batch, ToClient, open, seal};
 use crate::spec::Pace;
 use bytes::Bytes;
 use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers};
-use dstream_host::{Host, NodeError};
-use dstream_trace::{Moment, NodeName, Purpose, RecordRange};
+use dstream_host::{CoreTime, Host, NodeError};
+use dstream_trace::{Moment, NodeName, Purpose, RangeSet, RecordRange};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,6 +55,8 @@ pub struct ClientConfig {
     pub interval: Duration,
     /// How many records each record stands for: the network is charged for all of them.
     pub scale: u64,
+    /// What it costs to handle a message.
+    pub message: CoreTime,
 }
 
 /// The client's life.
@@ -69,7 +74,7 @@ pub async fn run(
         tokio::select! {
             biased;
             event = events.recv() => match event {
-                Some(event) => shell.peer(event),
+                Some(event) => shell.peer(event).await,
                 None => return Ok(()),
             },
             () = shell.host.clock.sleep_until(wake) => {
@@ -98,6 +103,8 @@ struct Shell {
     paced_interval: u64,
     /// Intervals below this one are done.
     done_below: u64,
+    /// What an earlier life sent and is held; `None` while the master has not said so yet.
+    known: Option<RangeSet>,
 }
 
 impl Shell {
@@ -108,7 +115,9 @@ impl Shell {
         source: Box<dyn LineSource>,
         core: BoxCore<ClientEvent, ClientAction>,
     ) -> Shell {
-        let next_batch = config.origin;
+        let is_first_life = host.incarnation == 1;
+        let (next_batch, known) =
+            if is_first_life { (config.origin, Some(RangeSet::new())) } else { (Moment::NEVER, None) };
         Shell {
             host,
             config,
@@ -123,6 +132,7 @@ impl Shell {
             paced_bytes: 0,
             paced_interval: 0,
             done_below: 0,
+            known,
         }
     }
 
@@ -131,17 +141,46 @@ impl Shell {
         self.core.deadline().map_or(batch, |deadline| deadline.min(batch))
     }
 
-    fn peer(&mut self, event: PeerEvent) {
+    async fn peer(&mut self, event: PeerEvent) {
         match event {
             PeerEvent::Up { peer, .. } => self.step(ClientEvent::Up(peer)),
             PeerEvent::Down { peer, .. } => self.step(ClientEvent::Down(peer)),
-            PeerEvent::Message { payload, .. } => match open::<ToClient>(&payload) {
-                Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held(ranges)),
-                Ok((ToClient::Members(members), _)) => self.step(ClientEvent::Members(members)),
-                Ok((ToClient::Done { interval }, _)) => self.done_below = self.done_below.max(interval + 1),
-                Err(_) => {} // no client message; whoever sent it gets no answer
-            },
+            PeerEvent::Message { payload, .. } => {
+                self.host.cpu.handle(self.config.message).await;
+                self.message(&payload);
+            }
             PeerEvent::Request { .. } => {} // clients answer nothing
+        }
+    }
+
+    fn message(&mut self, payload: &Bytes) {
+        match open::<ToClient>(payload) {
+            Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held(ranges)),
+            Ok((ToClient::Members(members), _)) => self.step(ClientEvent::Members(members)),
+            Ok((ToClient::Done { interval }, _)) => self.done_below = self.done_below.max(interval + 1),
+            Ok((ToClient::Known(ranges), _)) if self.known.is_none() => self.resume(ranges),
+            Ok((ToClient::Known(_), _)) => {} // said at every new connection
+            Err(_) => {}                      // no client message; whoever sent it gets no answer
+        }
+    }
+
+    /// Goes on where an earlier life ended.
+    fn resume(&mut self, ranges: Vec<RecordRange>) {
+        self.known = Some(ranges.iter().copied().collect());
+        self.next_batch = self.config.origin;
+        self.step(ClientEvent::Known(ranges));
+    }
+
+    /// How many of the next `records` records are known, or else how many are not before the next that is.
+    fn next_known(&self, records: u64) -> (u64, bool) {
+        let first = self.next_sequence;
+        let last = first.saturating_add(records.max(1) - 1);
+        let range = RecordRange { client: self.config.client, first, last };
+        let known = self.known.as_ref().map(|known| known.overlap(range)).unwrap_or_default();
+        match known.first() {
+            Some(part) if part.first == first => (part.count(), true),
+            Some(part) => (part.first - first, false),
+            None => (range.count(), false),
         }
     }
 
@@ -222,6 +261,7 @@ impl Shell {
     ) -> Result<usize, NodeError> {
         let room = usize::try_from(records).unwrap_or(usize::MAX).saturating_mul(USUAL_RECORD_BYTES);
         let mut lines = Vec::with_capacity(room.min(bytes) + HEADER_BYTES);
+        let (records, is_known) = self.next_known(records);
         let read = self.source.fill(records, bytes, &mut lines).map_err(|error| NodeError(error.to_string()))?;
         if read == 0 {
             if !self.source.is_waiting() {
@@ -232,6 +272,9 @@ impl Shell {
         let first = self.next_sequence;
         let range = RecordRange { client: self.config.client, first, last: first + read - 1 };
         self.next_sequence += read;
+        if is_known {
+            return Ok(0);
+        }
         let length = lines.len();
         let payload = seal(lines, &Batch { range, interval });
         self.kept_bytes += payload.len();

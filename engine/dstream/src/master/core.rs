@@ -17,6 +17,7 @@ use crate::master::tracker::{TrackerAction, TrackerEvent, TrackerLimits};
 use crate::message::{Member, NotFetched, TaskFailure, ToMaster, ToWorker};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
+use dstream_cluster::layout::Role;
 use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_kernel::Query;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
@@ -259,6 +260,10 @@ impl Master {
                     let all = self.members.keys().copied().filter(|worker| by.is_none_or(|by| by == *worker));
                     actions.extend(all.map(|worker| MasterAction::Tell { worker, word: word.clone() }));
                 }
+                LedgerAction::Answer { client, ranges } => {
+                    let client = Role::Client(client).name();
+                    actions.push(MasterAction::TellClient(client, ToClient::Known(ranges)));
+                }
                 LedgerAction::Record(event) => actions.push(MasterAction::Record(event)),
             }
         }
@@ -400,7 +405,10 @@ impl Core for Master {
             MasterEvent::Word { worker, incarnation, word } => self.word(now, worker, incarnation, word, actions),
             MasterEvent::WorkerBroken(worker) => self.detect(now, DetectorEvent::Broken { worker }, actions),
             MasterEvent::ClientUp(client) => {
-                actions.push(MasterAction::TellClient(client, self.client_members()));
+                actions.push(MasterAction::TellClient(client.clone(), self.client_members()));
+                if let Some(Role::Client(client)) = Role::of(&client) {
+                    self.account(now, LedgerEvent::Asked { client }, actions);
+                }
             }
             MasterEvent::Journalled { interval } => self.journalled(now, interval, actions),
             MasterEvent::Fenced { member, visible } => self.fenced(now, member, visible, actions),

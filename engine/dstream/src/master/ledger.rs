@@ -76,6 +76,11 @@ pub enum LedgerEvent {
         /// The member.
         worker: u32,
     },
+    /// A client asks which of its records are held.
+    Asked {
+        /// The client.
+        client: u32,
+    },
     /// All results of the interval are committed.
     Done {
         /// The interval.
@@ -138,6 +143,13 @@ pub enum LedgerAction {
         /// The blocks.
         blocks: Vec<BlockName>,
     },
+    /// Tell the client which of its records are held by as many members as can be asked for, or in results.
+    Answer {
+        /// The client.
+        client: u32,
+        /// The records.
+        ranges: Vec<RecordRange>,
+    },
     /// Record an event.
     Record(Event),
 }
@@ -190,6 +202,18 @@ impl Ledger {
             last_step: Moment::ZERO,
             resumed: Moment::ZERO,
         }
+    }
+
+    /// Which records of a client are held by as many members as can be asked for, or in an interval that is done.
+    fn known_of(&self, client: u32) -> Vec<RecordRange> {
+        let needed = (self.limits.copies as usize).min(self.members.len());
+        let (held, lacking): (Vec<&Block>, Vec<&Block>) =
+            self.blocks.values().partition(|block| block.holders.len() >= needed);
+        let of = |blocks: &[&Block]| -> RangeSet { blocks.iter().flat_map(|block| &block.ranges).copied().collect() };
+        let (held, lacking) = (of(&held), of(&lacking));
+        let settled = self.allotted.iter().flat_map(|range| lacking.gaps(range));
+        let known: RangeSet = settled.chain(held.iter()).collect();
+        known.iter().filter(|range| range.client == client).collect()
     }
 
     fn is_member(&self, member: &Member) -> bool {
@@ -432,6 +456,9 @@ impl Core for Ledger {
                 }
             }
             LedgerEvent::Reconnected { worker } => self.reconnected(worker, actions),
+            LedgerEvent::Asked { client } => {
+                actions.push(LedgerAction::Answer { client, ranges: self.known_of(client) });
+            }
             LedgerEvent::Done { interval } => self.done(interval, actions),
             LedgerEvent::GivenUp(block) => {
                 self.given_up.insert(block);

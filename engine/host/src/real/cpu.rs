@@ -10,10 +10,9 @@
 use super::clock::Began;
 use super::pool::{Pool, Stop};
 use crate::facade::{BoxFuture, CoreTime, Cpu, Trace};
-use crate::shape::{CoreLedger, Gate};
+use crate::shape::{CoreLedger, Gate, Slowness};
 use dstream_trace::Event;
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,26 +37,6 @@ pub enum Compute {
     Modelled,
 }
 
-/// How many times as long work takes; set from outside the node.
-#[derive(Debug)]
-pub struct Straggling(AtomicU64);
-
-impl Straggling {
-    /// Full speed.
-    pub fn none() -> Straggling {
-        Straggling(AtomicU64::new(1.0f64.to_bits()))
-    }
-
-    /// Work that starts from now on takes `factor` times as long.
-    pub fn set(&self, factor: f64) {
-        self.0.store(factor.to_bits(), Ordering::Relaxed);
-    }
-
-    fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
-    }
-}
-
 /// What modelled cores have been charged.
 #[derive(Debug)]
 pub struct Charged {
@@ -80,7 +59,7 @@ pub struct RealCpu {
     /// Their threads.
     pub pool: Pool,
     /// How slow they are.
-    pub straggling: Arc<Straggling>,
+    pub slowness: Slowness,
     /// Closed while the node is paused.
     pub gate: Gate,
     /// Where a stretched work is recorded.
@@ -127,11 +106,11 @@ impl Cpu for RealCpu {
     }
 
     fn run(&self, work: Box<dyn FnOnce() -> CoreTime + Send>) -> BoxFuture<'static, CoreTime> {
-        let (pool, straggling, trace) = (self.pool.clone(), Arc::clone(&self.straggling), Arc::clone(&self.trace));
+        let (pool, slowness, trace) = (self.pool.clone(), self.slowness.clone(), Arc::clone(&self.trace));
         let (compute, began, charged) = (self.compute, self.began, Arc::clone(&self.charged));
         let paid = async move {
             let run = pool.run(move |stop| {
-                let factor = straggling.get();
+                let factor = slowness.factor();
                 let took = match compute {
                     Compute::Real => measured(work, factor, stop),
                     Compute::Modelled => modelled(work, factor, stop, began, &charged),
@@ -147,13 +126,21 @@ impl Cpu for RealCpu {
     }
 
     fn handle(&self, cost: CoreTime) -> BoxFuture<'static, ()> {
-        // Handling a real message has taken its time already.
-        if self.compute == Compute::Real {
+        let factor = self.slowness.factor();
+        // Handling a real message has taken its time already, but for what a slowed-down core takes longer.
+        let cost = match self.compute {
+            Compute::Real => cost.0.mul_f64((factor - 1.0).max(0.0)),
+            Compute::Modelled => cost.0.mul_f64(factor),
+        };
+        if cost.is_zero() {
             return Box::pin(self.gate.opened());
+        }
+        if let Some(factor) = self.slowness.tell() {
+            self.trace.record(Event::WorkStretched { factor });
         }
         let began = self.began;
         let mut ledger = self.charged.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        let paid = ledger.charge(began.elapsed(), cost.0, SHORTEST_NAP);
+        let paid = ledger.charge(began.elapsed(), cost, SHORTEST_NAP);
         drop(ledger);
         Box::pin(self.gate.hold(async move {
             let debt = began.until(paid);

@@ -4,7 +4,7 @@
 //! records nothing and is not reported as a failure.
 
 use super::clock::{Began, RealClock};
-use super::cpu::{Charged, Compute, RealCpu, Straggling, WAITING_PER_CORE};
+use super::cpu::{Charged, Compute, RealCpu, WAITING_PER_CORE};
 use super::links::Links;
 use super::monitor::{Monitor, NodeTrace};
 use super::network::{AddressBook, RealNet};
@@ -38,12 +38,26 @@ pub struct Commons {
     pub compute: Compute,
 }
 
+/// How slow a node is made from outside; outlives its lives. Clones are the same.
+#[derive(Clone)]
+pub struct Slow {
+    /// Its cores.
+    pub cpu: Slowness,
+    /// Its network card.
+    pub nic: Slowness,
+}
+
+impl Slow {
+    /// Not at all.
+    pub fn none() -> Slow {
+        Slow { cpu: Slowness::none(), nic: Slowness::none() }
+    }
+}
+
 /// A life that goes on, or one that ended by itself.
 pub struct Life {
     /// Closed while the node is paused.
     pub gate: Gate,
-    /// How slow its cores are.
-    pub straggling: Arc<Straggling>,
     alive: Arc<AtomicBool>,
     pool: Pool,
     end: oneshot::Sender<()>,
@@ -52,7 +66,7 @@ pub struct Life {
 
 impl Life {
     /// Starts a node. Fails when the system has no thread or socket left for it.
-    pub fn begin(spec: &NodeSpec, incarnation: u64, slowness: Slowness, commons: &Commons) -> io::Result<Life> {
+    pub fn begin(spec: &NodeSpec, incarnation: u64, slow: &Slow, commons: &Commons) -> io::Result<Life> {
         let runtime = runtime()?;
         let mut crew = Crew::new();
         let pool = Pool::start(&mut crew, spec.name.as_str(), spec.cores, spec.cores * WAITING_PER_CORE)?;
@@ -61,23 +75,22 @@ impl Life {
         let trace: Arc<dyn Trace> = Arc::new(NodeTrace { monitor, node, alive: Arc::clone(&alive) });
         let held = Arc::clone(&trace);
         let gate = Gate::new(move || held.record(Event::HeldByPause));
-        let straggling = Arc::new(Straggling::none());
         let (end, ended) = oneshot::channel();
         let cpu = RealCpu {
             cores: spec.cores,
             pool: pool.clone(),
-            straggling: Arc::clone(&straggling),
+            slowness: slow.cpu.clone(),
             gate: gate.clone(),
             trace: Arc::clone(&trace),
             compute: commons.compute,
             began: commons.began,
             charged: Arc::new(Charged::nothing(spec.cores)),
         };
-        let host = host(spec, incarnation, slowness, commons, &gate, cpu, trace);
+        let host = host(spec, incarnation, slow.nic.clone(), commons, &gate, cpu, trace);
         let body = Body { spec: spec.clone(), commons: commons.clone(), alive: Arc::clone(&alive), runtime };
         host.trace.record(Event::NodeStarted { incarnation });
         crew.spawn(spec.name.to_string(), move || body.live(host, ended)).inspect_err(|_| pool.stop())?;
-        Ok(Life { gate, straggling, alive, pool, end, crew })
+        Ok(Life { gate, alive, pool, end, crew })
     }
 
     /// Ends the life at once, as far as anyone outside can see; its threads have ended when this returns, or are left

@@ -10,10 +10,9 @@ use super::journal::Journal;
 use super::links::Links;
 use super::monitor::Monitor;
 use super::network::AddressBook;
-use super::node::{Commons, Life};
+use super::node::{Commons, Life, Slow};
 use super::store::KeptStore;
 use crate::facade::Store;
-use crate::shape::Slowness;
 use crate::world::{NodeSpec, NodeStart, WorldError};
 use dstream_trace::{Moment, NodeName};
 use std::io;
@@ -48,7 +47,7 @@ pub struct NodeProcess {
     life: Life,
     book: Arc<AddressBook>,
     links: Arc<Links>,
-    slowness: Slowness,
+    slow: Slow,
     monitor: Arc<Monitor>,
 }
 
@@ -63,7 +62,7 @@ impl NodeProcess {
         addresses.into_iter().for_each(|(node, address)| book.enter(node, address));
         let store = Arc::new(KeptStore::new(store, Arc::clone(&journal)));
         let monitor = Arc::new(Monitor::new(began, journal));
-        let (links, slowness) = (Arc::new(Links::new(Arc::clone(&monitor))), Slowness::none());
+        let (links, slow) = (Arc::new(Links::new(Arc::clone(&monitor))), Slow::none());
         let commons = Commons {
             start,
             seed,
@@ -75,8 +74,8 @@ impl NodeProcess {
             store,
             compute,
         };
-        let life = Life::begin(spec, incarnation, slowness.clone(), &commons)?;
-        Ok(NodeProcess { life, book, links, slowness, monitor })
+        let life = Life::begin(spec, incarnation, &slow, &commons)?;
+        Ok(NodeProcess { life, book, links, slow, monitor })
     }
 
     /// From now on another node is found here.
@@ -107,12 +106,12 @@ impl NodeProcess {
 
     /// Transfers take `factor` times as long from now on. Without a modelled bandwidth they take none.
     pub fn slow_nic(&self, factor: f64) {
-        self.slowness.set(factor);
+        self.slow.nic.set(factor);
     }
 
     /// Work takes `factor` times as long from now on.
     pub fn slow_cpu(&self, factor: f64) {
-        self.life.straggling.set(factor);
+        self.slow.cpu.set(factor);
     }
 
     /// What waits until the node fails: blocks its thread until then, and says why.

@@ -45,7 +45,7 @@ impl Slowness {
     }
 
     /// The factor, the first time after each [`Slowness::set`], if it slows down.
-    fn tell(&self) -> Option<f64> {
+    pub fn tell(&self) -> Option<f64> {
         let mut state = self.lock();
         let first = state.factor != 1.0 && !state.told;
         state.told |= first;

@@ -248,7 +248,7 @@ impl Measure<'_> {
                 let whole = |sequence: u64, blocks: u64| blocks == 0 && self.members.at(sequence) >= enough;
                 after.filter(|(_, sequence, blocks)| whole(*sequence, *blocks)).map(|(at, _, _)| *at).next()
             }
-            None if fault.effect == Effect::ProcessEnded => None,
+            None if fault.effect == Effect::ProcessEnded && fault.hits_a_worker() => None,
             None => Some(t0),
         }
     }
@@ -268,6 +268,10 @@ impl Measure<'_> {
 }
 
 impl FaultFacts {
+    fn hits_a_worker(&self) -> bool {
+        self.nodes.iter().any(|node| node.as_str().starts_with("worker-"))
+    }
+
     fn shares_node(&self, other: &FaultFacts) -> bool {
         let mut nodes = self.nodes.iter().chain(&self.others);
         nodes.any(|node| other.nodes.contains(node) || other.others.contains(node))

@@ -1,4 +1,4 @@
-//! Whether a fault took effect: it ended a process, cut a message, held something back or stretched work.
+//! Whether a fault took effect: it ended a process, cut, held or delayed a message, or stretched work or a transfer.
 //!
 //! A run whose fault did nothing proves nothing, so each kind of fault names the event that shows it.
 
@@ -17,10 +17,16 @@ pub enum Effect {
     HeldByPause,
     /// Work of the node took longer.
     WorkStretched,
+    /// A transfer through the node's network card took longer.
+    TransferStretched,
     /// A message between the two sides was cut, in either direction.
     MessageCut,
     /// A message from the first side to the other was cut.
     MessageCutOneWay,
+    /// A message between the two sides waited, in either direction.
+    MessageHeld,
+    /// A message between the two sides was late, in either direction.
+    MessageDelayed,
 }
 
 /// Whether the log shows the fault's effect while the fault was on.
@@ -38,9 +44,12 @@ fn shows(fault: &FaultFacts, node: &NodeName, event: &Event) -> bool {
     match (fault.effect, event) {
         (Effect::ProcessEnded, Event::ProcessEnded)
         | (Effect::HeldByPause, Event::HeldByPause)
-        | (Effect::WorkStretched, Event::WorkStretched { .. }) => between,
+        | (Effect::WorkStretched, Event::WorkStretched { .. })
+        | (Effect::TransferStretched, Event::TransferStretched { .. }) => between,
         (Effect::MessageCutOneWay, Event::MessageCut { to }) => between && fault.others.contains(to),
-        (Effect::MessageCut, Event::MessageCut { to }) => {
+        (Effect::MessageCut, Event::MessageCut { to })
+        | (Effect::MessageHeld, Event::MessageHeld { to })
+        | (Effect::MessageDelayed, Event::MessageDelayed { to }) => {
             (between && fault.others.contains(to)) || (fault.others.contains(node) && fault.nodes.contains(to))
         }
         _ => false,

@@ -47,6 +47,7 @@ fn word(action: &LedgerAction) -> String {
         LedgerAction::AskOrphans { origin, of } => format!("orphans of {}? {of:?}", origin.worker),
         LedgerAction::OrderCopy { block, from, to } => format!("copy {block} {from}>{to}"),
         LedgerAction::Forget { by, blocks } => format!("forget {blocks:?} at {by:?}"),
+        LedgerAction::Answer { client, ranges } => format!("client-{client} has {ranges:?}"),
         LedgerAction::Record(Event::CopiesBelow { blocks }) => format!("below {blocks}"),
         LedgerAction::Record(Event::BlockLost { block, ranges, .. }) => format!("lost {block} {ranges:?}"),
         LedgerAction::Record(event) => format!("{event:?}"),
@@ -86,6 +87,37 @@ fn an_interval_is_sealed_when_all_members_have_closed_it() {
         ],
         1400,
         &["1003 seal 0 [1:0-19] [b1.1.0, b2.2.0]"],
+    );
+}
+
+#[test]
+fn a_client_hears_of_records_that_are_held_often_enough_or_in_results() {
+    let asked = || LedgerEvent::Asked { client: 1 };
+    check(
+        &[1, 2],
+        vec![
+            (500, announced(1, vec![report(1, 0, (0, 9), &[1, 2]), report(1, 1, (30, 39), &[1])], 0)),
+            (501, asked()),
+            (502, LedgerEvent::Asked { client: 2 }),
+            (1001, announced(1, vec![], 1)),
+            (1003, announced(2, vec![report(2, 0, (10, 19), &[1, 2])], 1)),
+            (1004, asked()),
+            (1005, LedgerEvent::Done { interval: 0 }),
+            (1006, asked()),
+        ],
+        1010,
+        &[
+            "500 copy b1.1.1 1>2",
+            "500 below 1",
+            "501 client-1 has [1:0-9]",
+            "502 client-2 has []",
+            "1000 copy b1.1.1 1>2",
+            "1003 seal 0 [1:0-19, 1:30-39] [b1.1.0, b1.1.1, b2.2.0]",
+            "1004 client-1 has [1:0-19]",
+            "1005 forget [b1.1.0, b1.1.1, b2.2.0] at None",
+            "1005 below 0",
+            "1006 client-1 has [1:0-19, 1:30-39]",
+        ],
     );
 }
 
