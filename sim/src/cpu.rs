@@ -2,7 +2,8 @@
 //!
 //! Never measures anything. Invariants: no more works are being paid at once than there are cores; a pause stops the
 //! cores, so that what was left of a work before it is left after it; a straggler factor prices anew what is left of
-//! every work, and of the handling of messages, in the moment in which it changes. A work whose future is dropped stays charged.
+//! every work, and of the handling of messages, in the moment in which it changes. A work whose future is dropped stays
+//! charged.
 
 mod book;
 

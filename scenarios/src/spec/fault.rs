@@ -120,12 +120,15 @@ fn read_fault(reader: &mut Reader<'_>, item: &Place<'_>, place: usize) -> Option
     if reader.problems.len() == before { Some(fault) } else { None }
 }
 
+/// Nodes, as written.
+type Names = Vec<At<String>>;
+
 /// Whom the fault hits: a node, or the two sides between which it stands.
 fn read_targets(
     reader: &mut Reader<'_>,
     fields: &mut Fields<'_>,
     has: &impl Fn(Field) -> bool,
-) -> (Option<At<String>>, Vec<At<String>>, Vec<At<String>>) {
+) -> (Option<At<String>>, Names, Names) {
     let stands_between = fields.has("between") || fields.has("and");
     let mut node = None;
     if has(Field::Node) || (has(Field::NodeOrSides) && !stands_between) {
