@@ -24,9 +24,7 @@ Exit codes: 0 every check holds, 1 a check failed, 2 undecided, 64 yours to mend
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run scenarios, check their outputs against the oracle, print a verdict table
-    #[command(
-        after_help = "Example:\n  dstream run scenarios/smoke/worker-crash.yaml --seed 8 --set cluster.workers=6"
-    )]
+    #[command(after_help = "Example:\n  dstream run scenarios/smoke/worker-crash.yaml --seed 8 --world sim,tcp")]
     Run(RunArgs),
     /// Render the pages of runs again, or put several runs side by side
     #[command(after_help = "Example:\n  dstream report runs/worker-crash --out worker-crash.html")]
@@ -43,6 +41,9 @@ pub enum Command {
     /// Write the trace of one run: what `meta` does in each of its two processes
     #[command(hide = true, name = "write-trace")]
     WriteTrace(WriteTraceArgs),
+    /// Be one node of a run, as standard input says: what `run --world tcp` starts
+    #[command(after_help = "Example:\n  dstream node < /dev/null")]
+    Node,
     /// List the registered jobs with their parameters
     #[command(after_help = "Example:\n  dstream jobs --format json")]
     Jobs(JobsArgs),
@@ -89,7 +90,7 @@ pub struct RunArgs {
     /// Run only this engine of the scenario, by label or name
     #[arg(long, value_name = "NAME")]
     pub engine: Vec<String>,
-    /// Where the nodes run: sim
+    /// Where the nodes run: `sim`, in a simulator; `tcp`, each in a process of its own on this machine
     #[arg(long, value_name = "WORLD", value_delimiter = ',', default_value = "sim")]
     pub world: Vec<String>,
     #[arg(long, hide = true, value_name = "FILE")]

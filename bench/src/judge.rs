@@ -1,10 +1,11 @@
-//! The verdict on one simulated run: measured quantities, checks, and the oracle's answer.
+//! The verdict on one run: measured quantities, checks, and the oracle's answer.
 //!
 //! Knows no command line and writes nothing. Invariant: the same log gives the same verdict.
 
+use crate::execution::{Execution, mendable, rate_per_s, record_bytes};
 use crate::failure::Failure;
 use crate::setup::Setup;
-use crate::simulation::{Simulation, mendable, rate_per_s, record_bytes};
+use crate::simulation::SIM;
 use dstream_cluster::{Engine, Registry};
 use dstream_scenarios::check::{Outcome, RunFacts, outcome};
 use dstream_scenarios::oracle::Replay;
@@ -13,20 +14,17 @@ use dstream_trace::Event;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The world's name in results and run directories.
-pub const WORLD: &str = "sim";
-
 /// Measures a run and checks it against the plan.
 pub fn judge(
     plan: &Plan,
     engine_plan: &EnginePlan,
     engine: &Arc<dyn Engine>,
     setup: &Setup,
-    simulation: &Simulation,
+    execution: &Execution,
 ) -> Result<Outcome, Failure> {
     let query = setup.workloads.query(&plan.job).map_err(mendable)?;
-    let cluster = &simulation.cluster;
-    let log = simulation.trace.lock();
+    let cluster = &execution.cluster;
+    let log = execution.trace.lock();
     let rate = rate_per_s(plan).unwrap_or_else(|| measured_rate(plan, log.lines()));
     let ns_per_record =
         engine.map_ns_per_byte(cluster, &engine_plan.options) * record_bytes(cluster, &setup.workloads)?;
@@ -35,20 +33,20 @@ pub fn judge(
         engine: engine_plan,
         promise: &engine.promise(cluster, &engine_plan.options),
         query: &query,
-        world: WORLD,
-        trace_hash: Some(log.hash()),
-        tick: Some(simulation.tick),
-        origin: simulation.times.origin,
-        warmup_end: simulation.times.warmup_end,
-        load_end: simulation.times.load_end,
-        end: simulation.played.end,
-        wall_s: simulation.wall_s,
-        nodes: simulation.engine_nodes(),
-        harness: simulation.harness(),
+        world: execution.world,
+        trace_hash: (execution.world == SIM).then(|| log.hash()),
+        tick: execution.tick,
+        origin: execution.times.origin,
+        warmup_end: execution.times.warmup_end,
+        load_end: execution.times.load_end,
+        end: execution.played.end,
+        wall_s: execution.wall_s,
+        nodes: execution.engine_nodes(),
+        harness: execution.harness(),
         rate_per_s: rate,
         own_capacity_fraction: rate * ns_per_record / 1e9 / f64::from(cluster.workers * cluster.cores),
-        drained: simulation.played.drained,
-        interrupted: simulation.played.interrupted,
+        drained: execution.played.drained,
+        interrupted: execution.played.interrupted,
     };
     let replay = Replay {
         oracle: &|| setup.workloads.oracle(&plan.job),

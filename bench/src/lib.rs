@@ -56,6 +56,7 @@ mod check;
 mod command_line;
 mod compare;
 mod console;
+mod execution;
 mod explain;
 mod failure;
 mod interrupt;
@@ -66,8 +67,10 @@ mod load;
 mod meta;
 mod report;
 mod run;
+mod scratch;
 mod setup;
 mod simulation;
+mod tcp;
 mod unbuilt;
 mod wall;
 
@@ -77,12 +80,14 @@ pub use dstream_kernel::{DStream, Query, QueryBuilder, Record};
 pub use dstream_scenarios::check::Outcome;
 pub use dstream_scenarios::oracle::{Expected, Oracle};
 pub use dstream_scenarios::workload::{ParamSpec, Params, Workload, Workloads};
+pub use execution::Execution;
 pub use failure::{Ending, Failure};
 pub use interrupt::Interrupt;
 pub use judge::judge;
 pub use load::{Overrides, load_scenario};
 pub use setup::Setup;
-pub use simulation::{Simulation, simulate};
+pub use simulation::simulate;
+pub use tcp::{begin_node, run_on_tcp};
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -135,6 +140,7 @@ fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
         Command::WriteTrace(args) => meta::write_trace(&args, setup),
         Command::Jobs(args) => jobs::jobs(&args, setup),
         Command::Job(args) => job::job(&args, setup),
+        Command::Node => tcp::node(setup),
     }
 }
 

@@ -8,22 +8,23 @@ use crate::compare::{Comparison, Difference, compare_traces};
 use crate::console;
 use crate::failure::{Ending, Failure};
 use crate::load::{Overrides, engine_of, load_scenario};
+use crate::scratch::Scratch;
 use crate::setup::Setup;
 use crate::simulation::simulate;
 use serde_json::{Value, json};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Compares two runs of each engine of the scenario.
 pub fn meta(args: &MetaArgs, setup: &Setup) -> Result<Ending, Failure> {
     let plan = load_scenario(&args.scenario, &overrides(&args.changes, Vec::new()), setup)?;
-    let folder = Scratch::new()?;
+    let folder = Scratch::new("meta")?;
     let mut found = Vec::new();
     for engine in &plan.engines {
-        let traces = ["first", "second"].map(|which| folder.0.join(which));
+        let traces = ["first", "second"].map(|which| folder.path().join(which));
         // Both at once: two runs that disturb each other show more than two that do not.
         let mut children = Vec::new();
         for trace in &traces {
@@ -110,24 +111,5 @@ fn as_json(label: &str, compared: &Comparison) -> Value {
         Comparison::Differ(Difference { line, first, second }) => {
             json!({"engine": label, "identical": false, "line": line, "first": first, "second": second})
         }
-    }
-}
-
-/// A folder that is removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Scratch, Failure> {
-        let path = std::env::temp_dir().join(format!("dstream-meta-{}", std::process::id()));
-        let unwritable = |error| Failure::usage(format!("{}: cannot be written to: {error}", path.display()));
-        fs::create_dir_all(&path).map_err(unwritable)?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is small, and the system's temporary folder.
-        fs::remove_dir_all(&self.0).ok();
     }
 }

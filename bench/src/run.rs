@@ -1,18 +1,19 @@
-//! `dstream run`: scenarios, each with its engines, in the simulator; checked, written down, and told in a table.
+//! `dstream run`: scenarios, each with its engines, in each world asked for; checked, written down, and told in a table.
 //!
 //! Every scenario is read before the first one runs. Invariant: the command ends as badly as its worst run, and a run
 //! that was stopped or that failed still leaves what was measured.
 
 use crate::command_line::{Format, RunArgs};
 use crate::console::{self, Progress};
+use crate::execution::{Execution, Progress as Step, mendable};
 use crate::failure::{Ending, Failure};
 use crate::interrupt::Interrupt;
-use crate::judge::{WORLD, judge};
+use crate::judge::judge;
 use crate::load::{Overrides, engine_of, load_scenario};
 use crate::setup::Setup;
-use crate::simulation::{Simulation, mendable, simulate};
-use crate::unbuilt;
-use dstream_cluster::Registry;
+use crate::simulation::{SIM, simulate};
+use crate::tcp::{TCP, run_on_tcp};
+use dstream_cluster::{Engine, Registry};
 use dstream_reports::{RunReport, fault_table, summary, verdict_table, write_index, write_report};
 use dstream_scenarios::check::{Outcome, rows};
 use dstream_scenarios::plan::{EnginePlan, Plan};
@@ -22,23 +23,26 @@ use dstream_trace::Moment;
 use dstream_trace::result::Verdict;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Runs all scenarios.
 pub fn run(args: &RunArgs, setup: &Setup) -> Result<Ending, Failure> {
     if args.hosts.is_some() {
         return Err(Failure::unbuilt("--hosts"));
     }
-    unbuilt::refuse_worlds(&args.world)?;
+    let worlds = worlds(&args.world)?;
     let plans = plans(args, setup)?;
     let interrupt = Interrupt::by_signal();
     let mut finished = Vec::new();
     let mut worst = Ending::Good;
-    for (plan, engine) in plans.iter().flat_map(|plan| plan.engines.iter().map(move |engine| (plan, engine))) {
+    let runs = plans.iter().flat_map(|plan| plan.engines.iter().map(move |engine| (plan, engine)));
+    let runs = runs.flat_map(|run| worlds.iter().map(move |world| (run, *world)));
+    for ((plan, engine), world) in runs {
         if interrupt.is_raised() {
             worst = worst.max(Ending::Undecided);
             break;
         }
-        match one(args, plan, engine, setup, &interrupt) {
+        match one(args, plan, engine, world, setup, &interrupt) {
             Ok((run, ending)) => {
                 worst = worst.max(ending);
                 finished.push(run);
@@ -75,32 +79,66 @@ fn one(
     args: &RunArgs,
     plan: &Plan,
     engine_plan: &EnginePlan,
+    world: &'static str,
     setup: &Setup,
     interrupt: &Interrupt,
 ) -> Result<(RunReport, Ending), Failure> {
     let engine = engine_of(engine_plan, setup)?;
-    let directory = RunDirectory::reserve(&args.out, &plan.title, &engine_plan.label, WORLD, plan.seed)
+    let directory = RunDirectory::reserve(&args.out, &plan.title, &engine_plan.label, world, plan.seed)
         .map_err(|error| unwritable(&error))?;
-    let bar = Progress::new(&format!("{} ({})", plan.title, engine_plan.label), plan.warmup + plan.duration);
+    let bar = Progress::new(&format!("{} ({}, {world})", plan.title, engine_plan.label), plan.warmup + plan.duration);
     let mut progress = |now: Moment| {
         bar.set(now.since(Moment::ZERO));
         if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let simulation = simulate(plan, engine_plan, &engine, setup.workloads.clone(), &mut progress);
+    let execution = execute(plan, engine_plan, &engine, world, setup, &mut progress);
     bar.finish();
-    let simulation = simulation?;
-    let outcome = judge(plan, engine_plan, &engine, setup, &simulation)?;
-    let directory = write(args, plan, setup, directory, &simulation, &outcome)?;
-    let failed = simulation.failed.as_ref().map(ToString::to_string);
+    let execution = execution?;
+    let outcome = judge(plan, engine_plan, &engine, setup, &execution)?;
+    let directory = write(args, plan, setup, directory, &execution, &outcome)?;
+    let failed = execution.failed.as_ref().map(ToString::to_string);
     for failed in failed.iter().chain(&outcome.software_failed) {
-        console::log(&format!("{} ({}): {failed}; see {}", plan.title, engine_plan.label, directory.display()));
+        console::log(&format!(
+            "{} ({}, {world}): {failed}; see {}",
+            plan.title,
+            engine_plan.label,
+            directory.display()
+        ));
     }
-    let ending = ending(&simulation, &outcome);
+    let ending = ending(&execution, &outcome);
     Ok((RunReport { directory, result: outcome.result }, ending))
 }
 
-fn ending(simulation: &Simulation, outcome: &Outcome) -> Ending {
-    if outcome.software_failed.is_some() || simulation.failed.is_some() {
+fn execute(
+    plan: &Plan,
+    engine_plan: &EnginePlan,
+    engine: &Arc<dyn Engine>,
+    world: &str,
+    setup: &Setup,
+    progress: Step<'_>,
+) -> Result<Execution, Failure> {
+    if world == TCP {
+        run_on_tcp(plan, engine_plan, engine, &setup.workloads, progress)
+    } else {
+        simulate(plan, engine_plan, engine, setup.workloads.clone(), progress)
+    }
+}
+
+/// The worlds by name, each once.
+fn worlds(names: &[String]) -> Result<Vec<&'static str>, Failure> {
+    let mut worlds = Vec::new();
+    for name in names {
+        let world = [SIM, TCP].into_iter().find(|world| world == name);
+        let world = world.ok_or_else(|| Failure::usage(format!("`{name}` is no world; valid: `{SIM}`, `{TCP}`")))?;
+        if !worlds.contains(&world) {
+            worlds.push(world);
+        }
+    }
+    Ok(worlds)
+}
+
+fn ending(execution: &Execution, outcome: &Outcome) -> Ending {
+    if outcome.software_failed.is_some() || execution.failed.is_some() {
         return Ending::Broken;
     }
     match outcome.result.verdict {
@@ -115,11 +153,11 @@ fn write(
     plan: &Plan,
     setup: &Setup,
     directory: RunDirectory,
-    simulation: &Simulation,
+    execution: &Execution,
     outcome: &Outcome,
 ) -> Result<PathBuf, Failure> {
     let query = setup.workloads.query(&plan.job).map_err(mendable)?;
-    let log = simulation.trace.lock();
+    let log = execution.trace.lock();
     let outputs = args.keep_outputs.then(|| rows(&outcome.facts, &query.outputs));
     let files = RunFiles {
         scenario_yaml: &to_yaml(plan),

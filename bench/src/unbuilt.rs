@@ -16,7 +16,6 @@ const COMMANDS: &[&str] = &[
     "cluster",
     "master",
     "worker",
-    "node",
     "bench",
     "calibrate",
 ];
@@ -37,18 +36,6 @@ pub fn refuse_command(words: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Refuses each of the worlds that is not `sim`.
-pub fn refuse_worlds(worlds: &[String]) -> Result<(), Failure> {
-    for world in worlds {
-        match world.as_str() {
-            "sim" => {}
-            "tcp" => return Err(Failure::unbuilt("--world tcp")),
-            other => return Err(Failure::usage(format!("`{other}` is no world; `--world sim` is"))),
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,8 +49,6 @@ mod tests {
         check(refuse_command(&words("sweep x.yaml")), Some("`dstream sweep` is not built yet"));
         check(refuse_command(&words("bench throughput")), Some("`dstream bench` is not built yet"));
         check(refuse_command(&words("run sweep")), None);
-        check(refuse_worlds(&words("sim tcp")), Some("`--world tcp` is not built yet"));
-        check(refuse_worlds(&words("sim")), None);
         check(refuse_job("grep", false), Some("`job grep` is not built yet"));
         check(refuse_job("grep", true), None);
         check(refuse_job("mine", false), None);

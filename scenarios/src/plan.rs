@@ -3,6 +3,7 @@
 //! Invariant: a plan that exists can be run; every refusal happened before it was made.
 
 use dstream_cluster::{Costs, JobSpec, Options};
+use dstream_host::real::Compute;
 use dstream_trace::NodeName;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -56,6 +57,8 @@ pub struct ClusterPlan {
     pub heartbeat: Duration,
     pub failure_timeout: Duration,
     pub costs: Costs,
+    /// What cores do in the real world; the simulator models them always.
+    pub compute: Compute,
 }
 
 /// A connection to somewhere.

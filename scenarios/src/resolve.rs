@@ -19,14 +19,15 @@ use crate::spec::{At, ClusterWritten, LinkWritten, Reader, ScenarioWritten, Work
 use crate::unit::show_duration;
 use crate::yaml::{Node, Problem, Sources, Spot, apply_set};
 use dstream_cluster::{Costs, JobSpec};
+use dstream_host::real::Compute;
 use std::path::Path;
 use std::time::Duration;
 
 /// The simulator's tick: no message can be faster, and all delays are whole ticks.
 const TICK: Duration = Duration::from_millis(1);
 
-/// The worlds of the contract and whether this build has them.
-const WORLDS: &[(&str, bool)] = &[("sim", true), ("tcp", false)];
+/// The worlds of the contract.
+const WORLDS: [&str; 2] = ["sim", "tcp"];
 
 const DEFAULT_LATENCY: Duration = Duration::from_millis(1);
 const DEFAULT_STORE_LATENCY: Duration = Duration::from_millis(5);
@@ -125,7 +126,7 @@ fn resolve(
         slo: written.slo.as_ref().map(|slo| slo.value),
         compare: written.compare.as_ref().map_or(DEFAULT_COMPARE.to_string(), |compare| compare.value.clone()),
         interval: engines.interval,
-        scale: workload?.scale.as_ref().map_or(1, |scale| scale.value),
+        scale: scale(workload),
         source: source?,
         engines: engines.chosen,
         faults,
@@ -138,13 +139,8 @@ fn resolve(
 fn refuse_worlds(reader: &mut Reader<'_>, context: &Context) {
     for world in &context.worlds {
         let at = Spot::Node { source: 0, id: 0 };
-        match WORLDS.iter().find(|(name, _)| name == world) {
-            Some((_, true)) => {}
-            Some((name, false)) => reader.unbuilt(at, &format!("the world `{name}`"), "; built is: `sim`"),
-            None => {
-                let valid: Vec<&str> = WORLDS.iter().map(|(name, _)| *name).collect();
-                reader.wrong_name(at, &format!("there is no world `{world}`"), world, &valid);
-            }
+        if !WORLDS.contains(&world.as_str()) {
+            reader.wrong_name(at, &format!("there is no world `{world}`"), world, &WORLDS);
         }
     }
 }
@@ -155,6 +151,10 @@ fn resolve_job(workload: &WorkloadWritten<'_>) -> Option<JobSpec> {
     let defaults = declaration.params.iter().map(|param| (param.name.to_string(), param.default.to_string()));
     let given = workload.params.iter().map(|(name, value)| (name.clone(), value.value.clone()));
     Some(JobSpec { name: name.value.clone(), params: defaults.chain(given).collect() })
+}
+
+fn scale(workload: Option<&WorkloadWritten<'_>>) -> u64 {
+    workload.and_then(|workload| workload.scale.as_ref()).map_or(1, |scale| scale.value)
 }
 
 fn resolve_cluster(
@@ -187,6 +187,7 @@ fn resolve_cluster(
         heartbeat,
         failure_timeout,
         costs: costs?,
+        compute: written.compute.unwrap_or(if scale(workload) > 1 { Compute::Modelled } else { Compute::Real }),
     })
 }
 

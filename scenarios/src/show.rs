@@ -6,6 +6,7 @@ use crate::plan::{ClusterPlan, Expectation, FaultKind, FaultPlan, Link, Plan, So
 use crate::spec::show_option;
 use crate::unit::{show_bits_per_second, show_bytes, show_duration, show_per_second};
 use dstream_cluster::Costs;
+use dstream_host::real::Compute;
 use dstream_trace::NodeName;
 use std::fmt::Write;
 
@@ -51,6 +52,7 @@ fn cluster(plan: &Plan) -> Vec<String> {
         format!("  store: {}", link(&cluster.store)),
         format!("  heartbeat: {}", show_duration(cluster.heartbeat)),
         format!("  failure_timeout: {}", show_duration(cluster.failure_timeout)),
+        format!("  compute: {}", if cluster.compute == Compute::Real { "real" } else { "modelled" }),
         "  costs:".to_string(),
     ]
     .into_iter()

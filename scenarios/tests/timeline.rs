@@ -127,6 +127,7 @@ fn plan(faults: Vec<(u64, Option<u64>, FaultKind)>) -> Plan {
             heartbeat: Duration::from_millis(100),
             failure_timeout: Duration::from_millis(500),
             costs,
+            compute: Default::default(),
         },
         job: JobSpec { name: "word-count".into(), params: Default::default() },
         source: SourcePlan::Generate { rate_per_s: 10.0, record_bytes: 100, keys: 10, skew: 1.0, needle: 0.0 },

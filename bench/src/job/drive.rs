@@ -4,12 +4,12 @@
 //! lives; the log never holds more than what came since the last look, so memory does not grow with the job.
 
 use crate::console;
+use crate::execution::starter;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::job::Results;
 use crate::job::tap::Valve;
 use crate::job::write::Written;
-use crate::simulation::starter;
 use dstream_cluster::{ClusterSpec, Engine, OptionValue, Options, Registry};
 use dstream_host::real::{MemoryStore, RealWorld};
 use dstream_host::{World, WorldError};

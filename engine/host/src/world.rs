@@ -5,12 +5,13 @@
 
 use crate::facade::{BoxFuture, Host};
 use dstream_trace::{Moment, NodeName, SharedTrace};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
 /// One node, as a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
     /// Its name; unique in the world.
     pub name: NodeName,

@@ -7,6 +7,7 @@ use crate::plan::{ClusterPlan, EnginePlan, Expectation, FaultKind, FaultPlan, Li
 use crate::run_directory::{RunDirectory, RunFiles};
 use crate::workload::{Params, WordCount, Workload};
 use dstream_cluster::{Costs, JobSpec, Promise};
+use dstream_host::real::Compute;
 use dstream_trace::measure::Effect;
 use dstream_trace::result::Verdict;
 use dstream_trace::{Event, Moment, NodeName, TraceLog};
@@ -50,6 +51,7 @@ fn plan(history: &History, expect: Vec<Expectation>) -> Plan {
             heartbeat: Duration::from_millis(100),
             failure_timeout: Duration::from_millis(500),
             costs,
+            compute: Compute::Real,
         },
         job: JobSpec { name: "word-count".into(), params: Params::new() },
         source: SourcePlan::Generate { rate_per_s: 10.0, record_bytes: 100, keys: 10, skew: 1.0, needle: 0.0 },

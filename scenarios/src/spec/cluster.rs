@@ -2,6 +2,7 @@
 
 use super::scalar::{bandwidth, choice, count32, duration};
 use super::{At, Fields, Place, Reader};
+use dstream_host::real::Compute;
 use std::time::Duration;
 
 /// Most nodes of one kind: one process simulates them all.
@@ -26,6 +27,7 @@ pub(crate) struct ClusterWritten<'n> {
     pub heartbeat: Option<At<Duration>>,
     pub failure_timeout: Option<At<Duration>>,
     pub costs: Option<Place<'n>>,
+    pub compute: Option<Compute>,
 }
 
 /// A connection, as written.
@@ -49,15 +51,15 @@ pub(crate) fn read_cluster<'n>(reader: &mut Reader<'_>, place: &Place<'n>) -> Op
         heartbeat: fields.optional(reader, "heartbeat", duration),
         failure_timeout: fields.optional(reader, "failure_timeout", duration),
         costs: fields.take("costs"),
+        compute: fields.optional(reader, "compute", compute),
     };
-    if let Some(place) = fields.take("compute") {
-        let chosen = choice(&["real", "modelled"])(reader, &place);
-        if chosen.is_some() {
-            reader.unbuilt(place.key_at, "`compute` (of the world `tcp`)", "; leave it out: `sim` models all work");
-        }
-    }
     fields.close(reader);
     Some(cluster)
+}
+
+fn compute(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<Compute> {
+    let chosen = choice(&["real", "modelled"])(reader, place)?;
+    Some(if chosen.value == "real" { Compute::Real } else { Compute::Modelled })
 }
 
 fn read_link(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<LinkWritten> {

@@ -4,15 +4,16 @@
 //! Knows neither who tells nor how. Invariant: what the node records reaches the journal before anything that follows
 //! from it leaves the process.
 
-use super::clock::Began;
+use super::clock::{Began, RealClock};
 use super::cpu::Compute;
 use super::journal::Journal;
 use super::links::Links;
 use super::monitor::Monitor;
 use super::network::AddressBook;
 use super::node::{Commons, Life, Slow};
-use super::store::KeptStore;
+use super::store::{KeptStore, LinkedStore};
 use crate::facade::Store;
+use crate::shape::Gate;
 use crate::world::{NodeSpec, NodeStart, WorldError};
 use dstream_trace::{Moment, NodeName};
 use std::io;
@@ -38,6 +39,8 @@ pub struct ProcessConfig {
     pub compute: Compute,
     /// The durable store.
     pub store: Arc<dyn Store>,
+    /// How far away the store is to seem: one way, and bits a second in each direction; as it is where there is none.
+    pub store_link: Option<(Duration, u64)>,
     /// Where events go.
     pub journal: Arc<dyn Journal>,
 }
@@ -54,12 +57,16 @@ pub struct NodeProcess {
 impl NodeProcess {
     /// Starts the node. Fails when the system has no thread or socket left for it.
     pub fn begin(spec: &NodeSpec, config: ProcessConfig, start: NodeStart) -> io::Result<NodeProcess> {
-        let ProcessConfig { incarnation, seed, began, listener, addresses, bits_per_second, compute, store, journal } =
-            config;
+        let ProcessConfig { incarnation, seed, began, listener, addresses, bits_per_second, .. } = config;
+        let ProcessConfig { compute, store, store_link, journal, .. } = config;
         let book = Arc::new(AddressBook::default());
         listener.set_nonblocking(true)?;
         book.offer(spec.name.clone(), listener);
         addresses.into_iter().for_each(|(node, address)| book.enter(node, address));
+        let store = match store_link {
+            Some((latency, bandwidth)) => linked(store, began, latency, bandwidth),
+            None => store,
+        };
         let store = Arc::new(KeptStore::new(store, Arc::clone(&journal)));
         let monitor = Arc::new(Monitor::new(began, journal));
         let (links, slow) = (Arc::new(Links::new(Arc::clone(&monitor))), Slow::none());
@@ -128,4 +135,10 @@ impl NodeProcess {
     pub fn end(self, limit: Duration) -> bool {
         self.life.end(limit)
     }
+}
+
+fn linked(store: Arc<dyn Store>, began: Began, latency: Duration, bits_per_second: u64) -> Arc<dyn Store> {
+    // A pause stops the whole process, so nothing has to be held here.
+    let clock = RealClock { began, gate: Gate::new(|| ()) };
+    Arc::new(LinkedStore::new(store, Arc::new(clock), latency, bits_per_second))
 }

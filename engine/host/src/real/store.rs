@@ -4,10 +4,12 @@
 
 mod directory;
 mod kept;
+mod linked;
 mod path;
 
 pub use directory::DirectoryStore;
 pub use kept::KeptStore;
+pub use linked::LinkedStore;
 
 use crate::facade::{BoxFuture, Store, StoreError};
 use bytes::Bytes;

@@ -1,0 +1,75 @@
+//! Runs on real processes: the TCP world, and the command that is one of its nodes.
+//!
+//! The same scenario, played by the same timeline and judged by the same checks as in the simulator; here time is real.
+//! What makes the log of killed processes as good as a simulated one: every process writes its events into the
+//! driver's pipe before anything that follows from them leaves it (see [`pipe`]), all stamp them with one clock, and
+//! the driver sorts them by that stamp when all are in.
+
+mod board;
+mod child;
+mod node;
+mod pipe;
+mod wire;
+mod world;
+
+pub use node::{begin_node, node};
+
+use crate::execution::{Execution, Progress, cluster, nodes, outcome, times};
+use crate::failure::Failure;
+use crate::scratch::Scratch;
+use crate::wall::Stopwatch;
+use dstream_cluster::Engine;
+use dstream_host::World;
+use dstream_scenarios::plan::{EnginePlan, Plan};
+use dstream_scenarios::timeline::play;
+use dstream_scenarios::workload::Workloads;
+use dstream_trace::{Moment, NodeName};
+use std::sync::Arc;
+use std::time::Duration;
+use wire::StoreOrder;
+use world::{TcpConfig, TcpWorld};
+
+/// The world's name.
+pub const TCP: &str = "tcp";
+
+/// How long nodes that listen have to meet before interval 0 begins, and how much longer for each of them: every pair
+/// of them says hello twice.
+const MEETING: Duration = Duration::from_millis(500);
+const MEETING_PER_NODE: Duration = Duration::from_millis(50);
+
+/// Runs the plan with one of its engines, in a process per node on this machine. `progress` is called as time passes
+/// and may stop it.
+pub fn run_on_tcp(
+    plan: &Plan,
+    engine_plan: &EnginePlan,
+    engine: &Arc<dyn Engine>,
+    workloads: &Workloads,
+    progress: Progress<'_>,
+) -> Result<Execution, Failure> {
+    let watch = Stopwatch::start();
+    let scratch = Scratch::new("tcp")?;
+    let laid_out = nodes(&**engine, &cluster(plan, workloads, Moment::ZERO)?, &engine_plan.options)?;
+    let names: Vec<NodeName> = laid_out.into_iter().map(|node| node.name).collect();
+    let broken = |error| Failure::broken(format!("{}: {error}", plan.title));
+    let mut world = TcpWorld::open(&names, config(plan, &scratch)).map_err(broken)?;
+    let meeting = MEETING + MEETING_PER_NODE * u32::try_from(names.len()).expect("a cluster has far fewer nodes");
+    let cluster = cluster(plan, workloads, world.now() + meeting)?;
+    let nodes = nodes(&**engine, &cluster, &engine_plan.options)?;
+    let times = times(plan, &cluster, workloads)?;
+    let started = nodes.iter().try_for_each(|node| world.start(node.clone()));
+    let played = started.and_then(|()| play(&mut world, plan, &times, progress));
+    let (played, failed) = outcome(played, world.now());
+    let trace = world.finish(played.end);
+    let wall_s = watch.seconds();
+    Ok(Execution { cluster, nodes, times, trace, played, failed, tick: None, world: TCP, wall_s })
+}
+
+fn config(plan: &Plan, scratch: &Scratch) -> TcpConfig {
+    let machines = &plan.cluster;
+    let store = StoreOrder {
+        folder: scratch.path().join("store"),
+        latency: machines.store.latency,
+        bits_per_second: machines.store.bits_per_second,
+    };
+    TcpConfig { seed: plan.seed, compute: machines.compute, store }
+}

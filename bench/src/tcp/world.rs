@@ -1,0 +1,306 @@
+//! The TCP world: one process per node on loopback, faults from the driver's process.
+//!
+//! Knows no engine. Time is the machine's monotonic clock since the world began, the same in all processes. A crash is
+//! SIGKILL, a pause SIGSTOP and SIGCONT; the rest is done by each node's own facade on the driver's order. Invariants:
+//! the driver never waits for a child, but for one that it kills or stops; no child outlives the world.
+
+use super::board::{Board, Fallen};
+use super::child::Child;
+use super::wire::{Beginning, Order, Preparation, StoreOrder};
+use dstream_host::real::{Began, Compute, monotonic_ns};
+use dstream_host::{NodeSpec, World, WorldError};
+use dstream_trace::{Event, Moment, NodeName, SharedTrace};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long all processes together have to start and listen: a busy machine starts dozens in a second or two.
+const LISTEN_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long all nodes together have to end at the run's end; then they are killed.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// What all nodes have in common.
+#[derive(Clone, Debug)]
+pub struct TcpConfig {
+    /// The run's seed.
+    pub seed: u64,
+    /// What the cores do.
+    pub compute: Compute,
+    /// The durable store.
+    pub store: StoreOrder,
+}
+
+struct Node {
+    /// What it is, once it has begun.
+    spec: Option<NodeSpec>,
+    incarnation: u64,
+    child: Option<Child>,
+    slow_cpu: f64,
+}
+
+/// Real processes on loopback.
+pub struct TcpWorld {
+    config: TcpConfig,
+    began: Began,
+    began_ns: u64,
+    trace: SharedTrace,
+    board: Arc<Board>,
+    nodes: BTreeMap<NodeName, Node>,
+    /// Where each node listens, as the others were told.
+    addresses: BTreeMap<NodeName, SocketAddr>,
+    cuts: BTreeSet<(NodeName, NodeName)>,
+}
+
+impl TcpWorld {
+    /// Starts a process for each name and returns when all of them listen. Each becomes its node by
+    /// [`World::start`].
+    pub fn open(names: &[NodeName], config: TcpConfig) -> Result<TcpWorld, WorldError> {
+        let began_ns = monotonic_ns();
+        let trace = SharedTrace::new();
+        let mut world = TcpWorld {
+            config,
+            began: Began::at(began_ns),
+            began_ns,
+            board: Arc::new(Board::new(trace.clone())),
+            trace,
+            nodes: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+        };
+        for name in names {
+            let child = world.spawn(name, None)?;
+            let node = Node { spec: None, incarnation: 1, child: Some(child), slow_cpu: 1.0 };
+            if world.nodes.insert(name.clone(), node).is_some() {
+                return Err(WorldError::BadNode(format!("there are two nodes `{name}`")));
+            }
+        }
+        world.await_listeners()?;
+        Ok(world)
+    }
+
+    fn await_listeners(&mut self) -> Result<(), WorldError> {
+        let limit = self.now() + LISTEN_LIMIT;
+        loop {
+            let seen = self.board.changes();
+            self.check()?;
+            self.addresses = self.board.addresses();
+            if self.addresses.len() == self.nodes.len() {
+                return Ok(());
+            }
+            if !self.board.wait(seen, self.began.until(limit)) {
+                let silent = self.nodes.keys().find(|name| !self.addresses.contains_key(*name));
+                let node = silent.expect("some node does not listen").clone();
+                let why = format!("it did not listen within {LISTEN_LIMIT:?}; is the machine too busy?");
+                return Err(WorldError::NodeFailed { node, at: self.now(), why });
+            }
+        }
+    }
+
+    /// Starts a process for the node, which listens where it listened before.
+    fn spawn(&self, name: &NodeName, before: Option<SocketAddr>) -> Result<Child, WorldError> {
+        let cannot = |error: io::Error| {
+            let why = format!("the system cannot start its process: {error}");
+            WorldError::NodeFailed { node: name.clone(), at: self.now(), why }
+        };
+        let child = Child::spawn(name, &self.board).map_err(cannot)?;
+        let listen = before.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let preparation = Preparation { driver: std::process::id(), began_ns: self.began_ns, listen };
+        child.order(&Order::Prepare(preparation));
+        Ok(child)
+    }
+
+    fn begin(&self, name: &NodeName, node: &Node, spec: &NodeSpec) {
+        let beginning = Beginning {
+            spec: spec.clone(),
+            incarnation: node.incarnation,
+            seed: self.config.seed,
+            compute: self.config.compute,
+            addresses: self.addresses.iter().map(|(name, address)| (name.clone(), *address)).collect(),
+            cuts: self.cuts.iter().filter(|(from, to)| from == name || to == name).cloned().collect(),
+            slow_cpu: node.slow_cpu,
+            store: self.config.store.clone(),
+        };
+        node.order(&Order::Begin(Box::new(beginning)));
+    }
+
+    /// Fails if a child did; tells all nodes of one that listens elsewhere now.
+    fn check(&mut self) -> Result<(), WorldError> {
+        if let Some(Fallen { node: name, why }) = self.board.fallen() {
+            let node = self.nodes.get_mut(&name);
+            let child = node.and_then(|node| node.child.as_mut());
+            let last_words = child.map(Child::last_words);
+            let why: Vec<String> = why.into_iter().chain(last_words).collect();
+            return Err(WorldError::NodeFailed { node: name, at: self.now(), why: why.join("; ") });
+        }
+        for (name, address) in self.board.addresses() {
+            if self.addresses.insert(name.clone(), address).is_some_and(|before| before != address) {
+                let order = Order::Enter { node: name, address };
+                self.nodes.values().for_each(|node| node.order(&order));
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, name: &NodeName) -> Result<&mut Node, WorldError> {
+        let node = self.nodes.get_mut(name).ok_or_else(|| WorldError::BadNode(format!("there is no node `{name}`")))?;
+        if node.spec.as_ref().is_some_and(|spec| spec.harness) {
+            return Err(WorldError::Unsupported(format!("`{name}` belongs to the harness: no fault may hit it")));
+        }
+        Ok(node)
+    }
+
+    fn child(&mut self, name: &NodeName) -> Result<&mut Child, WorldError> {
+        let child = self.node(name)?.child.as_mut();
+        child.ok_or_else(|| WorldError::BadNode(format!("node `{name}` does not run")))
+    }
+
+    fn set_cut(&mut self, from: &NodeName, to: &NodeName, cut: bool) -> Result<(), WorldError> {
+        self.node(from)?;
+        self.node(to)?;
+        if from == to {
+            return Err(WorldError::BadNode(format!("node `{from}` cannot be cut from itself")));
+        }
+        let pair = (from.clone(), to.clone());
+        if cut {
+            self.cuts.insert(pair)
+        } else {
+            self.cuts.remove(&pair)
+        };
+        let order = Order::SetCut { from: from.clone(), to: to.clone(), cut };
+        // Whichever of the two opened a stream loses what it carries.
+        [from, to].into_iter().filter_map(|name| self.nodes.get(name)).for_each(|node| node.order(&order));
+        Ok(())
+    }
+
+    /// What the system answered to a signal for the node.
+    fn signalled(&self, name: &NodeName, answer: io::Result<()>) -> Result<(), WorldError> {
+        answer.map_err(|error| WorldError::NodeFailed {
+            node: name.clone(),
+            at: self.now(),
+            why: format!("its process takes no signal: {error}"),
+        })
+    }
+
+    /// Ends all nodes and puts the log in order; what happened after `end` is no part of it.
+    pub fn finish(mut self, end: Moment) -> SharedTrace {
+        let limit = self.now() + STOP_LIMIT;
+        let mut children: Vec<Child> = self.nodes.values_mut().filter_map(|node| node.child.take()).collect();
+        for child in &mut children {
+            child.order(&Order::Stop);
+            child.dismiss();
+            // One that is paused at the end has to hear it.
+            child.go_on().ok();
+        }
+        children.iter().for_each(|child| child.hear_out(self.began.until(limit)));
+        drop(children);
+        self.trace.lock().settle(end);
+        self.trace.clone()
+    }
+}
+
+impl Node {
+    fn order(&self, order: &Order) {
+        // A child that takes no order has ended, which is noticed elsewhere, or has been stopped for thousands of them.
+        if let Some(child) = &self.child {
+            child.order(order);
+        }
+    }
+}
+
+impl World for TcpWorld {
+    fn start(&mut self, spec: NodeSpec) -> Result<(), WorldError> {
+        let name = spec.name.clone();
+        let node = self.nodes.get(&name);
+        let node = node.ok_or_else(|| WorldError::BadNode(format!("no process was started for node `{name}`")))?;
+        if node.spec.is_some() {
+            return Err(WorldError::BadNode(format!("there is a node `{name}` already")));
+        }
+        if spec.cores == 0 {
+            return Err(WorldError::BadNode(format!("node `{name}` has no core; give it at least 1")));
+        }
+        self.begin(&name, node, &spec);
+        self.nodes.entry(name).and_modify(|node| node.spec = Some(spec));
+        Ok(())
+    }
+
+    fn now(&self) -> Moment {
+        self.began.elapsed()
+    }
+
+    fn run_until(&mut self, until: Moment) -> Result<(), WorldError> {
+        loop {
+            let seen = self.board.changes();
+            self.check()?;
+            let left = self.began.until(until);
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.board.wait(seen, left);
+        }
+    }
+
+    fn crash(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        self.child(name)?;
+        if let Some(mut child) = self.node(name)?.child.take() {
+            child.kill();
+        }
+        // Nothing that it did comes after this.
+        self.trace.push(self.now(), name.clone(), Event::ProcessEnded);
+        Ok(())
+    }
+
+    fn restart(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        let node = self.node(name)?;
+        if node.child.is_some() {
+            return Err(WorldError::BadNode(format!("node `{name}` runs; only one that ended can be restarted")));
+        }
+        node.incarnation += 1;
+        let child = self.spawn(name, self.addresses.get(name).copied())?;
+        self.node(name)?.child = Some(child);
+        if let Some(node) = self.nodes.get(name)
+            && let Some(spec) = &node.spec
+        {
+            self.begin(name, node, spec);
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        let stopped = self.child(name)?.stop();
+        self.signalled(name, stopped)?;
+        // A process that stands still holds every timer, core and message of its node.
+        self.trace.push(self.now(), name.clone(), Event::HeldByPause);
+        Ok(())
+    }
+
+    fn resume(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        let goes_on = self.child(name)?.go_on();
+        self.signalled(name, goes_on)
+    }
+
+    fn cut(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
+        self.set_cut(from, to, true)
+    }
+
+    fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
+        self.set_cut(from, to, false)
+    }
+
+    fn slow_cpu(&mut self, name: &NodeName, factor: f64) -> Result<(), WorldError> {
+        if !(factor.is_finite() && factor > 0.0) {
+            let why = format!("work cannot take {factor} times as long; give a number above 0");
+            return Err(WorldError::Unsupported(why));
+        }
+        let node = self.node(name)?;
+        node.slow_cpu = factor;
+        node.order(&Order::SlowCpu { factor });
+        Ok(())
+    }
+
+    fn trace(&self) -> SharedTrace {
+        self.trace.clone()
+    }
+}
