@@ -24,7 +24,9 @@ Exit codes: 0 every check holds, 1 a check failed, 2 undecided, 64 yours to mend
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run scenarios, check their outputs against the oracle, print a verdict table
-    #[command(after_help = "Example:\n  dstream run scenarios/smoke/worker-crash.yaml --seed 8 --world sim,tcp")]
+    #[command(
+        after_help = "Example:\n  dstream run scenarios/smoke/worker-crash.yaml --seed 8 --set cluster.workers=6"
+    )]
     Run(RunArgs),
     /// Render the pages of runs again, or put several runs side by side
     #[command(after_help = "Example:\n  dstream report runs/worker-crash --out worker-crash.html")]

@@ -42,10 +42,8 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
     check("cluster up --workers 3", "dstream cluster");
     check("master", "dstream master");
     check("worker", "dstream worker");
-    check("node", "dstream node");
     check("bench throughput --job word-count", "dstream bench");
     check("calibrate", "dstream calibrate");
-    check("run scenarios/smoke/worker-crash.yaml --world sim,tcp", "--world tcp");
     check("run scenarios/smoke/worker-crash.yaml --hosts hosts", "--hosts");
     check("job word-count --source file:README.md --batch", "--batch");
     check("job word-count --source file:README.md --master localhost:7077", "--master localhost:7077");
