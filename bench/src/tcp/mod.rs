@@ -71,5 +71,6 @@ fn config(plan: &Plan, scratch: &Scratch) -> TcpConfig {
         latency: machines.store.latency,
         bits_per_second: machines.store.bits_per_second,
     };
-    TcpConfig { seed: plan.seed, compute: machines.compute, store }
+    let bits_per_second = machines.link.bits_per_second;
+    TcpConfig { seed: plan.seed, bits_per_second, compute: machines.compute, store }
 }

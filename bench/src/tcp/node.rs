@@ -147,8 +147,8 @@ fn begin(
     listener: TcpListener,
     pipe: &Arc<EventPipe>,
 ) -> Result<NodeProcess, Failure> {
-    let Beginning { spec, incarnation, seed, compute, addresses, cuts, slow_cpu, store } = beginning;
-    let StoreOrder { folder, latency, bits_per_second } = store;
+    let Beginning { spec, incarnation, seed, compute, addresses, bits_per_second, standing, store } = beginning;
+    let StoreOrder { folder, latency, bits_per_second: store_bandwidth } = store;
     let store = DirectoryStore::open(&folder, spec.name.as_str());
     let store = store.map_err(|error| cannot(&format!("open the store {}", folder.display()), &error))?;
     let config = ProcessConfig {
@@ -157,14 +157,14 @@ fn begin(
         began,
         listener,
         addresses,
+        bits_per_second,
         compute,
         store: Arc::new(store),
-        store_link: Some((latency, bits_per_second)),
+        store_link: Some((latency, store_bandwidth)),
         journal: pipe.clone(),
     };
     let node = begin_node(setup, &spec, config)?;
-    cuts.iter().for_each(|(from, to)| node.set_cut(from, to, true));
-    node.slow_cpu(slow_cpu);
+    standing.into_iter().try_for_each(|order| obey(&node, order))?;
     Ok(node)
 }
 
@@ -182,16 +182,24 @@ fn live(node: NodeProcess, sender: &SyncSender<News>, news: &Receiver<News>) -> 
     // If the process ends first, nobody wants to know.
     spawn("watch", move || drop(failed.send(News::Failed(watch().to_string()))))?;
     while let Some(order) = next_order(news)? {
-        match order {
-            Order::Enter { node: other, address } => node.enter(other, address),
-            Order::SetCut { from, to, cut } => node.set_cut(&from, &to, cut),
-            Order::SlowCpu { factor } => node.slow_cpu(factor),
-            Order::Stop => {
-                node.end(END_LIMIT);
-                return Ok(Ending::Good);
-            }
-            Order::Prepare(_) | Order::Begin(_) => return Err(unexpected(&order)),
+        if order == Order::Stop {
+            node.end(END_LIMIT);
+            break;
         }
+        obey(&node, order)?;
     }
     Ok(Ending::Good)
+}
+
+fn obey(node: &NodeProcess, order: Order) -> Result<(), Failure> {
+    match order {
+        Order::Enter { node: other, address } => node.enter(other, address),
+        Order::SetCut { from, to, cut } => node.set_cut(&from, &to, cut),
+        Order::SetHeld { one, other, held } => node.set_held(&one, &other, held),
+        Order::SetDelay { one, other, by } => node.set_delay(&one, &other, by),
+        Order::SlowCpu { factor } => node.slow_cpu(factor),
+        Order::SlowNic { factor } => node.slow_nic(factor),
+        Order::Prepare(_) | Order::Begin(_) | Order::Stop => return Err(unexpected(&order)),
+    }
+    Ok(())
 }

@@ -44,8 +44,31 @@ pub enum Order {
         /// Whether it is cut from now on.
         cut: bool,
     },
+    /// Messages between the two wait, or no longer.
+    SetHeld {
+        /// One.
+        one: NodeName,
+        /// The other.
+        other: NodeName,
+        /// Whether they wait from now on.
+        held: bool,
+    },
+    /// Messages between the two are under way for longer.
+    SetDelay {
+        /// One.
+        one: NodeName,
+        /// The other.
+        other: NodeName,
+        /// By how much; zero ends it.
+        by: Duration,
+    },
     /// Work takes so many times as long.
     SlowCpu {
+        /// How many times.
+        factor: f64,
+    },
+    /// Transfers of the network card take so many times as long.
+    SlowNic {
         /// How many times.
         factor: f64,
     },
@@ -77,10 +100,10 @@ pub struct Beginning {
     pub compute: Compute,
     /// Where all nodes listen.
     pub addresses: Vec<(NodeName, SocketAddr)>,
-    /// Who is cut off from whom: (from, to).
-    pub cuts: Vec<(NodeName, NodeName)>,
-    /// How many times as long work takes.
-    pub slow_cpu: f64,
+    /// Modelled bandwidth of the node's network card in each direction; none: the machine's own.
+    pub bits_per_second: Option<u64>,
+    /// What is wrong with the node and its links just now.
+    pub standing: Vec<Order>,
     /// The durable store.
     pub store: StoreOrder,
 }
@@ -170,12 +193,14 @@ mod tests {
                 seed: 3,
                 compute: Compute::Modelled,
                 addresses: vec![(node.clone(), address)],
-                cuts: vec![(node.clone(), NodeName::new("master"))],
-                slow_cpu: 1.0,
+                bits_per_second: Some(1_000_000_000),
+                standing: vec![Order::SlowNic { factor: 2.0 }],
                 store,
             })),
             Order::Enter { node: node.clone(), address },
             Order::SetCut { from: node.clone(), to: NodeName::new("sink"), cut: true },
+            Order::SetHeld { one: node.clone(), other: NodeName::new("sink"), held: false },
+            Order::SetDelay { one: node.clone(), other: NodeName::new("sink"), by: Duration::from_millis(3) },
             Order::SlowCpu { factor: 8.0 },
             Order::Stop,
         ]

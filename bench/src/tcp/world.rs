@@ -1,8 +1,10 @@
 //! The TCP world: one process per node on loopback, faults from the driver's process.
 //!
 //! Knows no engine. Time is the machine's monotonic clock since the world began, the same in all processes. A crash is
-//! SIGKILL, a pause SIGSTOP and SIGCONT; the rest is done by each node's own facade on the driver's order. Invariants:
-//! the driver never waits for a child, but for one that it kills or stops; no child outlives the world.
+//! SIGKILL, a pause SIGSTOP and SIGCONT; the rest is done by each node's own facade on the driver's order. A node that
+//! loses its power is stopped, and killed only when it is restarted or the run ends: at the death of a process the
+//! system closes its streams, which is a word to its peers. Invariants: the driver never waits for a child, but for one
+//! that it kills or stops; no child outlives the world.
 
 use super::board::{Board, Fallen};
 use super::child::Child;
@@ -10,7 +12,7 @@ use super::wire::{Beginning, Order, Preparation, StoreOrder};
 use dstream_host::real::{Began, Compute, monotonic_ns};
 use dstream_host::{NodeSpec, World, WorldError};
 use dstream_trace::{Event, Moment, NodeName, SharedTrace};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub struct TcpConfig {
     /// The run's seed.
     pub seed: u64,
+    /// Modelled bandwidth of a node's network card in each direction.
+    pub bits_per_second: u64,
     /// What the cores do.
     pub compute: Compute,
     /// The durable store.
@@ -38,7 +42,8 @@ struct Node {
     spec: Option<NodeSpec>,
     incarnation: u64,
     child: Option<Child>,
-    slow_cpu: f64,
+    /// The process of a node that lost its power: it stands still for ever.
+    dark: Option<Child>,
 }
 
 /// Real processes on loopback.
@@ -51,7 +56,29 @@ pub struct TcpWorld {
     nodes: BTreeMap<NodeName, Node>,
     /// Where each node listens, as the others were told.
     addresses: BTreeMap<NodeName, SocketAddr>,
-    cuts: BTreeSet<(NodeName, NodeName)>,
+    /// What is wrong just now, each fault by what it does to whom.
+    standing: BTreeMap<Standing, Order>,
+}
+
+/// A fault that a node's process is told of, also one that starts while it lasts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Cut(NodeName, NodeName),
+    Held(NodeName, NodeName),
+    Delay(NodeName, NodeName),
+    SlowCpu(NodeName),
+    SlowNic(NodeName),
+}
+
+impl Standing {
+    fn concerns(&self, node: &NodeName) -> bool {
+        match self {
+            Standing::Cut(one, other) | Standing::Held(one, other) | Standing::Delay(one, other) => {
+                one == node || other == node
+            }
+            Standing::SlowCpu(one) | Standing::SlowNic(one) => one == node,
+        }
+    }
 }
 
 impl TcpWorld {
@@ -68,11 +95,11 @@ impl TcpWorld {
             trace,
             nodes: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            cuts: BTreeSet::new(),
+            standing: BTreeMap::new(),
         };
         for name in names {
             let child = world.spawn(name, None)?;
-            let node = Node { spec: None, incarnation: 1, child: Some(child), slow_cpu: 1.0 };
+            let node = Node { spec: None, incarnation: 1, child: Some(child), dark: None };
             if world.nodes.insert(name.clone(), node).is_some() {
                 return Err(WorldError::BadNode(format!("there are two nodes `{name}`")));
             }
@@ -113,14 +140,15 @@ impl TcpWorld {
     }
 
     fn begin(&self, name: &NodeName, node: &Node, spec: &NodeSpec) {
+        let standing = self.standing.iter().filter(|(fault, _)| fault.concerns(name));
         let beginning = Beginning {
             spec: spec.clone(),
             incarnation: node.incarnation,
             seed: self.config.seed,
             compute: self.config.compute,
             addresses: self.addresses.iter().map(|(name, address)| (name.clone(), *address)).collect(),
-            cuts: self.cuts.iter().filter(|(from, to)| from == name || to == name).cloned().collect(),
-            slow_cpu: node.slow_cpu,
+            bits_per_second: (!spec.harness).then_some(self.config.bits_per_second),
+            standing: standing.map(|(_, order)| order.clone()).collect(),
             store: self.config.store.clone(),
         };
         node.order(&Order::Begin(Box::new(beginning)));
@@ -157,22 +185,26 @@ impl TcpWorld {
         child.ok_or_else(|| WorldError::BadNode(format!("node `{name}` does not run")))
     }
 
-    fn set_cut(&mut self, from: &NodeName, to: &NodeName, cut: bool) -> Result<(), WorldError> {
-        self.node(from)?;
-        self.node(to)?;
-        if from == to {
-            return Err(WorldError::BadNode(format!("node `{from}` cannot be cut from itself")));
+    /// Two nodes between which a fault can be.
+    fn pair(&mut self, one: &NodeName, other: &NodeName) -> Result<(NodeName, NodeName), WorldError> {
+        self.node(one)?;
+        self.node(other)?;
+        if one == other {
+            return Err(WorldError::BadNode(format!("node `{one}` cannot be cut from itself")));
         }
-        let pair = (from.clone(), to.clone());
-        if cut {
-            self.cuts.insert(pair)
+        Ok((one.clone(), other.clone()))
+    }
+
+    /// A fault begins or ends: whom it concerns is told, and whoever starts while it is on will be.
+    fn set(&mut self, fault: Standing, order: Order, is_on: bool) {
+        // Whichever of two nodes opened a stream does what the fault says to it.
+        let nodes = self.nodes.iter().filter(|(name, _)| fault.concerns(name));
+        nodes.for_each(|(_, node)| node.order(&order));
+        if is_on {
+            self.standing.insert(fault, order);
         } else {
-            self.cuts.remove(&pair)
-        };
-        let order = Order::SetCut { from: from.clone(), to: to.clone(), cut };
-        // Whichever of the two opened a stream loses what it carries.
-        [from, to].into_iter().filter_map(|name| self.nodes.get(name)).for_each(|node| node.order(&order));
-        Ok(())
+            self.standing.remove(&fault);
+        }
     }
 
     /// What the system answered to a signal for the node.
@@ -187,6 +219,8 @@ impl TcpWorld {
     /// Ends all nodes and puts the log in order; what happened after `end` is no part of it.
     pub fn finish(mut self, end: Moment) -> SharedTrace {
         let limit = self.now() + STOP_LIMIT;
+        // What stands still without power has nothing more to say.
+        self.nodes.values_mut().for_each(|node| drop(node.dark.take()));
         let mut children: Vec<Child> = self.nodes.values_mut().filter_map(|node| node.child.take()).collect();
         for child in &mut children {
             child.order(&Order::Stop);
@@ -208,6 +242,13 @@ impl Node {
             child.order(order);
         }
     }
+}
+
+fn check_factor(factor: f64) -> Result<(), WorldError> {
+    if factor.is_finite() && factor > 0.0 {
+        return Ok(());
+    }
+    Err(WorldError::Unsupported(format!("nothing can take {factor} times as long; give a number above 0")))
 }
 
 impl World for TcpWorld {
@@ -252,11 +293,22 @@ impl World for TcpWorld {
         Ok(())
     }
 
+    fn power_loss(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        let stopped = self.child(name)?.stop();
+        self.signalled(name, stopped)?;
+        let node = self.node(name)?;
+        node.dark = node.child.take();
+        self.trace.push(self.now(), name.clone(), Event::ProcessEnded);
+        Ok(())
+    }
+
     fn restart(&mut self, name: &NodeName) -> Result<(), WorldError> {
         let node = self.node(name)?;
         if node.child.is_some() {
             return Err(WorldError::BadNode(format!("node `{name}` runs; only one that ended can be restarted")));
         }
+        // Its streams break now: a machine that is up again knows nothing of them.
+        drop(node.dark.take());
         node.incarnation += 1;
         let child = self.spawn(name, self.addresses.get(name).copied())?;
         self.node(name)?.child = Some(child);
@@ -282,21 +334,47 @@ impl World for TcpWorld {
     }
 
     fn cut(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
-        self.set_cut(from, to, true)
+        let (from, to) = self.pair(from, to)?;
+        self.set(Standing::Cut(from.clone(), to.clone()), Order::SetCut { from, to, cut: true }, true);
+        Ok(())
     }
 
     fn heal(&mut self, from: &NodeName, to: &NodeName) -> Result<(), WorldError> {
-        self.set_cut(from, to, false)
+        let (from, to) = self.pair(from, to)?;
+        self.set(Standing::Cut(from.clone(), to.clone()), Order::SetCut { from, to, cut: false }, false);
+        Ok(())
+    }
+
+    fn hold(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError> {
+        let (one, other) = self.pair(one, other)?;
+        self.set(Standing::Held(one.clone(), other.clone()), Order::SetHeld { one, other, held: true }, true);
+        Ok(())
+    }
+
+    fn release(&mut self, one: &NodeName, other: &NodeName) -> Result<(), WorldError> {
+        let (one, other) = self.pair(one, other)?;
+        self.set(Standing::Held(one.clone(), other.clone()), Order::SetHeld { one, other, held: false }, false);
+        Ok(())
+    }
+
+    fn delay(&mut self, one: &NodeName, other: &NodeName, by: Duration) -> Result<(), WorldError> {
+        let (one, other) = self.pair(one, other)?;
+        let fault = Standing::Delay(one.clone(), other.clone());
+        self.set(fault, Order::SetDelay { one, other, by }, !by.is_zero());
+        Ok(())
     }
 
     fn slow_cpu(&mut self, name: &NodeName, factor: f64) -> Result<(), WorldError> {
-        if !(factor.is_finite() && factor > 0.0) {
-            let why = format!("work cannot take {factor} times as long; give a number above 0");
-            return Err(WorldError::Unsupported(why));
-        }
-        let node = self.node(name)?;
-        node.slow_cpu = factor;
-        node.order(&Order::SlowCpu { factor });
+        self.node(name)?;
+        check_factor(factor)?;
+        self.set(Standing::SlowCpu(name.clone()), Order::SlowCpu { factor }, factor != 1.0);
+        Ok(())
+    }
+
+    fn slow_nic(&mut self, name: &NodeName, factor: f64) -> Result<(), WorldError> {
+        self.node(name)?;
+        check_factor(factor)?;
+        self.set(Standing::SlowNic(name.clone()), Order::SlowNic { factor }, factor != 1.0);
         Ok(())
     }
 
