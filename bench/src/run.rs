@@ -166,7 +166,7 @@ fn write(
         run: &outcome.run,
         facts: &outcome.facts,
         log: &log,
-        more: &facts_of(args, plan, simulation),
+        more: &facts_of(args, plan, execution),
         outputs: outputs.as_deref(),
     };
     let scenario_folder = directory.scenario_folder().to_path_buf();
@@ -178,13 +178,13 @@ fn write(
 }
 
 /// What the page tells about a run beside its measures: what was set, how it ended, what built it.
-fn facts_of(args: &RunArgs, plan: &Plan, simulation: &Simulation) -> Vec<(&'static str, String)> {
+fn facts_of(args: &RunArgs, plan: &Plan, execution: &Execution) -> Vec<(&'static str, String)> {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     let mut facts = vec![
         ("build", format!("dstream {} ({profile})", env!("CARGO_PKG_VERSION"))),
         ("job", plan.job.name.clone()),
-        ("interrupted", simulation.played.interrupted.to_string()),
-        ("drained", simulation.played.drained.to_string()),
+        ("interrupted", execution.played.interrupted.to_string()),
+        ("drained", execution.played.drained.to_string()),
     ];
     facts.extend(args.changes.seed.map(|seed| ("set", format!("seed={seed}"))));
     facts.extend(args.changes.set.iter().map(|set| ("set", set.clone())));
