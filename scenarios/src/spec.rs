@@ -14,7 +14,7 @@ mod workload;
 
 pub(crate) use cluster::{ClusterWritten, LinkWritten};
 pub(crate) use engine::{EngineWritten, show_option};
-pub(crate) use fault::{FaultWritten, TimeWritten};
+pub(crate) use fault::{FaultWritten, Field as FaultField, SHAPES as FAULT_SHAPES, Shape as FaultShape, TimeWritten};
 pub(crate) use field::{Fields, Place, Reader};
 pub(crate) use scalar::{number, text};
 pub(crate) use scenario::{ScenarioWritten, read_scenario};

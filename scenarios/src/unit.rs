@@ -190,6 +190,39 @@ fn unit_factor(text: &str, number: &str, unit: &str, scale: &Scale) -> Result<u6
     Err(UnitError { message: format!("`{trimmed}` is no unit of a {what}; {advice}"), nearest })
 }
 
+/// Digits with at most one point among them, as a regular expression.
+const NUMBER: &str = r"[0-9]+(\.[0-9]+)?";
+
+/// What reads as a duration, as a regular expression.
+pub fn duration_pattern() -> String {
+    pattern(&DURATION)
+}
+
+/// What reads as a size, as a regular expression.
+pub fn bytes_pattern() -> String {
+    pattern(&SIZE)
+}
+
+/// What reads as a bandwidth, as a regular expression.
+pub fn bandwidth_pattern() -> String {
+    pattern(&BANDWIDTH)
+}
+
+/// What reads as a rate, as a regular expression.
+pub fn per_second_pattern() -> String {
+    format!("{NUMBER}/s")
+}
+
+/// What reads as a share, as a regular expression.
+pub fn percent_pattern() -> String {
+    format!("{NUMBER}%")
+}
+
+fn pattern(scale: &Scale) -> String {
+    let units: Vec<&str> = scale.units.iter().map(|(name, _)| *name).collect();
+    format!("{NUMBER}({})", units.join("|"))
+}
+
 /// A duration as it is read, in the largest unit up to seconds that shows it exactly.
 pub fn show_duration(length: Duration) -> String {
     let nanos = length.as_nanos();

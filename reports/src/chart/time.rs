@@ -22,13 +22,16 @@ const MOST_LANES: usize = 5;
 /// Below so many points they are drawn as dots too: a line alone does not show where it was measured.
 const FEW_POINTS: usize = 40;
 
+/// Time in seconds and value, in order; a gap where there is no value.
+pub type Points = Vec<(f64, Option<f64>)>;
+
 /// A line.
 #[derive(Clone, Debug)]
 pub struct Series {
     /// Its role.
     pub ink: Ink,
-    /// Time and value, in order; a gap where there is no value.
-    pub points: Vec<(f64, Option<f64>)>,
+    /// Its course.
+    pub points: Points,
 }
 
 /// What the values are.

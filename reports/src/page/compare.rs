@@ -5,7 +5,7 @@ use super::run::recoveries;
 use super::{FAULT_COLUMNS, FAULT_NOTE, fault_marks, fault_rows};
 use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS};
-use crate::chart::time::{Series, TimeChart, Unit};
+use crate::chart::time::{Points, Series, TimeChart, Unit};
 use crate::format::{count, milliseconds, seconds};
 use crate::html::{Figure, Key, address, area_key, line_key, page, swatch, table};
 use crate::ink::{Ink, MOST_RUNS};
@@ -196,24 +196,23 @@ fn pictures(compared: &[Compared<'_>]) -> Markup {
         }
         keys
     };
-    let figure =
-        |id: &str, heading: &str, unit: Unit, note: &str, points: &dyn Fn(&Tables) -> Vec<(f64, Option<f64>)>| {
-            let series = drawn.iter().map(|(one, ink)| Series { ink: *ink, points: points(&one.tables) }).collect();
-            let chart = TimeChart { title: heading, about: note, unit, end_s, series, bound: None, faults: &marks };
-            let mut note = note.to_owned();
-            if left_out > 0 {
-                note += &format!(" The last {} runs are drawn; {left_out} earlier ones are in the table.", drawn.len());
-            }
-            Figure { id, heading, note, keys: keys(), draw: &|width| chart.draw(width), numbers: html! {} }.markup()
-        };
-    let latency = |tables: &Tables| -> Vec<(f64, Option<f64>)> {
+    let figure = |id: &str, heading: &str, unit: Unit, note: &str, points: &dyn Fn(&Tables) -> Points| {
+        let series = drawn.iter().map(|(one, ink)| Series { ink: *ink, points: points(&one.tables) }).collect();
+        let chart = TimeChart { title: heading, about: note, unit, end_s, series, bound: None, faults: &marks };
+        let mut note = note.to_owned();
+        if left_out > 0 {
+            note += &format!(" The last {} runs are drawn; {left_out} earlier ones are in the table.", drawn.len());
+        }
+        Figure { id, heading, note, keys: keys(), draw: &|width| chart.draw(width), numbers: html! {} }.markup()
+    };
+    let latency = |tables: &Tables| -> Points {
         tables.latency.iter().map(|row| (row.second, row.p99_ms.map(|ms| ms / 1e3))).collect()
     };
-    let delay = |tables: &Tables| -> Vec<(f64, Option<f64>)> {
+    let delay = |tables: &Tables| -> Points {
         let measured = tables.intervals.iter().filter(|row| row.closed_s > 0.0);
         measured.map(|row| (row.closed_s, row.delay_s)).collect()
     };
-    let flow = |tables: &Tables| -> Vec<(f64, Option<f64>)> {
+    let flow = |tables: &Tables| -> Points {
         let measured = tables.flow.iter().filter(|row| row.second >= 0.0);
         measured.map(|row| (row.second, Some(row.in_results as f64))).collect()
     };

@@ -10,14 +10,15 @@ use crate::yaml::{Spot, Value};
 use std::time::Duration;
 
 /// A kind of fault: its name, whether this build has it, and its fields if it has.
-struct Shape {
-    name: &'static str,
-    built: bool,
-    fields: &'static [Field],
+pub(crate) struct Shape {
+    pub name: &'static str,
+    pub built: bool,
+    pub fields: &'static [Field],
 }
 
+/// Fields beside `at`.
 #[derive(Clone, Copy, PartialEq)]
-enum Field {
+pub(crate) enum Field {
     Node,
     Sides,
     /// `node`, for all that it has to do with others, or `between` and `and`.
@@ -29,7 +30,8 @@ enum Field {
     RestartAfter,
 }
 
-const SHAPES: &[Shape] = &[
+/// All kinds of faults.
+pub(crate) const SHAPES: &[Shape] = &[
     Shape { name: "crash", built: true, fields: &[Field::Node, Field::RestartAfter] },
     Shape { name: "power-loss", built: true, fields: &[Field::Node, Field::RestartAfter] },
     Shape { name: "pause", built: true, fields: &[Field::Node, Field::For] },
