@@ -34,6 +34,9 @@ pub enum Command {
     /// Parse and validate scenario files
     #[command(after_help = "Example:\n  dstream check scenarios/smoke")]
     Check(CheckArgs),
+    /// Print the scenario file's JSON Schema, with which editors complete it
+    #[command(after_help = "Example:\n  dstream schema")]
+    Schema(SchemaArgs),
     /// Show the resolved scenario without running it
     #[command(after_help = "Example:\n  dstream explain scenarios/smoke/worker-crash.yaml --seed 8")]
     Explain(ExplainArgs),
@@ -129,6 +132,13 @@ pub struct CheckArgs {
     /// Scenario files, or folders of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dstream schema`.
+#[derive(Args, Debug)]
+pub struct SchemaArgs {
     #[command(flatten)]
     pub output: Output,
 }

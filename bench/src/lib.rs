@@ -68,6 +68,7 @@ mod meta;
 mod report;
 mod run;
 mod scratch;
+mod schema;
 mod setup;
 mod simulation;
 mod tcp;
@@ -85,6 +86,7 @@ pub use failure::{Ending, Failure};
 pub use interrupt::Interrupt;
 pub use judge::judge;
 pub use load::{Overrides, load_scenario};
+pub use schema::scenario_schema;
 pub use setup::Setup;
 pub use simulation::simulate;
 pub use tcp::{begin_node, run_on_tcp};
@@ -134,6 +136,7 @@ fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
     match line.command {
         Command::Run(args) => run::run(&args, setup),
         Command::Report(args) => report::report(&args),
+        Command::Schema(_) => schema::schema(setup),
         Command::Check(args) => check::check(&args, setup),
         Command::Explain(args) => explain::explain(&args, setup),
         Command::Meta(args) => meta::meta(&args, setup),

@@ -91,7 +91,8 @@ pub fn scenario_files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn context(overrides: &Overrides, setup: &Setup) -> Result<Context, Failure> {
+/// What a scenario may name, and what the command line changes in it.
+pub(crate) fn context(overrides: &Overrides, setup: &Setup) -> Result<Context, Failure> {
     let sets = overrides.set.iter().map(|set| match set.split_once('=') {
         Some((path, value)) => Ok((path.to_string(), value.to_string())),
         None => Err(Failure::usage(format!("`--set {set}`: valid is PATH=VALUE, such as `cluster.workers=4`"))),

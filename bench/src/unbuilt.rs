@@ -12,7 +12,6 @@ const COMMANDS: &[&str] = &[
     "paper",
     "demo",
     "query",
-    "schema",
     "cluster",
     "master",
     "worker",

@@ -22,7 +22,7 @@ expect:
   - output: exact
 ";
 
-const COMMANDS: [&str; 7] = ["run", "report", "check", "explain", "meta", "jobs", "job"];
+const COMMANDS: [&str; 8] = ["run", "report", "check", "schema", "explain", "meta", "jobs", "job"];
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_its_name() {
@@ -38,7 +38,6 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
     check("paper --quick", "dstream paper");
     check("demo", "dstream demo");
     check("query --master localhost:1", "dstream query");
-    check("schema", "dstream schema");
     check("cluster up --workers 3", "dstream cluster");
     check("master", "dstream master");
     check("worker", "dstream worker");
