@@ -138,7 +138,7 @@ fn only_costs(costs: &Costs) -> ClusterSpec {
         costs: costs.clone(),
         scale: 1,
         seed: 0,
-        job: JobSpec { name: String::new(), params: BTreeMap::new() },
+        job: JobSpec { name: String::new(), params: BTreeMap::new(), interval: Duration::from_secs(1) },
         source: Vec::new(),
         pace: Pace::Rate { per_second: 1.0 },
         interval: Duration::from_secs(1),
@@ -152,7 +152,7 @@ fn jobs(setup: &Setup) -> Vec<JobDeclaration> {
         name: job.name().to_string(),
         params: job.params(),
         built: true,
-        map_cost: "words".to_string(),
+        map_cost: job.map_cost().to_string(),
     };
     let mut declarations: Vec<JobDeclaration> = setup.workloads.iter().map(declared).collect();
     let missing = unbuilt::JOBS.iter().filter(|name| setup.workloads.get(name).is_err());

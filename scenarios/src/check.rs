@@ -3,6 +3,7 @@
 //! Reads the log, the plan and the oracle's answers; knows no engine. Invariant: what the engine says about itself is
 //! compared, never believed: damage must follow from the faults and from where the copies were.
 
+mod bounds;
 mod damage;
 mod held;
 mod invariant;
@@ -111,7 +112,7 @@ pub fn check(input: &CheckInput<'_>, replay: &Replay<'_>) -> Result<Checked, Job
     counts.intervals_checked = comparisons.len() as u64;
     counts.wrong_intervals = comparisons.values().filter(|found| found.wrong.is_some()).count() as u64;
     let damage = damage::possible(input);
-    let seen = seen_damage(&allotment, &gone, &comparisons);
+    let seen = seen_damage(input, &allotment, &gone, &comparisons);
     let broken_promises = damage::broken_promises(&damage, &seen, input);
     let exact = exactness(&counts, &comparisons, &broken_promises);
     let declared = declaration(&counts, &comparisons, &damage, &seen, input);
@@ -148,8 +149,9 @@ fn compare(
 }
 
 /// What is missing, by the harness's own count: acknowledged records in no range, and sealed records that the engine
-/// gave up and that are indeed not in the results.
+/// gave up and that are indeed not in the results (of their interval or, where state is kept, of a later one).
 fn seen_damage(
+    input: &CheckInput<'_>,
     allotment: &records::Allotment,
     gone: &BTreeMap<u64, RangeSet>,
     comparisons: &BTreeMap<u64, Comparison>,
@@ -159,7 +161,8 @@ fn seen_damage(
         seen.insert(None, allotment.lost.clone());
     }
     for (interval, records) in gone {
-        if comparisons.get(interval).is_some_and(|found| found.wrong.is_some()) {
+        let last = if input.keeps_state { u64::MAX } else { *interval };
+        if comparisons.range(*interval..=last).any(|(_, found)| found.wrong.is_some()) {
             seen.insert(Some(*interval), records.clone());
         }
     }

@@ -16,8 +16,15 @@ pub trait Oracle: Send {
     /// finished.
     fn line(&mut self, interval: u64, line: &[u8]);
 
-    /// What the interval's outputs must be. Called once for each interval, in order, after all its lines.
+    /// What the interval's outputs must be; an output that is not due at its end is left out. Called once for each interval,
+    /// in order, after all its lines.
     fn finish(&mut self, interval: u64) -> Expected;
+
+    /// Of outputs that hold only the greatest of many values: all of them, as of the interval that was finished last. Asked
+    /// for only where records are gone: it bounds what a list may then be.
+    fn chosen_from(&self) -> Expected {
+        Expected::new()
+    }
 }
 
 /// The words of a line: maximal runs of bytes other than 09-0D and 20.
@@ -35,13 +42,22 @@ pub struct Question<'a> {
     pub last: u64,
 }
 
+/// Outputs of an interval over some records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// What they must be.
+    pub rows: Expected,
+    /// [`Oracle::chosen_from`], where there is more than one answer.
+    pub chosen_from: Expected,
+}
+
 /// What one interval's outputs must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Over all sealed records.
-    pub full: Expected,
-    /// Over those that are not missing; `None` where none is.
-    pub reduced: Option<Expected>,
+    pub full: Rows,
+    /// Over those that are not missing; `None` where that is the same.
+    pub reduced: Option<Rows>,
     /// A sealed range reaches beyond the end of its client's stream.
     pub beyond_end: Option<RecordRange>,
 }
@@ -78,9 +94,7 @@ impl Replay<'_> {
                 })?;
                 beyond_end = beyond_end.or((!reached).then_some(*range));
             }
-            let reduced = reduced.as_mut().map(|reduced| reduced.finish(interval));
-            let reduced = reduced.filter(|_| question.missing.contains_key(&interval));
-            each(interval, Answer { full: full.finish(interval), reduced, beyond_end });
+            each(interval, answer(interval, &mut *full, reduced.as_deref_mut(), beyond_end));
         }
         Ok(())
     }
@@ -95,6 +109,24 @@ impl Replay<'_> {
         }
         owners.into_iter().map(|(client, owners)| Ok((client, Stream::new((self.open)(client)?, owners)))).collect()
     }
+}
+
+fn answer(
+    interval: u64,
+    full: &mut dyn Oracle,
+    reduced: Option<&mut (dyn Oracle + 'static)>,
+    beyond_end: Option<RecordRange>,
+) -> Answer {
+    let mut full_rows = Rows { rows: full.finish(interval), chosen_from: Expected::new() };
+    let reduced = reduced.and_then(|reduced| {
+        let rows = reduced.finish(interval);
+        if rows == full_rows.rows {
+            return None;
+        }
+        full_rows.chosen_from = full.chosen_from();
+        Some(Rows { rows, chosen_from: reduced.chosen_from() })
+    });
+    Answer { full: full_rows, reduced, beyond_end }
 }
 
 /// A range and the interval it belongs to.
@@ -157,6 +189,7 @@ impl Stream {
 mod tests {
     use super::*;
     use crate::workload::{Params, WordCount, Workload};
+    use std::time::Duration;
 
     /// A stream of the words `<client>-<sequence>`.
     struct Numbered {
@@ -190,12 +223,12 @@ mod tests {
             missing.iter().map(|(interval, ranges)| (*interval, ranges.iter().map(range).collect())).collect();
         let question = Question { sealed: &sealed, missing: &missing, last: expected.len() as u64 - 1 };
         let replay = Replay {
-            oracle: &|| WordCount.oracle(&Params::new()),
+            oracle: &|| WordCount.oracle(&Params::new(), Duration::from_secs(1)),
             open: &|client| Ok(Box::new(Numbered { client, next: 0, end: 10 })),
         };
         let mut seen = Vec::new();
-        let text = |expected: &Expected| {
-            expected["counts"].iter().map(|(word, count)| format!("{word}:{count}")).collect::<Vec<_>>().join(" ")
+        let text = |expected: &Rows| {
+            expected.rows["counts"].iter().map(|(word, count)| format!("{word}:{count}")).collect::<Vec<_>>().join(" ")
         };
         replay
             .answer(&question, &mut |interval, answer| {

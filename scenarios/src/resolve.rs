@@ -103,17 +103,18 @@ fn resolve(
 ) -> Option<Plan> {
     refuse_worlds(reader, context);
     let workload = written.workload.as_ref();
-    let job = workload.and_then(resolve_job);
     let cluster = written.cluster.as_ref().and_then(|cluster| resolve_cluster(reader, cluster, workload, costs));
     let seed = context.seed.or(written.seed.as_ref().map(|seed| seed.value)).unwrap_or(0);
     let duration = written.duration.as_ref().map(|duration| duration.value);
     let engines = engine::resolve(reader, written, cluster.as_ref(), context);
+    let interval = engines.as_ref().map_or(engine::DEFAULT_INTERVAL, |engines| engines.interval);
+    let job = workload.and_then(|workload| resolve_job(workload, interval));
     let (cluster, job, duration) = (cluster?, job?, duration?);
     let common = Common { cluster: &cluster, job: &job, duration, seed };
     let faults = fault::resolve(reader, &written.faults, &common);
     let engines = engines?;
     let source = source::resolve(reader, workload?, &common, &engines, path);
-    engine::check_params(reader, workload?, engines.interval);
+    check_params(reader, workload?, &job);
     let warmup = written.warmup.as_ref().map(|warmup| warmup.value);
     let warmup = warmup.unwrap_or_else(|| engines.default_warmup(&job));
     engine::refuse_too_long(reader, written, &engines, warmup.saturating_add(duration));
@@ -145,12 +146,24 @@ fn refuse_worlds(reader: &mut Reader<'_>, context: &Context) {
     }
 }
 
+/// Checks the values of the job's parameters.
+fn check_params(reader: &mut Reader<'_>, workload: &WorkloadWritten<'_>, job: &JobSpec) {
+    let Some((_, declaration)) = &workload.job else { return };
+    for (name, value) in &workload.params {
+        let spec = declaration.params.iter().find(|param| param.name == name);
+        let checked = spec.map(|spec| spec.check(&value.value, &job.params, job.interval));
+        if let Some(Err(error)) = checked {
+            reader.problems.push(Problem { nearest: error.nearest, ..Problem::wrong(value.at, error.message) });
+        }
+    }
+}
+
 /// The job with all its parameters.
-fn resolve_job(workload: &WorkloadWritten<'_>) -> Option<JobSpec> {
+fn resolve_job(workload: &WorkloadWritten<'_>, interval: Duration) -> Option<JobSpec> {
     let (name, declaration) = workload.job.as_ref()?;
     let defaults = declaration.params.iter().map(|param| (param.name.to_string(), param.default.to_string()));
     let given = workload.params.iter().map(|(name, value)| (name.clone(), value.value.clone()));
-    Some(JobSpec { name: name.value.clone(), params: defaults.chain(given).collect() })
+    Some(JobSpec { name: name.value.clone(), params: defaults.chain(given).collect(), interval })
 }
 
 fn scale(workload: Option<&WorkloadWritten<'_>>) -> u64 {

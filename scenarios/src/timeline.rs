@@ -28,8 +28,8 @@ pub struct Times {
     pub warmup_end: Moment,
     /// The load ends.
     pub load_end: Moment,
-    /// Names of the query's outputs.
-    pub outputs: Vec<String>,
+    /// The query's outputs: name, and how many intervals lie between two results.
+    pub outputs: Vec<(String, u64)>,
 }
 
 /// How a run ended.
@@ -49,7 +49,9 @@ pub type Progress<'a> = &'a mut dyn FnMut(Moment) -> ControlFlow<()>;
 /// Runs a world, into which all nodes have been started, to the end of the plan.
 pub fn play(world: &mut dyn World, plan: &Plan, times: &Times, progress: Progress<'_>) -> Result<Played, WorldError> {
     let mut driver = Driver { world, progress, active: BTreeMap::new(), interrupted: false };
-    let limit = times.load_end + DRAIN_LIMIT;
+    // The last records' results may be due as late as one slide after them.
+    let slide = times.outputs.iter().map(|(_, every)| *every).max().unwrap_or(1).saturating_sub(1);
+    let limit = times.load_end + DRAIN_LIMIT + plan.interval * u32::try_from(slide).unwrap_or(u32::MAX);
     let mut watch = DrainWatch::new(plan, times);
     for step in steps(plan, times).into_iter().filter(|step| step.at <= limit) {
         // The drain begins at the load's end, even where a fault ends later.

@@ -5,12 +5,19 @@
 
 mod file;
 mod generate;
+mod grep;
+mod param;
+mod sliding;
+mod top_k;
 mod vocabulary;
 mod word_count;
 mod zipf;
 
 pub use file::{FileLines, LONGEST_LINE_BYTES};
 pub use generate::{GeneratedLines, MOST_KEYS};
+pub use grep::Grep;
+pub use param::{Covers, OFF, ParamKind, ParamSpec};
+pub use top_k::TopK;
 pub use word_count::WordCount;
 
 use crate::oracle::Oracle;
@@ -19,25 +26,10 @@ use dstream_cluster::{JobError, JobSpec, LineSource, Registry};
 use dstream_kernel::Query;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Parameters of a job by name, as text.
 pub type Params = BTreeMap<String, String>;
-
-/// The value of a parameter that is switched off.
-pub const OFF: &str = "off";
-
-/// A parameter that a job declares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParamSpec {
-    /// Its name.
-    pub name: &'static str,
-    /// One line for people.
-    pub about: &'static str,
-    /// The value where none is given.
-    pub default: &'static str,
-    /// Whether this build takes no other value than the default.
-    pub unbuilt: bool,
-}
 
 /// A registered job with what is needed to test it.
 pub trait Workload: Send + Sync {
@@ -50,15 +42,20 @@ pub trait Workload: Send + Sync {
     /// The parameters it takes.
     fn params(&self) -> Vec<ParamSpec>;
 
-    /// The program.
-    fn query(&self, params: &Params) -> Result<Query, JobError>;
+    /// The program, for intervals of this length.
+    fn query(&self, params: &Params, interval: Duration) -> Result<Query, JobError>;
 
     /// The same answer, computed in plain code that shares nothing with the kernel.
-    fn oracle(&self, params: &Params) -> Result<Box<dyn Oracle>, JobError>;
+    fn oracle(&self, params: &Params, interval: Duration) -> Result<Box<dyn Oracle>, JobError>;
 
     /// The text that the generator's needle records contain.
     fn needle(&self, _params: &Params) -> String {
         "needle".to_owned()
+    }
+
+    /// The entry under `map_ns_per_byte` of a cost file that says what its first stage costs: `words` or `grep`.
+    fn map_cost(&self) -> &'static str {
+        "words"
     }
 }
 
@@ -103,6 +100,8 @@ impl Workloads {
     pub fn built_in() -> Workloads {
         let mut workloads = Workloads { jobs: BTreeMap::new() };
         workloads.register(Box::new(WordCount));
+        workloads.register(Box::new(Grep));
+        workloads.register(Box::new(TopK));
         workloads
     }
 
@@ -125,8 +124,8 @@ impl Workloads {
         self.jobs.get(name).map(AsRef::as_ref).ok_or_else(unknown)
     }
 
-    /// A job with all its parameters, defaults filled in.
-    pub fn job(&self, name: &str, given: &Params) -> Result<JobSpec, JobError> {
+    /// A job with all its parameters, defaults filled in and values checked, for intervals of this length.
+    pub fn job(&self, name: &str, given: &Params, interval: Duration) -> Result<JobSpec, JobError> {
         let specs = self.get(name)?.params();
         for (param, value) in given {
             let Some(spec) = specs.iter().find(|spec| spec.name == param) else {
@@ -144,8 +143,12 @@ impl Workloads {
             }
         }
         let value = |spec: &ParamSpec| given.get(spec.name).cloned().unwrap_or_else(|| spec.default.to_owned());
-        let params = specs.iter().map(|spec| (spec.name.to_owned(), value(spec))).collect();
-        Ok(JobSpec { name: name.to_owned(), params })
+        let params: Params = specs.iter().map(|spec| (spec.name.to_owned(), value(spec))).collect();
+        for spec in &specs {
+            let checked = spec.check(&params[spec.name], &params, interval);
+            checked.map_err(|error| JobError(format!("job `{name}`: {}", error.message)))?;
+        }
+        Ok(JobSpec { name: name.to_owned(), params, interval })
     }
 
     /// The source of a job, ready to travel.
@@ -162,13 +165,13 @@ impl Workloads {
 
     /// The oracle of a job.
     pub fn oracle(&self, job: &JobSpec) -> Result<Box<dyn Oracle>, JobError> {
-        self.get(&job.name)?.oracle(&job.params)
+        self.get(&job.name)?.oracle(&job.params, job.interval)
     }
 }
 
 impl Registry for Workloads {
     fn query(&self, job: &JobSpec) -> Result<Query, JobError> {
-        self.get(&job.name)?.query(&job.params)
+        self.get(&job.name)?.query(&job.params, job.interval)
     }
 
     fn source(&self, source: &[u8], client: u32) -> Result<Box<dyn LineSource>, JobError> {
@@ -182,12 +185,32 @@ impl Registry for Workloads {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     fn params(given: &[(&str, &str)]) -> Params {
         given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn check(name: &str, given: &[(&str, &str)], expected: Result<&[(&str, &str)], &str>) {
-        let seen = Workloads::built_in().job(name, &params(given));
+    /// What a job's oracle and its query make of lines such as `2 words of interval 2`, by interval: the output's name and
+    /// its rows by key.
+    pub(super) fn check(job: &dyn Workload, given: &[(&str, &str)], lines: &[&str], expected: &[&str]) {
+        let mut oracle = job.oracle(&params(given), SECOND).unwrap();
+        for line in lines {
+            let (interval, line) = line.split_once(' ').unwrap();
+            oracle.line(interval.parse().unwrap(), line.as_bytes());
+        }
+        for (expected, interval) in expected.iter().zip(0..) {
+            let show = |(output, rows): (String, BTreeMap<String, String>)| {
+                let rows: Vec<String> = rows.into_iter().map(|(key, value)| format!("{key} {value}")).collect();
+                format!("{output} {}", rows.join(", "))
+            };
+            let seen: Vec<String> = oracle.finish(interval).into_iter().map(show).collect();
+            assert_eq!(seen.concat(), *expected, "{} in interval {interval}", job.name());
+        }
+    }
+
+    fn check_params(name: &str, given: &[(&str, &str)], expected: Result<&[(&str, &str)], &str>) {
+        let seen = Workloads::built_in().job(name, &params(given), SECOND);
         match expected {
             Ok(expected) => assert_eq!(seen.unwrap().params, params(expected)),
             Err(part) => {
@@ -199,18 +222,20 @@ mod tests {
 
     #[test]
     fn parameters_are_filled_in_and_strangers_are_refused() {
-        check("word-count", &[], Ok(&[("window", "off"), ("slide", "off")]));
-        check("word-count", &[("window", "off")], Ok(&[("window", "off"), ("slide", "off")]));
-        check("word-count", &[("window", "30s")], Err("not built yet"));
-        check("word-count", &[("pattern", "x")], Err("it takes: window, slide"));
-        check("word-cuont", &[], Err("registered jobs: word-count"));
+        check_params("word-count", &[], Ok(&[("window", "off"), ("slide", "off")]));
+        check_params("word-count", &[("window", "30s")], Ok(&[("window", "30s"), ("slide", "off")]));
+        check_params("word-count", &[("window", "300ms")], Err("job `word-count`: `window` must be a whole multiple"));
+        check_params("word-count", &[("pattern", "x")], Err("it takes: window, slide"));
+        check_params("grep", &[], Ok(&[("pattern", "needle"), ("window", "off"), ("slide", "off")]));
+        check_params("top-k", &[("k", "x")], Err("job `top-k`: `k` must be a whole number from 1 to 100000, not `x`"));
+        check_params("word-cuont", &[], Err("registered jobs: grep, top-k, word-count"));
     }
 
     #[test]
     fn a_source_survives_its_travel_and_clients_outside_it_are_refused() {
         let plan = SourcePlan::Generate { rate_per_s: 10.0, record_bytes: 20, keys: 10, skew: 1.25, needle: 0.0 };
         let workloads = Workloads::built_in();
-        let job = workloads.job("word-count", &Params::new()).unwrap();
+        let job = workloads.job("word-count", &Params::new(), SECOND).unwrap();
         let bytes = workloads.source_spec(&job, &plan, 3, 2).unwrap().to_bytes();
         let mut lines = Vec::new();
         assert_eq!(workloads.source(&bytes, 2).unwrap().fill(5, usize::MAX, &mut lines), Ok(5));

@@ -129,7 +129,7 @@ fn plan(faults: Vec<(u64, Option<u64>, FaultKind)>) -> Plan {
             costs,
             compute: Default::default(),
         },
-        job: JobSpec { name: "word-count".into(), params: Default::default() },
+        job: JobSpec { name: "word-count".into(), params: Default::default(), interval: Duration::from_secs(1) },
         source: SourcePlan::Generate { rate_per_s: 10.0, record_bytes: 100, keys: 10, skew: 1.0, needle: 0.0 },
         engines: Vec::new(),
         faults: (0u32..).zip(faults).map(fault).collect(),
@@ -143,7 +143,7 @@ fn times() -> Times {
         origin: Moment::from_millis(1000),
         warmup_end: Moment::from_millis(2000),
         load_end: Moment::from_millis(12_000),
-        outputs: vec!["counts".into()],
+        outputs: vec![("counts".into(), 1)],
     }
 }
 

@@ -42,7 +42,7 @@ const CLIENTS: u32 = 1;
 pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let order = Order::read(args)?;
     unbuilt::refuse_job(&args.name, setup.workloads.get(&args.name).is_ok())?;
-    let job = setup.workloads.job(&args.name, &order.params).map_err(mendable)?;
+    let job = setup.workloads.job(&args.name, &order.params, order.interval).map_err(mendable)?;
     let outputs = setup.workloads.query(&job).map_err(mendable)?.outputs;
     let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
     let stop = Interrupt::new();

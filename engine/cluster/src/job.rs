@@ -3,6 +3,7 @@
 use dstream_kernel::Query;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use thiserror::Error;
 
 /// A registered job with its parameters.
@@ -12,6 +13,8 @@ pub struct JobSpec {
     pub name: String,
     /// Its parameters, all of them, defaults filled in.
     pub params: BTreeMap<String, String>,
+    /// Length of an interval: windows are written as times and computed in intervals.
+    pub interval: Duration,
 }
 
 /// Why a job or a source cannot be made.

@@ -147,7 +147,7 @@ fn input(end: u64) -> MeasureInput {
         slo: None,
         slo_margin: Duration::from_millis(1),
         failure_timeout: Duration::from_millis(500),
-        outputs: vec![OutputFacts { name: "counts".into(), stage: 1 }],
+        outputs: vec![OutputFacts { name: "counts".into(), stage: 1, every: 1 }],
         faults: Vec::new(),
         workers: 2,
         cores: 2,

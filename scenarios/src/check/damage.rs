@@ -255,8 +255,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         if self.keeps_state {
             return interval < self.checkpointed_below;
         }
-        let outputs = self.input.run.outputs.iter().map(|output| output.name.as_str());
-        self.input.facts.done(interval, outputs).is_some_and(|done| done <= at)
+        self.input.facts.covered(interval, &self.input.run.outputs).is_some_and(|done| done <= at)
     }
 
     /// Whether the slices that were made from the block are at a node that lives.

@@ -77,7 +77,7 @@ impl History {
             copies: 2,
             interrupted: false,
             end_ms: closed(intervals),
-            query: WordCount.query(&Params::new()).unwrap(),
+            query: WordCount.query(&Params::new(), Duration::from_secs(1)).unwrap(),
         };
         for worker in 1..=3 {
             let name = NodeName::worker(worker);
@@ -214,7 +214,7 @@ impl History {
             slo: None,
             slo_margin: Duration::from_millis(1),
             failure_timeout: Duration::from_millis(500),
-            outputs: vec![OutputFacts { name: "counts".into(), stage: 1 }],
+            outputs: vec![OutputFacts { name: "counts".into(), stage: 1, every: 1 }],
             faults: self.faults.clone(),
             workers: 3,
             cores: 1,
@@ -240,8 +240,10 @@ impl History {
             keeps_state: false,
             interrupted: self.interrupted,
         };
-        let replay =
-            Replay { oracle: &|| WordCount.oracle(&Params::new()), open: &|_client| Ok(Box::new(Lines { next: 0 })) };
+        let replay = Replay {
+            oracle: &|| WordCount.oracle(&Params::new(), Duration::from_secs(1)),
+            open: &|_client| Ok(Box::new(Lines { next: 0 })),
+        };
         check(&input, &replay).unwrap()
     }
 }

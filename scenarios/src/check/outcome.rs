@@ -124,7 +124,7 @@ fn output_facts(query: &Query, output: &OutputSpec) -> OutputFacts {
     let makes = |end: StageEnd| end == StageEnd::Output(output.id);
     let stage = query.stages.iter().find(|stage| makes(stage.end));
     let stage = stage.expect("a query is built with a stage for each output").id.0;
-    OutputFacts { name: output.name.clone(), stage }
+    OutputFacts { name: output.name.clone(), stage, every: output.every }
 }
 
 /// A planned fault in the words of measuring.

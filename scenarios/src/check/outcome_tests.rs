@@ -53,7 +53,7 @@ fn plan(history: &History, expect: Vec<Expectation>) -> Plan {
             costs,
             compute: Compute::Real,
         },
-        job: JobSpec { name: "word-count".into(), params: Params::new() },
+        job: JobSpec { name: "word-count".into(), params: Params::new(), interval: Duration::from_secs(1) },
         source: SourcePlan::Generate { rate_per_s: 10.0, record_bytes: 100, keys: 10, skew: 1.0, needle: 0.0 },
         engines: Vec::new(),
         faults: history.faults.iter().map(fault).collect(),
@@ -63,7 +63,7 @@ fn plan(history: &History, expect: Vec<Expectation>) -> Plan {
 
 fn run(history: &History, expect: Vec<Expectation>, drained: bool, interrupted: bool) -> Outcome {
     let plan = plan(history, expect);
-    let query = WordCount.query(&Params::new()).unwrap();
+    let query = WordCount.query(&Params::new(), Duration::from_secs(1)).unwrap();
     let facts = RunFacts {
         plan: &plan,
         engine: &EnginePlan { engine: "dstream".into(), label: "dstream".into(), options: Default::default() },
@@ -84,7 +84,10 @@ fn run(history: &History, expect: Vec<Expectation>, drained: bool, interrupted: 
         drained,
         interrupted,
     };
-    let replay = Replay { oracle: &|| WordCount.oracle(&Params::new()), open: &|_client| Ok(super::history::source()) };
+    let replay = Replay {
+        oracle: &|| WordCount.oracle(&Params::new(), Duration::from_secs(1)),
+        open: &|_client| Ok(super::history::source()),
+    };
     outcome(&history.lines(), &facts, &replay).unwrap()
 }
 
@@ -142,7 +145,7 @@ fn the_run_directory_holds_every_file_of_the_contract() {
     let outcome = run(&history, Vec::new(), true, false);
     let mut log = TraceLog::default();
     history.lines().into_iter().for_each(|line| log.push(line.at, line.node, line.event));
-    let query = WordCount.query(&Params::new()).unwrap();
+    let query = WordCount.query(&Params::new(), Duration::from_secs(1)).unwrap();
     let outputs = rows(&outcome.facts, &query.outputs);
     let out = std::env::temp_dir().join(format!("dstream-outcome-{}", std::process::id()));
     let files = RunFiles {

@@ -1,9 +1,11 @@
 //! Comparing an interval's visible rows with the oracle's answer.
 //!
 //! Where records of a sealed interval were given up, some partitions may have been visible before and hold them while
-//! others do not: each partition must equal one of the two answers, whole.
+//! others do not: each partition must equal one of the two answers, whole. Where results depend on earlier intervals, see
+//! [`super::bounds`].
 
 use super::CheckInput;
+use super::bounds::{self, Seen};
 use crate::oracle::{Answer, Expected};
 use dstream_kernel::OutputSpec;
 use dstream_trace::measure::{Facts, Visible};
@@ -52,7 +54,8 @@ pub(super) struct Comparison {
 
 /// Compares an interval. `answer.reduced` is there if records of it were declared gone.
 pub(super) fn compare(input: &CheckInput<'_>, interval: u64, answer: &Answer) -> Comparison {
-    let declared = answer.reduced.as_ref().is_some_and(|reduced| *reduced != answer.full);
+    // What was given up may be in the panes of earlier results.
+    let declared = answer.reduced.is_some() && !input.keeps_state;
     let unexplained = |wrong: String| Comparison { wrong: Some(wrong), explained: false, declared };
     if !input.facts.sealed.contains_key(&interval) {
         return unexplained("it was never sealed".to_owned());
@@ -64,6 +67,10 @@ pub(super) fn compare(input: &CheckInput<'_>, interval: u64, answer: &Answer) ->
     for spec in input.outputs {
         let results = input.facts.results.get(&interval).and_then(|outputs| outputs.get(&spec.name));
         let compared = match results {
+            _ if !is_due(spec, interval) => not_due(spec, results),
+            Some(partitions) if input.keeps_state && answer.reduced.is_some() => {
+                compare_bounds(spec, partitions, answer)
+            }
             Some(partitions) => compare_output(spec, partitions, answer),
             None => Err(format!("no result of output `{}` is visible", spec.name)),
         };
@@ -84,36 +91,80 @@ fn stranger<'a>(input: &'a CheckInput<'_>, interval: u64) -> Option<&'a str> {
     names.find(|name| input.outputs.iter().all(|spec| spec.name != **name)).map(String::as_str)
 }
 
+fn is_due(spec: &OutputSpec, interval: u64) -> bool {
+    interval % spec.every.max(1) == spec.every.max(1) - 1
+}
+
+/// An output that is not due has no rows; whether it has results without rows is the engine's choice.
+fn not_due(spec: &OutputSpec, results: Option<&BTreeMap<u32, Visible>>) -> Result<Option<String>, String> {
+    match results.into_iter().flatten().find(|(_, result)| !result.rows.0.is_empty()) {
+        Some((partition, _)) => Err(format!("result {partition} of output `{}` has rows and is not due", spec.name)),
+        None => Ok(None),
+    }
+}
+
+/// The rows of one partition: key, value.
+type Part = Vec<(String, String)>;
+
+/// The rows of all partitions, each key in one of them.
+fn read(spec: &OutputSpec, partitions: &BTreeMap<u32, Visible>) -> Result<Vec<Part>, String> {
+    let name = &spec.name;
+    let of = partitions.values().next().map_or(0, |result| result.of);
+    if partitions.len() < of as usize {
+        return Err(format!("{} of {of} results of output `{name}` are missing", of as usize - partitions.len()));
+    }
+    let read = partitions.iter().map(|(partition, result)| {
+        (spec.render)(&result.rows.0)
+            .map_err(|error| format!("result {partition} of output `{name}` cannot be read: {error}"))
+    });
+    read.collect()
+}
+
+/// All rows by key.
+fn together<'a>(spec: &OutputSpec, parts: &'a [Part]) -> Result<Seen<'a>, String> {
+    let mut seen = Seen::new();
+    for (key, value) in parts.iter().flatten() {
+        if seen.insert(key, value).is_some() {
+            return Err(format!("output `{}`: key {key:?} is in more than one row", spec.name));
+        }
+    }
+    Ok(seen)
+}
+
+/// As [`compare_output`], for a result that depends on earlier intervals, of whose records some were given up.
+fn compare_bounds(
+    spec: &OutputSpec,
+    partitions: &BTreeMap<u32, Visible>,
+    answer: &Answer,
+) -> Result<Option<String>, String> {
+    let parts = read(spec, partitions)?;
+    let seen = together(spec, &parts)?;
+    let full = Side::new(&answer.full.rows, &spec.name);
+    match parts.iter().find_map(|rows| full.difference(rows)).or_else(|| full.absent(&seen)) {
+        None => Ok(None),
+        Some(difference) => bounds::violation(&spec.name, &seen, answer).map_or(Ok(Some(difference)), Err),
+    }
+}
+
 /// `Ok(None)`: equal. `Ok(Some)`: differs from the full answer as the declared loss explains. `Err`: wrong.
 fn compare_output(
     spec: &OutputSpec,
     partitions: &BTreeMap<u32, Visible>,
     answer: &Answer,
 ) -> Result<Option<String>, String> {
-    let name = &spec.name;
-    let of = partitions.values().next().map_or(0, |result| result.of);
-    if partitions.len() < of as usize {
-        return Err(format!("{} of {of} results of output `{name}` are missing", of as usize - partitions.len()));
-    }
-    let full = Side::new(&answer.full, name);
-    let reduced = answer.reduced.as_ref().map(|reduced| Side::new(reduced, name));
-    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    let parts = read(spec, partitions)?;
+    let full = Side::new(&answer.full.rows, &spec.name);
+    let reduced = answer.reduced.as_ref().map(|reduced| Side::new(&reduced.rows, &spec.name));
     let mut explained = None;
-    for (partition, result) in partitions {
-        let rows = (spec.render)(&result.rows.0)
-            .map_err(|error| format!("result {partition} of output `{name}` cannot be read: {error}"))?;
-        if let Some(difference) = full.difference(&rows) {
-            if reduced.as_ref().is_none_or(|reduced| reduced.difference(&rows).is_some()) {
+    for rows in &parts {
+        if let Some(difference) = full.difference(rows) {
+            if reduced.as_ref().is_none_or(|reduced| reduced.difference(rows).is_some()) {
                 return Err(difference);
             }
             explained = explained.or(Some(difference));
         }
-        for (key, _) in rows {
-            if let Some(other) = seen.insert(key.clone(), *partition) {
-                return Err(format!("output `{name}`: key {key:?} is in results {other} and {partition}"));
-            }
-        }
     }
+    let seen = together(spec, &parts)?;
     if let Some(absent) = reduced.as_ref().unwrap_or(&full).absent(&seen) {
         return Err(absent);
     }
@@ -141,8 +192,8 @@ impl<'a> Side<'a> {
     }
 
     /// The first row that should be there.
-    fn absent(&self, seen: &BTreeMap<String, u32>) -> Option<String> {
-        let (key, value) = self.rows?.iter().find(|(key, _)| !seen.contains_key(*key))?;
+    fn absent(&self, seen: &Seen<'_>) -> Option<String> {
+        let (key, value) = self.rows?.iter().find(|(key, _)| !seen.contains_key(key.as_str()))?;
         Some(format!("output `{}`: key {key:?} is missing, expected {value}", self.name))
     }
 }

@@ -83,23 +83,23 @@ pub(super) fn declared_lost(lines: &[TraceLine]) -> RangeSet {
     lost.flatten().copied().collect()
 }
 
-/// Whether all results of the interval are visible.
+/// Whether results of all outputs that cover the interval are visible.
 pub(super) fn is_done(input: &CheckInput<'_>, interval: u64) -> bool {
-    input.facts.done(interval, input.run.outputs.iter().map(|output| output.name.as_str())).is_some()
+    input.facts.covered(interval, &input.run.outputs).is_some()
 }
 
-/// The last interval whose results must be there: the last with records in it.
+/// The last interval whose results must be there: that which covers the last with records in it.
 fn last_required(input: &CheckInput<'_>) -> Option<u64> {
     let with_records = input.facts.sealed.iter().rev().find(|(_, seal)| !seal.ranges.is_empty());
-    with_records.map(|(interval, _)| *interval)
+    with_records.map(|(interval, _)| input.run.covered_by(*interval))
 }
 
 /// The last interval that is compared: the last that must be there, or that has a result all the same.
 pub(super) fn last_to_check(input: &CheckInput<'_>) -> Option<u64> {
     let last_visible = input.facts.results.last_key_value().map(|(interval, _)| *interval);
-    // An interval that begins after the run's end is no interval of this run.
+    // An interval that begins after the run's end is no interval of this run, unless its results cover one that is.
     let last = last_required(input).max(last_visible)?;
-    Some(last.min(input.run.open_at(input.run.end) + 1))
+    Some(last.min(input.run.covered_by(input.run.open_at(input.run.end) + 1)))
 }
 
 /// Whether the interval is compared. What an interrupted run did not finish is not, nor are empty intervals that were

@@ -2,14 +2,14 @@
 
 use crate::context::{Context, MapCost};
 use crate::plan::{ClusterPlan, EnginePlan};
-use crate::spec::{At, EngineWritten, Reader, ScenarioWritten, WorkloadWritten};
+use crate::spec::{At, EngineWritten, Reader, ScenarioWritten};
 use crate::unit::{duration, show_duration};
-use crate::yaml::{Problem, Spot};
+use crate::yaml::Spot;
 use dstream_cluster::{JobSpec, OptionValue, Options};
 use std::time::Duration;
 
 /// The interval where no engine says one.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Options that the schema itself knows, whatever engine declares them.
 const INTERVAL: &str = "interval";
@@ -164,30 +164,6 @@ pub(super) fn refuse_too_long(
                  warm-up; at most `{most}`"
             );
             reader.wrong(at, message);
-        }
-    }
-}
-
-/// Checks the job's parameters that are lengths of time: whole multiples of the interval.
-pub(super) fn check_params(reader: &mut Reader<'_>, workload: &WorkloadWritten<'_>, interval: Duration) {
-    for (name, value) in &workload.params {
-        let words: &[&str] = match name.as_str() {
-            "window" => &["off", "all"],
-            "slide" => &["off"],
-            _ => continue,
-        };
-        if words.contains(&value.value.as_str()) {
-            continue;
-        }
-        match duration(&value.value) {
-            Ok(length) if length.is_zero() => {
-                reader.wrong(value.at, format!("`{name}` must be longer than zero"));
-            }
-            Ok(length) => refuse_fraction(reader, name, length, interval, value.at),
-            Err(error) => {
-                let message = format!("`{name}`: {}", error.message);
-                reader.problems.push(Problem { nearest: error.nearest, ..Problem::wrong(value.at, message) });
-            }
         }
     }
 }

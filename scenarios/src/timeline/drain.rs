@@ -16,15 +16,18 @@ pub(super) struct DrainWatch {
     next_line: usize,
     origin: Moment,
     interval: Duration,
-    outputs: BTreeSet<String>,
+    /// name -> how many intervals lie between two results
+    outputs: BTreeMap<String, u64>,
     /// Clients that have not said that they are done, those that died for good aside.
     clients: BTreeSet<String>,
     acked: RangeSet,
     sealed: RangeSet,
-    /// Sealed intervals without all their results.
+    /// Sealed intervals without all the results that are due at their end.
     open: BTreeMap<u64, Open>,
-    /// Sealed intervals with all their results.
+    /// Sealed intervals with all of them.
     done: BTreeSet<u64>,
+    /// Intervals whose results cover records, as long as they are not done.
+    awaited: BTreeSet<u64>,
     copies_below: u64,
     last_fault: Option<Moment>,
 }
@@ -32,7 +35,6 @@ pub(super) struct DrainWatch {
 #[derive(Default)]
 struct Open {
     is_sealed: bool,
-    holds_records: bool,
     /// (output, partition)
     visible: BTreeSet<(String, u32)>,
     /// output -> its partitions
@@ -57,6 +59,7 @@ impl DrainWatch {
             sealed: RangeSet::new(),
             open: BTreeMap::new(),
             done: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             copies_below: 0,
             last_fault: None,
         }
@@ -92,12 +95,14 @@ impl DrainWatch {
             Event::BlockLost { ranges, interval: None, .. } => self.seal(ranges),
             Event::IntervalSealed { interval, ranges, .. } => {
                 self.seal(ranges);
-                let open = self.open.entry(*interval).or_default();
-                open.is_sealed = true;
-                open.holds_records = !ranges.is_empty();
+                self.open.entry(*interval).or_default().is_sealed = true;
+                if !ranges.is_empty() {
+                    let covering = self.outputs.values().map(|every| due_after(*interval, *every));
+                    self.awaited.extend(covering.filter(|due| !self.done.contains(due)));
+                }
                 self.close(*interval);
             }
-            Event::ResultVisible { output, interval, partition, of, .. } => {
+            Event::ResultVisible { output, interval, partition, of, .. } if !self.done.contains(interval) => {
                 let open = self.open.entry(*interval).or_default();
                 open.of.insert(output.clone(), *of);
                 open.visible.insert((output.clone(), *partition));
@@ -117,24 +122,33 @@ impl DrainWatch {
             let seen = open.visible.range((output.clone(), 0)..=(output.clone(), u32::MAX)).count();
             open.of.get(output).is_some_and(|of| seen >= *of as usize)
         };
-        if open.is_sealed && self.outputs.iter().all(has_all) {
+        let mut due = self.outputs.iter().filter(|(_, every)| due_after(interval, **every) == interval);
+        if open.is_sealed && due.all(|(output, _)| has_all(output)) {
             self.open.remove(&interval);
+            self.awaited.remove(&interval);
             self.done.insert(interval);
         }
     }
 
     fn is_out(&self) -> bool {
         let all_sealed = self.acked.iter().all(|range| self.sealed.gaps(range).is_empty());
-        all_sealed && self.open.values().all(|open| !open.holds_records)
+        all_sealed && self.awaited.is_empty()
     }
 
-    /// Whether the interval open at the last fault and the five after it are complete.
+    /// Whether the interval open at the last fault and the five after it that are due are complete.
     fn has_caught_up(&self, now: Moment) -> bool {
         let Some(fault) = self.last_fault else { return true };
         let length = self.interval.as_nanos().max(1);
         let index = |at: Moment| at.since(self.origin).as_nanos() / length;
         let first = u64::try_from(index(fault)).expect("an index of 64-bit nanoseconds fits 64 bits");
-        let last = first + INTERVALS_AFTER_FAULT;
+        let slowest = self.outputs.values().copied().max().unwrap_or(1);
+        let last = first + INTERVALS_AFTER_FAULT * slowest;
         index(now) > u128::from(last) && (first..=last).all(|interval| self.done.contains(&interval))
     }
+}
+
+/// The first interval, from `interval` on, at whose end an output has a result that has one every `every` intervals.
+fn due_after(interval: u64, every: u64) -> u64 {
+    let every = every.max(1);
+    interval.saturating_add(every - 1 - interval % every)
 }

@@ -1,11 +1,12 @@
-//! word-count: how often each word occurs in an interval. Output `counts`: word, count.
+//! word-count: how often each word occurs in an interval, in a window, or from the start. Output `counts`: word, count.
 
-use super::{OFF, ParamSpec, Params, Workload};
+use super::param::{Covers, ParamSpec};
+use super::sliding::{Sliding, Tally, add};
+use super::{Params, Workload};
 use crate::oracle::{Expected, Oracle, words};
 use dstream_cluster::JobError;
-use dstream_kernel::{Query, QueryBuilder};
-use foldhash::fast::FixedState;
-use std::collections::BTreeMap;
+use dstream_kernel::{DStream, Query, QueryBuilder};
+use std::time::Duration;
 
 /// Counts words.
 #[derive(Clone, Copy, Debug)]
@@ -21,80 +22,78 @@ impl Workload for WordCount {
     }
 
     fn params(&self) -> Vec<ParamSpec> {
-        vec![
-            ParamSpec {
-                name: "window",
-                about: "a result covers so much time, or `all` from the start; off: one interval",
-                default: OFF,
-                unbuilt: true,
-            },
-            ParamSpec {
-                name: "slide",
-                about: "how far a window slides; off: one interval",
-                default: OFF,
-                unbuilt: true,
-            },
-        ]
+        ParamSpec::windows()
     }
 
-    fn query(&self, _params: &Params) -> Result<Query, JobError> {
+    fn query(&self, params: &Params, interval: Duration) -> Result<Query, JobError> {
         let builder = QueryBuilder::new();
-        builder.lines().words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b).output("counts");
+        counts(&builder.lines(), Covers::of(params, interval)?).output("counts");
         builder.build().map_err(|error| JobError(error.to_string()))
     }
 
-    fn oracle(&self, _params: &Params) -> Result<Box<dyn Oracle>, JobError> {
-        Ok(Box::new(WordCountOracle::default()))
+    fn oracle(&self, params: &Params, interval: Duration) -> Result<Box<dyn Oracle>, JobError> {
+        Ok(Box::new(WordCountOracle { counts: Sliding::new(Covers::of(params, interval)?) }))
     }
 }
 
-/// word -> count. The hasher is fixed: equal runs take equal steps.
-type Counts = hashbrown::HashMap<Vec<u8>, u64, FixedState>;
+/// How often each word occurs.
+pub(super) fn counts(lines: &DStream<String>, covers: Covers) -> DStream<(String, u64)> {
+    let ones = lines.words().map::<(String, u64)>(|word| (word, 1));
+    match covers {
+        Covers::Last(window) => {
+            ones.reduce_by_key_and_window_invertible(|a, b| a + b, |a, b| a - b, |count| count > 0, window)
+        }
+        Covers::All(slide) => ones.running_reduce_by_key(|a, b| a + b, slide),
+    }
+}
 
-#[derive(Default)]
+/// Counts the words of a line.
+pub(super) fn tally_words(tally: &mut Tally, line: &[u8]) {
+    words(line).for_each(|word| add(tally, word, 1));
+}
+
+/// A count for each word, as text.
+pub(super) fn rows<'a>(
+    counts: impl IntoIterator<Item = (&'a Vec<u8>, &'a u64)>,
+) -> std::collections::BTreeMap<String, String> {
+    let text = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
+    counts.into_iter().map(|(word, count)| (text(word), count.to_string())).collect()
+}
+
 struct WordCountOracle {
-    open: BTreeMap<u64, Counts>,
+    counts: Sliding,
 }
 
 impl Oracle for WordCountOracle {
     fn line(&mut self, interval: u64, line: &[u8]) {
-        let counts = self.open.entry(interval).or_default();
-        for word in words(line) {
-            match counts.get_mut(word) {
-                Some(count) => *count += 1,
-                None => {
-                    counts.insert(word.to_vec(), 1);
-                }
-            }
-        }
+        tally_words(self.counts.open(interval), line);
     }
 
     fn finish(&mut self, interval: u64) -> Expected {
-        let counts = self.open.remove(&interval).unwrap_or_default();
-        let text = |word: Vec<u8>| String::from_utf8_lossy(&word).into_owned();
-        let rows = counts.into_iter().map(|(word, count)| (text(word), count.to_string())).collect();
-        Expected::from([("counts".to_owned(), rows)])
+        let due = self.counts.finish(interval);
+        due.then(|| ("counts".to_owned(), rows(self.counts.total()))).into_iter().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::check;
     use super::*;
-
-    fn check(lines: &[(u64, &str)], interval: u64, expected: &[(&str, &str)]) {
-        let mut oracle = WordCount.oracle(&Params::new()).unwrap();
-        for (interval, line) in lines {
-            oracle.line(*interval, line.as_bytes());
-        }
-        let rows = expected.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        assert_eq!(oracle.finish(interval), Expected::from([("counts".to_owned(), rows)]));
-    }
 
     #[test]
     fn words_are_counted_by_interval() {
-        let lines = [(0, "a b a"), (1, "c"), (0, "  b\tä ")];
-        check(&lines, 0, &[("a", "2"), ("b", "2"), ("ä", "1")]);
-        check(&lines, 1, &[("c", "1")]);
-        check(&lines, 2, &[]);
+        let lines = ["0 a b a", "1 c", "0   b\tä "];
+        check(&WordCount, &[], &lines, &["counts a 2, b 2, ä 1", "counts c 1", "counts "]);
+    }
+
+    #[test]
+    fn words_are_counted_by_window_where_one_ends() {
+        let lines = ["0 a", "1 a b", "3 c"];
+        let by_one = ["counts a 1", "counts a 2, b 1", "counts a 1, b 1", "counts c 1", "counts c 1", "counts "];
+        check(&WordCount, &[("window", "2s")], &lines, &by_one);
+        let by_two = ["", "counts a 2, b 1", "", "counts a 1, b 1, c 1", "", "counts c 1"];
+        check(&WordCount, &[("window", "3s"), ("slide", "2s")], &lines, &by_two);
+        let all = ["", "counts a 2, b 1", "", "counts a 2, b 1, c 1"];
+        check(&WordCount, &[("window", "all"), ("slide", "2s")], &lines, &all);
     }
 }

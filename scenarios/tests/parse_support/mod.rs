@@ -6,7 +6,7 @@
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{Costs, OptionKind, OptionSpec, OptionValue, Options};
 use dstream_scenarios::plan::Plan;
-use dstream_scenarios::workload::ParamSpec;
+use dstream_scenarios::workload::{ParamKind, ParamSpec};
 use dstream_scenarios::{Context, EngineDeclaration, JobDeclaration, load};
 use std::path::Path;
 use std::sync::Arc;
@@ -110,7 +110,12 @@ fn engine(name: &str, options: Vec<OptionSpec>, times: f64) -> EngineDeclaration
 }
 
 fn param(name: &'static str, default: &'static str, unbuilt: bool) -> ParamSpec {
-    ParamSpec { name, about: "a parameter", default, unbuilt }
+    let kind = match name {
+        "window" => ParamKind::Window,
+        "slide" => ParamKind::Slide,
+        _ => ParamKind::Text,
+    };
+    ParamSpec { name, about: "a parameter", default, kind, unbuilt }
 }
 
 fn job(name: &str, params: Vec<ParamSpec>, map_cost: &str) -> JobDeclaration {

@@ -261,21 +261,6 @@ impl Facts {
         }
     }
 
-    /// When the last of the interval's results became visible; `None` while one is missing.
-    pub fn done<'a>(&self, interval: u64, outputs: impl IntoIterator<Item = &'a str>) -> Option<Moment> {
-        let results = self.results.get(&interval)?;
-        let mut done = Moment::ZERO;
-        for output in outputs {
-            let partitions = results.get(output)?;
-            let of = partitions.values().next()?.of;
-            if partitions.len() < of as usize {
-                return None;
-            }
-            done = partitions.values().map(|result| result.at).fold(done, Moment::max);
-        }
-        Some(done)
-    }
-
     /// The pieces of sent records inside `range`.
     pub fn sent_within(&self, range: RecordRange) -> impl Iterator<Item = Sent> + '_ {
         let pieces = self.sent.get(&range.client).map_or(&[][..], Vec::as_slice);

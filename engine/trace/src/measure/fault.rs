@@ -169,7 +169,7 @@ impl Measure<'_> {
             if owned.is_empty() {
                 continue;
             }
-            for interval in 0..=open {
+            for interval in (0..=open).filter(|interval| output.is_due(*interval)) {
                 let partitions = self.facts.results.get(&interval)?.get(&output.name)?;
                 for partition in &owned {
                     restored = restored.max(partitions.get(partition)?.at);
@@ -199,21 +199,19 @@ impl Measure<'_> {
         owned
     }
 
-    /// The end of the first of five successive on-time intervals, and when the five were complete.
+    /// The end of the first of five successive on-time intervals (of those that are due), and when the five were complete.
     fn catch_up(&self, t0: Moment) -> Option<(Moment, Moment)> {
         let slo = self.slo?;
         let open = usize::try_from(self.input.open_at(t0)).ok()?;
-        let five = self
-            .rows
-            .get(open..)?
-            .windows(ON_TIME_INTERVALS)
-            .find(|five| five.iter().all(|row| row.is_on_time(slo)))?;
+        let due: Vec<&IntervalRow> = self.rows.get(open..)?.iter().filter(|row| row.is_due).collect();
+        let five = due.windows(ON_TIME_INTERVALS).find(|five| five.iter().all(|row| row.is_on_time(slo)))?;
         let settled = five.iter().filter_map(|row| row.done).max()?;
         Some((five[0].closed.max(t0), settled.max(t0)))
     }
 
     /// When the last record that waited too long became visible. A record's age counts from the end of its interval: the
-    /// one it is in, but at most the one after that in which it was due. Arrival takes a moment; a stall is no excuse.
+    /// one it is in, but at most the one after that in which it was due. Arrival takes a moment; a stall is no excuse. Where
+    /// results come every few intervals, it counts from the end of the next that has all of them.
     /// Not reached where one still waits when the run ends.
     fn drain(&self, t0: Moment, catch_up: Option<Moment>) -> Option<Moment> {
         let slo = self.slo?;
@@ -222,16 +220,16 @@ impl Measure<'_> {
             return None;
         }
         let mut drained = t0;
-        for row in self.rows.iter().filter(|row| row.done.is_none_or(|done| done > t0)) {
+        for row in self.rows.iter().filter(|row| row.covered.is_none_or(|done| done > t0)) {
             let Some(sealed) = self.facts.sealed.get(&row.interval) else { continue };
             for sent in sealed.ranges.iter().flat_map(|range| self.facts.sent_within(*range)) {
                 let oldest = sent.scheduled(sent.range.first);
                 if oldest >= before {
                     continue;
                 }
-                let done = row.done?;
+                let done = row.covered?;
                 let latest = row.interval.min(self.input.open_at(oldest) + 1);
-                let too_late = self.input.closed(latest) + slo;
+                let too_late = self.input.closed(self.input.covered_by(latest)) + slo;
                 drained = if done > too_late { drained.max(done) } else { drained };
             }
         }

@@ -1,6 +1,6 @@
 //! Intervals: when each closed, when its last result was visible, and what delay is usual.
 
-use super::{Facts, MeasureInput};
+use super::{Facts, MeasureInput, OutputFacts};
 use crate::event::TaskName;
 use crate::moment::Moment;
 use crate::range::RecordRange;
@@ -15,8 +15,12 @@ pub struct IntervalRow {
     pub closed: Moment,
     /// When its first task got a core.
     pub started: Option<Moment>,
-    /// When its last result was visible; `None` if one is missing.
+    /// Whether any output has a result at its end.
+    pub is_due: bool,
+    /// When its last result was visible; `None` if one is missing, or if it is not due.
     pub done: Option<Moment>,
+    /// When a result of every output covered it: its own, or that of a later interval; `None` if one is missing.
+    pub covered: Option<Moment>,
     /// How many records it holds.
     pub records: u64,
 }
@@ -27,7 +31,7 @@ impl IntervalRow {
         self.done.map(|done| done.since(self.closed))
     }
 
-    /// Whether all its results were visible within `slo` after its end.
+    /// Whether it is due and all its results were visible within `slo` after its end.
     pub fn is_on_time(&self, slo: Duration) -> bool {
         self.delay().is_some_and(|delay| delay <= slo)
     }
@@ -48,6 +52,58 @@ impl MeasureInput {
     }
 }
 
+impl OutputFacts {
+    /// Whether it has a result at the end of the interval.
+    pub fn is_due(&self, interval: u64) -> bool {
+        self.due_after(interval) == interval
+    }
+
+    /// The first interval, from this one on, at whose end it has a result.
+    pub fn due_after(&self, interval: u64) -> u64 {
+        let since = interval % self.every.max(1);
+        interval.saturating_add(self.every.max(1) - 1 - since)
+    }
+}
+
+impl MeasureInput {
+    /// Whether any output has a result at the end of the interval.
+    pub fn is_due(&self, interval: u64) -> bool {
+        self.outputs.iter().any(|output| output.is_due(interval))
+    }
+
+    /// The first interval by whose end every output has had a result that covers this one.
+    pub fn covered_by(&self, interval: u64) -> u64 {
+        self.outputs.iter().map(|output| output.due_after(interval)).max().unwrap_or(interval)
+    }
+}
+
+impl Facts {
+    /// When the last of the results that are due at the end of the interval became visible; `None` while one is missing
+    /// and where none is due.
+    pub fn done(&self, interval: u64, outputs: &[OutputFacts]) -> Option<Moment> {
+        let due = outputs.iter().filter(|output| output.is_due(interval));
+        let visible: Option<Vec<Moment>> = due.map(|output| self.whole(interval, &output.name)).collect();
+        visible?.into_iter().max()
+    }
+
+    /// When every output had a result that covers the interval; `None` while one is missing.
+    pub fn covered(&self, interval: u64, outputs: &[OutputFacts]) -> Option<Moment> {
+        let whole = |output: &OutputFacts| self.whole(output.due_after(interval), &output.name);
+        let visible: Option<Vec<Moment>> = outputs.iter().map(whole).collect();
+        visible?.into_iter().max()
+    }
+
+    /// When the last part of the output's result became visible; `None` while one is missing.
+    fn whole(&self, interval: u64, output: &str) -> Option<Moment> {
+        let partitions = self.results.get(&interval)?.get(output)?;
+        let of = partitions.values().next()?.of;
+        if partitions.len() < of as usize {
+            return None;
+        }
+        partitions.values().map(|result| result.at).max()
+    }
+}
+
 /// Rows of all intervals that were sealed or have a result, gaps included.
 pub(super) fn rows(facts: &Facts, input: &MeasureInput) -> Vec<IntervalRow> {
     let sealed = facts.sealed.last_key_value().map(|(interval, _)| *interval);
@@ -60,7 +116,9 @@ pub(super) fn rows(facts: &Facts, input: &MeasureInput) -> Vec<IntervalRow> {
             interval,
             closed: input.closed(interval),
             started: first_start(facts, interval),
-            done: facts.done(interval, input.outputs.iter().map(|output| output.name.as_str())),
+            is_due: input.is_due(interval),
+            done: facts.done(interval, &input.outputs),
+            covered: facts.covered(interval, &input.outputs),
             records: facts.sealed.get(&interval).map_or(0, |seal| seal.ranges.iter().map(RecordRange::count).sum()),
         })
         .collect()

@@ -1,7 +1,8 @@
-//! Latency: from a record's scheduled send to the last result of its interval, weighted by records.
+//! Latency: from a record's scheduled send until every output has a result that covers it, weighted by records.
 //!
 //! Scheduled times are evenly spaced, so whole runs of records fall into one bucket of the histogram at once.
-//! Invariant: every record that was due after the warm-up and is in a committed interval counts exactly once.
+//! Where results come every few intervals, that is the next of them. Invariant: every record that was due after the warm-up
+//! and is in a result of every output counts exactly once.
 
 use super::{Facts, IntervalRow, MeasureInput, Sent};
 use crate::moment::Moment;
@@ -102,7 +103,7 @@ pub(super) fn latencies(
     let mut before_faults = Latencies::default();
     let mut seconds: BTreeMap<u64, Latencies> = BTreeMap::new();
     for row in rows {
-        let (Some(done), Some(sealed)) = (row.done, facts.sealed.get(&row.interval)) else { continue };
+        let (Some(done), Some(sealed)) = (row.covered, facts.sealed.get(&row.interval)) else { continue };
         let second = done.since(input.warmup_end).as_secs();
         for sent in sealed.ranges.iter().flat_map(|range| facts.sent_within(*range)) {
             if sent.scheduled(sent.range.last) < input.warmup_end {

@@ -74,6 +74,8 @@ pub struct OutputFacts {
     pub name: String,
     /// The stage whose tasks make it.
     pub stage: u32,
+    /// It has a result at the end of every so many intervals: of interval `i` if `(i + 1) % every == 0`. From 1.
+    pub every: u64,
 }
 
 /// A planned fault.

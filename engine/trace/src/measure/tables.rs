@@ -1,7 +1,7 @@
 //! The run's tables as CSV: intervals, latency and records over time, tasks, faults, what became of nodes.
 //!
 //! All seconds count from the end of the warm-up, like `at:` in a scenario, so intervals of the warm-up are negative.
-//! An empty field was not reached.
+//! An empty field was not reached; an interval at whose end no output is due has no result of its own.
 
 use super::{Facts, MeasureInput, Measured, TaskFacts, seconds_from};
 use crate::event::TaskName;
