@@ -65,7 +65,7 @@ pub fn times(plan: &Plan, cluster: &ClusterSpec, workloads: &Workloads) -> Resul
         origin: cluster.origin,
         warmup_end: cluster.origin + plan.warmup,
         load_end: cluster.load_end,
-        outputs: query.outputs.iter().map(|output| output.name.clone()).collect(),
+        outputs: query.outputs.iter().map(|output| (output.name.clone(), output.every)).collect(),
     })
 }
 

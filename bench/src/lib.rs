@@ -5,44 +5,58 @@
 //! none knows it.
 //!
 //! ```no_run
-//! use dstream::{Expected, JobError, Oracle, ParamSpec, Params, Query, QueryBuilder, Setup, Workload};
+//! use dstream::{Expected, JobError, Oracle, ParamSpec, Params, Query, QueryBuilder, Setup, Window, Workload};
 //! use std::collections::BTreeMap;
+//! use std::time::Duration;
 //!
-//! /// Counts lines by their first word.
+//! /// Counts lines by their first word, over the last ten seconds.
 //! struct ByHost;
+//!
+//! /// Ten seconds as a number of intervals.
+//! fn window(interval: Duration) -> Window {
+//!     Window::of(10_000 / interval.as_millis().max(1) as u64).unwrap_or(Window::ONE)
+//! }
 //!
 //! impl Workload for ByHost {
 //!     fn name(&self) -> &'static str { "by-host" }
 //!     fn about(&self) -> &'static str { "counts lines by their first word; output `hosts`: host, lines" }
 //!     fn params(&self) -> Vec<ParamSpec> { Vec::new() }
 //!
-//!     fn query(&self, _params: &Params) -> Result<Query, JobError> {
+//!     fn query(&self, _params: &Params, interval: Duration) -> Result<Query, JobError> {
 //!         let builder = QueryBuilder::new();
 //!         let host = |line: &str| line.split(' ').next().unwrap_or("").to_owned();
 //!         let hosts = builder.lines().map_owned::<(String, u64)>(move |line| (host(line), 1));
-//!         hosts.reduce_by_key(|a, b| a + b).output("hosts");
+//!         hosts.reduce_by_key_and_window(|a, b| a + b, window(interval)).output("hosts");
 //!         builder.build().map_err(|error| JobError(error.to_string()))
 //!     }
 //!
-//!     fn oracle(&self, _params: &Params) -> Result<Box<dyn Oracle>, JobError> {
-//!         Ok(Box::new(Count::default()))
+//!     fn oracle(&self, _params: &Params, interval: Duration) -> Result<Box<dyn Oracle>, JobError> {
+//!         Ok(Box::new(Count { length: window(interval).length.get(), lines: BTreeMap::new() }))
 //!     }
 //! }
 //!
 //! /// The same in plain code, which scenarios check the engine against.
-//! #[derive(Default)]
-//! struct Count(BTreeMap<u64, BTreeMap<String, u64>>);
+//! struct Count {
+//!     length: u64,
+//!     /// interval -> its hosts, one for each line
+//!     lines: BTreeMap<u64, Vec<String>>,
+//! }
 //!
 //! impl Oracle for Count {
 //!     fn line(&mut self, interval: u64, line: &[u8]) {
 //!         let line = String::from_utf8_lossy(line);
 //!         let host = line.split(' ').next().unwrap_or("").to_owned();
-//!         *self.0.entry(interval).or_default().entry(host).or_default() += 1;
+//!         self.lines.entry(interval).or_default().push(host);
 //!     }
 //!
 //!     fn finish(&mut self, interval: u64) -> Expected {
-//!         let counts = self.0.remove(&interval).unwrap_or_default();
-//!         let rows = counts.into_iter().map(|(host, count)| (host, count.to_string()));
+//!         let first = (interval + 1).saturating_sub(self.length);
+//!         self.lines.retain(|open, _| *open >= first);
+//!         let mut counts: BTreeMap<&String, u64> = BTreeMap::new();
+//!         for host in self.lines.range(first..=interval).flat_map(|(_, hosts)| hosts) {
+//!             *counts.entry(host).or_default() += 1;
+//!         }
+//!         let rows = counts.into_iter().map(|(host, count)| (host.clone(), count.to_string()));
 //!         Expected::from([("hosts".to_owned(), rows.collect())])
 //!     }
 //! }
@@ -77,10 +91,10 @@ mod wall;
 
 pub use compare::{Comparison, Difference, compare_traces};
 pub use dstream_cluster::{Engine, JobError, JobSpec, LineSource, Registry};
-pub use dstream_kernel::{DStream, Query, QueryBuilder, Record};
+pub use dstream_kernel::{DStream, Ordered, Query, QueryBuilder, Record, Window};
 pub use dstream_scenarios::check::Outcome;
 pub use dstream_scenarios::oracle::{Expected, Oracle};
-pub use dstream_scenarios::workload::{ParamSpec, Params, Workload, Workloads};
+pub use dstream_scenarios::workload::{Covers, ParamKind, ParamSpec, Params, Workload, Workloads};
 pub use execution::Execution;
 pub use failure::{Ending, Failure};
 pub use interrupt::Interrupt;

@@ -5,7 +5,6 @@
 
 use crate::failure::Failure;
 use crate::setup::Setup;
-use crate::unbuilt;
 use dstream_cluster::{ClusterSpec, Costs, Engine, JobSpec, Options, Pace};
 use dstream_scenarios::plan::{EnginePlan, Plan};
 use dstream_scenarios::{Context, EngineDeclaration, JobDeclaration, ScenarioError};
@@ -154,10 +153,7 @@ fn jobs(setup: &Setup) -> Vec<JobDeclaration> {
         built: true,
         map_cost: job.map_cost().to_string(),
     };
-    let mut declarations: Vec<JobDeclaration> = setup.workloads.iter().map(declared).collect();
-    let missing = unbuilt::JOBS.iter().filter(|name| setup.workloads.get(name).is_err());
-    declarations.extend(missing.map(|name| JobDeclaration::unbuilt(*name)));
-    declarations
+    setup.workloads.iter().map(declared).collect()
 }
 
 /// The engine that a plan names.

@@ -19,14 +19,6 @@ const COMMANDS: &[&str] = &[
     "calibrate",
 ];
 
-/// Jobs of the contract; those that the setup lacks are to come.
-pub const JOBS: [&str; 3] = ["word-count", "grep", "top-k"];
-
-/// Refuses a job of the contract that `is_registered` does not know.
-pub fn refuse_job(name: &str, is_registered: bool) -> Result<(), Failure> {
-    if JOBS.contains(&name) && !is_registered { Err(Failure::unbuilt(&format!("job {name}"))) } else { Ok(()) }
-}
-
 /// Refuses a command line whose command is not built yet; `words` are those after the program's name.
 pub fn refuse_command(words: &[String]) -> Result<(), Failure> {
     match words.iter().find(|word| !word.starts_with('-')) {
@@ -48,8 +40,5 @@ mod tests {
         check(refuse_command(&words("sweep x.yaml")), Some("`dstream sweep` is not built yet"));
         check(refuse_command(&words("bench throughput")), Some("`dstream bench` is not built yet"));
         check(refuse_command(&words("run sweep")), None);
-        check(refuse_job("grep", false), Some("`job grep` is not built yet"));
-        check(refuse_job("grep", true), None);
-        check(refuse_job("mine", false), None);
     }
 }

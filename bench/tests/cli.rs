@@ -46,10 +46,6 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
     check("run scenarios/smoke/worker-crash.yaml --hosts hosts", "--hosts");
     check("job word-count --source file:README.md --batch", "--batch");
     check("job word-count --source file:README.md --master localhost:7077", "--master localhost:7077");
-    check("job grep --source file:README.md pattern=x", "job grep");
-    check("job top-k --source file:README.md", "job top-k");
-    let said = folder.dstream(&["job", "word-count", "--source", "file:README.md", "window=30s"]);
-    said.expect(64, &["`window=30s` of job `word-count` is not built yet"]);
 }
 
 #[test]
@@ -99,6 +95,9 @@ fn what_cannot_be_understood_is_the_users_to_mend() {
     check(&["job", "word-count", "--source", "file:README.md", "--master", "local[0]"], &["local[0]"]);
     check(&["job", "word-count", "--source", "file:README.md", "--interval", "0s"], &["--interval"]);
     check(&["job", "word-count", "--source", "file:README.md", "pattern=x"], &["`pattern`", "window"]);
+    check(&["job", "word-count", "--source", "file:README.md", "window=1500ms"], &["`window`", "of `1s`", "`1500ms`"]);
+    check(&["job", "word-count", "--source", "file:README.md", "slide=5s"], &["`slide`", "`window` is `off`"]);
+    check(&["job", "top-k", "--source", "file:README.md", "k=0"], &["`k` must be a whole number from 1"]);
     check(&["job", "word-count", "--source", "file:README.md", "rate=50%"], &["rate=50%"]);
     check(&["job", "word-count", "--source", "file:README.md", "nonsense"], &["`nonsense`", "key=value"]);
 }

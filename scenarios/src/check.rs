@@ -18,6 +18,8 @@ mod history;
 mod outcome_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod window_tests;
 
 pub use outcome::{Outcome, RunFacts, outcome};
 pub use outputs::{OutputRow, rows};

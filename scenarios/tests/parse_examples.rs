@@ -38,7 +38,7 @@ fn every_scenario_of_the_repository_survives_the_round_trip() {
     assert!(files.len() >= 10, "{files:?}");
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        (0..5).for_each(|seed| drop(round_trip(&text, &Context { seed: Some(seed), ..context() })));
+        (0..5).for_each(|seed| drop(round_trip(&text, &Context { seed: Some(seed), ..repository_context() })));
     }
 }
 

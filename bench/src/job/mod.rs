@@ -17,7 +17,6 @@ use crate::console;
 use crate::failure::{Ending, Failure};
 use crate::interrupt::Interrupt;
 use crate::setup::Setup;
-use crate::unbuilt;
 use crate::wall::Stopwatch;
 use dstream_cluster::{JobError, Registry};
 use dstream_kernel::OutputSpec;
@@ -41,7 +40,6 @@ const CLIENTS: u32 = 1;
 /// Runs the job until its source ends.
 pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let order = Order::read(args)?;
-    unbuilt::refuse_job(&args.name, setup.workloads.get(&args.name).is_ok())?;
     let job = setup.workloads.job(&args.name, &order.params, order.interval).map_err(mendable)?;
     let outputs = setup.workloads.query(&job).map_err(mendable)?.outputs;
     let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();

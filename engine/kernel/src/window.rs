@@ -20,9 +20,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// One interval, with a result at the end of each.
+    pub const ONE: Window = Window { length: NonZeroU64::MIN, slide: NonZeroU64::MIN };
+
     /// A window of so many intervals with a result at the end of each interval; `None` for 0.
     pub fn of(length: u64) -> Option<Window> {
-        Some(Window { length: NonZeroU64::new(length)?, slide: NonZeroU64::MIN })
+        Some(Window { length: NonZeroU64::new(length)?, ..Window::ONE })
     }
 
     /// The same window with a result every `slide` intervals.

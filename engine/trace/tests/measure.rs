@@ -212,6 +212,24 @@ fn a_crash_is_detected_restored_caught_up_and_drained() {
 }
 
 #[test]
+fn where_results_come_every_second_interval_only_those_are_awaited() {
+    let mut run = Run::new(&[200, 200, 200, 200, 200, 1500, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]);
+    run.input.outputs[0].every = 2;
+    run.events.retain(|(_, _, event)| match event {
+        Event::ResultVisible { interval, .. } => interval % 2 == 1,
+        _ => true,
+    });
+    run.crash(5500, 2);
+    let measured = run.measured();
+    let rows: Vec<(bool, bool, bool)> =
+        measured.intervals[2..4].iter().map(|row| (row.is_due, row.done.is_some(), row.covered.is_some())).collect();
+    assert_eq!(rows, [(false, false, true), (true, true, true)]);
+    assert_eq!(measured.latency_before_faults.max, Some(2200.0), "interval 2 is in the result of interval 3");
+    // Interval 5 covers interval 4, which was open; its result comes at 8.5 s. Of those that are due, 7 to 15 are on time.
+    check_faults(&run, &["500 3000 3500 3000 800 3300"]);
+}
+
+#[test]
 fn records_that_were_held_back_drain_with_the_interval_they_are_in() {
     // A record due in interval 4 that slips into 5 is in time with 5; one that slips into 6 is not, though 6 is.
     for (interval, expected) in [(5, "500 700 500 0 800 1000"), (6, "500 700 500 2700 800 1000")] {

@@ -1,5 +1,7 @@
 //! Histories for tests: a calm run as a list of events, which a test changes in one place and then checks.
 //!
+//! A history may be of a window that slides; the rows of its results are those of a plain count of what it covers.
+//!
 //! The calm run: three workers, one client, ten records an interval of one second, two copies, two partitions. Interval
 //! i begins at (1 + i) s; its results are visible 200 ms after its end. The warm-up is interval 0.
 
@@ -14,6 +16,7 @@ use dstream_trace::{BlockName, Event, MeasureInput, Moment, NodeName, RecordRang
 use std::time::Duration;
 
 const SECOND: u64 = 1000;
+const INTERVAL: Duration = Duration::from_secs(1);
 const RECORDS: u64 = 10;
 const PARTITIONS: u32 = 2;
 
@@ -46,7 +49,13 @@ pub(super) struct History {
     pub copies: u32,
     pub interrupted: bool,
     end_ms: u64,
+    /// Makes rows, of one interval.
     query: Query,
+    /// What is checked.
+    params: Params,
+    /// Intervals that a result covers, and from one result to the next.
+    window: u64,
+    slide: u64,
 }
 
 /// The records `first..=last` of the client.
@@ -71,13 +80,22 @@ fn map_task(i: u64) -> TaskName {
 impl History {
     /// So many intervals without a fault.
     pub fn calm(intervals: u64) -> History {
+        History::windowed(intervals, 1, 1)
+    }
+
+    /// The same with results over a window.
+    pub fn windowed(intervals: u64, window: u64, slide: u64) -> History {
+        let seconds = |intervals: u64| if intervals == 1 { "off".to_owned() } else { format!("{intervals}s") };
         let mut history = History {
             events: Vec::new(),
             faults: Vec::new(),
             copies: 2,
             interrupted: false,
             end_ms: closed(intervals),
-            query: WordCount.query(&Params::new(), Duration::from_secs(1)).unwrap(),
+            query: WordCount.query(&Params::new(), INTERVAL).unwrap(),
+            params: Params::from([("window".into(), seconds(window)), ("slide".into(), seconds(slide))]),
+            window,
+            slide,
         };
         for worker in 1..=3 {
             let name = NodeName::worker(worker);
@@ -104,9 +122,16 @@ impl History {
         self.add_task(end + 2, map_task(i), 1, false);
         for partition in 0..PARTITIONS {
             self.add_task(end + 20, TaskName { stage: 1, partition, ..map_task(i) }, partition + 1, false);
-            let result = self.result(i, partition, &[range]);
-            self.add(end + 200, "sink", result);
+            if i % self.slide == self.slide - 1 {
+                let result = self.result(i, partition, &[self.covered(i)]);
+                self.add(end + 200, "sink", result);
+            }
         }
+    }
+
+    /// The records that the result of interval `i` covers.
+    pub fn covered(&self, i: u64) -> RecordRange {
+        records((i + 1).saturating_sub(self.window) * RECORDS, i * RECORDS + RECORDS - 1)
     }
 
     /// A task that is launched, started and finished.
@@ -214,7 +239,7 @@ impl History {
             slo: None,
             slo_margin: Duration::from_millis(1),
             failure_timeout: Duration::from_millis(500),
-            outputs: vec![OutputFacts { name: "counts".into(), stage: 1, every: 1 }],
+            outputs: vec![OutputFacts { name: "counts".into(), stage: 1, every: self.slide }],
             faults: self.faults.clone(),
             workers: 3,
             cores: 1,
@@ -230,18 +255,19 @@ impl History {
         let lines = self.lines();
         let facts = Facts::read(&lines);
         let promise = Promise { words: "exact".into(), losses_at_once: self.copies - 1, copies: self.copies };
+        let query = WordCount.query(&self.params, INTERVAL).unwrap();
         let input = CheckInput {
             lines: &lines,
             facts: &facts,
             run: &self.input(),
             slack: Duration::ZERO,
             promise: &promise,
-            outputs: &self.query.outputs,
-            keeps_state: false,
+            outputs: &query.outputs,
+            keeps_state: self.window > 1,
             interrupted: self.interrupted,
         };
         let replay = Replay {
-            oracle: &|| WordCount.oracle(&Params::new(), Duration::from_secs(1)),
+            oracle: &|| WordCount.oracle(&self.params, INTERVAL),
             open: &|_client| Ok(Box::new(Lines { next: 0 })),
         };
         check(&input, &replay).unwrap()

@@ -22,19 +22,19 @@ fn summary(checked: &Checked) -> String {
     text
 }
 
-fn check(history: &History, expected: &str) {
+pub(super) fn check(history: &History, expected: &str) {
     let checked = history.checked();
     assert_eq!(summary(&checked), expected, "{checked:#?}");
 }
 
 /// Checks, and looks for a part of what the exactness check says.
-fn check_detail(history: &History, expected: &str, detail: &str) {
+pub(super) fn check_detail(history: &History, expected: &str, detail: &str) {
     check(history, expected);
     let seen = history.checked().exact.detail();
     assert!(seen.contains(detail), "`{seen}` does not say `{detail}`");
 }
 
-const FINE: &str = "lost 0 doubled 0 wrong 0, exact, declared";
+pub(super) const FINE: &str = "lost 0 doubled 0 wrong 0, exact, declared";
 
 #[test]
 fn a_calm_run_passes_and_its_records_are_counted_once() {

@@ -111,7 +111,7 @@ fn read(params: &Params, interval: Duration) -> Result<Covers, (&'static str, Un
     let refused = |why: &str| Err((SLIDE, wrong(format!("`slide` of `{slide}`: {why}"))));
     match window {
         OFF if slide != OFF => refused("results slide where they have a `window`, and `window` is `off`"),
-        OFF => Ok(Covers::Last(Window { length: NonZeroU64::MIN, slide: NonZeroU64::MIN })),
+        OFF => Ok(Covers::Last(Window::ONE)),
         ALL => Ok(Covers::All(every)),
         window => {
             let length = intervals(WINDOW, window, "`off` and `all`", interval).map_err(|error| (WINDOW, error))?;

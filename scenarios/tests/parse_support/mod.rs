@@ -144,6 +144,22 @@ pub fn context() -> Context {
     }
 }
 
+/// The same with all built that scenarios of the repository use.
+pub fn repository_context() -> Context {
+    let mut context = context();
+    for option in context.engines.iter_mut().flat_map(|engine| &mut engine.options) {
+        option.unbuilt = Unbuilt::Nothing;
+    }
+    let windows = || vec![param("window", "off", false), param("slide", "off", false)];
+    let with = |name, default| [vec![param(name, default, false)], windows()].concat();
+    context.jobs = vec![
+        job("word-count", windows(), "words"),
+        job("grep", with("pattern", "needle"), "grep"),
+        job("top-k", with("k", "10"), "words"),
+    ];
+    context
+}
+
 /// Resolves a text that is right.
 pub fn plan(text: &str, context: &Context) -> Plan {
     let said = |errors: Vec<_>| -> String {

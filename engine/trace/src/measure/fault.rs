@@ -160,7 +160,8 @@ impl Measure<'_> {
             .any(|lost| lost.at >= from && lost.at <= to && Some(&lost.worker) == task.worker.as_ref())
     }
 
-    /// The last of the results, up to the interval open at t0, of the partitions that the nodes owned at t0.
+    /// The last of the results, up to the one that covers the interval open at t0, of the partitions that the nodes owned
+    /// at t0.
     fn restore(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
         let open = self.input.open_at(t0);
         let mut restored = t0;
@@ -169,7 +170,7 @@ impl Measure<'_> {
             if owned.is_empty() {
                 continue;
             }
-            for interval in (0..=open).filter(|interval| output.is_due(*interval)) {
+            for interval in (0..=output.due_after(open)).filter(|interval| output.is_due(*interval)) {
                 let partitions = self.facts.results.get(&interval)?.get(&output.name)?;
                 for partition in &owned {
                     restored = restored.max(partitions.get(partition)?.at);
