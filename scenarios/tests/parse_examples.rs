@@ -4,7 +4,7 @@ mod parse_support;
 
 use dstream_scenarios::plan::{FaultKind, Plan, SourcePlan};
 use dstream_scenarios::{Context, load, to_yaml};
-use parse_support::{FULL, SMALL, context, plan};
+use parse_support::{FULL, SMALL, context, plan, repository_context};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::fs;

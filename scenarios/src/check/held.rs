@@ -54,8 +54,8 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
 
 /// Whether the records were all in results: those need no copies any more.
 fn is_out(input: &CheckInput<'_>, range: RecordRange, at: Moment) -> bool {
-    let outputs = || input.run.outputs.iter().map(|output| output.name.as_str());
-    let is_done = |interval: u64| input.facts.done(interval, outputs()).is_some_and(|done| done <= at);
+    let outputs = &input.run.outputs;
+    let is_done = |interval: u64| input.facts.covered(interval, outputs).is_some_and(|done| done <= at);
     let done = input.facts.sealed.iter().filter(|(interval, _)| is_done(**interval));
     let out: RangeSet = done.flat_map(|(_, seal)| seal.ranges.iter().copied()).collect();
     out.gaps(range).is_empty()
