@@ -60,6 +60,7 @@ cluster:
   store: { latency: 5ms, bandwidth: 1Gbit }
   heartbeat: 100ms
   failure_timeout: 500ms
+  compute: real
   costs:
     map_ns_per_byte: 110
     single_record_factor: 1.67
