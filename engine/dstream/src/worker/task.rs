@@ -13,7 +13,9 @@ use dstream_cluster::Costs;
 use dstream_cluster::message::{FromSink, ResultName, ToSink, open, seal};
 use dstream_host::peer::Peers;
 use dstream_host::{CoreTime, Host};
-use dstream_kernel::{Counts, LineBlock, Produced, Query, Stage, StageEnd, TaskAt, TaskInput, TaskResult};
+use dstream_kernel::{
+    Counts, LineBlock, Produced, Query, Stage, StageEnd, StageInput, TaskAt, TaskInput, TaskResult, Width,
+};
 use dstream_trace::{Event, NodeName, Purpose};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -231,7 +233,7 @@ async fn fetch_slices(
 fn parent_of(query: &Query, stage: u32) -> u32 {
     let input = query.stages[stage as usize].input;
     let feeds = |other: &&Stage| match (other.end, input) {
-        (StageEnd::Shuffle(end), dstream_kernel::StageInput::Shuffle(read)) => end == read,
+        (StageEnd::Shuffle(end), StageInput::Shuffle(read)) => end == read,
         _ => false,
     };
     query.stages.iter().find(feeds).map(|stage| stage.id.0).expect("a stage that reads slices has a parent")
@@ -370,7 +372,7 @@ async fn compute(context: &TaskContext, id: TaskId, input: TaskInput) -> Result<
 /// Runs the stage's program; a panic of a user's function becomes an error, and the table that it used is dropped.
 fn run_guarded(context: &TaskContext, task: TaskId, input: &TaskInput) -> Result<TaskResult, String> {
     let stage = &context.query.stages[task.stage as usize];
-    let at = TaskAt { interval: task.interval, partitions: context.partitions };
+    let at = TaskAt { interval: task.interval, partitions: partitions_after(context, stage) };
     let mut scratch = context.holdings.lock().take_scratch();
     let run = catch_unwind(AssertUnwindSafe(|| {
         let result = stage.program.run(input, at, &mut scratch);
@@ -382,6 +384,15 @@ fn run_guarded(context: &TaskContext, task: TaskId, input: &TaskInput) -> Result
             result.map_err(|error| error.to_string())
         }
         Err(panic) => Err(format!("a function of `{}` panicked: {}", stage.label, panic_text(&*panic))),
+    }
+}
+
+/// How many partitions read the stage's slices.
+fn partitions_after(context: &TaskContext, stage: &Stage) -> u32 {
+    let reads = |other: &&Stage| matches!((stage.end, other.input), (StageEnd::Shuffle(end), StageInput::Shuffle(read)) if end == read);
+    match context.query.stages.iter().find(reads).map(|reader| reader.width) {
+        Some(Width::One) => 1,
+        _ => context.partitions,
     }
 }
 
