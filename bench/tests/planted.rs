@@ -30,6 +30,12 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::BatchNotSentAgain, "hunt/crash-at-work", "drained"),
     (Defect::ResultTwice, "smoke/short-pause", "visible once"),
     (Defect::CopiesNotMadeAgain, "hunt/second-crash-in-one-interval", "output"),
+    (Defect::OldestPaneForgotten, "hunt/crash-with-a-window", "output"),
+    (Defect::CheckpointNotRead, "hunt/crash-with-a-window", "output"),
+    (Defect::CheckpointNotWritten, "hunt/crash-with-a-window", "drained"),
+    (Defect::LineageForgottenEarly, "hunt/crash-with-a-window", "drained"),
+    (Defect::CheckpointDroppedEarly, "hunt/crash-with-a-window", "drained"),
+    (Defect::RecomputedResultKeptBack, "hunt/crash-with-a-window", "drained"),
 ];
 
 fn scenario(name: &str) -> PathBuf {

@@ -11,6 +11,7 @@ use dstream_engine::cores::CoreFactory;
 use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
 use dstream_engine::master::tracker::{Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits};
+use dstream_engine::message::TaskOrder;
 use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_kernel::Query;
 use dstream_trace::{BlockName, Event, Moment, RecordRange};
@@ -46,6 +47,18 @@ pub enum Defect {
     ResultTwice,
     /// Lost copies are not made again, and the master says that they are.
     CopiesNotMadeAgain,
+    /// The tracker does not name the oldest panes that a task reads.
+    OldestPaneForgotten,
+    /// The tracker takes panes of a checkpoint for empty ones.
+    CheckpointNotRead,
+    /// The tracker counts a checkpoint as written that nobody was told to write.
+    CheckpointNotWritten,
+    /// The tracker forgets how an interval was computed as soon as it is done.
+    LineageForgottenEarly,
+    /// The tracker has a checkpoint removed as soon as it is complete.
+    CheckpointDroppedEarly,
+    /// The tracker has what is computed again keep its result to itself.
+    RecomputedResultKeptBack,
 }
 
 /// All of them.
@@ -63,6 +76,12 @@ pub const ALL: &[Defect] = &[
     Defect::BatchNotSentAgain,
     Defect::ResultTwice,
     Defect::CopiesNotMadeAgain,
+    Defect::OldestPaneForgotten,
+    Defect::CheckpointNotRead,
+    Defect::CheckpointNotWritten,
+    Defect::LineageForgottenEarly,
+    Defect::CheckpointDroppedEarly,
+    Defect::RecomputedResultKeptBack,
 ];
 
 /// A factory whose parts have the defect.
@@ -181,6 +200,27 @@ impl CoreFactory for Planted {
                     inner.step(now, early, actions);
                 }
             }),
+            Defect::OldestPaneForgotten => {
+                change_orders(tracker, |order| drop(order.past.drain(..order.past.len().min(1))))
+            }
+            Defect::CheckpointNotRead => change_orders(tracker, |order| {
+                order.past.retain(|pane| pane.checkpoint.is_none() || pane.worker.is_some())
+            }),
+            Defect::RecomputedResultKeptBack => change_orders(tracker, |order| order.commits &= !order.again),
+            Defect::CheckpointNotWritten => wrap(tracker, checkpoint_not_written),
+            Defect::LineageForgottenEarly => change(tracker, |action| match action {
+                TrackerAction::IntervalDone(interval) => {
+                    let early = TrackerAction::Forget { below: interval + 1, panes_below: 0 };
+                    vec![TrackerAction::IntervalDone(interval), early]
+                }
+                other => vec![other],
+            }),
+            Defect::CheckpointDroppedEarly => change(tracker, |action| match action {
+                TrackerAction::Forget { below, panes_below } => {
+                    vec![TrackerAction::Forget { below, panes_below }, TrackerAction::DropCheckpoint(below - 1)]
+                }
+                other => vec![other],
+            }),
             _ => Box::new(tracker),
         }
     }
@@ -297,4 +337,35 @@ fn late_block_slipped_in(action: LedgerAction) -> Vec<LedgerAction> {
         ranges = told.iter().collect();
     }
     vec![LedgerAction::Seal { interval, ranges, blocks }]
+}
+
+/// Changes the orders that the tracker gives.
+fn change_orders(
+    tracker: Tracker,
+    mut change_order: impl FnMut(&mut TaskOrder) + Send + 'static,
+) -> BoxCore<TrackerEvent, TrackerAction> {
+    change(tracker, move |mut action| {
+        if let TrackerAction::Launch { launch, .. } = &mut action {
+            launch.tasks.iter_mut().for_each(&mut change_order);
+        }
+        vec![action]
+    })
+}
+
+/// What should be saved counts as saved at once.
+fn checkpoint_not_written(
+    inner: &mut BoxCore<TrackerEvent, TrackerAction>,
+    now: Moment,
+    event: TrackerEvent,
+    actions: &mut Vec<TrackerAction>,
+) {
+    let mut decided = Vec::new();
+    inner.step(now, event, &mut decided);
+    while let Some(place) = decided.iter().position(|action| matches!(action, TrackerAction::Save { .. })) {
+        let TrackerAction::Save { worker, save } = decided.remove(place) else { continue };
+        let (through, stage, partition) = (save.through, save.stage, save.partition);
+        let saved = TrackerEvent::Saved { worker, through, stage, partition, failed: None };
+        inner.step(now, saved, &mut decided);
+    }
+    actions.append(&mut decided);
 }

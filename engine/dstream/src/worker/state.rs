@@ -61,6 +61,10 @@ pub async fn fetch_past(
         read.extend(saved.into_iter().filter(|(interval, _)| wanted(interval)));
     }
     let is_whole = lacking(sources, &past, &read).next().is_none();
+    if !is_whole && lacking(sources, &past, &read).any(|source| source.checkpoint.is_some()) {
+        // The store does not give it: the next attempt must not come at once.
+        context.host.sleep(context.deadline).await;
+    }
     let mut holdings = context.holdings.lock();
     for (interval, pane) in &read {
         holdings.keep_pane(place.epoch, place.key(), *interval, pane.clone());
