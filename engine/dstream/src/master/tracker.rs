@@ -272,6 +272,11 @@ impl Tracker {
     fn not_fetched(&mut self, reader: u32, id: TaskId, lacking: NotFetched) {
         // As good as the worker's own word that it lacks these connections, until it speaks of them next.
         self.workers.unreachable.entry(reader).or_default().extend(lacking.unreachable);
+        for (block, at) in &lacking.blocks_missing {
+            if let Some((holders, _)) = self.blocks.get_mut(block) {
+                holders.retain(|holder| holder != at);
+            }
+        }
         let parent = self.shape.stages.get(id.stage as usize).and_then(|stage| stage.parent);
         let tasks = parent.and_then(|parent| self.runs.get_mut(&id.interval)?.stages.get_mut(parent));
         let is_missing =
