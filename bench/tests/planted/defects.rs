@@ -57,8 +57,6 @@ pub enum Defect {
     LineageForgottenEarly,
     /// The tracker has a checkpoint removed as soon as it is complete.
     CheckpointDroppedEarly,
-    /// The tracker has what is computed again keep its result to itself.
-    RecomputedResultKeptBack,
 }
 
 /// All of them.
@@ -81,7 +79,6 @@ pub const ALL: &[Defect] = &[
     Defect::CheckpointNotWritten,
     Defect::LineageForgottenEarly,
     Defect::CheckpointDroppedEarly,
-    Defect::RecomputedResultKeptBack,
 ];
 
 /// A factory whose parts have the defect.
@@ -206,7 +203,6 @@ impl CoreFactory for Planted {
             Defect::CheckpointNotRead => change_orders(tracker, |order| {
                 order.past.retain(|pane| pane.checkpoint.is_none() || pane.worker.is_some())
             }),
-            Defect::RecomputedResultKeptBack => change_orders(tracker, |order| order.commits &= !order.again),
             Defect::CheckpointNotWritten => wrap(tracker, checkpoint_not_written),
             Defect::LineageForgottenEarly => change(tracker, |action| match action {
                 TrackerAction::IntervalDone(interval) => {
