@@ -49,6 +49,12 @@ pub enum Command {
     /// Be one node of a run, as standard input says: what `run --world tcp` starts
     #[command(after_help = "Example:\n  dstream node < /dev/null")]
     Node,
+    /// Run the master of a cluster: where workers and jobs meet
+    #[command(after_help = "Example:\n  dstream master --listen 127.0.0.1:7077 --workers 2")]
+    Master(MasterArgs),
+    /// Run a worker of a cluster
+    #[command(after_help = "Example:\n  dstream worker --master 127.0.0.1:7077 --cores 2")]
+    Worker(WorkerArgs),
     /// List the registered jobs with their parameters
     #[command(after_help = "Example:\n  dstream jobs --format json")]
     Jobs(JobsArgs),
@@ -203,9 +209,12 @@ pub struct JobArgs {
     /// Length of an interval
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub interval: String,
-    /// Where the job runs: `local[N]`, in this process with N cores
+    /// Where the job runs: `local[N]`, in this process with N cores, or `HOST:PORT` of a cluster's master
     #[arg(long, value_name = "MASTER", default_value = "local[1]")]
     pub master: String,
+    /// The cluster's name, where its master has another one
+    #[arg(long, value_name = "NAME", default_value = CLUSTER)]
+    pub cluster: String,
     /// End the input after this time
     #[arg(long = "for", value_name = "DURATION")]
     pub lasts: Option<String>,
@@ -219,4 +228,38 @@ pub struct JobArgs {
     pub params: Vec<String>,
     #[command(flatten)]
     pub output: Output,
+}
+
+/// The name of a cluster that was given none.
+const CLUSTER: &str = "default";
+
+/// `dstream master`.
+#[derive(Args, Debug)]
+pub struct MasterArgs {
+    /// Where workers and jobs find it
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7077")]
+    pub listen: String,
+    /// Begin a job when so many workers are there
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub workers: usize,
+    /// Keeps clusters apart: workers and jobs of another name are refused
+    #[arg(long, value_name = "NAME", default_value = CLUSTER)]
+    pub cluster: String,
+    /// The folder of the durable store, which all machines of the cluster must see; default: a temporary one
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+/// `dstream worker`.
+#[derive(Args, Debug)]
+pub struct WorkerArgs {
+    /// The master; it may be started later
+    #[arg(long, value_name = "HOST:PORT")]
+    pub master: String,
+    /// How many cores it works with; default: all
+    #[arg(long, value_name = "N")]
+    pub cores: Option<u32>,
+    /// The cluster's name
+    #[arg(long, value_name = "NAME", default_value = CLUSTER)]
+    pub cluster: String,
 }

@@ -7,13 +7,21 @@ use crate::setup::Setup;
 use dstream_scenarios::workload::Workload;
 use serde_json::{Value, json};
 
+/// The parameter that belongs to the source, whatever the job.
+const RATE: (&str, &str) =
+    ("rate", "lines a second from `file:` and `pool:`; without it as fast as they are processed");
+
 /// Lists the jobs.
 pub fn jobs(args: &JobsArgs, setup: &Setup) -> Result<Ending, Failure> {
     let text = match args.output.format {
-        Format::Text => setup.workloads.iter().map(as_text).collect::<Vec<_>>().join("\n"),
+        Format::Text => {
+            let jobs: Vec<String> = setup.workloads.iter().map(as_text).collect();
+            format!("{}\nany job:\n  {}=N/s  {}\n", jobs.join("\n"), RATE.0, RATE.1)
+        }
         Format::Json => {
             let jobs: Vec<Value> = setup.workloads.iter().map(as_json).collect();
-            format!("{:#}\n", json!({ "jobs": jobs }))
+            let any_job = json!([{"name": RATE.0, "default": null, "about": RATE.1, "built": true}]);
+            format!("{:#}\n", json!({ "jobs": jobs, "any_job": any_job }))
         }
     };
     console::result(&text)?;

@@ -67,6 +67,7 @@
 //! ```
 
 mod check;
+mod cluster;
 mod command_line;
 mod compare;
 mod console;
@@ -81,8 +82,8 @@ mod load;
 mod meta;
 mod report;
 mod run;
-mod scratch;
 mod schema;
+mod scratch;
 mod setup;
 mod simulation;
 mod tcp;
@@ -158,6 +159,8 @@ fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
         Command::Jobs(args) => jobs::jobs(&args, setup),
         Command::Job(args) => job::job(&args, setup),
         Command::Node => tcp::node(setup),
+        Command::Master(args) => cluster::master(&args, setup),
+        Command::Worker(args) => cluster::worker(&args, setup),
     }
 }
 

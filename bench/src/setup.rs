@@ -1,5 +1,6 @@
 //! What a binary is made of: the jobs it knows by name and the engines that can run them.
 
+use crate::failure::Failure;
 use dstream_cluster::Engine;
 use dstream_engine::DStreams;
 use dstream_scenarios::workload::{Workload, Workloads};
@@ -24,6 +25,11 @@ impl Setup {
         let mut workloads = Arc::into_inner(self.workloads).expect("a setup that is being made is not shared yet");
         workloads.register(Box::new(job));
         Setup { workloads: Arc::new(workloads), engines: self.engines }
+    }
+
+    /// The engine that runs jobs, in one process or on a cluster.
+    pub fn job_engine(&self) -> Result<Arc<dyn Engine>, Failure> {
+        self.engine("dstream").ok_or_else(|| Failure::broken("this binary has no engine that runs jobs"))
     }
 
     /// The engine of that name.

@@ -39,13 +39,10 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
     check("demo", "dstream demo");
     check("query --master localhost:1", "dstream query");
     check("cluster up --workers 3", "dstream cluster");
-    check("master", "dstream master");
-    check("worker", "dstream worker");
     check("bench throughput --job word-count", "dstream bench");
     check("calibrate", "dstream calibrate");
     check("run scenarios/smoke/worker-crash.yaml --hosts hosts", "--hosts");
     check("job word-count --source file:README.md --batch", "--batch");
-    check("job word-count --source file:README.md --master localhost:7077", "--master localhost:7077");
 }
 
 #[test]
@@ -53,7 +50,7 @@ fn help_shows_an_example_for_every_command_and_nothing_that_is_not_built() {
     let folder = Folder::new();
     let said = folder.dstream(&["--help"]);
     said.expect(0, &COMMANDS);
-    for absent in ["sweep", "swarm", "cluster", "write-trace"] {
+    for absent in ["sweep", "swarm", "write-trace"] {
         assert!(!said.out.contains(absent), "{absent}");
     }
     for command in COMMANDS {

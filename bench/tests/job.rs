@@ -101,7 +101,7 @@ fn results_on_stdout_are_lines_that_people_and_programs_read() {
     let said = job(&folder, "job word-count --source file:in.txt --interval 100ms");
     assert_eq!((said.code, said.out.as_str()), (0, "0 a 1\n0 b 2\n"), "{said:?}");
     let said = job(&folder, "job word-count --source file:in.txt --interval 100ms --format json");
-    let expected = r#"{"output":"counts","interval":0,"key":"a","value":"1"}"#;
+    let expected = r#"{"output":"counts","interval":0,"key":"a","value":1}"#;
     assert_eq!(said.out.lines().next(), Some(expected), "{said:?}");
 }
 

@@ -3,6 +3,7 @@
 //! Invariants: where results find no room, nothing is read, and nothing of what was read is lost while the process
 //! lives; the log never holds more than what came since the last look, so memory does not grow with the job.
 
+use crate::cluster::Remote;
 use crate::console;
 use crate::execution::starter;
 use crate::failure::Failure;
@@ -10,8 +11,8 @@ use crate::interrupt::Interrupt;
 use crate::job::Results;
 use crate::job::tap::Valve;
 use crate::job::write::Written;
-use dstream_cluster::{ClusterSpec, Engine, OptionValue, Options, Registry};
-use dstream_host::real::{MemoryStore, RealWorld};
+use dstream_cluster::{ClusterSpec, Engine, Registry};
+use dstream_host::real::{Began, MemoryStore, RealWorld};
 use dstream_host::{World, WorldError};
 use dstream_trace::{Event, Moment, SharedTrace, TraceLine, TraceLog};
 use std::sync::Arc;
@@ -29,11 +30,6 @@ const ROOM_LOOK: Duration = Duration::from_secs(1);
 /// Intervals that may wait for room. Nothing is read meanwhile, so nearly all of them are empty and small.
 const WAITING_MAX: usize = 100_000;
 
-/// A block gathers at most this much time of input, and at most a fifth of an interval.
-const BLOCK_MAX: Duration = Duration::from_millis(200);
-/// And never less than this.
-const BLOCK_MIN: Duration = Duration::from_millis(10);
-
 /// What a full disk pulls.
 pub struct Reins {
     /// Whether the user asked for the end.
@@ -42,40 +38,105 @@ pub struct Reins {
     pub valve: Valve,
 }
 
-/// Runs the job to its end; whole intervals are written as they appear.
-pub fn drive(
-    engine: &Arc<dyn Engine>,
-    cluster: &ClusterSpec,
-    registry: Arc<dyn Registry>,
-    results: &mut Results,
-    reins: &Reins,
-) -> Result<(), Failure> {
-    let nodes = engine.nodes(cluster, &options(cluster)).map_err(|error| Failure::usage(error.to_string()))?;
-    let trace = SharedTrace::new();
-    let store = Arc::new(MemoryStore::default());
-    let mut world = RealWorld::new(starter(engine, registry), cluster.seed, trace.clone(), store);
-    for node in nodes {
-        world.start(node).map_err(broken)?;
-    }
+/// Where the job runs, as this process sees it.
+pub trait Site {
+    /// Time since the run began.
+    fn now(&self) -> Moment;
+
+    /// What happened since the last look; waits until `limit` for something that completes an interval, if it must. And
+    /// whether the run goes on.
+    fn look(&mut self, limit: Moment) -> (Vec<TraceLine>, Result<(), Failure>);
+}
+
+/// Writes whole intervals as they appear, until everything that was read is in a result.
+pub fn drive(site: &mut dyn Site, results: &mut Results, reins: &Reins) -> Result<(), Failure> {
     let mut room = Room::Enough;
     while !results.is_finished() {
-        let limit = (world.now() + LOOK).min(room.look_at());
-        let mut looked_at = 0;
-        let waited = world.run_while(limit, |log| !is_news(log, &mut looked_at));
-        let lines = trace.lock().take_lines();
+        let (lines, goes_on) = site.look((site.now() + LOOK).min(room.look_at()));
         for line in lines {
             take(line, results)?;
         }
-        room = room.write(world.now(), results, reins)?;
-        waited.map_err(broken)?;
+        room = room.write(site.now(), results, reins)?;
+        goes_on?;
     }
     Ok(())
 }
 
+/// All nodes in this process.
+pub struct Here {
+    world: RealWorld,
+    trace: SharedTrace,
+}
+
+impl Here {
+    /// Starts the nodes.
+    pub fn start(
+        engine: &Arc<dyn Engine>,
+        cluster: &ClusterSpec,
+        registry: Arc<dyn Registry>,
+    ) -> Result<Here, Failure> {
+        let options = crate::cluster::options(cluster);
+        let nodes = engine.nodes(cluster, &options).map_err(|error| Failure::usage(error.to_string()))?;
+        let trace = SharedTrace::new();
+        let store = Arc::new(MemoryStore::default());
+        let mut world = RealWorld::new(starter(engine, registry), cluster.seed, trace.clone(), store);
+        for node in nodes {
+            world.start(node).map_err(broken)?;
+        }
+        Ok(Here { world, trace })
+    }
+}
+
+impl Site for Here {
+    fn now(&self) -> Moment {
+        self.world.now()
+    }
+
+    fn look(&mut self, limit: Moment) -> (Vec<TraceLine>, Result<(), Failure>) {
+        let mut looked_at = 0;
+        let waited = self.world.run_while(limit, |log| !is_news(log, &mut looked_at));
+        (self.trace.lock().take_lines(), waited.map(drop).map_err(broken))
+    }
+}
+
+/// On a cluster.
+pub struct Elsewhere {
+    /// The way to it.
+    pub remote: Remote,
+    /// When the run began.
+    pub began: Began,
+}
+
+impl Site for Elsewhere {
+    fn now(&self) -> Moment {
+        self.began.elapsed()
+    }
+
+    fn look(&mut self, limit: Moment) -> (Vec<TraceLine>, Result<(), Failure>) {
+        self.remote.look(self.began.until(limit))
+    }
+}
+
 fn take(line: TraceLine, results: &mut Results) -> Result<(), Failure> {
-    if let Event::ResultsDiffer { output, interval, partition, .. } = &line.event {
-        let what = format!("output `{output}`, interval {interval}, partition {partition}");
-        return Err(Failure::broken(format!("two attempts at one result differ: {what}")));
+    match &line.event {
+        Event::ResultsDiffer { output, interval, partition, .. } => {
+            let what = format!("output `{output}`, interval {interval}, partition {partition}");
+            return Err(Failure::broken(format!("two attempts at one result differ: {what}")));
+        }
+        Event::WorkerLost { worker, .. } => console::log(&format!("the master gave {worker} up")),
+        Event::CopiesBelow { blocks } => {
+            match (results.copies_lack, *blocks) {
+                (false, 1..) => console::log(&format!("{blocks} blocks of records have fewer copies than promised")),
+                (true, 0) => console::log("all blocks of records have their copies again"),
+                _ => {}
+            }
+            results.copies_lack = *blocks > 0;
+        }
+        Event::BlockLost { ranges, .. } => {
+            let lost: u64 = ranges.iter().map(|range| range.count()).sum();
+            console::log(&format!("{lost} lines are lost: every worker that held them is gone"));
+        }
+        _ => {}
     }
     results.watch.take(line);
     Ok(())
@@ -145,16 +206,6 @@ fn is_news(log: &TraceLog, looked_at: &mut usize) -> bool {
     let news = lines[*looked_at..].iter().any(completes);
     *looked_at = lines.len();
     news || lines.len() >= LINES_MAX
-}
-
-/// One worker needs no second copy: there is nobody to hold it.
-fn options(cluster: &ClusterSpec) -> Options {
-    let block = (cluster.interval / 5).clamp(BLOCK_MIN, BLOCK_MAX);
-    Options::from([
-        ("interval".to_string(), OptionValue::Duration(cluster.interval)),
-        ("block".to_string(), OptionValue::Duration(block)),
-        ("copies".to_string(), OptionValue::Count(1)),
-    ])
 }
 
 /// A client fails when its source does: that is the user's to mend. Any other node that fails is a defect.

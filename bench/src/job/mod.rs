@@ -1,4 +1,5 @@
-//! `dstream job`: a registered job on real input, in this process, by the same engine that the simulator runs.
+//! `dstream job`: a registered job on real input, in this process or on a cluster, by the engine that the
+//! simulator runs.
 //!
 //! Everything that the user can mend is looked at before anything starts. Invariant: what is written is whole
 //! intervals, in order; memory does not grow with the job's length.
@@ -12,16 +13,19 @@ mod tap;
 mod watch;
 mod write;
 
+use crate::cluster::{Asked, Board, Remote};
 use crate::command_line::JobArgs;
 use crate::console;
 use crate::failure::{Ending, Failure};
 use crate::interrupt::Interrupt;
 use crate::setup::Setup;
 use crate::wall::Stopwatch;
+use drive::{Elsewhere, Here, Reins};
 use dstream_cluster::{JobError, Registry};
 use dstream_kernel::OutputSpec;
 use dstream_trace::Rows;
-use order::Order;
+pub use order::lay_out_on_cluster;
+use order::{Order, Place};
 use source::{End, Source};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -29,10 +33,7 @@ use std::time::Duration;
 use table::Table;
 use tap::{Tap, Valve};
 use watch::{Watch, WholeInterval};
-use write::{Destination, Written};
-
-/// The engine that runs jobs.
-const ENGINE: &str = "dstream";
+use write::{Destination, OutputName, Written};
 
 /// The one client that reads the input.
 const CLIENTS: u32 = 1;
@@ -45,9 +46,13 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
     let stop = Interrupt::new();
     let (began, interval) = (Arc::new(OnceLock::<Stopwatch>::new()), order.interval);
-    let since = began.clone();
+    let (since, board) = (began.clone(), Arc::new(Board::default()));
+    let (start_up, woken) = (order.place.start_up(), board.clone());
     // Before the source opens: whoever sees that it listens may press Ctrl-C.
-    stop.raise_by_signal(move || say_what_is_awaited(since.get().map(Stopwatch::seconds), interval));
+    stop.raise_by_signal(move || {
+        say_what_is_awaited(since.get().map(Stopwatch::seconds), start_up, interval);
+        woken.wake();
+    });
     let end = End { stop: stop.clone(), lasts: order.lasts };
     let source = Source::open(&order.source, order.rate_per_s, &end)?;
     let destination = Destination::open(&args.destination, args.output.format, &names)?;
@@ -58,29 +63,46 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
         }
         Source::Held(_) | Source::Live(_) => Vec::new(),
     };
-    let cluster = order.cluster(job, &source, plan);
-    began.get_or_init(Stopwatch::start);
+    let brought = order.brought(job, &source, plan);
     let valve = Valve::default();
     let replaced = Arc::new(AtomicU64::new(0));
-    let tap = Tap {
+    let tap = Arc::new(Tap {
         inner: setup.workloads.clone(),
         source: Mutex::new(Some(source)),
         stop: stop.clone(),
         valve: valve.clone(),
         replaced: replaced.clone(),
-    };
+    });
     let due = outputs.iter().map(|output| (output.name.clone(), output.every));
     let watch = Watch::new(due, CLIENTS as usize);
-    let mut results = Results { watch, outputs, destination, table: Table::default(), at_hand: None };
-    let engine = setup.engine(ENGINE).ok_or_else(|| Failure::broken("this binary has no engine that runs jobs"))?;
-    drive::drive(&engine, &cluster, Arc::new(tap), &mut results, &drive::Reins { stop: stop.clone(), valve })?;
-    report(&results.watch, stop.is_raised(), replaced.load(Ordering::Relaxed));
-    Ok(Ending::Good)
+    let table = Table::default();
+    let mut results = Results { watch, outputs, destination, table, at_hand: None, copies_lack: false };
+    let reins = Reins { stop: stop.clone(), valve };
+    let engine = setup.job_engine()?;
+    match order.place {
+        Place::Here(cores) => {
+            let mut site = Here::start(&engine, &order::lay_out_here(&brought, cores), tap)?;
+            began.get_or_init(Stopwatch::start);
+            drive::drive(&mut site, &mut results, &reins)?;
+        }
+        Place::Cluster(master) => {
+            let cluster = args.cluster.clone();
+            let asked = Asked { master, cluster, order: brought, engine, registry: tap, stop: stop.clone() };
+            let remote = Remote::ask(asked, board)?;
+            if let Some(moment) = remote.begun(&stop)? {
+                began.get_or_init(Stopwatch::start);
+                let mut site = Elsewhere { remote, began: moment };
+                drive::drive(&mut site, &mut results, &reins)?;
+                site.remote.finish();
+            }
+        }
+    }
+    Ok(report(&results.watch, stop.is_raised(), replaced.load(Ordering::Relaxed)))
 }
 
 /// After the first Ctrl-C: what the job still waits for.
-fn say_what_is_awaited(elapsed_s: Option<f64>, interval: Duration) {
-    let into = (elapsed_s.unwrap_or(0.0) - order::START_UP.as_secs_f64()).max(0.0);
+fn say_what_is_awaited(elapsed_s: Option<f64>, start_up: Duration, interval: Duration) {
+    let into = (elapsed_s.unwrap_or(0.0) - start_up.as_secs_f64()).max(0.0);
     let (number, length) = ((into / interval.as_secs_f64()).floor(), interval.as_secs_f64());
     let left = (number + 1.0) * length - into;
     console::log(&format!(
@@ -94,7 +116,7 @@ fn mendable(error: JobError) -> Failure {
 }
 
 /// What the job has to show for itself, on stderr.
-fn report(watch: &Watch, stopped: bool, replaced: u64) {
+fn report(watch: &Watch, stopped: bool, replaced: u64) -> Ending {
     let (records, intervals) = (watch.records(), watch.intervals());
     let how = if stopped { "stopped, and everything read is in a result" } else { "the source ended" };
     console::log(&format!(
@@ -104,6 +126,13 @@ fn report(watch: &Watch, stopped: bool, replaced: u64) {
     ));
     if replaced > 0 {
         console::log(&format!("{replaced} {} held invalid UTF-8, replaced by U+FFFD", plural(replaced, "line")));
+    }
+    match watch.lost() {
+        0 => Ending::Good,
+        lost => {
+            console::log(&format!("{lost} {} in no result: all copies were lost", plural(lost, "line")));
+            Ending::Failed
+        }
     }
 }
 
@@ -119,6 +148,8 @@ struct Results {
     table: Table,
     /// The interval that is being written, and how many of its outputs are.
     at_hand: Option<(WholeInterval, usize)>,
+    /// Whether some records have fewer copies than promised.
+    copies_lack: bool,
 }
 
 impl Results {
@@ -135,7 +166,8 @@ impl Results {
                     continue;
                 };
                 render(output, rows, &mut self.table)?;
-                match self.destination.write(&output.name, whole.number, &self.table)? {
+                let name = OutputName { name: output.name.clone(), value_is_json: output.value_is_json };
+                match self.destination.write(&name, whole.number, &self.table)? {
                     Written::Whole => *done += 1,
                     no_room => return Ok(no_room),
                 }

@@ -1,6 +1,7 @@
 //! What the user ordered: the words of the command line, read and checked.
 
 use super::source::{Source, SourceWords};
+use crate::cluster::JobOrder;
 use crate::command_line::JobArgs;
 use crate::failure::Failure;
 use dstream_cluster::{ClusterSpec, Costs, JobSpec, Pace};
@@ -14,13 +15,21 @@ use std::time::Duration;
 const BYTES_PER_INTERVAL: u64 = 64 << 20;
 
 /// Interval 0 begins so long after the nodes start: in one process they meet in less.
-pub const START_UP: Duration = Duration::from_millis(200);
+const START_UP: Duration = Duration::from_millis(200);
 
-/// How often a worker says that it lives. In one process only a stopped process is silent.
+/// The same on a cluster: every pair of processes says hello twice.
+const START_UP_ON_CLUSTER: Duration = Duration::from_secs(1);
+
+/// How often a worker says that it lives, and how long it may be silent. A process that ends is known at once by its
+/// connections; this is for machines and networks that fail.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+/// See [`HEARTBEAT`].
+const FAILURE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a worker may be silent: long enough for a laptop that swaps.
-const FAILURE_TIMEOUT: Duration = Duration::from_secs(30);
+/// In one process only a stopped process is silent.
+const HEARTBEAT_HERE: Duration = Duration::from_millis(500);
+/// Long enough for a laptop that swaps.
+const FAILURE_TIMEOUT_HERE: Duration = Duration::from_secs(30);
 
 /// The shortest interval: below it a job does nothing but begin and end intervals.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -41,7 +50,27 @@ pub struct Order {
     pub interval: Duration,
     /// The input ends after this time.
     pub lasts: Option<Duration>,
-    cores: u32,
+    /// Where it runs.
+    pub place: Place,
+}
+
+/// Where a job runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this process, with so many cores.
+    Here(u32),
+    /// On the cluster whose master is there.
+    Cluster(String),
+}
+
+impl Place {
+    /// How long after the nodes start interval 0 begins.
+    pub fn start_up(&self) -> Duration {
+        match self {
+            Place::Here(_) => START_UP,
+            Place::Cluster(_) => START_UP_ON_CLUSTER,
+        }
+    }
 }
 
 impl Order {
@@ -58,13 +87,11 @@ impl Order {
             return Err(Failure::usage(format!("`--interval {}`: at least 10ms", args.interval)));
         }
         let lasts = args.lasts.as_deref().map(|text| duration("--for", text)).transpose()?;
-        Ok(Order { source, rate_per_s, params, interval, lasts, cores: cores(&args.master)? })
+        Ok(Order { source, rate_per_s, params, interval, lasts, place: place(&args.master)? })
     }
 
-    /// The cluster for the job: one worker with all cores, one client. `plan` is what other nodes need to know of the
-    /// source: nothing, as the client is in this process.
-    pub fn cluster(&self, job: JobSpec, source: &Source, plan: Vec<u8>) -> ClusterSpec {
-        let origin = Moment::ZERO + START_UP;
+    /// What the job brings to a cluster. `plan` is what other processes would need to know of the source.
+    pub fn brought(&self, job: JobSpec, source: &Source, plan: Vec<u8>) -> JobOrder {
         let rate_per_s = match source {
             Source::Planned(SourcePlan::Generate { rate_per_s, .. }, _) => Some(*rate_per_s),
             _ => self.rate_per_s,
@@ -75,23 +102,39 @@ impl Order {
         };
         // A live source ends itself, after what it has read by then.
         let lasts = self.lasts.filter(|_| !matches!(source, Source::Live(_)));
-        ClusterSpec {
-            workers: 1,
-            cores: self.cores,
-            clients: super::CLIENTS,
-            partitions: 2 * self.cores,
-            heartbeat: HEARTBEAT,
-            failure_timeout: FAILURE_TIMEOUT,
-            costs: NOT_MODELLED,
-            scale: 1,
-            seed: 0,
-            job,
-            source: plan,
-            pace,
-            interval: self.interval,
-            origin,
-            load_end: lasts.map_or(Moment::NEVER, |lasts| origin + lasts),
-        }
+        JobOrder { job, source: plan, pace, interval: self.interval, lasts }
+    }
+}
+
+/// The cluster for a job in one process: one worker with all cores.
+pub fn lay_out_here(order: &JobOrder, cores: u32) -> ClusterSpec {
+    let base = lay_out(order, 1, cores, START_UP);
+    ClusterSpec { heartbeat: HEARTBEAT_HERE, failure_timeout: FAILURE_TIMEOUT_HERE, ..base }
+}
+
+/// The cluster for a job on these workers. `seed` tells one run of the same job from another.
+pub fn lay_out_on_cluster(order: &JobOrder, workers: u32, cores: u32, seed: u64) -> ClusterSpec {
+    ClusterSpec { seed, ..lay_out(order, workers, cores, START_UP_ON_CLUSTER) }
+}
+
+fn lay_out(order: &JobOrder, workers: u32, cores: u32, start_up: Duration) -> ClusterSpec {
+    let origin = Moment::ZERO + start_up;
+    ClusterSpec {
+        workers,
+        cores,
+        clients: super::CLIENTS,
+        partitions: 2 * workers * cores,
+        heartbeat: HEARTBEAT,
+        failure_timeout: FAILURE_TIMEOUT,
+        costs: NOT_MODELLED,
+        scale: 1,
+        seed: 0,
+        job: order.job.clone(),
+        source: order.source.clone(),
+        pace: order.pace,
+        interval: order.interval,
+        origin,
+        load_end: order.lasts.map_or(Moment::NEVER, |lasts| origin + lasts),
     }
 }
 
@@ -120,12 +163,17 @@ fn params(words: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     Ok(params)
 }
 
-fn cores(master: &str) -> Result<u32, Failure> {
+fn place(master: &str) -> Result<Place, Failure> {
     let number = master.strip_prefix("local[").and_then(|rest| rest.strip_suffix(']'));
-    match number.map(str::parse::<u32>) {
-        Some(Ok(cores)) if (1..=CORES_MAX).contains(&cores) => Ok(cores),
-        None if master.contains(':') => Err(Failure::unbuilt(&format!("--master {master}"))),
-        _ => Err(Failure::usage(format!("`--master {master}`: valid is `local[N]`, N from 1 to {CORES_MAX}"))),
+    match (number.map(str::parse::<u32>), master.rsplit_once(':')) {
+        (Some(Ok(cores)), _) if (1..=CORES_MAX).contains(&cores) => Ok(Place::Here(cores)),
+        (None, Some((host, port))) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(Place::Cluster(master.to_string()))
+        }
+        _ => {
+            let valid = format!("`local[N]`, N from 1 to {CORES_MAX}, and `HOST:PORT` of a master");
+            Err(Failure::usage(format!("`--master {master}`: valid are {valid}")))
+        }
     }
 }
 

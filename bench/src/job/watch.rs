@@ -31,6 +31,8 @@ pub struct Watch {
     parts: BTreeMap<u64, BTreeMap<String, Parts>>,
     next: u64,
     records: u64,
+    /// Acknowledged, and on no worker any more.
+    lost: u64,
     /// Behind the last interval that had records.
     records_end: u64,
 }
@@ -53,6 +55,7 @@ impl Watch {
             parts: BTreeMap::new(),
             next: 0,
             records: 0,
+            lost: 0,
             records_end: 0,
         }
     }
@@ -73,6 +76,12 @@ impl Watch {
                 let parts = self.parts.entry(interval).or_default().entry(output).or_default();
                 parts.of = of as usize;
                 parts.rows.insert(partition, rows);
+            }
+            Event::BlockLost { ranges, .. } => {
+                for range in ranges {
+                    self.open.remove(range);
+                    self.lost += range.count();
+                }
             }
             _ => {}
         }
@@ -105,6 +114,11 @@ impl Watch {
         let last_due = |every: &u64| self.next / every * every;
         let is_covered = self.outputs.values().all(|every| last_due(every) >= self.records_end);
         self.done.len() >= self.clients && self.open.is_empty() && self.next > 0 && is_covered
+    }
+
+    /// Records that no result will hold, because every worker that held them is gone.
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Intervals of which something is known that did not come out.

@@ -29,6 +29,15 @@ pub enum Written {
     NoRoom(String),
 }
 
+/// An output, as far as writing it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputName {
+    /// Its name.
+    pub name: String,
+    /// Whether its values are written into JSON as they are.
+    pub value_is_json: bool,
+}
+
 /// Where results go.
 #[derive(Debug)]
 pub enum Destination {
@@ -62,11 +71,11 @@ impl Destination {
     }
 
     /// Writes one interval of one output. The table is sorted; after [`Written::NoRoom`] the same call comes again.
-    pub fn write(&mut self, output: &str, interval: u64, table: &Table) -> Result<Written, Failure> {
+    pub fn write(&mut self, output: &OutputName, interval: u64, table: &Table) -> Result<Written, Failure> {
         let (written, place) = match self {
             Destination::Stdout(lines) => (lines.write(output, interval, table), "stdout".to_string()),
             Destination::Folder(folder) => {
-                let path = folder.join(output).join(format!("interval-{interval:08}.csv"));
+                let path = folder.join(&output.name).join(format!("interval-{interval:08}.csv"));
                 (write_whole(&path, table), path.display().to_string())
             }
         };
@@ -106,7 +115,7 @@ impl Lines {
         Lines { to, format, rows: 0, piece: Vec::new(), out: 0 }
     }
 
-    fn write(&mut self, output: &str, interval: u64, table: &Table) -> io::Result<()> {
+    fn write(&mut self, output: &OutputName, interval: u64, table: &Table) -> io::Result<()> {
         loop {
             while self.out < self.piece.len() {
                 match self.to.write(&self.piece[self.out..]) {
@@ -130,23 +139,27 @@ impl Lines {
 fn take_piece(
     piece: &mut Vec<u8>,
     format: Format,
-    output: &str,
+    output: &OutputName,
     interval: u64,
     first: usize,
     table: &Table,
 ) -> io::Result<usize> {
     piece.clear();
     // Strings are quoted by the JSON library; the order of the fields is the contract's.
-    let output = serde_json::to_string(output)?;
+    let name = serde_json::to_string(&output.name)?;
     let mut rows = 0;
     for (key, value) in table.rows().skip(first) {
         match format {
             Format::Text => writeln!(piece, "{interval} {key} {value}")?,
             Format::Json => {
-                write!(piece, "{{\"output\":{output},\"interval\":{interval},\"key\":")?;
+                write!(piece, "{{\"output\":{name},\"interval\":{interval},\"key\":")?;
                 serde_json::to_writer(&mut *piece, key)?;
                 piece.extend_from_slice(b",\"value\":");
-                serde_json::to_writer(&mut *piece, value)?;
+                if output.value_is_json {
+                    piece.extend_from_slice(value.as_bytes());
+                } else {
+                    serde_json::to_writer(&mut *piece, value)?;
+                }
                 piece.extend_from_slice(b"}\n");
             }
         }
@@ -238,6 +251,21 @@ mod tests {
         table
     }
 
+    fn counts() -> OutputName {
+        OutputName { name: "counts".into(), value_is_json: true }
+    }
+
+    #[test]
+    fn values_that_are_numbers_are_numbers_in_json() {
+        for (value_is_json, expected) in [(true, "1"), (false, "\"1\"")] {
+            let mut piece = Vec::new();
+            let output = OutputName { value_is_json, ..counts() };
+            take_piece(&mut piece, Format::Json, &output, 3, 0, &table(&[("7", "1")])).unwrap();
+            let line = format!("{{\"output\":\"counts\",\"interval\":3,\"key\":\"7\",\"value\":{expected}}}\n");
+            assert_eq!(String::from_utf8(piece).unwrap(), line);
+        }
+    }
+
     #[test]
     fn csv_quotes_what_rfc_4180_says_and_nothing_else() {
         let check = |rows: &[(&str, &str)], expected: &str| {
@@ -260,7 +288,7 @@ mod tests {
         let outputs = ["counts".to_string()];
         for expected in ["counts", "counts-2", "counts-3"] {
             let mut target = Destination::open(&text, Format::Text, &outputs).unwrap();
-            assert_eq!(target.write("counts", 7, &table(&[("x", expected)])), Ok(Written::Whole));
+            assert_eq!(target.write(&counts(), 7, &table(&[("x", expected)])), Ok(Written::Whole));
         }
         for (suffix, expected) in [("", "counts"), ("-2", "counts-2"), ("-3", "counts-3")] {
             let root = PathBuf::from(format!("{}{suffix}", folder.display()));
@@ -306,7 +334,7 @@ mod tests {
         let mut target = Destination::Stdout(Lines::new(Box::new(small), Format::Text));
         let mut full = 0;
         for (interval, table) in [(0, &big), (1, &Table::default()), (2, &big)] {
-            while target.write("counts", interval, table).unwrap() != Written::Whole {
+            while target.write(&counts(), interval, table).unwrap() != Written::Whole {
                 full += 1;
             }
         }

@@ -73,7 +73,8 @@ impl QueryBuilder {
             let text = format!("{} {}", plan.name, plan.stage.trail.fingerprint);
             fingerprint = xxh3_64_with_seed(text.as_bytes(), fingerprint);
             let every = plan.stage.trail.every.get();
-            outputs.push(OutputSpec { id, name: plan.name.clone(), every, render: Arc::clone(&plan.render) });
+            let (name, render) = (plan.name.clone(), Arc::clone(&plan.render));
+            outputs.push(OutputSpec { id, name, every, render, value_is_json: plan.value_is_json });
         }
         Ok(Query { stages: cut.stages, outputs, fingerprint })
     }
@@ -109,6 +110,7 @@ pub(crate) struct OutputPlan {
     pub(crate) name: String,
     pub(crate) stage: StagePlan,
     pub(crate) render: Render,
+    pub(crate) value_is_json: bool,
 }
 
 /// A stage that has no id yet.

@@ -94,6 +94,8 @@ pub struct OutputSpec {
     pub every: u64,
     /// Decodes a row block into (key, value) texts, in the rows' order. The value of a row that is no pair is empty.
     pub render: Render,
+    /// Whether the values' texts are numbers or truth values, as JSON writes them.
+    pub value_is_json: bool,
 }
 
 /// Turns a row block into texts.

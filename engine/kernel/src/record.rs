@@ -47,6 +47,16 @@ pub trait Record: Sized + Send + Sync + 'static {
         Image::of(spare)
     }
 
+    /// Whether the text for people is also what JSON writes: numbers and truth values.
+    fn shows_json() -> bool {
+        false
+    }
+
+    /// The same of the value that [`Record::show_row`] gives.
+    fn value_shows_json() -> bool {
+        false
+    }
+
     /// Key and value as text. Only pairs have a value.
     fn show_row(record: Self::Ref<'_>) -> (String, String) {
         let mut key = String::new();
@@ -151,6 +161,10 @@ macro_rules! number {
 
             fn show(record: $type, text: &mut String) {
                 write!(text, "{record}").expect("writing to a string does not fail");
+            }
+
+            fn shows_json() -> bool {
+                true
             }
         }
     };

@@ -101,7 +101,8 @@ impl<T: Record> DStream<T> {
     /// Makes the stream's datasets results of the query, under `name`. Rows are ordered by their encoded keys.
     pub fn output(&self, name: &str) {
         let stage = self.ending(None, Arc::new(Output));
-        self.outputs.add(OutputPlan { name: name.to_owned(), stage, render: Arc::new(render::<T>) });
+        let (name, render) = (name.to_owned(), Arc::new(render::<T>));
+        self.outputs.add(OutputPlan { name, stage, render, value_is_json: T::value_shows_json() });
     }
 
     /// The stream behind a shuffle: `map` is the stage that writes it, `fold` how its readers begin.

@@ -71,6 +71,10 @@ tuple!(A 0, B 1;
         B::show(record.1, &mut value);
         (key, value)
     }
+
+    fn value_shows_json() -> bool {
+        B::shows_json()
+    }
 );
 tuple!(A 0, B 1, C 2);
 tuple!(A 0, B 1, C 2, D 3);

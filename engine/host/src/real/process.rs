@@ -47,6 +47,7 @@ pub struct ProcessConfig {
 
 /// A node that lives in this process.
 pub struct NodeProcess {
+    name: NodeName,
     life: Life,
     book: Arc<AddressBook>,
     links: Arc<Links>,
@@ -82,7 +83,7 @@ impl NodeProcess {
             compute,
         };
         let life = Life::begin(spec, incarnation, &slow, &commons)?;
-        Ok(NodeProcess { life, book, links, slow, monitor })
+        Ok(NodeProcess { name: spec.name.clone(), life, book, links, slow, monitor })
     }
 
     /// From now on another node is found here.
@@ -131,9 +132,12 @@ impl NodeProcess {
         }
     }
 
-    /// Ends the node; `false` if its threads have not ended within `limit`.
+    /// Ends the node, and with it whoever [watches](NodeProcess::watch); `false` if its threads have not ended within
+    /// `limit`.
     pub fn end(self, limit: Duration) -> bool {
-        self.life.end(limit)
+        let ended = self.life.end(limit);
+        self.monitor.fail(&self.name, "it was ended".to_owned());
+        ended
     }
 }
 

@@ -1,0 +1,202 @@
+//! The lobby, told in events and the words that follow from them.
+
+use super::*;
+use crate::job::lay_out_on_cluster;
+use dstream_cluster::{JobSpec, Pace};
+
+const JOB: Peer = 9;
+
+fn order() -> Box<JobOrder> {
+    let job = JobSpec { name: "word-count".into(), params: BTreeMap::new(), interval: Duration::from_secs(1) };
+    let pace = Pace::Max { bytes_per_interval: 1 };
+    Box::new(JobOrder { job, source: Vec::new(), pace, interval: Duration::from_secs(1), lasts: None })
+}
+
+fn worker(peer: Peer) -> LobbyEvent {
+    LobbyEvent::Worker { peer, cores: 2, place: format!("p{peer}") }
+}
+
+fn job(peer: Peer) -> LobbyEvent {
+    LobbyEvent::Job { peer, order: order() }
+}
+
+/// The process listens for these nodes.
+fn ready(peer: Peer, round: u64, nodes: &[&str]) -> LobbyEvent {
+    let address = SocketAddr::from(([127, 0, 0, 1], 1000 + peer as u16));
+    LobbyEvent::Ready { peer, round, listening: nodes.iter().map(|name| (NodeName::new(name), address)).collect() }
+}
+
+fn gone(peer: Peer) -> LobbyEvent {
+    LobbyEvent::Gone { peer }
+}
+
+fn words(action: &LobbyAction) -> Option<String> {
+    Some(match action {
+        LobbyAction::Tell(to, FromMaster::Prepare { round, nodes }) => {
+            let nodes: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+            format!("{to} prepare {round} {}", nodes.join("+"))
+        }
+        LobbyAction::Tell(to, FromMaster::Begin(beginning)) => {
+            let Beginning { round, cluster, incarnation, addresses, elapsed, .. } = &**beginning;
+            let elapsed = elapsed.as_millis();
+            format!("{to} begin {round}.{incarnation} of {} at {} +{elapsed}", cluster.workers, addresses.len())
+        }
+        LobbyAction::Tell(to, FromMaster::Enter { node, .. }) => format!("{to} enter {node}"),
+        LobbyAction::Tell(to, FromMaster::Stop { round, failed }) => {
+            format!("{to} stop {round}{}", failed.as_ref().map_or(String::new(), |why| format!(": {why}")))
+        }
+        LobbyAction::Tell(to, FromMaster::Note(note)) => format!("{to} note {note}"),
+        LobbyAction::Tell(to, FromMaster::Drain) => format!("{to} drain"),
+        LobbyAction::Tell(to, FromMaster::MayLeave) => format!("{to} may leave"),
+        LobbyAction::Tell(to, FromMaster::Happened { .. }) => format!("{to} happened"),
+        LobbyAction::Refuse(peer, why) => format!("{peer} refused: {why}"),
+        LobbyAction::End => "end".into(),
+        LobbyAction::Log(_) => return None,
+    })
+}
+
+/// Feeds the events, ten milliseconds apart; compares what follows from those behind the first `skip`.
+#[track_caller]
+fn check(workers: usize, skip: usize, events: Vec<LobbyEvent>, expected: &[&str]) {
+    let mut lobby = Lobby::new(LobbyConfig { workers, store: "store".into(), lay_out: lay_out_on_cluster });
+    let mut seen = Vec::new();
+    for (number, event) in events.into_iter().enumerate() {
+        let mut actions = Vec::new();
+        lobby.step(Moment::from_millis(10 * number as u64), event, &mut actions);
+        if number >= skip {
+            seen.extend(actions.iter().filter_map(words));
+        }
+    }
+    assert_eq!(seen, expected);
+}
+
+/// Two workers and a job that runs: six events.
+fn running() -> Vec<LobbyEvent> {
+    let own = ready(JOB, 1, &["sink", "client-1"]);
+    vec![worker(1), worker(2), job(JOB), own, ready(HERE, 1, &["master"]), ready(1, 1, &["worker-1"])]
+        .into_iter()
+        .chain([ready(2, 1, &["worker-2"])])
+        .collect()
+}
+
+fn after(more: impl IntoIterator<Item = LobbyEvent>) -> Vec<LobbyEvent> {
+    running().into_iter().chain(more).collect()
+}
+
+#[test]
+fn all_begin_together_when_the_last_one_listens() {
+    check(
+        2,
+        2,
+        running(),
+        &[
+            "0 prepare 1 master",
+            "1 prepare 1 worker-1",
+            "2 prepare 1 worker-2",
+            "9 prepare 1 client-1+sink",
+            "0 begin 1.1 of 2 at 5 +0",
+            "1 begin 1.1 of 2 at 5 +0",
+            "2 begin 1.1 of 2 at 5 +0",
+            "9 begin 1.1 of 2 at 5 +0",
+        ],
+    );
+}
+
+#[test]
+fn a_job_waits_for_workers_in_whatever_order_they_come() {
+    let events = vec![job(JOB), worker(1), worker(2)];
+    let first = ["9 note waiting for workers: 0 of 2", "9 note waiting for workers: 1 of 2"];
+    let then = ["0 prepare 1 master", "1 prepare 1 worker-1", "2 prepare 1 worker-2", "9 prepare 1 client-1+sink"];
+    check(2, 0, events, &[&first[..], &then[..]].concat());
+}
+
+#[test]
+fn one_job_runs_at_a_time() {
+    let busy = "8 refused: the cluster runs the job `word-count`; it runs one job at a time";
+    check(2, 7, after([job(8)]), &[busy]);
+    check(2, 1, vec![job(JOB), job(8)], &[busy]);
+}
+
+#[test]
+fn the_end_of_a_job_frees_all_for_the_next_one() {
+    let stop = ["0 stop 1", "1 stop 1", "2 stop 1", "9 stop 1"];
+    check(2, 7, after([LobbyEvent::Finished { peer: JOB }]), &stop);
+    let next = after([LobbyEvent::Finished { peer: JOB }, gone(JOB), job(8)]);
+    let prepare = ["0 prepare 2 master", "1 prepare 2 worker-1", "2 prepare 2 worker-2", "8 prepare 2 client-1+sink"];
+    check(2, 9, next, &prepare);
+    let gone = after([gone(JOB)]);
+    let why = ": the job's process is gone";
+    let stop = stop.map(|word| format!("{word}{why}"));
+    check(2, 7, gone, &stop.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_place_of_a_worker_that_is_gone_goes_to_the_next_one_in_its_next_incarnation() {
+    let lost = "9 note worker-2 is gone; 1 worker is left: records have one copy only, until another worker joins";
+    let taken = "9 note worker-2 is taken up again by worker p3";
+    let events = after([gone(2), worker(3), ready(3, 1, &["worker-2"])]);
+    check(
+        2,
+        7,
+        events,
+        &[
+            lost,
+            taken,
+            "3 prepare 1 worker-2",
+            "0 enter worker-2",
+            "1 enter worker-2",
+            "9 enter worker-2",
+            "3 begin 1.2 of 2 at 5 +30",
+        ],
+    );
+}
+
+#[test]
+fn an_idle_worker_takes_a_free_place_at_once() {
+    let lost = "9 note worker-1 is gone; 1 worker is left: records have one copy only, until another worker joins";
+    let taken = "9 note worker-1 is taken up again by worker p3";
+    check(2, 8, after([worker(3), gone(1)]), &[lost, taken, "3 prepare 1 worker-1"]);
+}
+
+#[test]
+fn a_worker_that_goes_before_all_began_makes_them_prepare_again() {
+    let events = vec![worker(1), worker(2), worker(3), job(JOB), ready(1, 1, &["worker-1"]), gone(1)];
+    let again = ["0 prepare 2 master", "2 prepare 2 worker-1", "3 prepare 2 worker-2", "9 prepare 2 client-1+sink"];
+    let stop = ["0 stop 1", "2 stop 1", "3 stop 1"];
+    check(2, 5, events, &[&stop[..], &again[..]].concat());
+    // What is said of the first run does not count for the second.
+    let late = vec![worker(1), worker(2), worker(3), job(JOB), gone(1), ready(2, 1, &["worker-2"])];
+    check(2, 5, late, &[]);
+}
+
+#[test]
+fn a_worker_leaves_when_the_job_can_do_without_it() {
+    let goodbye = |peer| LobbyEvent::Goodbye { peer };
+    check(2, 1, vec![worker(1), goodbye(1)], &["1 may leave"]);
+    let left = "9 note worker-2 is gone; 1 worker is left: records have one copy only, until another worker joins";
+    check(2, 7, after([goodbye(2)]), &["2 may leave", left]);
+    // Where copies lack, and where it is the last one, it stays until that changes.
+    check(2, 7, after([LobbyEvent::CopiesBelow(3), goodbye(2)]), &[]);
+    let whole = after([LobbyEvent::CopiesBelow(3), goodbye(2), LobbyEvent::CopiesBelow(0)]);
+    check(2, 7, whole, &["2 may leave", left]);
+    let both = after([goodbye(2), goodbye(1), LobbyEvent::CopiesBelow(0), LobbyEvent::Finished { peer: JOB }]);
+    check(2, 8, both, &["0 stop 1", "1 stop 1", "9 stop 1", "1 may leave"]);
+}
+
+#[test]
+fn a_node_that_fails_ends_the_run_and_an_old_failure_does_not() {
+    let failed = |round| LobbyEvent::Failed { peer: 1, round, why: "full".into() };
+    let stop = |peer: Peer| format!("{peer} stop 1: worker p1 failed: full");
+    let expected = [stop(0), stop(1), stop(2), stop(JOB)];
+    check(2, 7, after([failed(1)]), &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    check(2, 7, after([failed(0)]), &[]);
+}
+
+#[test]
+fn a_master_that_is_to_end_drains_its_job_first() {
+    check(2, 1, vec![worker(1), LobbyEvent::Drain], &["end"]);
+    let drained = after([LobbyEvent::Drain, LobbyEvent::Finished { peer: JOB }]);
+    check(2, 7, drained, &["9 drain", "0 stop 1", "1 stop 1", "2 stop 1", "9 stop 1", "end"]);
+    check(2, 1, vec![job(JOB), LobbyEvent::Drain], &["9 refused: the master is about to end", "end"]);
+    check(2, 8, after([LobbyEvent::Drain, job(8)]), &["8 refused: the master is about to end"]);
+}

@@ -1,0 +1,358 @@
+//! `dstream master`: the door where workers and jobs meet, and the node that decides while a job runs.
+//!
+//! The shell around the [lobby](super::lobby). Invariants: at most [`GUESTS_MAX`] connections are open, and one that has
+//! not said who it is has little room and little time; the door answers while a node starts or ends.
+
+#![expect(clippy::disallowed_types, reason = "processes of a real cluster meet on real sockets")]
+
+use super::door::{HELLO_WITHIN, SILENCE_MAX, WORDS_MAX, hear, say};
+use super::lobby::{HERE, Lobby, LobbyAction, LobbyConfig, LobbyEvent, Peer};
+use super::nodes::{NodeFailed, Nodes};
+use super::tap::EventTap;
+use super::word::{Ear, FromMaster, Guest, HELLO_BYTES_MAX, Heard, ToMaster, WORD_BYTES_MAX, refusal_frame, to_frame};
+use super::{build, signalled};
+use crate::command_line::MasterArgs;
+use crate::console;
+use crate::failure::{Ending, Failure};
+use crate::job::lay_out_on_cluster;
+use crate::setup::Setup;
+use bytes::Bytes;
+use dstream_host::real::Began;
+use dstream_trace::{Event, TraceLine};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+/// Connections at a time, whoever they are.
+const GUESTS_MAX: usize = 256;
+
+/// News that wait for the lobby.
+const NEWS_MAX: usize = 1024;
+
+/// Runs the door until a signal ends it.
+pub fn master(args: &MasterArgs, setup: &Setup) -> Result<Ending, Failure> {
+    let address = args.listen.as_str();
+    let failed = |error: std::io::Error| Failure::usage(format!("`--listen {address}`: cannot listen there: {error}"));
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let store = args.store.clone();
+    let own_store = std::env::temp_dir().join(format!("dstream-store-{}", std::process::id()));
+    let config = LobbyConfig { workers: args.workers, store: store.unwrap_or(own_store), lay_out: lay_out_on_cluster };
+    let build = build()?;
+    let signal = signalled("the master takes no more jobs, and ends when the one that runs has drained");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::broken(format!("the system has no room for a master: {error}")))?;
+    let engine = setup.job_engine()?;
+    console::log(&format!("master of the cluster `{}` on {bound}", args.cluster));
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let (sender, news) = mpsc::channel(NEWS_MAX);
+        let (node_failed, failures) = mpsc::channel(1);
+        let (tap, events) = EventTap::new();
+        let nodes = Nodes::new(engine, setup.workloads.clone(), tap.clone(), node_failed);
+        let door =
+            Door { build, cluster: args.cluster.clone(), ip: bound.ip(), sender, next: HERE, open: 0, closed: 0 };
+        let host = HostShell {
+            lobby: Lobby::new(config),
+            guests: BTreeMap::new(),
+            nodes,
+            tap,
+            events,
+            ip: bound.ip(),
+            began: Began::now(),
+            pending: VecDeque::new(),
+        };
+        serve(listener, door, host, Inlets { news, failures, signal }).await
+    })
+}
+
+/// Who may come in, and the way to the lobby.
+struct Door {
+    build: u64,
+    cluster: String,
+    ip: IpAddr,
+    sender: mpsc::Sender<News>,
+    next: Peer,
+    open: usize,
+    /// Connections that were closed since there was no room.
+    closed: u64,
+}
+
+/// What comes from a connection.
+enum News {
+    /// Somebody who may come in.
+    Admitted { peer: Peer, guest: Guest, from: SocketAddr, here: IpAddr, words: mpsc::Sender<Bytes> },
+    /// It said something.
+    Said(Peer, ToMaster),
+    /// It is gone.
+    Gone(Peer),
+}
+
+/// Everything that can happen to the shell, beside new connections.
+struct Inlets {
+    news: mpsc::Receiver<News>,
+    failures: mpsc::Receiver<NodeFailed>,
+    signal: watch::Receiver<bool>,
+}
+
+async fn serve(
+    listener: TcpListener,
+    mut door: Door,
+    mut host: HostShell,
+    mut inlets: Inlets,
+) -> Result<Ending, Failure> {
+    let mut drained = false;
+    loop {
+        let is_over = tokio::select! {
+            biased;
+            Ok(_) = inlets.signal.wait_for(|raised| *raised), if !drained => {
+                drained = true;
+                host.step(LobbyEvent::Drain)
+            }
+            Some(line) = host.events.recv() => host.happened(line),
+            Some(failed) = inlets.failures.recv() => {
+                host.step(LobbyEvent::Failed { peer: HERE, round: failed.round, why: failed.why })
+            }
+            Some(news) = inlets.news.recv() => {
+                if matches!(news, News::Gone(_)) {
+                    door.leave();
+                }
+                host.news(news)
+            }
+            accepted = listener.accept() => {
+                match accepted {
+                    Ok((stream, from)) => door.receive(stream, from),
+                    Err(error) => {
+                        console::log(&format!("a connection could not be accepted: {error}"));
+                        super::door::pause(super::REST).await;
+                    }
+                }
+                false
+            }
+        };
+        if is_over {
+            host.nodes.stop();
+            return Ok(Ending::Good);
+        }
+    }
+}
+
+impl Door {
+    fn leave(&mut self) {
+        self.open -= 1;
+        if self.closed > 1 {
+            console::log(&format!("{} connections were closed because {GUESTS_MAX} were open", self.closed));
+        }
+        self.closed = 0;
+    }
+
+    fn receive(&mut self, stream: TcpStream, from: SocketAddr) {
+        if self.open >= GUESTS_MAX {
+            if self.closed == 0 {
+                console::log(&format!("{GUESTS_MAX} connections are open: closed the one from {from}"));
+            }
+            self.closed += 1;
+            return;
+        }
+        self.open += 1;
+        self.next += 1;
+        let (peer, build, cluster, sender) = (self.next, self.build, self.cluster.clone(), self.sender.clone());
+        let ip = self.ip;
+        tokio::spawn(async move {
+            if let Err(why) = guest(stream, from, peer, ip, build, &cluster, &sender).await {
+                console::log(&format!("{from}: {why}"));
+            }
+            // Where the master has ended, nobody counts any more.
+            let _ = sender.send(News::Gone(peer)).await;
+        });
+    }
+}
+
+/// One guest's stay, from its hello to its end.
+async fn guest(
+    mut stream: TcpStream,
+    from: SocketAddr,
+    peer: Peer,
+    ip: IpAddr,
+    build: u64,
+    cluster: &str,
+    news: &mpsc::Sender<News>,
+) -> Result<(), String> {
+    let refused = |why: String| format!("refused: {why}");
+    stream.set_nodelay(true).map_err(|error| refused(error.to_string()))?;
+    let mut ear = Ear::new(HELLO_BYTES_MAX);
+    let hello = match hear::<ToMaster>(&mut stream, &mut ear, HELLO_WITHIN).await.map_err(refused)? {
+        Heard::Hello(hello) => hello,
+        _ => return Err(refused("it did not say hello".to_string())),
+    };
+    let here = if ip.is_unspecified() { stream.local_addr().map_or(ip, |address| address.ip()) } else { ip };
+    let (mut read, write) = stream.into_split();
+    let (words, waiting) = mpsc::channel(WORDS_MAX);
+    tokio::spawn(say(write, waiting));
+    let guest = match hello.admit(build, cluster) {
+        Ok(guest) => guest,
+        Err(why) => {
+            // The queue is new: there is room.
+            words.try_send(refusal_frame(&why)).ok();
+            return Err(refused(why));
+        }
+    };
+    let rest = std::mem::take(&mut ear.buffer);
+    let mut ear = Ear::new(WORD_BYTES_MAX);
+    ear.buffer = rest;
+    let tell = async |what| news.send(what).await.map_err(|_| "the master ends".to_string());
+    tell(News::Admitted { peer, guest, from, here, words }).await?;
+    loop {
+        match hear::<ToMaster>(&mut read, &mut ear, SILENCE_MAX).await {
+            Ok(Heard::Ping) => {}
+            Ok(Heard::Word(word)) => tell(News::Said(peer, word)).await?,
+            Ok(Heard::Hello(_) | Heard::Refused(_)) => return Err("it spoke out of turn".to_string()),
+            Err(_) => return Ok(()), // the lobby says who is gone
+        }
+    }
+}
+
+struct GuestHere {
+    words: mpsc::Sender<Bytes>,
+    /// This machine's address as the guest sees it.
+    here: IpAddr,
+}
+
+/// The lobby, and what it acts on.
+struct HostShell {
+    lobby: Lobby,
+    guests: BTreeMap<Peer, GuestHere>,
+    nodes: Nodes,
+    /// Events of the master's own node.
+    tap: Arc<EventTap>,
+    events: mpsc::Receiver<TraceLine>,
+    /// Where the master's nodes listen.
+    ip: IpAddr,
+    began: Began,
+    pending: VecDeque<LobbyEvent>,
+}
+
+impl HostShell {
+    fn news(&mut self, news: News) -> bool {
+        match news {
+            News::Admitted { peer, guest, from, here, words } => {
+                self.guests.insert(peer, GuestHere { words, here });
+                match guest {
+                    Guest::Worker { cores } => self.step(LobbyEvent::Worker { peer, cores, place: from.to_string() }),
+                    Guest::Job => false, // its order follows
+                }
+            }
+            News::Said(peer, word) => self.step(match word {
+                ToMaster::Order(order) => LobbyEvent::Job { peer, order },
+                ToMaster::Ready { round, listening } => LobbyEvent::Ready { peer, round, listening },
+                ToMaster::Failed { round, why } => LobbyEvent::Failed { peer, round, why },
+                ToMaster::Finished => LobbyEvent::Finished { peer },
+                ToMaster::Goodbye => LobbyEvent::Goodbye { peer },
+            }),
+            News::Gone(peer) => {
+                self.guests.remove(&peer);
+                self.step(LobbyEvent::Gone { peer })
+            }
+        }
+    }
+
+    /// An event of the master's own node.
+    fn happened(&mut self, line: TraceLine) -> bool {
+        let TraceLine { at, node, event, .. } = line;
+        let below = if let Event::CopiesBelow { blocks } = event { Some(blocks) } else { None };
+        if let Some(job) = self.lobby.job() {
+            self.tell(job, FromMaster::Happened { at, node, event });
+        }
+        if self.tap.is_overrun() {
+            let why = "more happened than the job could be told".to_string();
+            self.pending.push_back(LobbyEvent::Failed { peer: HERE, round: self.nodes.round(), why });
+        }
+        self.pending.extend(below.map(LobbyEvent::CopiesBelow));
+        self.step_pending()
+    }
+
+    /// Takes the event and what follows from it. True if the master may end.
+    fn step(&mut self, event: LobbyEvent) -> bool {
+        self.pending.push_back(event);
+        self.step_pending()
+    }
+
+    fn step_pending(&mut self) -> bool {
+        let mut is_over = false;
+        while let Some(event) = self.pending.pop_front() {
+            let mut actions = Vec::new();
+            self.lobby.step(self.began.elapsed(), event, &mut actions);
+            for action in actions {
+                match action {
+                    LobbyAction::Tell(HERE, word) => self.obey(word),
+                    LobbyAction::Tell(peer, word) => self.tell(peer, word),
+                    LobbyAction::Refuse(peer, why) => {
+                        if let Some(guest) = self.guests.remove(&peer) {
+                            // Where there is no room for a refusal, the closed connection is one.
+                            guest.words.try_send(refusal_frame(&why)).ok();
+                        }
+                        console::log(&format!("refused a job: {why}"));
+                    }
+                    LobbyAction::Log(text) => console::log(&text),
+                    LobbyAction::End => is_over = true,
+                }
+            }
+        }
+        is_over
+    }
+
+    fn tell(&mut self, peer: Peer, mut word: FromMaster) {
+        let Some(guest) = self.guests.get(&peer) else { return };
+        match &mut word {
+            FromMaster::Begin(beginning) => {
+                beginning.addresses.iter_mut().for_each(|(_, address)| see_from(address, guest.here));
+            }
+            FromMaster::Enter { address, .. } => see_from(address, guest.here),
+            _ => {}
+        }
+        if guest.words.try_send(to_frame(&word)).is_err() {
+            // It takes nothing any more, or its queue is full: it is of no use.
+            self.guests.remove(&peer);
+            self.pending.push_back(LobbyEvent::Gone { peer });
+        }
+    }
+
+    /// What the lobby says to the master's own process.
+    fn obey(&mut self, word: FromMaster) {
+        let follows = match word {
+            FromMaster::Prepare { round, nodes } => {
+                let prepared = self.nodes.prepare(round, nodes, self.ip);
+                Some(match prepared {
+                    Ok(listening) => LobbyEvent::Ready { peer: HERE, round, listening },
+                    Err(error) => LobbyEvent::Failed { peer: HERE, round, why: format!("it cannot listen: {error}") },
+                })
+            }
+            FromMaster::Begin(beginning) => {
+                let round = beginning.round;
+                self.nodes.begin(*beginning).err().map(|why| LobbyEvent::Failed { peer: HERE, round, why })
+            }
+            FromMaster::Enter { node, address } => {
+                self.nodes.enter(&node, address);
+                None
+            }
+            FromMaster::Stop { .. } => {
+                self.nodes.stop();
+                // What is left of this run must not be told to the next job.
+                while self.events.try_recv().is_ok() {}
+                None
+            }
+            _ => None,
+        };
+        self.pending.extend(follows);
+    }
+}
+
+/// An address that names every interface of this machine is of use to nobody else.
+fn see_from(address: &mut SocketAddr, here: IpAddr) {
+    if address.ip().is_unspecified() {
+        address.set_ip(here);
+    }
+}

@@ -1,0 +1,136 @@
+//! The nodes of a run that live in this process, as the master says.
+//!
+//! Knows no door. Invariant: nodes of one run only; when a run stops, its nodes, their sockets and threads are gone.
+
+use super::word::Beginning;
+use crate::execution::starter;
+use dstream_cluster::layout::Role;
+use dstream_cluster::{Engine, Registry};
+use dstream_host::real::{Began, Compute, DirectoryStore, Journal, MemoryStore, NodeProcess, ProcessConfig};
+use dstream_host::{NodeSpec, Store};
+use dstream_trace::NodeName;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long the end of a run waits for the threads of a node.
+const END_LIMIT: Duration = Duration::from_secs(1);
+
+/// A node of this process failed.
+#[derive(Debug)]
+pub struct NodeFailed {
+    /// In which run.
+    pub round: u64,
+    /// Why.
+    pub why: String,
+}
+
+/// Nodes of this process.
+pub struct Nodes {
+    engine: Arc<dyn Engine>,
+    registry: Arc<dyn Registry>,
+    journal: Arc<dyn Journal>,
+    failed: mpsc::Sender<NodeFailed>,
+    round: u64,
+    listeners: BTreeMap<NodeName, TcpListener>,
+    running: Vec<NodeProcess>,
+}
+
+impl Nodes {
+    /// No node yet. Events go into `journal`, failures into `failed`.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        registry: Arc<dyn Registry>,
+        journal: Arc<dyn Journal>,
+        failed: mpsc::Sender<NodeFailed>,
+    ) -> Nodes {
+        Nodes { engine, registry, journal, failed, round: 0, listeners: BTreeMap::new(), running: Vec::new() }
+    }
+
+    /// Listens for these nodes of a run; what ran before is over.
+    pub fn prepare(&mut self, round: u64, nodes: Vec<NodeName>, at: IpAddr) -> io::Result<Vec<(NodeName, SocketAddr)>> {
+        self.stop();
+        self.round = round;
+        let mut listening = Vec::new();
+        for node in nodes {
+            let listener = TcpListener::bind((at, 0))?;
+            listening.push((node.clone(), listener.local_addr()?));
+            self.listeners.insert(node, listener);
+        }
+        Ok(listening)
+    }
+
+    /// Begins to be the nodes that were prepared. Answers when the run began.
+    pub fn begin(&mut self, beginning: Beginning) -> Result<Began, String> {
+        let Beginning { round, cluster, options, incarnation, elapsed, addresses, store } = beginning;
+        if round != self.round {
+            return Err(format!("run {round} begins here, but run {} was prepared", self.round));
+        }
+        let began_ns =
+            dstream_host::real::monotonic_ns().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(0));
+        let began = Began::at(began_ns);
+        let specs = self.engine.nodes(&cluster, &options).map_err(|error| error.to_string())?;
+        for (name, listener) in std::mem::take(&mut self.listeners) {
+            let spec = specs.iter().find(|spec| spec.name == name);
+            let spec = spec.ok_or_else(|| format!("the run has no node {name}"))?;
+            let config = ProcessConfig {
+                incarnation,
+                seed: cluster.seed,
+                began,
+                listener,
+                addresses: addresses.iter().filter(|(other, _)| *other != name).cloned().collect(),
+                bits_per_second: None,
+                compute: Compute::Real,
+                store: open_store(&store, &name)?,
+                store_link: None,
+                journal: self.journal.clone(),
+            };
+            self.start(spec, config).map_err(|error| format!("{name} cannot be started: {error}"))?;
+        }
+        Ok(began)
+    }
+
+    fn start(&mut self, spec: &NodeSpec, config: ProcessConfig) -> io::Result<()> {
+        let node = NodeProcess::begin(spec, config, starter(&self.engine, self.registry.clone()))?;
+        let (watch, failed, round) = (node.watch(), self.failed.clone(), self.round);
+        self.running.push(node);
+        // Ends with the node. Whoever takes no failures any more has ended too.
+        let body = move || drop(failed.blocking_send(NodeFailed { round, why: watch().to_string() }));
+        std::thread::Builder::new().name("watch".into()).spawn(body).map(drop)
+    }
+
+    /// From now on a node is found elsewhere.
+    pub fn enter(&self, node: &NodeName, address: SocketAddr) {
+        self.running.iter().for_each(|running| running.enter(node.clone(), address));
+    }
+
+    /// Which run it is, or was last.
+    pub fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// Ends all nodes.
+    pub fn stop(&mut self) {
+        self.round = 0;
+        self.listeners.clear();
+        for node in self.running.drain(..) {
+            // Threads that take longer are cut off from the world and end when they can.
+            node.end(END_LIMIT);
+        }
+    }
+}
+
+/// The store that all masters and workers of a run share; client and sink keep nothing.
+fn open_store(folder: &std::path::Path, node: &NodeName) -> Result<Arc<dyn Store>, String> {
+    match Role::of(node) {
+        Some(Role::Master | Role::Worker(_)) => {
+            let opened = DirectoryStore::open(folder, node.as_str());
+            let store = opened.map_err(|error| format!("the store {} cannot be opened: {error}", folder.display()))?;
+            Ok(Arc::new(store))
+        }
+        _ => Ok(Arc::new(MemoryStore::default())),
+    }
+}
