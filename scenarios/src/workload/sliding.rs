@@ -85,7 +85,7 @@ mod tests {
     /// Some counts of some of three keys in each of many intervals.
     fn parts() -> Vec<Vec<(&'static str, u64)>> {
         let part = |i: u64| {
-            let keys = ["a", "b", "c"].into_iter().zip([i * 7 % 4, i * 5 % 3, u64::from(i % 9 == 0)]);
+            let keys = ["a", "b", "c"].into_iter().zip([i * 7 % 4, i * 5 % 3, u64::from(i.is_multiple_of(9))]);
             keys.filter(|(_, count)| *count > 0).collect()
         };
         (0..60).map(part).collect()
