@@ -48,7 +48,7 @@ pub enum Command {
     WriteTrace(WriteTraceArgs),
     /// Be one node of a run, as standard input says: what `run --world tcp` starts
     #[command(after_help = "Example:\n  dstream node < /dev/null")]
-    Node,
+    Node(NodeArgs),
     /// Run the master of a cluster: where workers and jobs meet
     #[command(after_help = "Example:\n  dstream master --listen 127.0.0.1:7077 --workers 2")]
     Master(MasterArgs),
@@ -171,6 +171,14 @@ pub struct MetaArgs {
     pub changes: Changes,
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `dstream node`.
+#[derive(Args, Debug)]
+pub struct NodeArgs {
+    /// The node's name, for whoever lists processes; what it is, it reads from standard input
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
 }
 
 /// `dstream write-trace`.

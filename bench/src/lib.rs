@@ -158,7 +158,7 @@ fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
         Command::WriteTrace(args) => meta::write_trace(&args, setup),
         Command::Jobs(args) => jobs::jobs(&args, setup),
         Command::Job(args) => job::job(&args, setup),
-        Command::Node => tcp::node(setup),
+        Command::Node(_) => tcp::node(setup),
         Command::Master(args) => cluster::master(&args, setup),
         Command::Worker(args) => cluster::worker(&args, setup),
     }

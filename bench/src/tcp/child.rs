@@ -49,6 +49,7 @@ impl Child {
     pub fn spawn(node: &NodeName, board: &Arc<Board>) -> io::Result<Child> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("node")
+            .arg(node.as_str())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,7 +1,7 @@
 //! The handshake of a new connection, from both sides.
 //!
-//! Knows no pair. Invariant: before both sides said hello, a connection costs at most one small buffer and one
-//! deadline.
+//! Knows no pair. Invariants: before both sides said hello, a connection costs at most one small buffer and one
+//! deadline; strangers who say nothing keep nobody out, since the one that has waited longest makes room.
 
 use super::Lane;
 use super::hello::{HELLO_LIMIT, Hello, refusal};
@@ -11,12 +11,12 @@ use crate::facade::{BoxIo, Listener};
 use crate::frame::{Decoder, Frame};
 use bytes::BytesMut;
 use dstream_trace::{Event, NodeName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// Most connections whose hello is awaited at once: a hundred nodes may dial in the same moment, strangers no more.
 const MAX_GREETINGS: usize = 256;
@@ -128,14 +128,20 @@ pub async fn accept(
 ) {
     let mails = Arc::new(mails);
     let mut greetings = JoinSet::new();
+    // The oldest first; some of them are over.
+    let mut waiting: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         while greetings.try_join_next().is_some() {}
-        if greetings.len() >= MAX_GREETINGS {
-            greetings.join_next().await;
+        waiting.retain(|greeting| !greeting.is_finished());
+        if waiting.len() >= MAX_GREETINGS
+            && let Some(oldest) = waiting.pop_front()
+        {
+            shared.trace(Event::ConnectionRefused { why: "hello-crowded-out".into() });
+            oldest.abort();
         }
         match listener.accept().await {
             Ok(io) => {
-                greetings.spawn(greet(Arc::clone(&shared), io, Arc::clone(&mails)));
+                waiting.push_back(greetings.spawn(greet(Arc::clone(&shared), io, Arc::clone(&mails))));
             }
             Err(_) => shared.host.sleep(ACCEPT_PAUSE).await,
         }
