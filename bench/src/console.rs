@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
-/// Steps a second of virtual time that a progress bar counts.
+/// Steps a second of a run's time that a progress bar counts.
 const PROGRESS_STEPS_PER_S: u64 = 10;
 
 /// Writes text to stdout, as it is.
@@ -38,15 +38,16 @@ pub fn judge(written: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// A progress bar over virtual time; hidden where stderr is no terminal.
+/// A progress bar over a run's time, virtual or real; hidden where stderr is no terminal.
 pub struct Progress(ProgressBar);
 
 impl Progress {
     /// A bar of this length, labelled.
     pub fn new(label: &str, length: Duration) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(steps(length)), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{msg} {wide_bar:.cyan/dim} {percent:>3}% of virtual time, {elapsed}")
-            .expect("the template is fixed and valid");
+        let style =
+            ProgressStyle::with_template("{msg} {wide_bar:.cyan/dim} {percent:>3}% of the run's time, {elapsed}")
+                .expect("the template is fixed and valid");
         bar.set_style(style);
         bar.set_message(label.to_string());
         Progress(bar)

@@ -65,6 +65,7 @@ pub fn times(plan: &Plan, cluster: &ClusterSpec, workloads: &Workloads) -> Resul
         origin: cluster.origin,
         warmup_end: cluster.origin + plan.warmup,
         load_end: cluster.load_end,
+        settle: None,
         outputs: query.outputs.iter().map(|output| (output.name.clone(), output.every)).collect(),
     })
 }

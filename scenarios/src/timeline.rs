@@ -5,7 +5,7 @@
 
 mod drain;
 
-use crate::plan::{FaultKind, FaultPlan, Plan};
+use crate::plan::{Expectation, FaultKind, FaultPlan, Plan};
 use drain::DrainWatch;
 use dstream_host::{World, WorldError};
 use dstream_trace::{Event, Moment, NodeName};
@@ -28,6 +28,9 @@ pub struct Times {
     pub warmup_end: Moment,
     /// The load ends.
     pub load_end: Moment,
+    /// How long after the load's end a drained run goes on until redundancy is back and results are on time again, where
+    /// no expectation asks for that; `None`: as long as the drain may take.
+    pub settle: Option<Duration>,
     /// The query's outputs: name, and how many intervals lie between two results.
     pub outputs: Vec<(String, u64)>,
 }
@@ -52,6 +55,7 @@ pub fn play(world: &mut dyn World, plan: &Plan, times: &Times, progress: Progres
     // The last records' results may be due as late as one slide after them.
     let slide = times.outputs.iter().map(|(_, every)| *every).max().unwrap_or(1).saturating_sub(1);
     let limit = times.load_end + DRAIN_LIMIT + plan.interval * u32::try_from(slide).unwrap_or(u32::MAX);
+    let settled_by = settled_by(plan, times).min(limit);
     let mut watch = DrainWatch::new(plan, times);
     for step in steps(plan, times).into_iter().filter(|step| step.at <= limit) {
         // The drain begins at the load's end, even where a fault ends later.
@@ -61,12 +65,18 @@ pub fn play(world: &mut dyn World, plan: &Plan, times: &Times, progress: Progres
         driver.take(&step)?;
     }
     driver.run_until(times.load_end)?;
-    while !driver.watch(&mut watch, DrainWatch::is_settled) && !driver.interrupted && driver.world.now() < limit {
+    while !driver.is_over(&mut watch, settled_by) && !driver.interrupted && driver.world.now() < limit {
         let next = (driver.world.now() + SLICE).min(limit);
         driver.run_until(next)?;
     }
     let drained = driver.watch(&mut watch, |watch, _| watch.is_drained());
     Ok(Played { end: driver.world.now(), drained, interrupted: driver.interrupted })
+}
+
+/// Until when a run that is drained goes on to be settled.
+fn settled_by(plan: &Plan, times: &Times) -> Moment {
+    let wants_catch_up = plan.expect.iter().any(|expected| matches!(expected, Expectation::CatchUp(_)));
+    times.settle.filter(|_| !wants_catch_up).map_or(Moment::NEVER, |settle| times.load_end + settle)
 }
 
 /// A fault begins or ends.
@@ -105,6 +115,11 @@ impl<'a> Driver<'a> {
             self.interrupted = (self.progress)(self.world.now()).is_break();
         }
         Ok(!self.interrupted)
+    }
+
+    /// Whether nothing more is to be seen, or only what is not waited for any longer.
+    fn is_over(&self, watch: &mut DrainWatch, settled_by: Moment) -> bool {
+        self.watch(watch, |watch, now| watch.is_settled(now) || (watch.is_drained() && now >= settled_by))
     }
 
     /// What `question` says once `watch` has seen the whole log.

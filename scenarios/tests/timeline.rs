@@ -4,7 +4,7 @@
 
 use dstream_cluster::{Costs, JobSpec};
 use dstream_host::{NodeSpec, World, WorldError};
-use dstream_scenarios::plan::{ClusterPlan, FaultKind, FaultPlan, Link, Plan, SourcePlan};
+use dstream_scenarios::plan::{ClusterPlan, Expectation, FaultKind, FaultPlan, Link, Plan, SourcePlan};
 use dstream_scenarios::timeline::{Played, Times, play};
 use dstream_trace::{Event, Moment, NodeName, RecordRange, Rows, SharedTrace};
 use std::ops::ControlFlow;
@@ -143,6 +143,7 @@ fn times() -> Times {
         origin: Moment::from_millis(1000),
         warmup_end: Moment::from_millis(2000),
         load_end: Moment::from_millis(12_000),
+        settle: None,
         outputs: vec![("counts".into(), 1)],
     }
 }
@@ -351,6 +352,19 @@ fn after_the_last_fault_five_more_intervals_are_seen() {
     let mut world = Script::new(calm(14));
     let played = run(&mut world, &plan(vec![(9500, None, FaultKind::Crash { node: worker(3) })]));
     assert_eq!((played.end, played.drained), (Moment::from_millis(42_000), true));
+}
+
+#[test]
+fn where_time_is_real_a_drained_run_is_not_kept_for_long_unless_a_catch_up_is_expected() {
+    let check = |expect: Vec<Expectation>, end: u64| {
+        let mut world = Script::new(calm(14));
+        let plan = Plan { expect, ..plan(vec![(9500, None, FaultKind::Crash { node: worker(3) })]) };
+        let times = Times { settle: Some(Duration::from_secs(10)), ..times() };
+        let played = play(&mut world, &plan, &times, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((played.end, played.drained), (Moment::from_millis(end), true));
+    };
+    check(vec![Expectation::OutputExact], 22_000);
+    check(vec![Expectation::CatchUp(Duration::from_secs(5))], 42_000);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::wall::Stopwatch;
 use dstream_cluster::Engine;
 use dstream_host::World;
 use dstream_scenarios::plan::{EnginePlan, Plan};
-use dstream_scenarios::timeline::play;
+use dstream_scenarios::timeline::{Times, play};
 use dstream_scenarios::workload::Workloads;
 use dstream_trace::{Moment, NodeName};
 use std::sync::Arc;
@@ -36,6 +36,10 @@ pub const TCP: &str = "tcp";
 /// of them says hello twice.
 const MEETING: Duration = Duration::from_millis(500);
 const MEETING_PER_NODE: Duration = Duration::from_millis(50);
+
+/// How long after its load a run that has nothing left to drain goes on: real time is not given away, and with starting
+/// and stopping no run takes more than a quarter of a minute beyond its load.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Runs the plan with one of its engines, in a process per node on this machine. `progress` is called as time passes
 /// and may stop it.
@@ -55,7 +59,7 @@ pub fn run_on_tcp(
     let meeting = MEETING + MEETING_PER_NODE * u32::try_from(names.len()).expect("a cluster has far fewer nodes");
     let cluster = cluster(plan, workloads, world.now() + meeting)?;
     let nodes = nodes(&**engine, &cluster, &engine_plan.options)?;
-    let times = times(plan, &cluster, workloads)?;
+    let times = Times { settle: Some(SETTLE), ..times(plan, &cluster, workloads)? };
     let started = nodes.iter().try_for_each(|node| world.start(node.clone()));
     let played = started.and_then(|()| play(&mut world, plan, &times, progress));
     let (played, failed) = outcome(played, world.now());
