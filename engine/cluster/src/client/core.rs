@@ -18,10 +18,16 @@ use std::time::Duration;
 /// drowned in copies of what it already has.
 const MOST_PATIENCE: u32 = 8;
 
+/// A batch waits so many times as long as acknowledgements lately took: a longer wait is trouble, not load.
+const USUAL_WAITS: u32 = 2;
+
+/// With each acknowledgement, the longest wait remembered shrinks by one part in so many.
+const FORGETTING: u32 = 8;
+
 /// How patient a client is.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {
-    /// A batch without a word for this long goes to another worker.
+    /// A batch without a word for this long goes to another worker; later where acknowledgements usually take longer.
     pub patience: Duration,
 }
 
@@ -84,6 +90,8 @@ struct Outstanding {
     /// The worker it is with, and when that takes too long.
     with: Option<(NodeName, Moment)>,
     attempts: u32,
+    /// When it was sent first.
+    sent: Moment,
     held: RangeSet,
 }
 
@@ -96,6 +104,8 @@ pub struct Client {
     members: Option<BTreeSet<NodeName>>,
     /// Turns through the workers.
     turn: usize,
+    /// How long acknowledgements lately took at most.
+    waits: Duration,
     records: u64,
     source_ended: bool,
     done: bool,
@@ -112,11 +122,18 @@ impl Client {
             connected: BTreeSet::new(),
             members: None,
             turn: 0,
+            waits: Duration::ZERO,
             records: 0,
             source_ended: false,
             done: false,
             retry_at: Moment::NEVER,
         }
+    }
+
+    /// How long a batch may take at its first attempt.
+    fn patience(&self) -> Duration {
+        let usual = (self.waits * USUAL_WAITS).min(self.limits.patience * MOST_PATIENCE);
+        self.limits.patience.max(usual)
     }
 
     fn is_usable(&self, worker: &NodeName) -> bool {
@@ -135,8 +152,12 @@ impl Client {
     /// Sends one batch to the next worker, if there is one.
     fn send(&mut self, now: Moment, first: u64, not: Option<&NodeName>, actions: &mut Vec<ClientAction>) {
         let Some(to) = self.next_worker(not) else { return };
+        let patience = self.patience();
         let Some(batch) = self.outstanding.get_mut(&first) else { return };
-        let patience = self.limits.patience * (1 << batch.attempts.min(MOST_PATIENCE.ilog2()));
+        if batch.attempts == 0 {
+            batch.sent = now;
+        }
+        let patience = patience * (1 << batch.attempts.min(MOST_PATIENCE.ilog2()));
         batch.with = Some((to.clone(), now + patience));
         actions.push(ClientAction::Record(match batch.attempts {
             0 => Event::RecordsSent {
@@ -181,7 +202,7 @@ impl Client {
         }
     }
 
-    fn held(&mut self, ranges: Vec<RecordRange>, actions: &mut Vec<ClientAction>) {
+    fn held(&mut self, now: Moment, ranges: Vec<RecordRange>, actions: &mut Vec<ClientAction>) {
         for range in ranges {
             let touched: Vec<u64> = self
                 .outstanding
@@ -196,6 +217,7 @@ impl Client {
                 batch.held.insert(RecordRange { client: batch.range.client, first: from, last: to });
                 if batch.held.count() == batch.range.count() {
                     let range = batch.range;
+                    self.waits = now.since(batch.sent).max(self.waits - self.waits / FORGETTING);
                     self.outstanding.remove(&first);
                     actions.push(ClientAction::Record(Event::RecordsAcked { range }));
                     actions.push(ClientAction::Forget { first });
@@ -220,7 +242,15 @@ impl Core for Client {
         match event {
             ClientEvent::Batch { range, first_due, last_due } => {
                 self.records += range.count();
-                let batch = Outstanding { range, first_due, last_due, with: None, attempts: 0, held: RangeSet::new() };
+                let batch = Outstanding {
+                    range,
+                    first_due,
+                    last_due,
+                    with: None,
+                    attempts: 0,
+                    sent: now,
+                    held: RangeSet::new(),
+                };
                 self.outstanding.insert(range.first, batch);
                 self.send(now, range.first, None, actions);
             }
@@ -247,7 +277,7 @@ impl Core for Client {
                 let acked = ranges.into_iter().map(|range| ClientAction::Record(Event::RecordsAcked { range }));
                 actions.extend(acked);
             }
-            ClientEvent::Held(ranges) => self.held(ranges, actions),
+            ClientEvent::Held(ranges) => self.held(now, ranges, actions),
             ClientEvent::NotSent { first } => {
                 if let Some(batch) = self.outstanding.get_mut(&first) {
                     batch.with = None;
@@ -321,6 +351,16 @@ mod tests {
     fn a_batch_of_a_broken_connection_goes_elsewhere_at_once() {
         let down = ClientEvent::Down(NodeName::worker(1));
         check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (50, down)], &["0>worker-1", "0>worker-2"]);
+    }
+
+    #[test]
+    fn a_cluster_that_is_slow_to_acknowledge_gets_more_time_before_it_gets_more_to_do() {
+        let slow = [(0, up(1)), (0, up(2)), (1, batch(0, 9)), (301, ClientEvent::Held(vec![range(0, 9)]))];
+        let mut events = slow.to_vec();
+        events.extend([(302, batch(10, 19)), (702, ClientEvent::Tick), (902, ClientEvent::Tick)]);
+        let (before, after) = (events.len() - 1, events.len());
+        check(&events[..before], &["0>worker-1", "0!", "10>worker-2"]);
+        check(&events[..after], &["0>worker-1", "0!", "10>worker-2", "10>worker-1"]);
     }
 
     #[test]
