@@ -133,11 +133,13 @@ pub async fn accept(
     loop {
         while greetings.try_join_next().is_some() {}
         waiting.retain(|greeting| !greeting.is_finished());
-        if waiting.len() >= MAX_GREETINGS
-            && let Some(oldest) = waiting.pop_front()
-        {
-            shared.trace(Event::ConnectionRefused { why: "hello-crowded-out".into() });
-            oldest.abort();
+        if greetings.len() >= MAX_GREETINGS {
+            if let Some(oldest) = waiting.pop_front() {
+                shared.trace(Event::ConnectionRefused { why: "hello-crowded-out".into() });
+                oldest.abort();
+            }
+            // Its descriptor is free before the next one is taken.
+            greetings.join_next().await;
         }
         match listener.accept().await {
             Ok(io) => {
