@@ -7,6 +7,7 @@
 use crate::context::{Context, EngineDeclaration, JobDeclaration};
 use crate::spec::{FAULT_SHAPES, FaultField, FaultShape, show_option};
 use crate::unit::{self, show_duration};
+use crate::workload::ParamKind;
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue};
 use serde_json::{Map, Value, json};
@@ -107,13 +108,25 @@ fn workload(context: &Context) -> Value {
 }
 
 fn params(job: &JobDeclaration) -> Value {
-    let plain = json!({ "type": ["string", "number", "boolean"] });
     let fields = job.params.iter().filter(|param| !param.unbuilt).map(|param| {
-        (param.name, described(plain.clone(), &format!("{} Default {}.", sentence(param.about), param.default)))
+        (param.name, described(value(&param.kind), &format!("{} Default {}.", sentence(param.about), param.default)))
     });
     let unbuilt = job.params.iter().filter(|param| param.unbuilt);
     let only = unbuilt.map(|param| (param.name, described(json!({ "const": param.default }), param.about)));
     nullable(object(&fields.chain(only).collect::<Vec<_>>()))
+}
+
+/// A parameter's values. Numbers may also be written as texts.
+fn value(kind: &ParamKind) -> Value {
+    let time = unit::duration_pattern();
+    match kind {
+        ParamKind::Text => json!({ "type": ["string", "number", "boolean"] }),
+        ParamKind::Count(range) => json!({
+            "type": ["integer", "string"], "minimum": range.start(), "maximum": range.end(), "pattern": "^[0-9]+$",
+        }),
+        ParamKind::Window => json!({ "type": "string", "pattern": format!("^(off|all|{time})$") }),
+        ParamKind::Slide => json!({ "type": "string", "pattern": format!("^(off|{time})$") }),
+    }
 }
 
 fn generate() -> Value {
