@@ -3,7 +3,6 @@
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::disallowed_types, reason = "a stranger has no host's network")]
 
 mod common;
 

@@ -35,6 +35,8 @@ impl Run {
     /// Starts `dstream run` with these words.
     pub fn start(folder: &Folder, words: &[&str]) -> Run {
         let mut command = command(&folder.0, words);
+        // A driver that is killed cannot remove its scratch folder; the test's own folder goes with the test.
+        command.env("TMPDIR", &folder.0);
         Run { driver: command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts") }
     }
 
