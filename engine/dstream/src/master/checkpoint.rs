@@ -1,7 +1,7 @@
 //! The checkpoint under way: which partitions are in the store, and who is writing the others.
 //!
-//! Part of the stage tracker. Knows no bytes. Invariants: at most one checkpoint is under way; it is complete only when every
-//! partition of every stage that keeps panes is in the store.
+//! Part of the stage tracker. Knows no bytes. Invariants: at most one checkpoint is under way; it is complete only when
+//! every partition of every stage that keeps panes is in the store.
 //!
 //! ```text
 //! idle --an interval that ends a checkpoint is done, and all before it--> WRITING

@@ -1,7 +1,7 @@
 //! One interval run: the stages of one interval and the state of each task. Plain data with its own small laws.
 //!
-//! Part of the stage tracker. Invariants: what a `Done` task made (slices, panes) is at its worker; a result that is committed
-//! is at the sink, whatever becomes of the task.
+//! Part of the stage tracker. Invariants: what a `Done` task made (slices, panes) is at its worker; a result that is
+//! committed is at the sink, whatever becomes of the task.
 //!
 //! ```text
 //! WAITING --launch--> RUNNING --done--> DONE --worker lost--> SPENT

@@ -389,7 +389,10 @@ fn run_guarded(context: &TaskContext, task: TaskId, input: &TaskInput) -> Result
 
 /// How many partitions read the stage's slices.
 fn partitions_after(context: &TaskContext, stage: &Stage) -> u32 {
-    let reads = |other: &&Stage| matches!((stage.end, other.input), (StageEnd::Shuffle(end), StageInput::Shuffle(read)) if end == read);
+    let reads = |other: &&Stage| match (stage.end, other.input) {
+        (StageEnd::Shuffle(end), StageInput::Shuffle(read)) => end == read,
+        _ => false,
+    };
     match context.query.stages.iter().find(reads).map(|reader| reader.width) {
         Some(Width::One) => 1,
         _ => context.partitions,
