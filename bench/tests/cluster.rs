@@ -18,7 +18,10 @@ struct Process {
 
 impl Process {
     fn start(folder: &Folder, words: &str) -> Process {
-        let mut command = common::command(&folder.0, &words.split(' ').collect::<Vec<_>>());
+        Process::spawn(common::command(&folder.0, &words.split(' ').collect::<Vec<_>>()))
+    }
+
+    fn spawn(mut command: Command) -> Process {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let err = BufReader::new(child.stderr.take().unwrap());
         Process { child, err }
@@ -177,4 +180,39 @@ fn a_worker_that_is_told_to_end_says_goodbye_and_the_job_goes_on() {
     assert_eq!((code, counts["x"]), (0, 4000), "{err}");
     assert_eq!(second.end().0, 0);
     master.until_said("wants to leave");
+}
+
+#[test]
+fn a_full_store_is_said_and_waited_for_and_nothing_is_lost() {
+    let folder = Folder::new();
+    folder.write("in.txt", "x\n".repeat(3000));
+    std::fs::create_dir(folder.0.join("small")).unwrap();
+    let mount = "mount -t tmpfs -o size=256k none small";
+    let trial = Command::new("unshare").args(["-m", "sh", "-c", mount]).current_dir(&folder.0).output();
+    if !trial.is_ok_and(|output| output.status.success()) {
+        println!("skipped: no file system of its own for this test");
+        return;
+    }
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dstream = env!("CARGO_BIN_EXE_dstream");
+    let worker = format!("{dstream} worker --master {address} --cores 1 2> /dev/null &");
+    let script = format!(
+        "{mount}; head -c 240000 /dev/zero > small/ballast
+        {dstream} master --listen {address} --store small/store --workers 2 2> /dev/null &
+        {worker}
+        {worker}
+        {dstream} job word-count --source file:in.txt --interval 200ms rate=1000/s --master {address} window=all
+        echo $? > code; kill $(jobs -p); wait"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-m", "bash", "-c", &script]).current_dir(&folder.0).stdin(Stdio::null());
+    let mut job = Process::spawn(command);
+    let said = job.until_said("the store cannot be written to");
+    assert!(said.contains("No space left"), "{said}");
+    std::fs::remove_file(format!("/proc/{}/root{}/small/ballast", job.child.id(), folder.0.display())).unwrap();
+    job.until_said("the store can be written to again");
+    let mut out = String::new();
+    job.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(folder.read("code"), "0\n");
+    assert_eq!(out.lines().last().unwrap().split_once(' ').unwrap().1, "x 3000");
 }

@@ -164,3 +164,26 @@ fn for_ends_the_input_after_its_time() {
     job(&folder, words).expect(0, &[]);
     assert_eq!(read_counts(&folder, "out/counts").0["x"], 300);
 }
+
+#[test]
+fn a_window_that_slides_by_several_intervals_writes_a_file_where_it_is_due() {
+    let folder = Folder::new();
+    folder.write("in.txt", "x\n".repeat(1000));
+    let words =
+        "job word-count --source file:in.txt --interval 100ms --output file:out rate=1000/s window=400ms slide=200ms";
+    job(&folder, words).expect(0, &["1000 lines"]);
+    let mut files: Vec<String> = std::fs::read_dir(folder.0.join("out/counts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let due = (0..files.len()).map(|number| format!("interval-{:08}.csv", 2 * number + 1));
+    assert_eq!(files, due.collect::<Vec<_>>());
+    // Every line is in two windows, one of them perhaps behind the end.
+    let sum: u64 = files
+        .iter()
+        .map(|name| parse_csv(&folder.read(&format!("out/counts/{name}"))))
+        .map(|rows| rows.get(1).map_or(0, |row| row[1].parse::<u64>().unwrap()))
+        .sum();
+    assert!((1500..=2000).contains(&sum), "{sum}");
+}

@@ -7,8 +7,8 @@
 #![expect(clippy::disallowed_types, reason = "processes of a real cluster meet on real sockets")]
 
 use super::door::{SILENCE_MAX, WORDS_MAX, hear, pause, say};
-use super::nodes::{NodeFailed, Nodes};
-use super::tap::is_wanted;
+use super::nodes::{NodeNews, Nodes};
+use super::tap::{Refusals, is_wanted};
 use super::word::{Ear, FromMaster, Guest, Heard, Hello, JobOrder, ToMaster, WORD_BYTES_MAX, hello_frame, to_frame};
 use super::{REST, build};
 use crate::console;
@@ -42,6 +42,7 @@ struct State {
 pub struct Board {
     state: Mutex<State>,
     changed: Condvar,
+    refusals: Refusals,
 }
 
 impl Board {
@@ -67,6 +68,7 @@ impl Board {
 
 impl Journal for Board {
     fn write(&self, at: Moment, node: &NodeName, event: Event) {
+        self.refusals.note(node, &event);
         if is_wanted(&event) {
             let node = node.clone();
             self.change(|state| state.lines.push(TraceLine { at, sequence: 0, node, event }));
@@ -185,8 +187,7 @@ async fn session(
     let tell = |bytes| words.try_send(bytes).map_err(|_| gone("it takes no words".to_string()));
     tell(hello_frame(&hello))?;
     tell(to_frame(&ToMaster::Order(Box::new(order))))?;
-    let (node_failed, mut failures) = mpsc::channel(1);
-    let nodes = Nodes::new(engine, registry, board.clone(), node_failed);
+    let (nodes, mut outlet) = Nodes::new(engine, registry, board.clone());
     let mut client = Client { nodes, ip, board, stop };
     let mut ear = Ear::new(WORD_BYTES_MAX);
     loop {
@@ -196,10 +197,11 @@ async fn session(
                 tell(to_frame(&ToMaster::Finished))?;
                 continue;
             }
-            Some(NodeFailed { why, .. }) = failures.recv() => {
+            Some(news) = outlet.recv() => match news {
                 // The client fails when its source does: that is the user's to mend.
-                return Err(Failure::usage(why));
-            }
+                NodeNews::Failed { why, .. } => return Err(Failure::usage(why)),
+                NodeNews::Note(_) => continue, // it keeps nothing in the store
+            },
             heard = hear::<FromMaster>(&mut read, &mut ear, SILENCE_MAX) => heard,
         };
         match heard.map_err(gone)? {

@@ -35,6 +35,8 @@ pub struct LobbyConfig {
     pub workers: usize,
     /// Where each run's durable store has its folder.
     pub store: PathBuf,
+    /// Tells the runs of this master from those of others.
+    pub seed: u64,
     /// Lays out a cluster; its `workers` and `cores` are to be taken as they are.
     pub lay_out: fn(&JobOrder, workers: u32, cores: u32, seed: u64) -> ClusterSpec,
 }
@@ -75,6 +77,13 @@ pub enum LobbyEvent {
         round: u64,
         /// Why.
         why: String,
+    },
+    /// A process has something to say to people.
+    Note {
+        /// Which.
+        peer: Peer,
+        /// What.
+        note: String,
     },
     /// The job has all its results.
     Finished {
@@ -166,11 +175,13 @@ impl Lobby {
             LobbyEvent::Ready { peer, round, listening } => self.ready(now, peer, round, listening, actions),
             LobbyEvent::Failed { peer, round, why } => {
                 if self.run.as_ref().is_some_and(|run| run.round == round) {
-                    let who =
-                        self.workers.get(&peer).map_or("the master".to_string(), |w| format!("worker {}", w.place));
-                    let who = if self.run.as_ref().is_some_and(|run| run.job == peer) { "the job".into() } else { who };
-                    self.end_run(Some(format!("{who} failed: {why}")), actions);
+                    self.end_run(Some(format!("{} failed: {why}", self.place(peer))), actions);
                 }
+            }
+            LobbyEvent::Note { peer, note } => {
+                let note = format!("{}: {note}", self.place(peer));
+                actions.push(LobbyAction::Log(note.clone()));
+                actions.extend(self.job().map(|job| LobbyAction::Tell(job, FromMaster::Note(note))));
             }
             LobbyEvent::Finished { peer } => {
                 if self.run.as_ref().is_some_and(|run| run.job == peer) {
@@ -192,6 +203,15 @@ impl Lobby {
                 }
             }
             LobbyEvent::Drain => self.drain(actions),
+        }
+    }
+
+    /// What people call a process.
+    fn place(&self, peer: Peer) -> String {
+        match self.workers.get(&peer) {
+            Some(worker) => format!("worker {}", worker.place),
+            None if peer == HERE => "the master".to_string(),
+            None => "the job".to_string(),
         }
     }
 
@@ -239,7 +259,7 @@ impl Lobby {
         self.rounds += 1;
         let cores = free.iter().map(|peer| self.workers[peer].cores).min().unwrap_or(1);
         let workers = u32::try_from(free.len()).expect("a door has far fewer guests");
-        let cluster = (self.config.lay_out)(&order, workers, cores, self.rounds);
+        let cluster = (self.config.lay_out)(&order, workers, cores, self.config.seed.wrapping_add(self.rounds));
         let numbered = (1..=workers).map(Role::Worker).zip(free);
         let places = [(Role::Master, HERE), (Role::Sink, job), (Role::Client(1), job)].into_iter().chain(numbered);
         let seat = |peer| Seat { peer: Some(peer), incarnation: 1, address: None, begun: false };

@@ -7,7 +7,7 @@
 
 use super::door::{HELLO_WITHIN, SILENCE_MAX, WORDS_MAX, hear, say};
 use super::lobby::{HERE, Lobby, LobbyAction, LobbyConfig, LobbyEvent, Peer};
-use super::nodes::{NodeFailed, Nodes};
+use super::nodes::{NodeNews, Nodes, Outlet};
 use super::tap::EventTap;
 use super::word::{Ear, FromMaster, Guest, HELLO_BYTES_MAX, Heard, ToMaster, WORD_BYTES_MAX, refusal_frame, to_frame};
 use super::{build, signalled};
@@ -17,7 +17,7 @@ use crate::failure::{Ending, Failure};
 use crate::job::lay_out_on_cluster;
 use crate::setup::Setup;
 use bytes::Bytes;
-use dstream_host::real::Began;
+use dstream_host::real::{Began, monotonic_ns};
 use dstream_trace::{Event, TraceLine};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -38,21 +38,22 @@ pub fn master(args: &MasterArgs, setup: &Setup) -> Result<Ending, Failure> {
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let store = args.store.clone();
-    let own_store = std::env::temp_dir().join(format!("dstream-store-{}", std::process::id()));
-    let config = LobbyConfig { workers: args.workers, store: store.unwrap_or(own_store), lay_out: lay_out_on_cluster };
     let build = build()?;
+    // No two masters, one after the other or side by side, find what another one left.
+    let life = [u64::from(std::process::id()), monotonic_ns(), build].map(u64::to_le_bytes).concat();
+    let seed = xxhash_rust::xxh3::xxh3_64(&life);
+    let store = args.store.clone().unwrap_or_else(std::env::temp_dir).join(format!("dstream-master-{seed:016x}"));
+    let config = LobbyConfig { workers: args.workers, store: store.clone(), seed, lay_out: lay_out_on_cluster };
     let signal = signalled("the master takes no more jobs, and ends when the one that runs has drained");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::broken(format!("the system has no room for a master: {error}")))?;
     let engine = setup.job_engine()?;
     console::log(&format!("master of the cluster `{}` on {bound}", args.cluster));
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(failed)?;
         let (sender, news) = mpsc::channel(NEWS_MAX);
-        let (node_failed, failures) = mpsc::channel(1);
         let (tap, events) = EventTap::new();
-        let nodes = Nodes::new(engine, setup.workloads.clone(), tap.clone(), node_failed);
+        let (nodes, outlet) = Nodes::new(engine, setup.workloads.clone(), tap.clone());
         let door =
             Door { build, cluster: args.cluster.clone(), ip: bound.ip(), sender, next: HERE, open: 0, closed: 0 };
         let host = HostShell {
@@ -65,8 +66,11 @@ pub fn master(args: &MasterArgs, setup: &Setup) -> Result<Ending, Failure> {
             began: Began::now(),
             pending: VecDeque::new(),
         };
-        serve(listener, door, host, Inlets { news, failures, signal }).await
-    })
+        serve(listener, door, host, Inlets { news, outlet, signal }).await
+    });
+    // What the jobs of this master left is of use to nobody; where it cannot be removed, it costs room only.
+    std::fs::remove_dir_all(store).ok();
+    ended
 }
 
 /// Who may come in, and the way to the lobby.
@@ -94,7 +98,7 @@ enum News {
 /// Everything that can happen to the shell, beside new connections.
 struct Inlets {
     news: mpsc::Receiver<News>,
-    failures: mpsc::Receiver<NodeFailed>,
+    outlet: Outlet,
     signal: watch::Receiver<bool>,
 }
 
@@ -113,9 +117,10 @@ async fn serve(
                 host.step(LobbyEvent::Drain)
             }
             Some(line) = host.events.recv() => host.happened(line),
-            Some(failed) = inlets.failures.recv() => {
-                host.step(LobbyEvent::Failed { peer: HERE, round: failed.round, why: failed.why })
-            }
+            Some(news) = inlets.outlet.recv() => host.step(match news {
+                NodeNews::Failed { round, why } => LobbyEvent::Failed { peer: HERE, round, why },
+                NodeNews::Note(note) => LobbyEvent::Note { peer: HERE, note },
+            }),
             Some(news) = inlets.news.recv() => {
                 if matches!(news, News::Gone(_)) {
                     door.leave();
@@ -249,6 +254,7 @@ impl HostShell {
                 ToMaster::Order(order) => LobbyEvent::Job { peer, order },
                 ToMaster::Ready { round, listening } => LobbyEvent::Ready { peer, round, listening },
                 ToMaster::Failed { round, why } => LobbyEvent::Failed { peer, round, why },
+                ToMaster::Note(note) => LobbyEvent::Note { peer, note },
                 ToMaster::Finished => LobbyEvent::Finished { peer },
                 ToMaster::Goodbye => LobbyEvent::Goodbye { peer },
             }),

@@ -9,6 +9,7 @@ mod door;
 mod lobby;
 mod master;
 mod nodes;
+mod store;
 mod tap;
 mod word;
 mod worker;

@@ -2,6 +2,7 @@
 //!
 //! Knows no door. Invariant: nodes of one run only; when a run stops, its nodes, their sockets and threads are gone.
 
+use super::store::SpokenStore;
 use super::word::Beginning;
 use crate::execution::starter;
 use dstream_cluster::layout::Role;
@@ -19,13 +20,39 @@ use tokio::sync::mpsc;
 /// How long the end of a run waits for the threads of a node.
 const END_LIMIT: Duration = Duration::from_secs(1);
 
-/// A node of this process failed.
+/// News that wait for the process's main loop: a failure ends the run, and notes repeat themselves.
+const NEWS_MAX: usize = 16;
+
+/// What the nodes of this process have to say.
 #[derive(Debug)]
-pub struct NodeFailed {
-    /// In which run.
-    pub round: u64,
-    /// Why.
-    pub why: String,
+pub enum NodeNews {
+    /// One failed.
+    Failed {
+        /// In which run.
+        round: u64,
+        /// Why.
+        why: String,
+    },
+    /// For people.
+    Note(String),
+}
+
+/// Where that comes out.
+pub struct Outlet {
+    failed: mpsc::Receiver<(u64, String)>,
+    notes: mpsc::Receiver<String>,
+}
+
+impl Outlet {
+    /// The next news. The nodes live as long as the process, so there is always a next.
+    pub async fn recv(&mut self) -> Option<NodeNews> {
+        tokio::select! {
+            biased;
+            Some((round, why)) = self.failed.recv() => Some(NodeNews::Failed { round, why }),
+            Some(note) = self.notes.recv() => Some(NodeNews::Note(note)),
+            else => None,
+        }
+    }
 }
 
 /// Nodes of this process.
@@ -33,21 +60,20 @@ pub struct Nodes {
     engine: Arc<dyn Engine>,
     registry: Arc<dyn Registry>,
     journal: Arc<dyn Journal>,
-    failed: mpsc::Sender<NodeFailed>,
+    failed: mpsc::Sender<(u64, String)>,
+    notes: mpsc::Sender<String>,
     round: u64,
     listeners: BTreeMap<NodeName, TcpListener>,
     running: Vec<NodeProcess>,
 }
 
 impl Nodes {
-    /// No node yet. Events go into `journal`, failures into `failed`.
-    pub fn new(
-        engine: Arc<dyn Engine>,
-        registry: Arc<dyn Registry>,
-        journal: Arc<dyn Journal>,
-        failed: mpsc::Sender<NodeFailed>,
-    ) -> Nodes {
-        Nodes { engine, registry, journal, failed, round: 0, listeners: BTreeMap::new(), running: Vec::new() }
+    /// No node yet. Events go into `journal`.
+    pub fn new(engine: Arc<dyn Engine>, registry: Arc<dyn Registry>, journal: Arc<dyn Journal>) -> (Nodes, Outlet) {
+        let ((failed, failures), (notes, noted)) = (mpsc::channel(NEWS_MAX), mpsc::channel(NEWS_MAX));
+        let (listeners, running) = (BTreeMap::new(), Vec::new());
+        let nodes = Nodes { engine, registry, journal, failed, notes, round: 0, listeners, running };
+        (nodes, Outlet { failed: failures, notes: noted })
     }
 
     /// Listens for these nodes of a run; what ran before is over.
@@ -84,7 +110,7 @@ impl Nodes {
                 addresses: addresses.iter().filter(|(other, _)| *other != name).cloned().collect(),
                 bits_per_second: None,
                 compute: Compute::Real,
-                store: open_store(&store, &name)?,
+                store: Arc::new(SpokenStore::new(open_store(&store, &name)?, self.notes.clone())),
                 store_link: None,
                 journal: self.journal.clone(),
             };
@@ -98,7 +124,7 @@ impl Nodes {
         let (watch, failed, round) = (node.watch(), self.failed.clone(), self.round);
         self.running.push(node);
         // Ends with the node. Whoever takes no failures any more has ended too.
-        let body = move || drop(failed.blocking_send(NodeFailed { round, why: watch().to_string() }));
+        let body = move || drop(failed.blocking_send((round, watch().to_string())));
         std::thread::Builder::new().name("watch".into()).spawn(body).map(drop)
     }
 

@@ -3,10 +3,11 @@
 //! Everything else is dropped at once: a job is no experiment. Invariant: an event that was let through comes out, in
 //! order, or the tap says that it was overrun.
 
+use crate::console;
 use dstream_host::real::Journal;
 use dstream_trace::{Event, Moment, NodeName, TraceLine};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
@@ -17,13 +18,30 @@ const EVENTS_MAX: usize = 4096;
 pub struct EventTap {
     to: mpsc::Sender<TraceLine>,
     overrun: AtomicBool,
+    refusals: Refusals,
+}
+
+/// Says that strangers were refused, ever more rarely: a flood of them must not become one of lines.
+#[derive(Default)]
+pub struct Refusals(AtomicU64);
+
+impl Refusals {
+    /// Takes note of the event, if it is a refusal.
+    pub fn note(&self, node: &NodeName, event: &Event) {
+        if let Event::ConnectionRefused { why } = event {
+            let number = 1 + self.0.fetch_add(1, Ordering::Relaxed);
+            if number.is_power_of_two() {
+                console::log(&format!("{node} refused a connection ({why}), {number} so far"));
+            }
+        }
+    }
 }
 
 impl EventTap {
     /// A tap and its outlet.
     pub fn new() -> (Arc<EventTap>, mpsc::Receiver<TraceLine>) {
         let (to, events) = mpsc::channel(EVENTS_MAX);
-        (Arc::new(EventTap { to, overrun: AtomicBool::new(false) }), events)
+        (Arc::new(EventTap { to, overrun: AtomicBool::new(false), refusals: Refusals::default() }), events)
     }
 
     /// Whether an event found no room.
@@ -49,6 +67,7 @@ pub fn is_wanted(event: &Event) -> bool {
 
 impl Journal for EventTap {
     fn write(&self, at: Moment, node: &NodeName, event: Event) {
+        self.refusals.note(node, &event);
         if !is_wanted(&event) {
             return;
         }

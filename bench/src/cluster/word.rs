@@ -117,6 +117,8 @@ pub enum ToMaster {
         /// Why.
         why: String,
     },
+    /// For people.
+    Note(String),
     /// From a job: everything is in a result.
     Finished,
     /// From a worker: it wants to leave.

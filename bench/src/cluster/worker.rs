@@ -11,7 +11,7 @@
 #![expect(clippy::disallowed_types, reason = "processes of a real cluster meet on real sockets")]
 
 use super::door::{SILENCE_MAX, WORDS_MAX, hear, pause, say};
-use super::nodes::{NodeFailed, Nodes};
+use super::nodes::{NodeNews, Nodes, Outlet};
 use super::tap::EventTap;
 use super::word::{Ear, FromMaster, Guest, Heard, Hello, ToMaster, WORD_BYTES_MAX, hello_frame, to_frame};
 use super::{REST, build, signalled};
@@ -36,17 +36,16 @@ pub fn worker(args: &WorkerArgs, setup: &Setup) -> Result<Ending, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
     let engine = setup.job_engine()?;
     runtime.block_on(async {
-        let (node_failed, mut failures) = mpsc::channel(1);
         // Its events are the master's and the job's to know.
         let (tap, _nobody) = EventTap::new();
-        let mut nodes = Nodes::new(engine, setup.workloads.clone(), tap, node_failed);
+        let (mut nodes, mut outlet) = Nodes::new(engine, setup.workloads.clone(), tap);
         loop {
             let dialled = tokio::select! {
                 biased;
                 Ok(_) = signal.wait_for(|raised| *raised) => return Ok(Ending::Good),
                 stream = dial(&args.master) => stream,
             };
-            let stayed = stay(dialled, &hello, &mut nodes, &mut failures, &mut signal).await;
+            let stayed = stay(dialled, &hello, &mut nodes, &mut outlet, &mut signal).await;
             nodes.stop();
             match stayed {
                 Ok(()) => return Ok(Ending::Good),
@@ -86,7 +85,7 @@ async fn stay(
     stream: TcpStream,
     hello: &Hello,
     nodes: &mut Nodes,
-    failures: &mut mpsc::Receiver<NodeFailed>,
+    outlet: &mut Outlet,
     signal: &mut watch::Receiver<bool>,
 ) -> Result<(), Why> {
     let gone = |error: std::io::Error| Why::Gone(error.to_string());
@@ -108,10 +107,17 @@ async fn stay(
                 tell(to_frame(&ToMaster::Goodbye))?;
                 continue;
             }
-            Some(NodeFailed { round, why }) = failures.recv() => {
-                if round == nodes.round() {
-                    console::log(&format!("its node failed: {why}"));
-                    tell(to_frame(&ToMaster::Failed { round, why }))?;
+            Some(news) = outlet.recv() => {
+                match news {
+                    NodeNews::Failed { round, why } if round == nodes.round() => {
+                        console::log(&format!("its node failed: {why}"));
+                        tell(to_frame(&ToMaster::Failed { round, why }))?;
+                    }
+                    NodeNews::Failed { .. } => {} // it was ended
+                    NodeNews::Note(note) => {
+                        console::log(&note);
+                        tell(to_frame(&ToMaster::Note(note)))?;
+                    }
                 }
                 continue;
             }

@@ -58,7 +58,7 @@ fn words(action: &LobbyAction) -> Option<String> {
 /// Feeds the events, ten milliseconds apart; compares what follows from those behind the first `skip`.
 #[track_caller]
 fn check(workers: usize, skip: usize, events: Vec<LobbyEvent>, expected: &[&str]) {
-    let mut lobby = Lobby::new(LobbyConfig { workers, store: "store".into(), lay_out: lay_out_on_cluster });
+    let mut lobby = Lobby::new(LobbyConfig { workers, store: "store".into(), seed: 1, lay_out: lay_out_on_cluster });
     let mut seen = Vec::new();
     for (number, event) in events.into_iter().enumerate() {
         let mut actions = Vec::new();
@@ -190,6 +190,13 @@ fn a_node_that_fails_ends_the_run_and_an_old_failure_does_not() {
     let expected = [stop(0), stop(1), stop(2), stop(JOB)];
     check(2, 7, after([failed(1)]), &expected.iter().map(String::as_str).collect::<Vec<_>>());
     check(2, 7, after([failed(0)]), &[]);
+}
+
+#[test]
+fn what_a_process_has_to_say_reaches_the_job() {
+    let note = |peer| LobbyEvent::Note { peer, note: "full".into() };
+    check(2, 7, after([note(2), note(HERE)]), &["9 note worker p2: full", "9 note the master: full"]);
+    check(2, 1, vec![worker(1), note(1)], &[]);
 }
 
 #[test]
