@@ -18,6 +18,20 @@ pub fn escape(text: &str) -> String {
     html! { (text) }.into_string()
 }
 
+/// The text with numbers and their units kept on one line.
+pub fn kept_together(text: &str) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    let keeps = |place: usize| {
+        let before = place.checked_sub(1).is_some_and(|before| letters[before].is_ascii_digit());
+        let after = letters[place + 1..].iter().take_while(|letter| letter.is_alphanumeric()).collect::<String>();
+        before
+            && (matches!(after.as_str(), "s" | "ms" | "us")
+                || after.starts_with(|letter: char| letter.is_ascii_digit()))
+    };
+    let together = |(place, letter): (usize, &char)| if *letter == ' ' && keeps(place) { '\u{a0}' } else { *letter };
+    letters.iter().enumerate().map(together).collect()
+}
+
 /// A whole page.
 pub fn page(title: &str, body: Markup) -> String {
     let page = html! {
@@ -161,6 +175,11 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_keeps_its_unit_and_its_digits() {
+        assert_eq!(kept_together("65 000 records, 1.5 s at 3 sites"), "65\u{a0}000 records, 1.5\u{a0}s at 3 sites");
+    }
 
     #[test]
     fn addresses_are_relative_and_hold_no_letter_that_means_something() {

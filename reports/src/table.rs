@@ -2,7 +2,7 @@
 
 use crate::format::{bytes, count, milliseconds, percent, seconds};
 use crate::read::RunReport;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use dstream_trace::result::{FaultResult, RunResult, Verdict};
 
 /// Columns of the verdict table; a line end where the heading is longer than what stands below.
@@ -93,7 +93,10 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
 fn render(columns: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> String {
     let mut table = Table::new();
     // Text only: whoever prints it decides on colours.
-    table.force_no_tty().load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(columns.iter().copied());
+    table
+        .force_no_tty()
+        .load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))
+        .set_header(columns.iter().copied());
     table.set_content_arrangement(ContentArrangement::Disabled);
     if let Some(width) = width {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);

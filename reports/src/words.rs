@@ -9,6 +9,9 @@ use dstream_trace::result::{CheckResult, FaultResult, RunResult, Verdict};
 /// With more faults than this they are counted, not told one by one.
 const MOST_TOLD: usize = 3;
 
+/// The check that fails where a fault had no effect.
+const FIRED: &str = "every fault fired";
+
 /// An answer and how good it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -43,7 +46,11 @@ pub fn failures(result: &RunResult) -> String {
         1 => "; another check fails too".to_owned(),
         more => format!("; {more} more checks fail too"),
     };
-    format!("{}{seen}{more}", first.check)
+    match first.check.as_str() {
+        // Its detail says it better than its name, which is the opposite of what was seen.
+        FIRED if !first.detail.is_empty() => format!("{}{more}", first.detail),
+        check => format!("{check}{seen}{more}"),
+    }
 }
 
 /// What failed.

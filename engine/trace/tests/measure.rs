@@ -485,6 +485,7 @@ fn tables_for_the_page_say_when_nodes_were_down_and_what_the_master_said() {
         "master",
         Event::WorkerJoined { worker: node("worker-2"), epoch: 9 },
     );
+    run.add(5000, "master", Event::CheckpointComplete { through: 1 });
     let measured = run.measured();
     assert_eq!(
         measured.nodes_csv(&run.input),
@@ -495,7 +496,7 @@ fn tables_for_the_page_say_when_nodes_were_down_and_what_the_master_said() {
     );
     let moments = measured.moments_csv(&run.input);
     let said = "2.000000,declared lost,worker-2,2\n2.000000,copies missing,master,4\n\
-                2.300000,copies whole,master,0\n2.800000,joined,worker-2,9\n";
+                2.300000,copies whole,master,0\n2.800000,joined,worker-2,9\n3.000000,checkpoint,master,1\n";
     assert!(moments.ends_with(said), "{moments}");
     assert!(measured.faults_csv(&run.input).ends_with(",2.700000,master,\n"));
     let flow = measured.flow_csv();

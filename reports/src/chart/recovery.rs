@@ -35,16 +35,19 @@ pub fn draw(recoveries: &[Recovery], title: &str, about: &str, width: Width) -> 
     let names = names.min(pixels / 2);
     let longest = parts().filter_map(|(_, _, length)| *length).fold(0.0, f64::max).max(1e-3);
     let room = f64::from(pixels - names - 90);
-    let rows: usize = recoveries.iter().map(|recovery| recovery.parts.len() + 1).sum();
+    let lines = |recovery: &Recovery| heading_lines(&recovery.heading, pixels).len();
+    let rows: usize = recoveries.iter().map(|recovery| recovery.parts.len() + lines(recovery)).sum();
     let height = i32::try_from(rows).expect("there are few rows") * ROW
         + i32::try_from(recoveries.len()).expect("there are few faults") * GAP;
     let mut sheet = Sheet::new(width.pixels(), u32::try_from(height.max(1)).expect("a height is positive"));
     let area = sheet.area();
     let mut y = 0;
     for recovery in recoveries {
-        let heading = letters(Ink::Text, HPos::Left, VPos::Center);
-        area.draw(&Text::new(recovery.heading.clone(), (0, y + ROW / 2), heading)).expect(SURE);
-        y += ROW;
+        for line in heading_lines(&recovery.heading, pixels) {
+            let style = letters(Ink::Text, HPos::Left, VPos::Center);
+            area.draw(&Text::new(line, (0, y + ROW / 2), style)).expect(SURE);
+            y += ROW;
+        }
         for (name, ink, length) in &recovery.parts {
             let right = letters(Ink::Soft, HPos::Right, VPos::Center);
             area.draw(&Text::new(name.clone(), (names - 6, y + ROW / 2), right)).expect(SURE);
@@ -63,4 +66,31 @@ pub fn draw(recoveries: &[Recovery], title: &str, about: &str, width: Width) -> 
     area.present().expect(SURE);
     drop(area);
     sheet.finish(title, about)
+}
+
+/// The heading in as many lines as it needs, broken between words.
+fn heading_lines(heading: &str, pixels: i32) -> Vec<String> {
+    let fits = |text: &str| text_width(text, super::TYPE_SIZE) <= f64::from(pixels);
+    let mut lines: Vec<String> = Vec::new();
+    for word in heading.split(' ') {
+        match lines.last_mut().filter(|line| fits(&format!("{line} {word}"))) {
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_heading_is_broken_between_words() {
+        assert_eq!(heading_lines("F1 crash worker-3", 300), ["F1 crash worker-3"]);
+        assert_eq!(heading_lines("dstream, seed 9: F1 crash worker-3", 150), ["dstream, seed 9: F1", "crash worker-3"]);
+    }
 }

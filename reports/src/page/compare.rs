@@ -7,7 +7,7 @@ use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS};
 use crate::chart::time::{Points, Series, TimeChart, Unit};
 use crate::format::{count, milliseconds, seconds};
-use crate::html::{Figure, Key, address, area_key, line_key, page, swatch, table};
+use crate::html::{Figure, Key, address, area_key, kept_together, line_key, page, swatch, table};
 use crate::ink::{Ink, MOST_RUNS};
 use crate::label::labels;
 use crate::read::RunReport;
@@ -60,6 +60,7 @@ pub fn compare_page(runs: &[RunReport], folder: &Path) -> String {
             (pictures(&compared))
             (faults(&compared))
             (costs(&compared))
+            p.note { "Each run's page has its numbers as files, what it assumed, and the command that reproduces it." }
         }
     };
     page(&title, body)
@@ -146,10 +147,10 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
                 @let verdict = headline(&one.run.result);
                 div.card.(verdict.class) {
                     h3 { (name(one)) }
-                    p { (what_failed(&one.run.result, &one.tables).text) }
-                    p { (on_time_again(&one.run.result, &one.tables).text) }
-                    p { (anything_wrong(&one.run.result).text) }
-                    @if verdict.class != "good" { p { (verdict.text) } }
+                    p { (kept_together(&what_failed(&one.run.result, &one.tables).text)) }
+                    p { (kept_together(&on_time_again(&one.run.result, &one.tables).text)) }
+                    p { (kept_together(&anything_wrong(&one.run.result).text)) }
+                    @if verdict.class != "good" { p { (kept_together(&verdict.text)) } }
                 }
             }
         }

@@ -7,8 +7,8 @@ use dstream_trace::result::RunResult;
 use serde_yaml::Value;
 
 /// Columns of the cost table, after the run's name.
-pub const COST_COLUMNS: [&str; 9] =
-    ["nodes", "node time", "CPU", "CPU recomputed", "network", "input copies", "recovery", "CPU load", "network load"];
+pub const COST_COLUMNS: [&str; 10] =
+    ["nodes", "node time", "CPU", "CPU recomputed", "network", "input copies", "checkpoints", "recovery", "CPU load", "network load"];
 
 /// One run's cells of the cost table.
 pub fn cost_row(result: &RunResult) -> Vec<String> {
@@ -20,6 +20,7 @@ pub fn cost_row(result: &RunResult) -> Vec<String> {
         seconds(Some(cost.recomputed_cpu_s)),
         bytes(cost.network_bytes),
         bytes(cost.replicated_bytes),
+        bytes(cost.checkpoint_bytes),
         bytes(cost.recovery_bytes),
         percent(load.cpu),
         percent(load.network),

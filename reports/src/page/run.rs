@@ -8,7 +8,7 @@ use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS, Recovery};
 use crate::chart::time::{Series, TimeChart, Unit};
 use crate::format::{count, seconds};
-use crate::html::{Figure, Key, area_key, cells, folded, line_key, page, table, words_table};
+use crate::html::{Figure, Key, area_key, cells, folded, kept_together, line_key, page, table, words_table};
 use crate::ink::Ink;
 use crate::read::RunReport;
 use crate::tables::Tables;
@@ -82,10 +82,10 @@ fn head(run: &RunReport, tables: &Tables) -> Markup {
             (facts)
             @if !tables.set().is_empty() { "; set: " (tables.set().join(", ")) }
         }
-        p.headline.(verdict.class) { b.(verdict.class) aria-hidden="true" { (sign) } (verdict.text) }
+        p.headline.(verdict.class) { b.(verdict.class) aria-hidden="true" { (sign) } (kept_together(&verdict.text)) }
         div.cards {
             @for (question, answer) in &answers {
-                div.card.(answer.class) { h3 { (question) } p { (answer.text) } }
+                div.card.(answer.class) { h3 { (question) } p { (kept_together(&answer.text)) } }
             }
         }
     }

@@ -33,7 +33,7 @@ pub struct Happening {
     pub what: &'static str,
     /// At or about which node.
     pub node: NodeName,
-    /// A number that belongs to it: epoch, blocks or records.
+    /// A number that belongs to it: epoch, blocks, records, or the last interval of a checkpoint.
     pub amount: u64,
 }
 
@@ -108,6 +108,7 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
             Event::BlockLost { ranges, .. } => {
                 ("records gone", &line.node, ranges.iter().map(RecordRange::count).sum())
             }
+            Event::CheckpointComplete { through } => ("checkpoint", &line.node, *through),
             _ => continue,
         };
         found.push(Happening { at: line.at, what, node: node.clone(), amount });
