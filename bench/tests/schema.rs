@@ -112,7 +112,7 @@ fn judge(yaml: &str) -> Vec<String> {
 fn the_committed_schema_is_what_the_binary_prints() {
     let committed = std::fs::read_to_string(root().join("scenarios/schema.json")).unwrap();
     let printed = scenario_schema(&Setup::built_in()).unwrap_or_else(|failure| panic!("{}", failure.message));
-    assert_eq!(committed, printed, "run `dstream schema > scenarios/schema.json`");
+    assert!(committed == printed, "options or jobs changed: run `dstream schema > scenarios/schema.json`");
 }
 
 #[test]

@@ -171,10 +171,11 @@ fn pages_are_one_file_with_the_verdict_first_and_escape_what_they_show() {
     assert_eq!(report, run_page(one));
     let verdict = report.find("Invalid: the run was stopped").unwrap();
     assert!(verdict < report.find("<svg role").unwrap(), "the verdict comes first");
-    let parts = ["crash worker-3", "One interval&#39;s result was late, by 1.1 s", "set: a=1,&lt;2&gt;", "not reached"];
+    let parts =
+        ["crash worker-3", "One interval&#39;s result was late, by 1.1\u{a0}s", "set: a=1,&lt;2&gt;", "not reached"];
     for part in parts {
         let part = part.replace("&#39;", "'");
-        assert!(report.contains(&part), "no `{part}` in {report}");
+        assert!(report.contains(&part), "no `{part}` on the page");
     }
     assert!(index.contains("href=\"hot-sim-7/report.html#latency\"") && index.contains("1 of 2 runs invalid."));
     for page in [index, report] {
@@ -201,7 +202,7 @@ fn runs_on_one_page_are_told_apart_by_what_differs() {
         "../a-10/report.html\">dstream, sim, seed 8, cluster.cores=4<",
         ">dstream, tcp, seed 7, a=1,&lt;2&gt;<",
     ] {
-        assert!(page.contains(part), "no `{part}` in {page}");
+        assert!(page.contains(part), "no `{part}` on the page");
     }
     let order: Vec<u64> = read_scenario_folder(&runs.0).unwrap().iter().map(|run| run.result.seed).collect();
     assert_eq!(order, [7, 8, 7], "9 comes before 10");

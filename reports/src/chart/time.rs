@@ -178,7 +178,9 @@ impl TimeChart<'_> {
 
     fn value_label(&self, value: f64, highest: f64) -> String {
         match self.unit {
-            Unit::Count => crate::format::count(value.round() as u64),
+            // Between whole things there is nothing to name.
+            Unit::Count if value.fract() > 1e-9 => String::new(),
+            Unit::Count => crate::format::count(value as u64),
             Unit::Seconds if highest < 1.0 => format!("{:.0} ms", value * 1e3),
             Unit::Seconds => {
                 let text = format!("{value:.2}");

@@ -7,8 +7,18 @@ use dstream_trace::result::RunResult;
 use serde_yaml::Value;
 
 /// Columns of the cost table, after the run's name.
-pub const COST_COLUMNS: [&str; 10] =
-    ["nodes", "node time", "CPU", "CPU recomputed", "network", "input copies", "checkpoints", "recovery", "CPU load", "network load"];
+pub const COST_COLUMNS: [&str; 10] = [
+    "nodes",
+    "node time",
+    "CPU",
+    "CPU recomputed",
+    "network",
+    "input copies",
+    "checkpoints",
+    "recovery",
+    "CPU load",
+    "network load",
+];
 
 /// One run's cells of the cost table.
 pub fn cost_row(result: &RunResult) -> Vec<String> {
