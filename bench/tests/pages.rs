@@ -104,7 +104,8 @@ fn measure(folder: &Folder, browser: &str, frames: &[(String, u32)], dark: bool)
         format!("<iframe src=\"{page}\" style=\"border:0;width:{width}px;height:900px\"></iframe>")
     };
     let listen = "<pre></pre><script>addEventListener('message', (message) => {\
-                  document.querySelector('pre').append(btoa(encodeURIComponent(JSON.stringify(message.data))) + '\\n')})</script>";
+                  const answer = btoa(encodeURIComponent(JSON.stringify(message.data)));\
+                  document.querySelector('pre').append(answer + '\\n')})</script>";
     folder.write("frames.html", format!("{listen}{}", frames.iter().map(frame).collect::<String>()));
     let address = format!("file://{}", folder.0.join("frames.html").display());
     let profile = format!("--user-data-dir={}", folder.0.join("profile").display());
