@@ -178,7 +178,8 @@ mod tests {
             "5s",
             "10s",
             Err(
-                "`slide` of `10s`: longer than the `window` of `5s`: what comes between two windows would be in no result",
+                "`slide` of `10s`: longer than the `window` of `5s`: what comes between two windows would be in \
+                 no result",
             ),
         );
     }
