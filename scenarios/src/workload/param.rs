@@ -177,10 +177,8 @@ mod tests {
         check(
             "5s",
             "10s",
-            Err(
-                "`slide` of `10s`: longer than the `window` of `5s`: what comes between two windows would be in \
-                 no result",
-            ),
+            Err("`slide` of `10s`: longer than the `window` of `5s`: what comes between two windows would be in \
+                 no result"),
         );
     }
 
