@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::master::ledger::Allotment;
-use dstream_kernel::{Kept, QueryBuilder};
+use dstream_kernel::{Kept, QueryBuilder, Width};
 use dstream_trace::RecordRange;
 
 const PARTITIONS: u32 = 2;
