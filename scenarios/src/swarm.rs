@@ -118,8 +118,8 @@ fn workload(dice: &Dice, frame: &Frame, template: &Template, context: &Context) 
     let named = template.word(&["workload", "job"]);
     let drawn = || built.get(dice.below("job", built.len() as u64) as usize).copied();
     let job = built.iter().find(|job| Some(&job.name) == named.as_ref()).copied().or_else(drawn);
-    let scale = dice.pick("scale", &[1, 1, 10]);
-    let rate = dice.pick("rate", &[500, 1000, 2000, 3000]) * scale;
+    let scale = dice.pick("scale", &[1, 10, 20]);
+    let rate = dice.pick("rate", &[500, 1000, 2000]) * scale;
     let (keys, skew) = (dice.pick("keys", &[20, 200, 2000]), dice.pick("skew", &["0.5", "1.0", "1.2"]));
     let params: Vec<String> = job.map(|job| params(dice, job, frame)).unwrap_or_default();
     let name = job.map(|job| job.name.clone()).unwrap_or_default();

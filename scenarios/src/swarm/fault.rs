@@ -15,7 +15,8 @@ const LENGTHS: [u64; 8] = [100, 200, 300, 450, 600, 1000, 1500, 2500];
 
 /// What happens around the end of an interval, in milliseconds from it: batches, the seal, maps, reduces, results.
 const AIM_FROM: u64 = 30;
-const AIM_WIDTH: u64 = 300;
+/// Half of the aimed ones fall within the first, where the tasks run.
+const AIM_WIDTHS: [u64; 2] = [70, 300];
 
 /// Kinds of faults, the more interesting ones more often.
 const KINDS: [&str; 14] = [
@@ -94,9 +95,10 @@ impl Storm<'_> {
             (0 | 1, _) => AIM_FROM + dice.below("at", latest),
             _ => {
                 // The warm-up is a whole number of seconds, but not always of intervals.
+                let width = dice.pick("width", &AIM_WIDTHS);
                 let warmup = self.plan.warmup.as_millis() as u64;
                 let end = (1 + dice.below("interval", storm / interval)) * interval;
-                (end + interval - warmup % interval + dice.below("offset", AIM_WIDTH)).saturating_sub(AIM_FROM)
+                (end + interval - warmup % interval + dice.below("offset", width)).saturating_sub(AIM_FROM)
             }
         };
         at.clamp(1, latest)
