@@ -226,8 +226,8 @@ fn as_text(seeds: &Range<u64>, tried: &[Tried]) -> String {
     let (runs, bad) = (tried.len(), failed.len());
     let (from, to) = (seeds.start, seeds.end);
     text.push_str(&format!(
-        "seeds {from}..{to}: {runs} runs, {bad} failed; {faults} faults, {idle} of them without effect; {virtual_s:.0} s \
-         of virtual time\n"
+        "seeds {from}..{to}: {runs} runs, {bad} failed; {faults} faults, {idle} of them without effect; \
+         {virtual_s:.0} s of virtual time\n"
     ));
     text.push_str(&failed.concat());
     text

@@ -13,6 +13,7 @@ use crate::context::{Context, EngineDeclaration, JobDeclaration};
 use crate::error::ScenarioError;
 use crate::plan::Plan;
 use crate::resolve::load;
+use crate::workload::ParamKind;
 use dice::Dice;
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue};
@@ -26,6 +27,9 @@ const CALM: Duration = Duration::from_secs(5);
 
 /// What is left of the run after that, so that the calm can be seen.
 const AFTER_CALM: Duration = Duration::from_secs(2);
+
+/// Counts among a job's parameters stay this near to their least.
+const MOST_COUNT: u64 = 12;
 
 /// A result is on time within this after its interval's end and one interval.
 const ON_TIME: Duration = Duration::from_secs(1);
@@ -135,18 +139,21 @@ fn workload(dice: &Dice, frame: &Frame, template: &Template, context: &Context) 
     lines
 }
 
-/// The parameters that this build has; what a name means is the contract's, and one without a meaning here keeps its
-/// default.
+/// The parameters that this build has, drawn by their kinds; one that is any text keeps its default.
 fn params(dice: &Dice, job: &JobDeclaration, frame: &Frame) -> Vec<String> {
     let mut params = Vec::new();
+    // Half of the windows are a few intervals long, some reach back to the start.
     let windowed = dice.below("windowed", 10);
     for spec in job.params.iter().filter(|spec| !spec.unbuilt) {
-        let value = match spec.name {
-            "window" if windowed < 5 => millis(frame.interval * dice.pick("window", &[2u32, 3, 4, 6])),
-            "window" if windowed < 7 => "all".to_owned(),
-            "slide" if windowed < 5 => millis(frame.interval * dice.pick("slide", &[1u32, 1, 2])),
-            "k" => dice.pick("k", &["1", "3", "10"]).to_owned(),
-            _ => continue,
+        let value = match &spec.kind {
+            ParamKind::Window if windowed < 5 => millis(frame.interval * dice.pick("window", &[2u32, 3, 4, 6])),
+            ParamKind::Window if windowed < 7 => "all".to_owned(),
+            ParamKind::Slide if windowed < 5 => millis(frame.interval * dice.pick("slide", &[1u32, 1, 2])),
+            ParamKind::Count(range) => {
+                let most = (*range.end()).min(range.start().saturating_add(MOST_COUNT));
+                (range.start() + dice.below(spec.name, most - range.start() + 1)).to_string()
+            }
+            ParamKind::Window | ParamKind::Slide | ParamKind::Text => continue,
         };
         params.push(format!("{}: {value}", spec.name));
     }

@@ -111,11 +111,7 @@ impl Walk {
             }
             Event::TaskLaunched { task, again: true, .. } => drop(self.again.insert(*task)),
             Event::TaskStarted { task } => drop(self.running.insert((node.clone(), *task), task.stage > 0)),
-            Event::TaskFinished { task, .. } => {
-                if self.running.remove(&(node.clone(), *task)) == Some(true) {
-                    self.handed_in.insert((node.clone(), task.interval, task.partition));
-                }
-            }
+            Event::TaskFinished { task, .. } => self.finish(node, *task),
             Event::TaskFailed { task, .. } => drop(self.running.remove(&(node.clone(), *task))),
             Event::ResultVisible { interval, partition, .. } => {
                 self.handed_in.retain(|(_, i, p)| (i, p) != (interval, partition));
@@ -131,6 +127,12 @@ impl Walk {
             Event::StateSaved { .. } => drop(self.saving.insert(node.clone())),
             Event::CheckpointComplete { .. } => self.saving.clear(),
             _ => {}
+        }
+    }
+
+    fn finish(&mut self, node: &NodeName, task: TaskName) {
+        if self.running.remove(&(node.clone(), task)) == Some(true) {
+            self.handed_in.insert((node.clone(), task.interval, task.partition));
         }
     }
 

@@ -3,6 +3,7 @@
 use super::coverage::{State, coverage};
 use super::*;
 use crate::plan::FaultKind;
+use crate::workload::{ParamKind, ParamSpec};
 use dstream_trace::measure::{Effect, FaultFacts};
 use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange, TaskName, TraceLine};
 use std::collections::BTreeSet;
@@ -19,8 +20,8 @@ fn context() -> Context {
         option("mode", OptionKind::Choice(&["fast", "safe"]), OptionValue::Choice("fast".to_owned())),
     ];
     let engine = EngineDeclaration { options, built: true, ..EngineDeclaration::unbuilt("any") };
-    let param = |name, default| crate::workload::ParamSpec { name, about: "a parameter", default, unbuilt: false };
-    let params = vec![param("window", "off"), param("slide", "off")];
+    let param = |name, kind| ParamSpec { name, about: "a parameter", default: "off", kind, unbuilt: false };
+    let params = vec![param("window", ParamKind::Window), param("slide", ParamKind::Slide)];
     let job = JobDeclaration { params, built: true, ..JobDeclaration::unbuilt("count") };
     Context { engines: vec![engine], jobs: vec![job], worlds: vec!["sim".to_owned()], ..Context::default() }
 }
