@@ -5,8 +5,7 @@
 //! for ever. Invariant: a run without faults is calm.
 
 use super::Finding;
-use dstream_trace::measure::Effect;
-use dstream_trace::measure::Facts;
+use dstream_trace::measure::{Effect, Facts};
 use dstream_trace::{MeasureInput, Measured, Moment, RecordRange};
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ pub(super) fn calm(measured: &Measured, facts: &Facts, run: &MeasureInput, bound
 
 fn add_late_results(finding: &mut Finding, measured: &Measured, run: &MeasureInput, deadline: Moment) {
     let Some(slo) = measured.slo else { return };
-    for row in measured.intervals.iter().filter(|row| row.closed <= run.load_end && row.records > 0) {
+    for row in measured.intervals.iter().filter(|row| row.is_due && row.closed <= run.load_end && row.records > 0) {
         let due = (row.closed + slo).max(deadline);
         match row.done {
             Some(done) if done <= due => {}
