@@ -43,6 +43,12 @@ pub enum Command {
     /// Run a scenario twice, in two processes, and compare the traces byte for byte
     #[command(after_help = "Example:\n  dstream meta scenarios/smoke/short-pause.yaml")]
     Meta(MetaArgs),
+    /// Draw a cluster, a workload and a storm of faults from each seed, run it, check it
+    #[command(after_help = "Example:\n  dstream swarm --seeds 0..3")]
+    Swarm(SwarmArgs),
+    /// Run again from a run directory alone, and say whether the trace is the same
+    #[command(after_help = "Example:\n  dstream replay runs/worker-crash/dstream-sim-8")]
+    Replay(ReplayArgs),
     /// Write the trace of one run: what `meta` does in each of its two processes
     #[command(hide = true, name = "write-trace")]
     WriteTrace(WriteTraceArgs),
@@ -179,6 +185,40 @@ pub struct NodeArgs {
     /// The node's name, for whoever lists processes; what it is, it reads from standard input
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
+}
+
+/// `dstream swarm`.
+#[derive(Args, Debug)]
+pub struct SwarmArgs {
+    /// The seeds, B left out
+    #[arg(long, value_name = "A..B")]
+    pub seeds: String,
+    /// Run only this engine; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub engine: Vec<String>,
+    /// A scenario that may lack anything: what it says stays, the rest is drawn
+    #[arg(long, value_name = "SCENARIO")]
+    pub template: Option<PathBuf>,
+    /// How many simulations run at once; as many as there are cores
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    #[arg(long, hide = true)]
+    pub shrink: bool,
+    /// The folder that holds the run directories of failing seeds
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dstream replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// The run directory
+    #[arg(value_name = "RUN_DIR")]
+    pub run_directory: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `dstream write-trace`.

@@ -67,6 +67,34 @@ impl Progress {
     }
 }
 
+/// A progress bar over seeds; hidden where stderr is no terminal.
+pub struct Seeds(ProgressBar);
+
+impl Seeds {
+    /// A bar of so many seeds.
+    pub fn new(count: u64) -> Seeds {
+        let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{wide_bar:.cyan/dim} {pos} of {len} seeds, {elapsed}, {eta} left");
+        bar.set_style(style.expect("the template is fixed and valid"));
+        Seeds(bar)
+    }
+
+    /// One more is done.
+    pub fn step(&self) {
+        self.0.inc(1);
+    }
+
+    /// Logs a line above the bar.
+    pub fn say(&self, line: &str) {
+        self.0.suspend(|| log(line));
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 fn steps(length: Duration) -> u64 {
     length.as_secs() * PROGRESS_STEPS_PER_S + u64::from(length.subsec_millis()) * PROGRESS_STEPS_PER_S / 1000
 }

@@ -80,12 +80,14 @@ mod jobs;
 mod judge;
 mod load;
 mod meta;
+mod replay;
 mod report;
 mod run;
 mod schema;
 mod scratch;
 mod setup;
 mod simulation;
+mod swarm;
 mod tcp;
 mod unbuilt;
 mod wall;
@@ -155,6 +157,8 @@ fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
         Command::Check(args) => check::check(&args, setup),
         Command::Explain(args) => explain::explain(&args, setup),
         Command::Meta(args) => meta::meta(&args, setup),
+        Command::Swarm(args) => swarm::swarm(&args, setup),
+        Command::Replay(args) => replay::replay(&args, setup),
         Command::WriteTrace(args) => meta::write_trace(&args, setup),
         Command::Jobs(args) => jobs::jobs(&args, setup),
         Command::Job(args) => job::job(&args, setup),

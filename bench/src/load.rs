@@ -35,9 +35,14 @@ pub struct Overrides {
 
 /// Reads and resolves a scenario file.
 pub fn load_scenario(path: &Path, overrides: &Overrides, setup: &Setup) -> Result<Plan, Failure> {
-    let text = ScenarioError::text_of(path, read(path)?).map_err(|errors| Failure::usage(join(&errors)))?;
+    let text = text_of(path)?;
     let plan = dstream_scenarios::load(path, &text, &context(overrides, setup)?);
     plan.map_err(|errors| Failure::usage(join(&errors)))
+}
+
+/// A file's text.
+pub fn text_of(path: &Path) -> Result<String, Failure> {
+    ScenarioError::text_of(path, read(path)?).map_err(|errors| Failure::usage(join(&errors)))
 }
 
 /// What is wrong with a scenario file; empty where nothing is.

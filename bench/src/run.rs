@@ -3,7 +3,7 @@
 //! Every scenario is read before the first one runs. Invariant: the command ends as badly as its worst run, and a run
 //! that was stopped or that failed still leaves what was measured.
 
-use crate::command_line::{Format, RunArgs};
+use crate::command_line::{Changes, Format, RunArgs};
 use crate::console::{self, Progress};
 use crate::execution::{Execution, Progress as Step, mendable};
 use crate::failure::{Ending, Failure};
@@ -95,7 +95,7 @@ fn one(
     bar.finish();
     let execution = execution?;
     let outcome = judge(plan, engine_plan, &engine, setup, &execution)?;
-    let directory = write(args, plan, setup, directory, &execution, &outcome)?;
+    let directory = write(args.keep_outputs, &args.changes, plan, setup, directory, &execution, &outcome)?;
     let failed = execution.failed.as_ref().map(ToString::to_string);
     for failed in failed.iter().chain(&outcome.software_failed) {
         console::log(&format!(
@@ -137,7 +137,8 @@ fn worlds(names: &[String]) -> Result<Vec<&'static str>, Failure> {
     Ok(worlds)
 }
 
-fn ending(execution: &Execution, outcome: &Outcome) -> Ending {
+/// How a run ended.
+pub fn ending(execution: &Execution, outcome: &Outcome) -> Ending {
     if outcome.software_failed.is_some() || execution.failed.is_some() {
         return Ending::Broken;
     }
@@ -148,8 +149,10 @@ fn ending(execution: &Execution, outcome: &Outcome) -> Ending {
     }
 }
 
-fn write(
-    args: &RunArgs,
+/// Writes the run directory, its page and the index beside it.
+pub fn write(
+    keep_outputs: bool,
+    changes: &Changes,
     plan: &Plan,
     setup: &Setup,
     directory: RunDirectory,
@@ -158,7 +161,7 @@ fn write(
 ) -> Result<PathBuf, Failure> {
     let query = setup.workloads.query(&plan.job).map_err(mendable)?;
     let log = execution.trace.lock();
-    let outputs = args.keep_outputs.then(|| rows(&outcome.facts, &query.outputs));
+    let outputs = keep_outputs.then(|| rows(&outcome.facts, &query.outputs));
     let files = RunFiles {
         scenario_yaml: &to_yaml(plan),
         result: &outcome.result,
@@ -166,7 +169,7 @@ fn write(
         run: &outcome.run,
         facts: &outcome.facts,
         log: &log,
-        more: &facts_of(args, plan, execution),
+        more: &facts_of(changes, plan, execution),
         outputs: outputs.as_deref(),
     };
     let scenario_folder = directory.scenario_folder().to_path_buf();
@@ -178,7 +181,7 @@ fn write(
 }
 
 /// What the page tells about a run beside its measures: what was set, how it ended, what built it.
-fn facts_of(args: &RunArgs, plan: &Plan, execution: &Execution) -> Vec<(&'static str, String)> {
+fn facts_of(changes: &Changes, plan: &Plan, execution: &Execution) -> Vec<(&'static str, String)> {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     let mut facts = vec![
         ("build", format!("dstream {} ({profile})", env!("CARGO_PKG_VERSION"))),
@@ -186,12 +189,13 @@ fn facts_of(args: &RunArgs, plan: &Plan, execution: &Execution) -> Vec<(&'static
         ("interrupted", execution.played.interrupted.to_string()),
         ("drained", execution.played.drained.to_string()),
     ];
-    facts.extend(args.changes.seed.map(|seed| ("set", format!("seed={seed}"))));
-    facts.extend(args.changes.set.iter().map(|set| ("set", set.clone())));
+    facts.extend(changes.seed.map(|seed| ("set", format!("seed={seed}"))));
+    facts.extend(changes.set.iter().map(|set| ("set", set.clone())));
     facts
 }
 
-fn unwritable(error: &DirectoryError) -> Failure {
+/// A folder that cannot be written is the user's to mend.
+pub fn unwritable(error: &DirectoryError) -> Failure {
     Failure::usage(error.to_string())
 }
 

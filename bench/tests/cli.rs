@@ -22,7 +22,7 @@ expect:
   - output: exact
 ";
 
-const COMMANDS: [&str; 8] = ["run", "report", "check", "schema", "explain", "meta", "jobs", "job"];
+const COMMANDS: [&str; 10] = ["run", "report", "check", "schema", "explain", "meta", "swarm", "replay", "jobs", "job"];
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_its_name() {
@@ -33,8 +33,7 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
         assert_eq!((said.out.as_str(), said.err.lines().count()), ("", 1), "{words}: {said:?}");
     };
     check("sweep x.yaml --vary a=1", "dstream sweep");
-    check("swarm --seeds 1..2", "dstream swarm");
-    check("replay runs/x", "dstream replay");
+    check("swarm --seeds 1..2 --shrink", "--shrink");
     check("paper --quick", "dstream paper");
     check("demo", "dstream demo");
     check("query --master localhost:1", "dstream query");
@@ -50,7 +49,7 @@ fn help_shows_an_example_for_every_command_and_nothing_that_is_not_built() {
     let folder = Folder::new();
     let said = folder.dstream(&["--help"]);
     said.expect(0, &COMMANDS);
-    for absent in ["sweep", "swarm", "write-trace"] {
+    for absent in ["sweep", "write-trace"] {
         assert!(!said.out.contains(absent), "{absent}");
     }
     for command in COMMANDS {

@@ -4,6 +4,7 @@
 //! compared, never believed: damage must follow from the faults and from where the copies were.
 
 mod bounds;
+mod calm;
 mod damage;
 mod held;
 mod invariant;

@@ -11,6 +11,7 @@ pub mod run_directory;
 mod schema;
 mod show;
 mod spec;
+pub mod swarm;
 pub mod timeline;
 pub mod unit;
 pub mod workload;

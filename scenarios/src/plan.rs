@@ -209,6 +209,8 @@ pub enum Expectation {
     OutputDeclared,
     /// After every fault, results are on time again within this.
     CatchUp(Duration),
+    /// This long after the last fault nothing waits that was due before, and results are on time.
+    Calm(Duration),
     /// Bounds of latency percentiles, by name (`p50`, `p90`, `p99`, `p999`, `max`).
     Latency(Vec<(String, Duration)>),
 }

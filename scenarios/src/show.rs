@@ -176,6 +176,7 @@ fn expectation(expectation: &Expectation) -> String {
         Expectation::OutputExact => "output: exact".to_string(),
         Expectation::OutputDeclared => "output: declared".to_string(),
         Expectation::CatchUp(limit) => format!("catch_up: {}", show_duration(*limit)),
+        Expectation::Calm(limit) => format!("calm: {}", show_duration(*limit)),
         Expectation::Latency(bounds) => {
             let bounds: Vec<String> =
                 bounds.iter().map(|(name, bound)| format!("{name}: {}", show_duration(*bound))).collect();

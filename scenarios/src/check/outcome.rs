@@ -3,6 +3,7 @@
 //! Invariant: `valid` needs every check to hold and every fault to have fired; a failed check is `invalid` whatever
 //! else is unknown.
 
+use super::calm::calm;
 use super::{CheckInput, Checked, Finding, check};
 use crate::oracle::Replay;
 use crate::plan::{EnginePlan, Expectation, FaultKind, FaultPlan, Plan};
@@ -93,7 +94,7 @@ pub fn outcome(lines: &[TraceLine], run: &RunFacts<'_>, replay: &Replay<'_>) -> 
         replay,
     )?;
     let software_failed = checked.software_failed.clone();
-    let result = result(run, &measured, checked);
+    let result = result(run, &input, &facts, &measured, checked);
     Ok(Outcome { result, measured, run: input, facts, software_failed })
 }
 
@@ -154,9 +155,9 @@ fn slack(engine: &EnginePlan) -> Duration {
     }
 }
 
-fn result(run: &RunFacts<'_>, measured: &Measured, checked: Checked) -> RunResult {
+fn result(run: &RunFacts<'_>, input: &MeasureInput, facts: &Facts, measured: &Measured, checked: Checked) -> RunResult {
     let plan = run.plan;
-    let checks = checks(run, measured, &checked);
+    let checks = checks(run, input, facts, measured, &checked);
     RunResult {
         format: FORMAT,
         scenario: plan.title.clone(),
@@ -200,7 +201,13 @@ fn verdict(run: &RunFacts<'_>, checks: &[CheckResult]) -> Verdict {
 }
 
 /// The scenario's expectations first, then what is always checked.
-fn checks(run: &RunFacts<'_>, measured: &Measured, checked: &Checked) -> Vec<CheckResult> {
+fn checks(
+    run: &RunFacts<'_>,
+    input: &MeasureInput,
+    facts: &Facts,
+    measured: &Measured,
+    checked: &Checked,
+) -> Vec<CheckResult> {
     let mut checks = Vec::new();
     // What an interrupted run did not reach says nothing about the engine.
     let expectations = run.plan.expect.iter().filter(|expected| {
@@ -211,6 +218,10 @@ fn checks(run: &RunFacts<'_>, measured: &Measured, checked: &Checked) -> Vec<Che
             Expectation::OutputExact => checks.push(checked.exact.named("output: exact")),
             Expectation::OutputDeclared => checks.push(checked.declared.named("output: declared")),
             Expectation::CatchUp(bound) => checks.push(catch_up(measured, *bound)),
+            Expectation::Calm(bound) => {
+                let found = calm(measured, facts, input, *bound);
+                checks.push(found.named(&format!("calm: {bound:?}")));
+            }
             Expectation::Latency(bounds) => checks.extend(bounds.iter().map(|bound| latency(measured, bound))),
         }
     }

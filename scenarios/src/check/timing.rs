@@ -4,7 +4,8 @@
 //! It keeps an engine from putting records wherever it likes.
 
 use super::{CheckInput, records};
-use dstream_trace::{Moment, RecordRange};
+use dstream_trace::{Event, Moment, RangeSet, RecordRange};
+use std::time::Duration;
 
 /// The first record of the interval that breaks the rule, in words.
 pub(super) fn violation(input: &CheckInput<'_>, interval: u64) -> Option<String> {
@@ -30,10 +31,29 @@ fn too_early(input: &CheckInput<'_>, range: RecordRange, end: Moment) -> Option<
 }
 
 fn too_late(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option<String> {
-    input.facts.acked_within(range).find_map(|acked| {
-        let latest = acked.at + input.slack + input.run.failure_timeout + input.run.interval;
-        let (record, at) = (acked.range.first, acked.at);
-        (begin > latest)
-            .then(|| format!("it began at {begin}, but record {record} of client {} was held at {at}", range.client))
-    })
+    let bound = input.slack + input.run.failure_timeout + input.run.interval;
+    let mut late = input.facts.acked_within(range).filter(|acked| begin > acked.at + bound).peekable();
+    late.peek()?;
+    let again = sent_again(input, begin, bound);
+    let acked = late.find(|acked| !again.gaps(acked.range).is_empty())?;
+    let (record, at) = (acked.range.first, acked.at);
+    Some(format!("it began at {begin}, but record {record} of client {} was held at {at}", range.client))
+}
+
+/// Records that the engine had given up and that a client, started again, sent once more: they are held anew, and that
+/// counts where it was not too long before `begin`.
+fn sent_again(input: &CheckInput<'_>, begin: Moment, bound: Duration) -> RangeSet {
+    let (mut gone, mut again) = (RangeSet::new(), RangeSet::new());
+    for line in input.lines {
+        match &line.event {
+            Event::BlockLost { ranges, interval: None, .. } => {
+                ranges.iter().for_each(|range| drop(gone.insert(*range)))
+            }
+            Event::RecordsAcked { range } if line.at + bound >= begin => {
+                gone.overlap(*range).into_iter().for_each(|part| drop(again.insert(part)));
+            }
+            _ => {}
+        }
+    }
+    again
 }

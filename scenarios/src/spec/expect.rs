@@ -4,7 +4,7 @@ use super::scalar::{choice, duration};
 use super::{Fields, Place, Reader};
 use crate::plan::Expectation;
 
-const EXPECTATIONS: &[&str] = &["output", "catch_up", "latency"];
+const EXPECTATIONS: &[&str] = &["output", "catch_up", "calm", "latency"];
 const PERCENTILES: [&str; 5] = ["p50", "p90", "p99", "p999", "max"];
 
 /// Reads `expect:`.
@@ -20,6 +20,7 @@ pub(crate) fn read_expectations(reader: &mut Reader<'_>, place: &Place<'_>) -> O
         let expectation = match kind.value.as_str() {
             "output" => read_output(reader, &content),
             "catch_up" => duration(reader, &content).map(|limit| Expectation::CatchUp(limit.value)),
+            "calm" => duration(reader, &content).map(|limit| Expectation::Calm(limit.value)),
             "latency" => read_latency(reader, &content),
             other => {
                 reader.wrong_name(kind.at, &format!("there is no check `{other}`"), other, EXPECTATIONS);

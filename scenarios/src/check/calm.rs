@@ -1,0 +1,67 @@
+//! Calm after the storm: so long after the last fault ended, nothing that was due before may still wait, and from then
+//! on every result is on time.
+//!
+//! Knows no engine. A fault without an end counts from its beginning: a process that stays away is no reason to be late
+//! for ever. Invariant: a run without faults is calm.
+
+use super::Finding;
+use dstream_trace::measure::{Effect, Facts};
+use dstream_trace::{MeasureInput, Measured, Moment, RecordRange};
+use std::time::Duration;
+
+/// What is not in order `bound` after the last fault.
+pub(super) fn calm(measured: &Measured, facts: &Facts, run: &MeasureInput, bound: Duration) -> Finding {
+    let mut finding = Finding::default();
+    let times = run.faults.iter().filter_map(|fault| facts.faults.get(&fault.number));
+    let Some(last) = times.filter_map(|times| times.ended.or(times.applied)).max() else { return finding };
+    let deadline = last + bound;
+    add_late_results(&mut finding, measured, run, deadline);
+    for (client, pieces) in &facts.sent {
+        if !is_gone(facts, run, *client) {
+            add_unacknowledged(&mut finding, facts, pieces.iter().map(|sent| sent.range), deadline, run);
+        }
+    }
+    finding
+}
+
+fn add_late_results(finding: &mut Finding, measured: &Measured, run: &MeasureInput, deadline: Moment) {
+    let Some(slo) = measured.slo else { return };
+    for row in measured.intervals.iter().filter(|row| row.is_due && row.closed <= run.load_end && row.records > 0) {
+        let due = (row.closed + slo).max(deadline);
+        match row.done {
+            Some(done) if done <= due => {}
+            Some(done) => finding.add(|| format!("interval {} was out at {done}, due at {due}", row.interval)),
+            None => finding.add(|| format!("interval {} was not out, due at {due}", row.interval)),
+        }
+    }
+}
+
+/// Records that were sent well before the deadline have to be acknowledged by it.
+fn add_unacknowledged(
+    finding: &mut Finding,
+    facts: &Facts,
+    sent: impl Iterator<Item = RecordRange>,
+    deadline: Moment,
+    run: &MeasureInput,
+) {
+    let early = |range: RecordRange| {
+        let mut due = facts.sent_within(range);
+        due.all(|piece| piece.scheduled(piece.range.last) + run.interval + run.failure_timeout < deadline)
+    };
+    for range in sent.filter(|range| early(*range)) {
+        let held: u64 = facts.acked_within(range).filter(|acked| acked.at <= deadline).map(|a| a.range.count()).sum();
+        if held < range.count() {
+            finding.add(|| format!("records {range:?} were not acknowledged by {deadline}"));
+        }
+    }
+}
+
+/// Whether the client died for good.
+fn is_gone(facts: &Facts, run: &MeasureInput, client: u32) -> bool {
+    let name = format!("client-{client}");
+    run.faults.iter().any(|fault| {
+        let times = facts.faults.get(&fault.number).copied().unwrap_or_default();
+        let hits = fault.effect == Effect::ProcessEnded && fault.nodes.iter().any(|node| node.as_str() == name);
+        hits && times.applied.is_some() && times.ended.is_none()
+    })
+}

@@ -1,0 +1,197 @@
+//! The swarm: scenarios drawn from seeds. First a storm of overlapping faults, then calm with a deadline.
+//!
+//! Knows engines and jobs by what they declare, so that a new option or parameter is drawn without a word here.
+//! Invariants: the same seed, template and declarations give the same scenario; what is drawn passes the parser that
+//! every scenario passes; what a template says is never changed.
+
+pub mod coverage;
+mod dice;
+mod fault;
+mod template;
+
+use crate::context::{Context, EngineDeclaration, JobDeclaration};
+use crate::error::ScenarioError;
+use crate::plan::Plan;
+use crate::resolve::load;
+use crate::workload::ParamKind;
+use dice::Dice;
+use dstream_cluster::option::Unbuilt;
+use dstream_cluster::{OptionKind, OptionSpec, OptionValue};
+use std::path::Path;
+use std::time::Duration;
+pub use template::{Template, TemplateError};
+
+/// After the last fault everything must be in order again within this. Above the failure timeout, the dials and the
+/// recomputation that follow it, by an order of magnitude.
+const CALM: Duration = Duration::from_secs(5);
+
+/// What is left of the run after that, so that the calm can be seen.
+const AFTER_CALM: Duration = Duration::from_secs(2);
+
+/// Counts among a job's parameters stay this near to their least.
+const MOST_COUNT: u64 = 12;
+
+/// A result is on time within this after its interval's end and one interval.
+const ON_TIME: Duration = Duration::from_secs(1);
+
+/// Draws the scenario of a seed for these engines, resolved in `context`. The errors are those of the template.
+pub fn draw(
+    seed: u64,
+    engines: &[String],
+    template: &Template,
+    path: &Path,
+    context: &Context,
+) -> Result<Plan, Vec<ScenarioError>> {
+    let dice = Dice::new(seed);
+    let frame = Frame::draw(&dice, template);
+    let mut lines = frame.lines(seed, &dice);
+    lines.extend(workload(&dice, &frame, template, context));
+    lines.push("engines:".to_owned());
+    let declared = context.engines.iter().filter(|engine| engines.contains(&engine.name));
+    lines.extend(declared.map(|engine| format!("  - {}: {{ {} }}", engine.name, options(&dice, engine, &frame))));
+    lines.push(format!("expect:\n  - output: declared\n  - calm: {}", millis(CALM)));
+    let calm = lines.join("\n");
+    let resolve = |faults: &[String]| {
+        let faults: Vec<String> = faults.iter().map(|fault| format!("  - {fault}\n")).collect();
+        let list = if faults.is_empty() { String::new() } else { format!("\nfaults:\n{}", faults.concat()) };
+        load(path, &template.complete(&format!("{calm}{list}")), context)
+    };
+    let plan = resolve(&[])?;
+    if !plan.faults.is_empty() {
+        return Ok(plan); // the template's own
+    }
+    let mut chosen: Vec<String> = Vec::new();
+    for fault in fault::draw(&dice, &plan, frame.storm) {
+        chosen.push(fault);
+        // Two faults that cannot happen together: the later one is left out.
+        if resolve(&chosen).is_err() {
+            chosen.pop();
+        }
+    }
+    resolve(&chosen)
+}
+
+/// What the rest is drawn within.
+struct Frame {
+    workers: u64,
+    interval: Duration,
+    /// Faults begin and end within this.
+    storm: Duration,
+}
+
+impl Frame {
+    fn draw(dice: &Dice, template: &Template) -> Frame {
+        let workers = template.count(&["cluster", "workers"]);
+        Frame {
+            workers: workers.unwrap_or_else(|| dice.pick("workers", &[2, 3, 3, 4, 4, 5, 6, 8])),
+            interval: template
+                .interval()
+                .unwrap_or_else(|| Duration::from_millis(dice.pick("interval", &[200, 500, 500, 1000]))),
+            storm: Duration::from_secs(dice.pick("storm", &[4, 5, 6, 7])),
+        }
+    }
+
+    fn lines(&self, seed: u64, dice: &Dice) -> Vec<String> {
+        let latency = dice.pick("latency", &["1ms", "1ms", "2ms", "5ms"]);
+        let bandwidth = dice.pick("bandwidth", &["1Gbit", "1Gbit", "100Mbit"]);
+        let timeout = dice.pick("failure timeout", &["500ms", "500ms", "1s"]);
+        vec![
+            format!("title: swarm {seed}"),
+            format!("about: Drawn from seed {seed}."),
+            format!("seed: {seed}"),
+            format!("duration: {}", millis(self.storm + CALM + AFTER_CALM)),
+            "warmup: 1s".to_owned(),
+            format!("slo: {}", millis(self.interval + ON_TIME)),
+            "cluster:".to_owned(),
+            format!("  workers: {}", self.workers),
+            format!("  cores: {}", dice.pick("cores", &[1, 2, 2, 4])),
+            format!("  clients: {}", dice.pick("clients", &[1, 2, 3])),
+            format!("  partitions: {}", dice.pick("partitions", &[3, 4, 8, 16])),
+            format!("  link: {{ latency: {latency}, bandwidth: {bandwidth} }}"),
+            format!("  failure_timeout: {timeout}"),
+        ]
+    }
+}
+
+fn millis(length: Duration) -> String {
+    format!("{}ms", length.as_millis())
+}
+
+fn workload(dice: &Dice, frame: &Frame, template: &Template, context: &Context) -> Vec<String> {
+    let built: Vec<&JobDeclaration> = context.jobs.iter().filter(|job| job.built).collect();
+    let named = template.word(&["workload", "job"]);
+    let drawn = || built.get(dice.below("job", built.len() as u64) as usize).copied();
+    let job = built.iter().find(|job| Some(&job.name) == named.as_ref()).copied().or_else(drawn);
+    let scale = dice.pick("scale", &[1, 10, 20]);
+    let rate = dice.pick("rate", &[500, 1000, 2000]) * scale;
+    let (keys, skew) = (dice.pick("keys", &[20, 200, 2000]), dice.pick("skew", &["0.5", "1.0", "1.2"]));
+    let params: Vec<String> = job.map(|job| params(dice, job, frame)).unwrap_or_default();
+    let name = job.map(|job| job.name.clone()).unwrap_or_default();
+    let mut lines = vec!["workload:".to_owned(), format!("  job: {}", named.unwrap_or(name))];
+    lines.push(format!("  params: {{ {} }}", params.join(", ")));
+    if !template.has(&["workload", "source"]) {
+        let has_pattern = job.is_some_and(|job| job.params.iter().any(|param| param.name == "pattern"));
+        let needle = if has_pattern { ", needle: 2%" } else { "" };
+        let source = format!("rate: {rate}/s, record: 100B, keys: {keys}, skew: {skew}{needle}");
+        lines.push(format!("  source: {{ generate: {{ {source} }} }}"));
+        lines.push(format!("  scale: {scale}"));
+    }
+    lines
+}
+
+/// The parameters that this build has, drawn by their kinds; one that is any text keeps its default.
+fn params(dice: &Dice, job: &JobDeclaration, frame: &Frame) -> Vec<String> {
+    let mut params = Vec::new();
+    // Half of the windows are a few intervals long, some reach back to the start.
+    let windowed = dice.below("windowed", 10);
+    for spec in job.params.iter().filter(|spec| !spec.unbuilt) {
+        let value = match &spec.kind {
+            ParamKind::Window if windowed < 5 => millis(frame.interval * dice.pick("window", &[2u32, 3, 4, 6])),
+            ParamKind::Window if windowed < 7 => "all".to_owned(),
+            ParamKind::Slide if windowed < 5 => millis(frame.interval * dice.pick("slide", &[1u32, 1, 2])),
+            ParamKind::Count(range) => {
+                let most = (*range.end()).min(range.start().saturating_add(MOST_COUNT));
+                (range.start() + dice.below(spec.name, most - range.start() + 1)).to_string()
+            }
+            ParamKind::Window | ParamKind::Slide | ParamKind::Text => continue,
+        };
+        params.push(format!("{}: {value}", spec.name));
+    }
+    params
+}
+
+/// The options that work in this build, each at its default as often as not.
+fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame) -> String {
+    let built = engine.options.iter().filter(|option| option.unbuilt == Unbuilt::Nothing);
+    let values = built.filter_map(|option| {
+        let dice = dice.inner(&format!("{} {}", engine.name, option.name));
+        let value = match option.name {
+            "interval" => Some(millis(frame.interval)),
+            "checkpoint" => Some(millis(frame.interval * dice.pick("intervals", &[1u32, 2, 3, 5]))),
+            _ if dice.below("default", 2) == 0 => None,
+            _ => value(&dice, option, frame),
+        };
+        value.map(|value| format!("{}: {value}", option.name))
+    });
+    values.collect::<Vec<_>>().join(", ")
+}
+
+fn value(dice: &Dice, option: &OptionSpec, frame: &Frame) -> Option<String> {
+    Some(match (&option.kind, &option.default) {
+        (OptionKind::Duration { at_least }, OptionValue::Duration(default)) if !default.is_zero() => {
+            let length = *default / dice.pick("part", &[1u32, 2, 4]);
+            millis(length.max(*at_least).min(frame.interval))
+        }
+        (OptionKind::Duration { at_least }, _) => millis((frame.interval / 10).max(*at_least)),
+        // No more than there are workers to count.
+        (OptionKind::Count { at_least, at_most }, _) => {
+            let most = (*at_most).min(frame.workers).min(at_least + 2).max(*at_least);
+            (at_least + dice.below("count", most - at_least + 1)).to_string()
+        }
+        (OptionKind::Factor { at_least }, _) => (at_least * dice.pick("factor", &[1.0, 1.4, 2.0])).to_string(),
+        (OptionKind::Choice(words), _) => words.get(dice.below("word", words.len() as u64) as usize)?.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

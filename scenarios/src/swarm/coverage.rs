@@ -1,0 +1,179 @@
+//! Coverage: what the cluster was doing in the moment in which a fault struck, read from the log.
+//!
+//! A fault of workers counts what those workers were doing, another one what anybody did. Invariant: a pure function of
+//! the log; a fault hits at least one state, if only `idle`.
+
+use dstream_trace::measure::FaultFacts;
+use dstream_trace::{BlockName, Event, NodeName, TaskName, TraceLine};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a cluster may be doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the words of the table say what they are")]
+pub enum State {
+    BlockBeingCopied,
+    BlockHeldUnsealed,
+    MapRunning,
+    ReduceRunning,
+    ResultHandedIn,
+    CopiesRemade,
+    LossUnnoticed,
+    Fencing,
+    Recovering,
+    CheckpointWritten,
+    Idle,
+}
+
+impl State {
+    /// All, in the order of the data's way.
+    pub const ALL: [State; 11] = [
+        State::BlockBeingCopied,
+        State::BlockHeldUnsealed,
+        State::MapRunning,
+        State::ReduceRunning,
+        State::ResultHandedIn,
+        State::CopiesRemade,
+        State::LossUnnoticed,
+        State::Fencing,
+        State::Recovering,
+        State::CheckpointWritten,
+        State::Idle,
+    ];
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            State::BlockBeingCopied => "block being copied",
+            State::BlockHeldUnsealed => "block held, unsealed",
+            State::MapRunning => "map running",
+            State::ReduceRunning => "reduce running",
+            State::ResultHandedIn => "result being handed in",
+            State::CopiesRemade => "copies being re-made",
+            State::LossUnnoticed => "loss not yet noticed",
+            State::Fencing => "fencing",
+            State::Recovering => "recovery under way",
+            State::CheckpointWritten => "checkpoint being written",
+            State::Idle => "idle",
+        }
+    }
+}
+
+/// How often each kind of fault struck in each state.
+pub type Coverage = BTreeMap<(String, State), u64>;
+
+/// The coverage of one run; `copies` as the engine promises them.
+pub fn coverage(lines: &[TraceLine], faults: &[FaultFacts], copies: u32) -> Coverage {
+    let mut walk = Walk { copies: copies as usize, ..Walk::default() };
+    let mut coverage = Coverage::new();
+    for line in lines {
+        if let Event::FaultApplied { fault, .. } = &line.event
+            && let Some(fault) = faults.iter().find(|facts| facts.number == *fault)
+        {
+            for state in walk.states(fault) {
+                *coverage.entry((fault.fault.clone(), state)).or_default() += 1;
+            }
+        }
+        walk.step(line);
+    }
+    coverage
+}
+
+/// What goes on.
+#[derive(Default)]
+struct Walk {
+    copies: usize,
+    /// Blocks of no interval yet, with their holders.
+    unsealed: BTreeMap<BlockName, BTreeSet<NodeName>>,
+    sealed: BTreeSet<BlockName>,
+    running: BTreeMap<(NodeName, TaskName), bool>,
+    /// Finished attempts at results that are not visible yet: (interval, partition) by worker.
+    handed_in: BTreeSet<(NodeName, u64, u32)>,
+    /// Attempts that were begun before.
+    again: BTreeSet<TaskName>,
+    copies_below: bool,
+    dead: BTreeSet<NodeName>,
+    unfenced: BTreeSet<NodeName>,
+    /// Partitions saved since the last checkpoint was complete, by node.
+    saving: BTreeSet<NodeName>,
+}
+
+impl Walk {
+    fn step(&mut self, line: &TraceLine) {
+        let node = &line.node;
+        match &line.event {
+            Event::BlockHeld { block, .. } if !self.sealed.contains(block) => {
+                self.unsealed.entry(*block).or_default().insert(node.clone());
+            }
+            Event::BlockForgotten { block } => drop(self.unsealed.remove(block)),
+            Event::IntervalSealed { blocks, .. } => {
+                blocks.iter().for_each(|block| drop(self.unsealed.remove(block)));
+                self.sealed.extend(blocks.iter().copied());
+            }
+            Event::TaskLaunched { task, again: true, .. } => drop(self.again.insert(*task)),
+            Event::TaskStarted { task } => drop(self.running.insert((node.clone(), *task), task.stage > 0)),
+            Event::TaskFinished { task, .. } => self.finish(node, *task),
+            Event::TaskFailed { task, .. } => drop(self.running.remove(&(node.clone(), *task))),
+            Event::ResultVisible { interval, partition, .. } => {
+                self.handed_in.retain(|(_, i, p)| (i, p) != (interval, partition));
+            }
+            Event::IntervalDone { interval } => self.handed_in.retain(|(_, i, _)| i > interval),
+            Event::CopiesBelow { blocks } => self.copies_below = *blocks > 0,
+            Event::ProcessEnded => self.end(node),
+            Event::WorkerLost { worker, .. } => {
+                self.dead.remove(worker);
+                self.unfenced.insert(worker.clone());
+            }
+            Event::Fenced { worker, .. } => drop(self.unfenced.remove(worker)),
+            Event::StateSaved { .. } => drop(self.saving.insert(node.clone())),
+            Event::CheckpointComplete { .. } => self.saving.clear(),
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, node: &NodeName, task: TaskName) {
+        if self.running.remove(&(node.clone(), task)) == Some(true) {
+            self.handed_in.insert((node.clone(), task.interval, task.partition));
+        }
+    }
+
+    fn end(&mut self, node: &NodeName) {
+        if node.as_str().starts_with("worker-") {
+            self.dead.insert(node.clone());
+        }
+        self.running.retain(|(at, _), _| at != node);
+        self.handed_in.retain(|(at, _, _)| at != node);
+        self.saving.remove(node);
+        for holders in self.unsealed.values_mut() {
+            holders.remove(node);
+        }
+    }
+
+    fn states(&self, fault: &FaultFacts) -> Vec<State> {
+        let is_worker = |node: &NodeName| node.as_str().starts_with("worker-");
+        let anybody = !fault.nodes.iter().any(is_worker);
+        let here = |node: &NodeName| anybody || fault.nodes.contains(node);
+        let holds = |holders: &BTreeSet<NodeName>| holders.iter().any(here);
+        let unsealed = |lacks: bool| {
+            self.unsealed.values().any(|holders| holds(holders) && (holders.len() < self.copies) == lacks)
+        };
+        let runs = |reduce: bool| self.running.iter().any(|((node, _), is)| here(node) && *is == reduce);
+        let again = self.running.keys().any(|(_, task)| self.again.contains(task));
+        let found = [
+            (State::BlockBeingCopied, unsealed(true)),
+            (State::BlockHeldUnsealed, unsealed(false)),
+            (State::MapRunning, runs(false)),
+            (State::ReduceRunning, runs(true)),
+            (State::ResultHandedIn, self.handed_in.iter().any(|(node, _, _)| here(node))),
+            (State::CopiesRemade, self.copies_below),
+            (State::LossUnnoticed, !self.dead.is_empty()),
+            (State::Fencing, !self.unfenced.is_empty()),
+            (State::Recovering, again),
+            (State::CheckpointWritten, self.saving.iter().any(here)),
+        ];
+        let mut states: Vec<State> = found.into_iter().filter(|(_, is)| *is).map(|(state, _)| state).collect();
+        if states.is_empty() {
+            states.push(State::Idle);
+        }
+        states
+    }
+}

@@ -1,0 +1,139 @@
+//! What is drawn: the same for the same seed, always a scenario, covering every kind; and the coverage of a small log.
+
+use super::coverage::{State, coverage};
+use super::*;
+use crate::plan::FaultKind;
+use crate::workload::{ParamKind, ParamSpec};
+use dstream_trace::measure::{Effect, FaultFacts};
+use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange, TaskName, TraceLine};
+use std::collections::BTreeSet;
+
+fn context() -> Context {
+    let option =
+        |name, kind, default| OptionSpec { name, about: "an option", kind, default, unbuilt: Unbuilt::Nothing };
+    let duration = |millis| OptionValue::Duration(Duration::from_millis(millis));
+    let at_least = |millis| OptionKind::Duration { at_least: Duration::from_millis(millis) };
+    let options = vec![
+        option("interval", at_least(10), duration(1000)),
+        option("checkpoint", at_least(1), duration(10_000)),
+        option("copies", OptionKind::Count { at_least: 1, at_most: 16 }, OptionValue::Count(2)),
+        option("mode", OptionKind::Choice(&["fast", "safe"]), OptionValue::Choice("fast".to_owned())),
+    ];
+    let engine = EngineDeclaration { options, built: true, ..EngineDeclaration::unbuilt("any") };
+    let param = |name, kind| ParamSpec { name, about: "a parameter", default: "off", kind, unbuilt: false };
+    let params = vec![param("window", ParamKind::Window), param("slide", ParamKind::Slide)];
+    let job = JobDeclaration { params, built: true, ..JobDeclaration::unbuilt("count") };
+    Context { engines: vec![engine], jobs: vec![job], worlds: vec!["sim".to_owned()], ..Context::default() }
+}
+
+fn drawn(seed: u64, template: &str) -> Plan {
+    let template = Template::read(template).expect("the template is a mapping");
+    draw(seed, &["any".to_owned()], &template, Path::new("swarm.yaml"), &context()).unwrap_or_else(|errors| {
+        panic!("seed {seed}: {}", errors.iter().map(|error| format!("{error}\n")).collect::<String>())
+    })
+}
+
+#[test]
+fn every_seed_is_a_scenario_of_its_own_and_always_the_same() {
+    let plans: Vec<Plan> = (0..40).map(|seed| drawn(seed, "")).collect();
+    assert_eq!(plans[7], drawn(7, ""));
+    let kinds: BTreeSet<&str> = plans.iter().flat_map(|plan| &plan.faults).map(|fault| fault.kind.name()).collect();
+    assert_eq!(kinds.len(), 8, "{kinds:?}");
+    let nodes = plans.iter().flat_map(|plan| &plan.faults).map(|fault| fault.kind.first_node());
+    let roles: BTreeSet<&str> = nodes.filter_map(|node| node.as_str().split('-').next()).collect();
+    assert_eq!(roles.into_iter().collect::<Vec<_>>(), ["client", "master", "worker"]);
+    let sizes: BTreeSet<u32> = plans.iter().map(|plan| plan.cluster.workers).collect();
+    let modes: BTreeSet<String> = plans.iter().map(|plan| format!("{:?}", plan.engines[0].options["mode"])).collect();
+    assert!(sizes.len() > 3 && modes.len() == 2, "{sizes:?} {modes:?}");
+}
+
+#[test]
+fn the_storm_ends_before_the_calm_begins() {
+    for seed in 0..40 {
+        let plan = drawn(seed, "");
+        let calm = plan.duration - CALM - AFTER_CALM;
+        let ends = plan.faults.iter().filter_map(|fault| Some(fault.at + fault.lasts?));
+        assert!(ends.chain(plan.faults.iter().map(|fault| fault.at)).all(|end| end <= calm), "{seed}: {plan:?}");
+        let for_good = |fault: &&crate::plan::FaultPlan| fault.lasts.is_none();
+        let gone: Vec<_> = plan.faults.iter().filter(for_good).map(|fault| fault.kind.ends()).collect();
+        assert!(gone.iter().all(Option::is_some), "{seed}: only processes end for good");
+    }
+}
+
+#[test]
+fn what_the_template_says_stays() {
+    let template = "
+cluster: { workers: 7, link: { latency: 3ms } }
+engines: [any: { interval: 250ms, copies: 3 }]
+faults:
+  - pause: { node: master, at: 2s, for: 300ms }
+";
+    for seed in 0..10 {
+        let plan = drawn(seed, template);
+        assert_eq!((plan.cluster.workers, plan.interval), (7, Duration::from_millis(250)));
+        assert_eq!(plan.cluster.link.latency, Duration::from_millis(3));
+        assert_eq!(plan.engines[0].options["copies"], OptionValue::Count(3));
+        assert_eq!(plan.faults.len(), 1);
+        assert!(matches!(&plan.faults[0].kind, FaultKind::Pause { node } if node.as_str() == "master"));
+        assert_eq!((plan.seed, plan.title), (seed, format!("swarm {seed}")));
+    }
+    assert!(Template::read("- a list").is_err());
+}
+
+/// The states in which a crash of worker-1 strikes after these events, in words.
+fn check_states(events: &[(&str, Event)], expected: &[&str]) {
+    let struck = Event::FaultApplied { fault: 0, node: NodeName::worker(1) };
+    let events = events.iter().cloned().chain([("driver", struck)]);
+    let lines: Vec<TraceLine> = (0..)
+        .zip(events)
+        .map(|(sequence, (node, event))| TraceLine {
+            at: Moment::from_millis(sequence),
+            sequence,
+            node: NodeName::new(node),
+            event,
+        })
+        .collect();
+    let fault = FaultFacts {
+        number: 0,
+        fault: "crash".to_owned(),
+        nodes: vec![NodeName::worker(1)],
+        others: Vec::new(),
+        effect: Effect::ProcessEnded,
+        due: Moment::ZERO,
+    };
+    let seen = coverage(&lines, &[fault], 2);
+    let words: Vec<&str> = seen.keys().map(|(_, state)| state.words()).collect();
+    assert_eq!(words, expected);
+    assert!(seen.values().all(|count| *count == 1));
+}
+
+#[test]
+fn a_fault_strikes_what_its_node_was_doing() {
+    let block = BlockName { origin: 1, epoch: 1, number: 0 };
+    let held = || Event::BlockHeld { block, ranges: vec![RecordRange { client: 1, first: 0, last: 9 }], bytes: 1 };
+    let task = |stage, attempt| TaskName { interval: 0, stage, partition: 0, attempt };
+    let started = |stage| Event::TaskStarted { task: task(stage, 0) };
+    let finished = |stage| Event::TaskFinished { task: task(stage, 0), cpu_ns: 1, records: 1 };
+    check_states(&[], &["idle"]);
+    check_states(&[("worker-1", held())], &["block being copied"]);
+    check_states(&[("worker-1", held()), ("worker-2", held())], &["block held, unsealed"]);
+    check_states(&[("worker-2", held()), ("worker-3", held())], &["idle"]);
+    let sealed = Event::IntervalSealed { interval: 0, ranges: vec![], blocks: vec![block] };
+    check_states(&[("worker-1", held()), ("master", sealed)], &["idle"]);
+    check_states(&[("worker-1", started(0)), ("worker-2", started(1))], &["map running"]);
+    check_states(&[("worker-1", started(1))], &["reduce running"]);
+    check_states(&[("worker-1", started(1)), ("worker-1", finished(1))], &["result being handed in"]);
+    check_states(&[("worker-1", started(0)), ("worker-1", finished(0))], &["idle"]);
+    check_states(&[("master", Event::CopiesBelow { blocks: 1 })], &["copies being re-made"]);
+    check_states(&[("worker-2", Event::ProcessEnded)], &["loss not yet noticed"]);
+    let lost = || Event::WorkerLost { worker: NodeName::worker(2), epoch: 1 };
+    check_states(&[("worker-2", Event::ProcessEnded), ("master", lost())], &["fencing"]);
+    let fenced = Event::Fenced { worker: NodeName::worker(2), epoch: 1 };
+    check_states(&[("master", lost()), ("sink", fenced)], &["idle"]);
+    let again = Event::TaskLaunched { task: task(0, 0), worker: NodeName::worker(2), again: true };
+    check_states(&[("master", again), ("worker-2", started(0))], &["recovery under way"]);
+    let saved = || Event::StateSaved { through: 0, stage: 1, partition: 0, bytes: 1 };
+    check_states(&[("worker-1", saved())], &["checkpoint being written"]);
+    check_states(&[("worker-1", saved()), ("master", Event::CheckpointComplete { through: 0 })], &["idle"]);
+    assert_eq!(State::ALL.len(), 11);
+}
