@@ -145,7 +145,7 @@ fn decoded(line: &str) -> String {
 #[test]
 fn pages_show_everything_in_every_width_light_dark_and_on_paper() {
     let installed = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|said| said.status.success());
-    let Some(browser) = BROWSERS.into_iter().find(|name| installed(&name)) else {
+    let Some(browser) = BROWSERS.into_iter().find(|name| installed(name)) else {
         println!("skipped: none of {BROWSERS:?} is installed");
         return;
     };

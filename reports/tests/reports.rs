@@ -206,7 +206,7 @@ fn runs_on_one_page_are_told_apart_by_what_differs() {
     }
     let order: Vec<u64> = read_scenario_folder(&runs.0).unwrap().iter().map(|run| run.result.seed).collect();
     assert_eq!(order, [7, 8, 7], "9 comes before 10");
-    assert_eq!(read_runs(&[runs.0.clone()]).unwrap().len(), 3);
+    assert_eq!(read_runs(std::slice::from_ref(&runs.0)).unwrap().len(), 3);
     let empty = read_runs(&[runs.0.join("elsewhere")]).unwrap_err().to_string();
     assert!(empty.contains("holds none"), "{empty}");
 }
