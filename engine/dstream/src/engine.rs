@@ -6,7 +6,7 @@ use crate::master::tracker::TrackerLimits;
 use crate::master::{self, MasterConfig, MasterLimits};
 use crate::options::{self, Settings};
 use crate::worker::receiver::ReceiverLimits;
-use crate::worker::{self, SharedHoldings, TaskContext, WorkerConfig};
+use crate::worker::{self, Seats, SharedHoldings, TaskContext, WorkerConfig};
 use dstream_cluster::client::{self, ClientConfig, ClientLimits};
 use dstream_cluster::layout::{Role, peer_config, roles};
 use dstream_cluster::sink::{self, SinkConfig};
@@ -173,6 +173,7 @@ async fn start_worker(
     });
     let (peers, events) = connect(&host, cluster, Role::Worker(number), query.fingerprint).await?;
     let context = TaskContext {
+        seats: Seats::new(host.cpu.cores()),
         host,
         peers,
         holdings: SharedHoldings::default(),
@@ -209,7 +210,7 @@ async fn start_client(
         scale: cluster.scale,
         message: Costs::time(cluster.costs.message_ns),
     };
-    let core = cores.client(ClientLimits { patience: settings.block + CLIENT_PATIENCE });
+    let core = cores.client(ClientLimits { patience: settings.block + CLIENT_PATIENCE, number, clients: cluster.clients });
     client::run(host, client, source, core).await
 }
 

@@ -29,6 +29,10 @@ const FORGETTING: u32 = 8;
 pub struct ClientLimits {
     /// A batch without a word for this long goes to another worker; later where acknowledgements usually take longer.
     pub patience: Duration,
+    /// The client's number, from 1.
+    pub number: u32,
+    /// How many clients there are: clients in step spread over the workers, so that no two send to the same one at once.
+    pub clients: u32,
 }
 
 /// What happens to a client.
@@ -144,7 +148,9 @@ impl Client {
     fn next_worker(&mut self, not: Option<&NodeName>) -> Option<NodeName> {
         let usable: Vec<&NodeName> =
             self.connected.iter().filter(|worker| self.is_usable(worker) && Some(*worker) != not).collect();
-        let worker = (*usable.get(self.turn % usable.len().max(1))?).clone();
+        let (before, clients) = (self.limits.number.saturating_sub(1) as usize, self.limits.clients.max(1) as usize);
+        let start = usable.len() * before / clients;
+        let worker = (*usable.get((start + self.turn) % usable.len().max(1))?).clone();
         self.turn = self.turn.wrapping_add(1);
         Some(worker)
     }
@@ -317,7 +323,11 @@ mod tests {
 
     /// Feeds events at milliseconds; compares sends as `first>worker` and acknowledgements as `first!`.
     fn check(events: &[(u64, ClientEvent)], expected: &[&str]) {
-        let mut client = Client::new(ClientLimits { patience: Duration::from_millis(400) });
+        check_from(1, events, expected);
+    }
+
+    fn check_from(number: u32, events: &[(u64, ClientEvent)], expected: &[&str]) {
+        let mut client = Client::new(ClientLimits { patience: Duration::from_millis(400), number, clients: 2 });
         let mut actions = Vec::new();
         for (at, event) in events {
             client.step(Moment::from_millis(*at), event.clone(), &mut actions);
@@ -340,6 +350,12 @@ mod tests {
             &[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, batch(10, 19)), (3, batch(20, 29))],
             &["0>worker-1", "10>worker-2", "20>worker-1"],
         );
+    }
+
+    #[test]
+    fn clients_in_step_send_to_different_workers() {
+        let events = [(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, batch(10, 19))];
+        check_from(2, &events, &["0>worker-2", "10>worker-1"]);
     }
 
     #[test]

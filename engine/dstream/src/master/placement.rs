@@ -62,7 +62,7 @@ impl Workers {
     }
 
     /// Of `candidates` the one with room and the lowest (`cost`, tasks, place in turn).
-    fn best(&self, candidates: &[u32], turn: u32, owner: Option<u32>, cost: impl Fn(u32) -> usize) -> Option<u32> {
+    fn best<C: Ord>(&self, candidates: &[u32], turn: u32, owner: Option<u32>, cost: impl Fn(u32) -> C) -> Option<u32> {
         let count = u32::try_from(candidates.len()).ok()?.max(1);
         let in_turn = |index: usize| (u32::try_from(index).unwrap_or(0) + count - turn % count) % count;
         let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker, owner == Some(**worker)));
@@ -75,14 +75,19 @@ impl Workers {
         if wanted.is_empty() { self.running.keys().copied().collect() } else { wanted }
     }
 
-    /// A place for a task that reads blocks held by `holders`: of those who reach one, among the best connected, a holder if
-    /// one has room. Nobody while nobody reaches one: it would only fail, again and again.
+    /// How many tasks each core has before it takes another one.
+    fn waves(&self, worker: u32) -> usize {
+        self.running.get(&worker).map_or(0, |running| running / self.cores.max(1))
+    }
+
+    /// A place for a task that reads blocks held by `holders`: of those who reach one, among the best connected, one with a
+    /// free core, and of these a holder: to read a block from elsewhere takes less long than to wait for a task. Nobody while nobody reaches one: it would only fail, again and again.
     pub(super) fn for_blocks(&self, holders: &[u32], avoid: &BTreeSet<u32>, turn: u32) -> Place {
         let mut candidates = self.candidates(avoid);
         candidates.retain(|worker| holders.is_empty() || holders.iter().any(|holder| !self.is_cut(*worker, *holder)));
         let fewest = candidates.iter().map(|worker| self.lacked_by(*worker)).min().unwrap_or(0);
         let connected: Vec<u32> = candidates.into_iter().filter(|worker| self.lacked_by(*worker) == fewest).collect();
-        let cost = |worker: u32| usize::from(!holders.contains(&worker));
+        let cost = |worker: u32| (self.waves(worker), !holders.contains(&worker));
         self.best(&connected, turn, None, cost).map_or(Place::NobodyFree, Place::At)
     }
 
@@ -103,7 +108,7 @@ impl Workers {
         if candidates.iter().any(|worker| !avoid.contains(worker)) {
             candidates.retain(|worker| !avoid.contains(worker));
         }
-        let cost = |worker: u32| usize::from(owner != Some(worker));
+        let cost = |worker: u32| owner != Some(worker);
         self.best(&candidates, turn, owner, cost).map_or(Place::NobodyFree, Place::At)
     }
 }
@@ -125,10 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_read_where_it_lies_unless_that_worker_is_full() {
-        let two = workers(&[(1, 0), (2, 3), (3, 4)], &[]);
-        assert_eq!(two.for_blocks(&[2], &set(&[]), 0), Place::At(2));
-        assert_eq!(two.for_blocks(&[3], &set(&[]), 0), Place::At(1));
+    fn a_block_is_read_where_it_lies_unless_that_worker_has_no_free_core_and_another_has() {
+        let three = workers(&[(1, 0), (2, 1), (3, 2)], &[]);
+        assert_eq!(three.for_blocks(&[2], &set(&[]), 0), Place::At(2));
+        assert_eq!(three.for_blocks(&[3], &set(&[]), 0), Place::At(1));
+        let busy = workers(&[(1, 2), (2, 3), (3, 4)], &[]);
+        assert_eq!(busy.for_blocks(&[2], &set(&[]), 0), Place::At(2));
+        assert_eq!(busy.for_blocks(&[3], &set(&[]), 0), Place::At(1));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 mod node;
 pub mod receiver;
+mod seats;
 mod serve;
 mod state;
 mod store;
 mod task;
 
 pub use node::{WorkerConfig, run};
+pub use seats::Seats;
 pub use store::{Pane, SharedHoldings};
 pub use task::TaskContext;

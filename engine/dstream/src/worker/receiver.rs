@@ -29,7 +29,7 @@ pub struct ReceiverLimits {
     pub worker: u32,
     /// How many nodes must hold a record before it is acknowledged (never more than there are members).
     pub copies: u32,
-    /// A block is sealed this long after its first batch.
+    /// Each interval is cut into blocks of this length; the last one may be shorter.
     pub block: Duration,
     /// Length of an interval.
     pub interval: Duration,
@@ -175,6 +175,7 @@ pub struct Receiver {
 impl Receiver {
     /// A receiver that is no member yet: it takes batches and acknowledges none.
     pub fn new(limits: ReceiverLimits) -> Receiver {
+        let turn = limits.worker.saturating_sub(1);
         Receiver {
             limits,
             epoch: None,
@@ -188,7 +189,8 @@ impl Receiver {
             next_number: 0,
             sealed_below: 0,
             told_closed_below: 0,
-            turn: 0,
+            // Receivers in step must not all send their copies to the same member at the same time.
+            turn,
             last_step: Moment::ZERO,
         }
     }
@@ -205,9 +207,18 @@ impl Receiver {
         Moment(self.limits.origin.0.saturating_add(nanos.saturating_mul(interval + 1))) + self.limits.slack
     }
 
+    /// When the block that is open at `now` is sealed: cuts lie at whole blocks from the interval's begin on, so that a
+    /// steady stream gives as many blocks to each interval, all alike.
+    fn next_cut(&self, now: Moment) -> Moment {
+        let (length, block) = (self.limits.interval.as_nanos().max(1), self.limits.block.as_nanos().max(1));
+        let into_interval = now.since(self.limits.origin).as_nanos() % length;
+        let left = block - into_interval % block;
+        now + Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))
+    }
+
     fn batch(&mut self, now: Moment, range: RecordRange, interval: u64, bytes: u64) -> u64 {
         let interval = interval.max(self.over_below(now)).max(self.sealed_below);
-        let seal_at = (now + self.limits.block).min(self.end_of(interval));
+        let seal_at = self.next_cut(now).min(self.end_of(interval));
         let open = self.open.entry(interval).or_insert_with(|| Open { seal_at, ..Open::default() });
         open.ranges.push(range);
         open.bytes += bytes;

@@ -5,6 +5,7 @@
 //! the master does not know of any more is not there either.
 
 use crate::message::{Fetch, Fetched, NotFetched, PaneHeader, PaneSource, Save, checkpoint_key};
+use crate::worker::seats::Rank;
 use crate::worker::store::Pane;
 use crate::worker::task::{Answer, TaskContext, fetch};
 use bytes::Bytes;
@@ -160,7 +161,9 @@ pub async fn save(context: &TaskContext, epoch: u64, save: &Save) -> Option<NotF
     let object = object_of(&context.query.stages[save.stage as usize].kept, save.through, &past);
     let bytes = object.len() as u64;
     let cost = Costs::time(bytes as f64 * context.costs.checkpoint_ns_per_byte);
+    let seat = context.seats.enter(Rank::of(save.through, save.stage)).await;
     let used = context.host.cpu.run(Box::new(move || cost)).await;
+    drop(seat);
     let cpu_ns = u64::try_from(used.0.as_nanos()).unwrap_or(u64::MAX);
     context.host.trace.record(Event::CpuUsed { cpu_ns });
     let key = checkpoint_key(save.through, save.stage, save.partition);

@@ -6,6 +6,7 @@
 use crate::message::{
     BlockOrder, Fetch, Fetched, Launch, NotFetched, Reads, Skip, SliceSource, TaskFailure, TaskId, TaskOrder,
 };
+use crate::worker::seats::{Rank, Seats};
 use crate::worker::state::{PlaceOfState, fetch_past, in_order, lacks};
 use crate::worker::store::{HeldBlock, Pane, SharedHoldings};
 use bytes::Bytes;
@@ -49,6 +50,8 @@ pub struct TaskContext {
     pub sink: NodeName,
     /// How long an answer may take.
     pub deadline: Duration,
+    /// Its cores, in the order in which its tasks get them.
+    pub seats: Seats,
 }
 
 /// How an attempt ended.
@@ -355,7 +358,9 @@ async fn compute(context: &TaskContext, id: TaskId, input: TaskInput) -> Result<
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         cost
     };
+    let seat = context.seats.enter(Rank::of(id.interval, id.stage)).await;
     let used = context.host.cpu.run(Box::new(work)).await;
+    drop(seat);
     let result = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
     let result = result.unwrap_or_else(|| Err("the core ended before the task".to_owned()));
     match result {

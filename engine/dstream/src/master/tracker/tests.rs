@@ -350,13 +350,13 @@ fn lost_panes_are_computed_again_from_the_checkpoint_on_without_their_results() 
     events.extend(computed(4).split_off(8));
     events.push(lost(1));
     // The maps of intervals 2 and 3; what is below is in the store. The checkpoint through 3 waits for its panes.
-    check_windowed(events.clone(), 1, &["3: stage 0 [0.1 again]", "3: stage 0 [0.1 again]"]);
+    check_windowed(events.clone(), 1, &["3: stage 0 [0.1 again]", "2: stage 0 [0.1 again]"]);
     events.push(done_in(2, 3, 0, 1));
-    check_windowed(events.clone(), 1, &["2: stage 1 [0.1 again on 0@store1 1@store1 for its panes]"]);
-    events.extend([done_in(3, 3, 0, 1), done_in(2, 2, 1, 1)]);
-    check_windowed(events.clone(), 1, &["2: stage 1 [0.1 again on 1@store1 2@2 for its panes]"]);
-    events.push(done_in(3, 2, 1, 1));
-    check_windowed(events, 1, &["2: save 1.0 through 3: 2@2 3@2"]);
+    check_windowed(events.clone(), 1, &["3: stage 1 [0.1 again on 0@store1 1@store1 for its panes]"]);
+    events.extend([done_in(3, 2, 0, 1), done_in(2, 3, 1, 1)]);
+    check_windowed(events.clone(), 1, &["3: stage 1 [0.1 again on 1@store1 2@3 for its panes]"]);
+    events.push(done_in(3, 3, 1, 1));
+    check_windowed(events, 1, &["3: save 1.0 through 3: 2@3 3@3"]);
 }
 
 #[test]

@@ -99,8 +99,8 @@ fn a_batch_is_acknowledged_when_a_second_member_holds_its_block() {
         events,
         900,
         &[
-            "210 seal b1.1.0 in 0",
-            "210 copy b1.1.0 to 2",
+            "200 seal b1.1.0 in 0",
+            "200 copy b1.1.0 to 2",
             "213 announce [(0, [1, 2])] closed below 0",
             "213 acknowledge [1:0-9, 1:10-19]",
         ],
@@ -133,7 +133,7 @@ fn an_interval_without_records_is_closed_at_its_end() {
 fn a_late_batch_goes_into_the_open_interval() {
     let mut events = ready(0, &[1]);
     events.push((1100, batch(0, 9, 0)));
-    let seen = ["1000 announce [] closed below 1", "1300 seal b1.1.0 in 1", "1300 announce [(0, [1])] closed below 1"];
+    let seen = ["1000 announce [] closed below 1", "1200 seal b1.1.0 in 1", "1200 announce [(0, [1])] closed below 1"];
     check(1, events, 1500, &seen);
 }
 
@@ -141,14 +141,14 @@ fn a_late_batch_goes_into_the_open_interval() {
 fn nothing_is_acknowledged_before_the_members_are_known() {
     let mut events = vec![(0, ReceiverEvent::Welcome { epoch: 1, sealed_below: 0 }), (0, lease(0))];
     events.push((10, batch(0, 9, 0)));
-    check(2, events, 900, &["210 seal b1.1.0 in 0"]);
+    check(2, events, 900, &["200 seal b1.1.0 in 0"]);
 }
 
 #[test]
 fn nothing_is_acknowledged_after_the_lease_until_it_is_renewed() {
     let mut events = ready(0, &[1]);
     events.extend([(500, batch(0, 9, 0)), (750, lease(700))]);
-    let seen = ["700 seal b1.1.0 in 0", "700 announce [(0, [1])] closed below 0", "750 acknowledge [1:0-9]"];
+    let seen = ["600 seal b1.1.0 in 0", "600 announce [(0, [1])] closed below 0", "750 acknowledge [1:0-9]"];
     check(1, events, 900, &seen);
 }
 
@@ -166,8 +166,8 @@ fn a_copy_that_was_on_its_way_to_a_lost_member_goes_to_another() {
         events,
         900,
         &[
-            "210 seal b1.1.0 in 0",
-            "210 copy b1.1.0 to 2",
+            "200 seal b1.1.0 in 0",
+            "200 copy b1.1.0 to 2",
             "300 copy b1.1.0 to 3",
             "310 announce [(0, [1, 3])] closed below 0",
             "310 acknowledge [1:0-9]",
@@ -186,8 +186,8 @@ fn a_holder_of_an_older_epoch_does_not_count() {
         (240, ReceiverEvent::CopyHeld { block: block(0), by: restarted }),
     ]);
     let seen = [
-        "210 seal b1.1.0 in 0",
-        "210 copy b1.1.0 to 2",
+        "200 seal b1.1.0 in 0",
+        "200 copy b1.1.0 to 2",
         "230 copy b1.1.0 to 2",
         "240 announce [(0, [1, 2])] closed below 0",
         "240 acknowledge [1:0-9]",
@@ -200,7 +200,7 @@ fn a_fence_drops_what_nobody_was_told_of_and_the_next_epoch_begins_anew() {
     let mut events = ready(0, &[1, 2]);
     events.extend([(10, batch(0, 9, 0)), (250, batch(10, 19, 0)), (300, ReceiverEvent::Fenced)]);
     events.push((400, ReceiverEvent::Welcome { epoch: 7, sealed_below: 0 }));
-    let seen = ["210 seal b1.1.0 in 0", "210 copy b1.1.0 to 2", "300 drop open", "300 drop b1.1.0"];
+    let seen = ["200 seal b1.1.0 in 0", "200 copy b1.1.0 to 2", "300 drop open", "300 drop b1.1.0"];
     check(2, events, 900, &seen);
 }
 
@@ -210,8 +210,8 @@ fn what_was_announced_and_not_acknowledged_is_announced_again_on_a_new_connectio
     let welcome = |epoch| ReceiverEvent::Welcome { epoch, sealed_below: 0 };
     events.extend([(500, batch(0, 9, 0)), (750, welcome(1)), (800, welcome(2))]);
     let seen = [
-        "700 seal b1.1.0 in 0",
-        "700 announce [(0, [1])] closed below 0",
+        "600 seal b1.1.0 in 0",
+        "600 announce [(0, [1])] closed below 0",
         "750 announce [(0, [1])] closed below 0",
         "800 drop open",
         "800 drop b1.1.0",
@@ -223,7 +223,7 @@ fn what_was_announced_and_not_acknowledged_is_announced_again_on_a_new_connectio
 fn nothing_is_acknowledged_before_the_master_has_heard_of_it() {
     let mut events = ready(0, &[1]);
     events.extend([(10, batch(0, 9, 0)), (250, ReceiverEvent::Heard(vec![block(7)]))]);
-    let mut seen = vec!["210 seal b1.1.0 in 0", "210 announce [(0, [1])] closed below 0"];
+    let mut seen = vec!["200 seal b1.1.0 in 0", "200 announce [(0, [1])] closed below 0"];
     check_with(false, 1, events.clone(), 900, &seen);
     events.push((300, ReceiverEvent::Heard(vec![block(0)])));
     seen.push("300 acknowledge [1:0-9]");
