@@ -210,7 +210,8 @@ async fn start_client(
         scale: cluster.scale,
         message: Costs::time(cluster.costs.message_ns),
     };
-    let core = cores.client(ClientLimits { patience: settings.block + CLIENT_PATIENCE, number, clients: cluster.clients });
+    let core =
+        cores.client(ClientLimits { patience: settings.block + CLIENT_PATIENCE, number, clients: cluster.clients });
     client::run(host, client, source, core).await
 }
 

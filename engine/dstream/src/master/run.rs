@@ -8,6 +8,7 @@
 //!    ^                   | failed, worker lost      | slices not where they should be
 //!    +-------------------+--------------------------+
 //!    ^----------------------------- somebody needs what it made --'
+//!    ^------------------------- blocks that it came from are given up, from DONE and SPENT
 //! ```
 
 use crate::message::BlockOrder;
@@ -44,12 +45,14 @@ pub(super) struct Task {
     pub(super) blocks: Vec<BlockOrder>,
     /// Its result is at the sink.
     pub(super) committed: bool,
+    /// Attempts below this one may have read blocks that have been given up since: what they made does not count.
+    pub(super) stale_below: u32,
 }
 
 impl Task {
     fn new(blocks: Vec<BlockOrder>) -> Task {
         let state = TaskState::Waiting;
-        Task { state, attempts: 0, broken: 0, avoid: BTreeSet::new(), blocks, committed: false }
+        Task { state, attempts: 0, broken: 0, avoid: BTreeSet::new(), blocks, committed: false, stale_below: 0 }
     }
 
     /// Whether what it made can be read.
@@ -60,6 +63,12 @@ impl Task {
     /// Whether it still has to run.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, TaskState::Waiting | TaskState::Running { .. })
+    }
+
+    /// What it made counts no longer, whoever still says that it did.
+    fn make_again(&mut self) {
+        self.stale_below = self.attempts;
+        self.reset();
     }
 
     /// Back to waiting: its work is lost.
@@ -130,6 +139,18 @@ impl Shape {
         Shape { stages: stages.collect() }
     }
 
+    /// The stages that come from this one's slices, directly or through others, in order.
+    fn derived_from(&self, stage: usize) -> BTreeSet<usize> {
+        let mut derived = BTreeSet::new();
+        let mut next = self.stages[stage].consumers.clone();
+        while let Some(stage) = next.pop() {
+            if derived.insert(stage) {
+                next.extend(&self.stages[stage].consumers);
+            }
+        }
+        derived
+    }
+
     /// How many intervals back any task reads; 0 for a query without windows and state.
     pub(super) fn reach(&self) -> u64 {
         self.stages.iter().map(StageShape::reach).max().unwrap_or(0)
@@ -175,10 +196,23 @@ impl Run {
             && shape.stages[stage].parent.is_none_or(|parent| self.stages[parent].iter().all(Task::is_there))
     }
 
-    /// Whether a task runs that reads the stage's slices.
+    /// Whether a task runs that reads the stage's slices, or what others made of them.
     pub(super) fn is_being_read(&self, shape: &Shape, stage: usize) -> bool {
-        let mut consumers = shape.stages[stage].consumers.iter().flat_map(|consumer| &self.stages[*consumer]);
-        consumers.any(|task| matches!(task.state, TaskState::Running { .. }))
+        let readers = shape.derived_from(stage);
+        let mut readers = readers.into_iter().flat_map(|reader| &self.stages[reader]);
+        readers.any(|task| matches!(task.state, TaskState::Running { .. }))
+    }
+
+    /// The stage's input has changed: what was made of it, and goes into results still to come, is made again. Otherwise a
+    /// result would have the records of a given-up block for some keys and lack them for others.
+    pub(super) fn make_again_from(&mut self, shape: &Shape, stage: usize) {
+        if self.is_over {
+            return;
+        }
+        let is_between = |stage: &usize| shape.stages[*stage].output.is_none();
+        for stage in shape.derived_from(stage).into_iter().filter(is_between) {
+            self.stages[stage].iter_mut().for_each(Task::make_again);
+        }
     }
 
     /// Whether every result is at the sink.

@@ -209,7 +209,7 @@ impl Tracker {
         let (is_result, keeps) = (stage.output.is_some(), !stage.kept.is_empty());
         let Some(task) = self.task(id) else { return };
         // An earlier attempt's result is as good, if the task still waits for one.
-        if is_current || task.state == TaskState::Waiting {
+        if is_current || (task.state == TaskState::Waiting && id.attempt >= task.stale_below) {
             task.state = TaskState::Done { worker };
             task.committed |= is_result;
             if keeps {
@@ -386,6 +386,7 @@ impl Tracker {
     /// Gives up the blocks of a waiting task that nobody holds any more, unless tasks run that may have read its slices
     /// before these were lost: they succeed with them, or fail and leave nobody who does.
     fn give_up_lost_blocks(&mut self, actions: &mut Vec<TrackerAction>) {
+        let mut any = false;
         for (interval, run) in &mut self.runs {
             for stage in 0..run.stages.len() {
                 if run.is_being_read(&self.shape, stage) {
@@ -393,6 +394,10 @@ impl Tracker {
                 }
                 let waiting = run.stages[stage].iter_mut().filter(|task| task.state == TaskState::Waiting);
                 let gone: Vec<BlockName> = waiting.flat_map(|task| drop_lost_blocks(task, &self.blocks)).collect();
+                if !gone.is_empty() {
+                    run.make_again_from(&self.shape, stage);
+                    any = true;
+                }
                 for block in gone {
                     if let Some((_, ranges)) = self.blocks.remove(&block) {
                         let interval = Some(*interval);
@@ -402,6 +407,9 @@ impl Tracker {
                     }
                 }
             }
+        }
+        if any {
+            self.repair();
         }
     }
 

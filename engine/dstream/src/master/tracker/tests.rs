@@ -88,6 +88,14 @@ fn word(action: &TrackerAction) -> Option<String> {
     })
 }
 
+/// Stage 0 maps blocks, stage 1 reduces, stage 2 puts the greatest of all partitions together.
+fn top_words() -> Query {
+    let builder = QueryBuilder::new();
+    let pairs = builder.lines().words().map::<(String, u64)>(|word| (word, 1));
+    pairs.reduce_by_key(|a, b| a + b).top_k(2).output("top");
+    builder.build().unwrap()
+}
+
 /// Joins `workers`, feeds the events and compares the launches and decisions of the last `steps`.
 fn check(workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
     check_query(&word_count(), workers, events, steps, expected);
@@ -116,6 +124,18 @@ fn reducing() -> Vec<TrackerEvent> {
     let mut events = sealed(0, &[(0, &[1, 3]), (1, &[2, 3])]);
     events.extend([done(1, 0, 0), done(2, 0, 1)]);
     events
+}
+
+#[test]
+fn what_was_made_of_a_given_up_block_is_made_again_before_a_result_is() {
+    let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
+    events.extend([done(1, 0, 0), done(2, 0, 1), done(2, 1, 1), holders(0, &[]), lost(1)]);
+    check_query(&top_words(), &[1, 2], events.clone(), 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
+    // What the first attempt says once more is of no use; both partitions are reduced again.
+    events.extend([done(2, 1, 1), done_again(2, 0, 0)]);
+    check_query(&top_words(), &[1, 2], events.clone(), 2, &["2: stage 1 [0.1 again, 1.1 again]"]);
+    events.extend([done_again(2, 1, 0), done_again(2, 1, 1)]);
+    check_query(&top_words(), &[1, 2], events, 2, &["2: stage 2 [0.0]"]);
 }
 
 #[test]
