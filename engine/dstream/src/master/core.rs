@@ -99,6 +99,8 @@ pub enum MasterAction {
     },
     /// Remove the checkpoint that goes through this interval from the store.
     DropCheckpoint(u64),
+    /// Nobody reads the journal of this interval any more.
+    DropJournal(u64),
     /// The run cannot go on.
     Fatal(String),
     /// Record an event.
@@ -303,8 +305,14 @@ impl Master {
         if !self.keeps_state {
             self.forgotten_below = self.done_below;
             self.tell_all(&self.forget(Some(interval), Vec::new()), actions);
-            self.account(now, LedgerEvent::Done { interval }, actions);
+            self.over(now, interval, actions);
         }
+    }
+
+    /// Nothing of the interval will be computed again.
+    fn over(&mut self, now: Moment, interval: u64, actions: &mut Vec<MasterAction>) {
+        self.account(now, LedgerEvent::Done { interval }, actions);
+        actions.push(MasterAction::DropJournal(interval));
     }
 
     /// A checkpoint goes through all intervals below `below`.
@@ -313,7 +321,7 @@ impl Master {
         (self.forgotten_below, self.panes_below) = (below, panes_below);
         self.tell_all(&self.forget(None, Vec::new()), actions);
         for interval in over {
-            self.account(now, LedgerEvent::Done { interval }, actions);
+            self.over(now, interval, actions);
         }
     }
 

@@ -60,6 +60,11 @@ pub async fn run(
     }
 }
 
+/// Where an interval's input is written down.
+fn journal_key(interval: u64) -> String {
+    format!("journal/{interval:020}")
+}
+
 struct Shell {
     host: Host,
     peers: Peers,
@@ -136,7 +141,8 @@ impl Shell {
             MasterAction::TellClient(client, word) => self.send(&client, seal(Vec::new(), &word)),
             MasterAction::Journal { interval, ranges } => self.journal(interval, ranges),
             MasterAction::Fence { member, since } => self.fence(member, since),
-            MasterAction::DropCheckpoint(through) => self.drop_checkpoint(through),
+            MasterAction::DropCheckpoint(through) => self.drop_all(checkpoint_prefix(through)),
+            MasterAction::DropJournal(interval) => self.drop_all(journal_key(interval)),
             MasterAction::Fatal(why) => return Err(NodeError(why)),
             MasterAction::Record(event) => self.host.trace.record(event),
         }
@@ -155,7 +161,7 @@ impl Shell {
     /// Writes the interval's input down, again and again until the store takes it.
     fn journal(&self, interval: u64, ranges: Vec<RecordRange>) {
         let (host, answered, deadline) = (self.host.clone(), self.answered.clone(), self.config.deadline);
-        let key = format!("journal/{interval:020}");
+        let key = journal_key(interval);
         let entry = seal(Vec::new(), &ranges);
         tokio::spawn(async move {
             while host.store.put(&key, entry.clone()).await.is_err() {
@@ -166,10 +172,10 @@ impl Shell {
     }
 
     /// Removes what nobody reads any more. What cannot be removed now stays: it costs room and nothing else.
-    fn drop_checkpoint(&self, through: u64) {
+    fn drop_all(&self, prefix: String) {
         let host = self.host.clone();
         tokio::spawn(async move {
-            let Ok(keys) = host.store.list(&checkpoint_prefix(through)).await else { return };
+            let Ok(keys) = host.store.list(&prefix).await else { return };
             for key in keys {
                 let _ = host.store.delete(&key).await;
             }
