@@ -49,6 +49,9 @@ pub enum Command {
     /// Run again from a run directory alone, and say whether the trace is the same
     #[command(after_help = "Example:\n  dstream replay runs/worker-crash/dstream-sim-8")]
     Replay(ReplayArgs),
+    /// Reproduce published figures: published, analytic and measured values in one picture each
+    #[command(after_help = "Example:\n  dstream paper --figure one-failure --quick")]
+    Paper(PaperArgs),
     /// Write the trace of one run: what `meta` does in each of its two processes
     #[command(hide = true, name = "write-trace")]
     WriteTrace(WriteTraceArgs),
@@ -217,6 +220,22 @@ pub struct ReplayArgs {
     /// The run directory
     #[arg(value_name = "RUN_DIR")]
     pub run_directory: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dstream paper`.
+#[derive(Args, Debug)]
+pub struct PaperArgs {
+    /// Reproduce only this figure; may be given more than once
+    #[arg(long, value_name = "ID")]
+    pub figure: Vec<String>,
+    /// A smaller stand-in for each figure, in seconds instead of minutes; not for comparing
+    #[arg(long)]
+    pub quick: bool,
+    /// The folder that holds run directories; the figures' pages go into `paper` in it
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub out: PathBuf,
     #[command(flatten)]
     pub output: Output,
 }

@@ -80,6 +80,7 @@ mod jobs;
 mod judge;
 mod load;
 mod meta;
+mod paper;
 mod replay;
 mod report;
 mod run;
@@ -158,6 +159,7 @@ fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
         Command::Explain(args) => explain::explain(&args, setup),
         Command::Meta(args) => meta::meta(&args, setup),
         Command::Swarm(args) => swarm::swarm(&args, setup),
+        Command::Paper(args) => paper::paper(&args, setup),
         Command::Replay(args) => replay::replay(&args, setup),
         Command::WriteTrace(args) => meta::write_trace(&args, setup),
         Command::Jobs(args) => jobs::jobs(&args, setup),

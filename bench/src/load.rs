@@ -19,8 +19,8 @@ use std::time::Duration;
 /// Engines of the contract that may not be built.
 const ENGINES: [&str; 3] = ["dstream", "upstream-backup", "hot-replication"];
 
-/// Cost files lie in a folder of this name beside the scenarios; they are no scenarios.
-const COSTS_FOLDER: &str = "costs";
+/// Folders beside the scenarios whose files are none: cost tables, and numbers of published figures.
+const OTHER_FOLDERS: [&str; 2] = ["costs", "figures"];
 
 /// What the command line changes in a scenario.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +35,12 @@ pub struct Overrides {
 
 /// Reads and resolves a scenario file.
 pub fn load_scenario(path: &Path, overrides: &Overrides, setup: &Setup) -> Result<Plan, Failure> {
-    let text = text_of(path)?;
-    let plan = dstream_scenarios::load(path, &text, &context(overrides, setup)?);
+    load_text(path, &text_of(path)?, overrides, setup)
+}
+
+/// Resolves a scenario's text, which came from `path` or would lie there.
+pub(crate) fn load_text(path: &Path, text: &str, overrides: &Overrides, setup: &Setup) -> Result<Plan, Failure> {
+    let plan = dstream_scenarios::load(path, text, &context(overrides, setup)?);
     plan.map_err(|errors| Failure::usage(join(&errors)))
 }
 
@@ -80,7 +84,7 @@ pub fn scenario_files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
         for entry in fs::read_dir(&folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             if path.is_dir() {
-                if path.file_name().is_some_and(|name| name != COSTS_FOLDER) {
+                if !OTHER_FOLDERS.iter().any(|other| path.file_name().is_some_and(|name| name == *other)) {
                     folders.push(path);
                 }
             } else if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml") {

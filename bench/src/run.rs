@@ -22,7 +22,7 @@ use dstream_scenarios::to_yaml;
 use dstream_trace::Moment;
 use dstream_trace::result::Verdict;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Runs all scenarios.
@@ -33,6 +33,7 @@ pub fn run(args: &RunArgs, setup: &Setup) -> Result<Ending, Failure> {
     let worlds = worlds(&args.world)?;
     let plans = plans(args, setup)?;
     let interrupt = Interrupt::by_signal();
+    let keep = Keep { out: &args.out, outputs: args.keep_outputs, changes: &args.changes };
     let mut finished = Vec::new();
     let mut worst = Ending::Good;
     let runs = plans.iter().flat_map(|plan| plan.engines.iter().map(move |engine| (plan, engine)));
@@ -42,7 +43,7 @@ pub fn run(args: &RunArgs, setup: &Setup) -> Result<Ending, Failure> {
             worst = worst.max(Ending::Undecided);
             break;
         }
-        match one(args, plan, engine, world, setup, &interrupt) {
+        match one(&keep, plan, engine, world, setup, &interrupt) {
             Ok((run, ending)) => {
                 worst = worst.max(ending);
                 finished.push(run);
@@ -75,8 +76,19 @@ fn plans(args: &RunArgs, setup: &Setup) -> Result<Vec<Plan>, Failure> {
     if wrong.is_empty() { Ok(plans) } else { Err(Failure::usage(wrong.join("\n"))) }
 }
 
-fn one(
-    args: &RunArgs,
+/// Where a run goes, and what it says about itself.
+pub struct Keep<'a> {
+    /// The folder that holds run directories.
+    pub out: &'a Path,
+    /// Whether every output row is kept.
+    pub outputs: bool,
+    /// What the scenario's file did not say.
+    pub changes: &'a Changes,
+}
+
+/// Runs one engine of a scenario in one world, checks it and writes it down.
+pub fn one(
+    keep: &Keep<'_>,
     plan: &Plan,
     engine_plan: &EnginePlan,
     world: &'static str,
@@ -84,7 +96,7 @@ fn one(
     interrupt: &Interrupt,
 ) -> Result<(RunReport, Ending), Failure> {
     let engine = engine_of(engine_plan, setup)?;
-    let directory = RunDirectory::reserve(&args.out, &plan.title, &engine_plan.label, world, plan.seed)
+    let directory = RunDirectory::reserve(keep.out, &plan.title, &engine_plan.label, world, plan.seed)
         .map_err(|error| unwritable(&error))?;
     let bar = Progress::new(&format!("{} ({}, {world})", plan.title, engine_plan.label), plan.warmup + plan.duration);
     let mut progress = |now: Moment| {
@@ -95,7 +107,7 @@ fn one(
     bar.finish();
     let execution = execution?;
     let outcome = judge(plan, engine_plan, &engine, setup, &execution)?;
-    let directory = write(args.keep_outputs, &args.changes, plan, setup, directory, &execution, &outcome)?;
+    let directory = write(keep.outputs, keep.changes, plan, setup, directory, &execution, &outcome)?;
     let failed = execution.failed.as_ref().map(ToString::to_string);
     for failed in failed.iter().chain(&outcome.software_failed) {
         console::log(&format!(

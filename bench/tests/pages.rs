@@ -67,6 +67,7 @@ fn pages(folder: &Folder) -> Vec<String> {
     let (one, two) = ("scenarios/smoke/worker-crash.yaml", "scenarios/smoke/two-crashes-at-once.yaml");
     folder.dstream(&["run", one, two]).expect(0, &[]);
     folder.dstream(&["run", two, "--seed", "13"]).expect(0, &[]);
+    folder.dstream(&["paper", "--figure", "one-failure", "--quick"]).expect(0, &[]);
     let pages = [
         "calm/dstream-sim-0/report.html",
         "too-late/dstream-sim-0/report.html",
@@ -76,6 +77,7 @@ fn pages(folder: &Folder) -> Vec<String> {
         "worker-crash/dstream-sim-7/report.html",
         "two-crashes-at-once/dstream-sim-12/report.html",
         "two-crashes-at-once/index.html",
+        "paper/one-failure-quick.html",
     ];
     pages.iter().map(|page| format!("runs/{page}")).collect()
 }

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Folder, root, scenario_files};
+use common::{Folder, paper_scenario_files, root, scenario_files};
 use dstream::{Overrides, Setup, load_scenario, scenario_schema};
 use regex_lite::Regex;
 use serde_json::{Value, json};
@@ -117,7 +117,7 @@ fn the_committed_schema_is_what_the_binary_prints() {
 
 #[test]
 fn every_scenario_is_valid_and_names_the_schema() {
-    for path in scenario_files() {
+    for path in scenario_files().into_iter().chain(paper_scenario_files()) {
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(judge(&text), Vec::<String>::new(), "{}", path.display());
         let first = text.lines().next().unwrap();

@@ -8,8 +8,9 @@ pub fn seconds(value: Option<f64>) -> String {
     let Some(value) = value else { return NOT_REACHED.to_owned() };
     match value {
         0.0 => "0 s".to_owned(),
-        value if value < 1e-3 => format!("{} us", digits(value * 1e6)),
-        value if value < 1.0 => format!("{} ms", digits(value * 1e3)),
+        // What three digits round up to the next unit is shown in it.
+        value if value < 0.9995e-3 => format!("{} us", digits(value * 1e6)),
+        value if value < 0.9995 => format!("{} ms", digits(value * 1e3)),
         value => format!("{} s", digits(value)),
     }
 }
@@ -72,7 +73,9 @@ mod tests {
             (Some(0.0), "0 s"),
             (Some(0.000_012_34), "12.3 us"),
             (Some(0.512), "512 ms"),
-            (Some(0.999_96), "1000 ms"),
+            (Some(0.000_999_7), "1 ms"),
+            (Some(0.999_4), "999 ms"),
+            (Some(0.999_96), "1 s"),
             (Some(1.5), "1.5 s"),
             (Some(12.34), "12.3 s"),
             (Some(1234.5), "1234 s"),

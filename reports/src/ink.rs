@@ -42,6 +42,8 @@ pub enum Ink {
     Down,
     Held,
     Lane,
+    Published,
+    Model,
     /// One of the compared runs, below [`MOST_RUNS`].
     Run(u8),
 }
@@ -49,7 +51,7 @@ pub enum Ink {
 use Ink::*;
 
 /// Every role but those of runs, by number.
-const ROLES: [(Ink, &str); 30] = [
+const ROLES: [(Ink, &str); 32] = [
     (Text, "text"),
     (Soft, "soft"),
     (Grid, "grid"),
@@ -80,6 +82,8 @@ const ROLES: [(Ink, &str); 30] = [
     (Down, "down"),
     (Held, "held"),
     (Lane, "lane"),
+    (Published, "published"),
+    (Model, "model"),
 ];
 
 /// Classes of compared runs.

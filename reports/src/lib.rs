@@ -10,6 +10,7 @@ mod html;
 mod ink;
 mod label;
 pub mod page;
+pub mod paper;
 pub mod read;
 pub mod sentence;
 mod svg;
@@ -17,12 +18,14 @@ pub mod table;
 pub mod tables;
 pub mod words;
 
-pub use page::{compare_page, run_page};
+pub use page::{compare_page, paper_page, run_page};
+pub use paper::{PublishedFigure, Reproduction, paper_sentence};
 pub use read::{
-    ReadError, RunReport, read_run, read_runs, read_scenario_folder, write_comparison, write_index, write_report,
+    ReadError, RunReport, read_run, read_runs, read_scenario_folder, write_comparison, write_index, write_paper,
+    write_report,
 };
 pub use sentence::{summary, verdict_sentence};
-pub use table::{fault_table, verdict_table};
+pub use table::{fault_table, paper_table, verdict_table};
 
 use serde_json::{Value, json};
 

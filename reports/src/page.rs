@@ -1,13 +1,16 @@
-//! The pages: one of each run, one that compares runs. Each is one file without a network, light and dark.
+//! The pages: one of each run, one that compares runs, one of a published figure beside its run. Each is one file
+//! without a network, light and dark.
 //!
 //! Invariant: equal run directories give equal pages.
 
 mod compare;
 mod facts;
+mod paper;
 mod run;
 mod tasks;
 
 pub use compare::compare_page;
+pub use paper::paper_page;
 pub use run::run_page;
 
 use crate::chart::FaultMark;

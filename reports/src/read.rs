@@ -1,6 +1,7 @@
 //! Reading run directories, and writing their pages.
 
-use crate::page::{compare_page, run_page};
+use crate::page::{compare_page, paper_page, run_page};
+use crate::paper::Reproduction;
 use dstream_trace::result::RunResult;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,6 +96,17 @@ pub fn write_comparison(runs: &[RunReport], path: &Path) -> Result<PathBuf, Read
     let runs: Vec<RunReport> =
         runs.iter().map(|run| RunReport { directory: absolute(&run.directory), ..run.clone() }).collect();
     write(path, &compare_page(&runs, folder))
+}
+
+/// Writes a published figure beside its run into `folder`: its page and its numbers, which are named for the figure.
+/// Returns the page's path and the table's.
+pub fn write_paper(shown: &Reproduction<'_>, folder: &Path) -> Result<(PathBuf, PathBuf), ReadError> {
+    let unwritable = |cause| ReadError { path: folder.to_owned(), why: format!("cannot be written: {cause}") };
+    fs::create_dir_all(folder).map_err(unwritable)?;
+    let name = if shown.quick { format!("{}-quick", shown.figure.id) } else { shown.figure.id.clone() };
+    let numbers = write(&folder.join(format!("{name}.csv")), &shown.csv())?;
+    let page = write(&folder.join(format!("{name}.html")), &paper_page(shown, folder))?;
+    Ok((page, numbers))
 }
 
 /// Written beside and renamed, so that a reader never sees half a page.

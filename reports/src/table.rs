@@ -1,6 +1,7 @@
 //! The verdict in text: tables that fit a terminal of 80 columns, one line an engine or fault.
 
 use crate::format::{bytes, count, milliseconds, percent, seconds};
+use crate::paper::{Reproduction, factor, ratio};
 use crate::read::RunReport;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use dstream_trace::result::{FaultResult, RunResult, Verdict};
@@ -15,8 +16,11 @@ const COST_COLUMNS: [&str; 7] = ["engine", "nodes", "CPU", "CPU\nload", "network
 const FAULT_COLUMNS: [&str; 8] =
     ["fault", "at", "detect", "restore", "catch-\nup", "drain", "redun-\ndancy", "longest\ngap"];
 
+/// Columns of the table of a published figure.
+const PAPER_COLUMNS: [&str; 6] = ["period", "reference", "processing", "ratio", "delay", "ratio"];
+
 /// Columns that hold names.
-const NAMES: [&str; 4] = ["engine", "world", "verdict", "fault"];
+const NAMES: [&str; 5] = ["engine", "world", "verdict", "fault", "period"];
 
 /// The verdicts and what each run cost, at most `width` characters wide where the content allows it; `None`: as wide as
 /// the content.
@@ -38,6 +42,15 @@ pub fn fault_table(runs: &[RunReport], width: Option<u16>) -> String {
         }
     });
     tables.collect::<Vec<_>>().join("\n")
+}
+
+/// A published figure beside its run.
+pub fn paper_table(shown: &Reproduction<'_>, width: Option<u16>) -> String {
+    let rows = shown.rows().into_iter().map(|(name, reference, measured)| {
+        let cells = measured.map(|value| [seconds(value), factor(ratio(value, reference))]);
+        [name, seconds(reference)].into_iter().chain(cells.into_iter().flatten()).collect()
+    });
+    render(&PAPER_COLUMNS, rows.collect(), width)
 }
 
 fn verdict_row(result: &RunResult) -> Vec<String> {

@@ -5,6 +5,7 @@ pub mod context;
 pub mod error;
 pub mod nearest;
 pub mod oracle;
+pub mod paper;
 pub mod plan;
 mod resolve;
 pub mod run_directory;

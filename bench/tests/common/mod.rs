@@ -90,15 +90,28 @@ impl Drop for Folder {
     }
 }
 
-/// All scenario files of the repository, by path.
+/// The scenario files of the repository that run in seconds, by path: all but those of published figures.
 pub fn scenario_files() -> Vec<PathBuf> {
+    let found = files_below(root().join("scenarios"), &["src", "tests", "costs", "paper"]);
+    assert!(found.len() >= 10, "only {} scenarios found", found.len());
+    found
+}
+
+/// The scenario files of published figures, which run for minutes.
+pub fn paper_scenario_files() -> Vec<PathBuf> {
+    let found = files_below(root().join("scenarios/paper"), &["figures"]);
+    assert!(!found.is_empty(), "no scenario of a published figure found");
+    found
+}
+
+fn files_below(folder: PathBuf, without: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![root().join("scenarios")];
+    let mut folders = vec![folder];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() && !matches!(name.as_str(), "src" | "tests" | "costs") {
+            if path.is_dir() && !without.contains(&name.as_str()) {
                 folders.push(path);
             } else if name.ends_with(".yaml") {
                 found.push(path);
@@ -106,6 +119,5 @@ pub fn scenario_files() -> Vec<PathBuf> {
         }
     }
     found.sort();
-    assert!(found.len() >= 10, "only {} scenarios found", found.len());
     found
 }

@@ -124,7 +124,6 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
                 link("latency", milliseconds(latency.max)),
                 link("latency", milliseconds(result.latency_before_faults_ms.p99)),
                 link("cost", seconds(Some(result.cost.cpu_s))),
-                html! { (one.tables.set().join(", ")) },
             ]
         })
         .collect();
@@ -138,7 +137,6 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
         "max",
         "p99 before faults",
         "CPU",
-        "set",
     ];
     html! {
         (table("Runs", &columns, &rows))

@@ -48,7 +48,7 @@ pub fn run_page(run: &RunReport) -> String {
         (promises(&run.result))
         (checks(&run.result))
         (assumed(run, &tables))
-        (again(run))
+        (again(run, &tables))
         (files(run))
     };
     page(&title, body)
@@ -57,11 +57,7 @@ pub fn run_page(run: &RunReport) -> String {
 fn head(run: &RunReport, tables: &Tables) -> Markup {
     let result = &run.result;
     let verdict = headline(result);
-    let sign = match verdict.class {
-        "good" => "\u{2713}",
-        "bad" => "\u{2717}",
-        _ => "?",
-    };
+    let sign = sign(verdict.class);
     let answers = [
         ("What failed?", what_failed(result, tables)),
         ("On time again?", on_time_again(result, tables)),
@@ -91,8 +87,17 @@ fn head(run: &RunReport, tables: &Tables) -> Markup {
     }
 }
 
+/// The sign before a verdict of this class.
+pub(super) fn sign(class: &str) -> &'static str {
+    match class {
+        "good" => "\u{2713}",
+        "bad" => "\u{2717}",
+        _ => "?",
+    }
+}
+
 /// Keys of what lies behind the lines of every picture over time.
-fn shades(marks: &[FaultMark]) -> Vec<Key> {
+pub(super) fn shades(marks: &[FaultMark]) -> Vec<Key> {
     if marks.iter().any(|mark| mark.fired) {
         vec![
             area_key(Ink::FaultWindow, "a fault is on"),
@@ -336,20 +341,28 @@ fn assumed(run: &RunReport, tables: &Tables) -> Markup {
     }
 }
 
-fn again(run: &RunReport) -> Markup {
-    let scenario = run.directory.join("scenario.yaml").display().to_string();
-    let plain = scenario.chars().all(|letter| letter.is_alphanumeric() || "-_./".contains(letter));
-    let scenario = if plain { scenario } else { format!("'{}'", scenario.replace('\'', "'\\''")) };
+fn again(run: &RunReport, tables: &Tables) -> Markup {
+    let folder = quoted(&run.directory.display().to_string());
+    let scenario = quoted(&run.directory.join("scenario.yaml").display().to_string());
     let world = if run.result.world == "sim" { String::new() } else { format!(" --world {}", run.result.world) };
+    // A run that was stopped is the beginning of what its scenario gives.
+    let replays = run.result.trace_hash.is_some() && tables.value("interrupted") != Some("true");
     html! {
         section id="again" {
             h2 { "Reproduce with" }
-            code.line { "dstream run " (scenario) " --engine " (run.result.engine) (world) }
-            @if run.result.trace_hash.is_some() {
-                p.note { "The same build gives the same trace, to the last byte." }
+            @if replays {
+                code.line { "dstream replay " (folder) }
+                p.note { "The same build gives the same trace, to the last byte. As a run with a page of its own:" }
             }
+            code.line { "dstream run " (scenario) " --engine " (run.result.engine) (world) }
         }
     }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = path.chars().all(|letter| letter.is_alphanumeric() || "-_./".contains(letter));
+    if plain { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 fn files(run: &RunReport) -> Markup {
