@@ -359,8 +359,8 @@ fn checkpoint_not_written(
     inner.step(now, event, &mut decided);
     while let Some(place) = decided.iter().position(|action| matches!(action, TrackerAction::Save { .. })) {
         let TrackerAction::Save { worker, save } = decided.remove(place) else { continue };
-        let (through, stage, partition) = (save.through, save.stage, save.partition);
-        let saved = TrackerEvent::Saved { worker, through, stage, partition, failed: None };
+        let (through, stage, partition, attempt) = (save.through, save.stage, save.partition, save.attempt);
+        let saved = TrackerEvent::Saved { worker, through, stage, partition, attempt, failed: None };
         inner.step(now, saved, &mut decided);
     }
     actions.append(&mut decided);

@@ -153,6 +153,8 @@ pub enum ToMaster {
         stage: u32,
         /// The partition.
         partition: u32,
+        /// The order's attempt.
+        attempt: u32,
         /// What was missing; nothing: they are in the store.
         failed: Option<NotFetched>,
     },
@@ -196,8 +198,17 @@ pub struct PaneSource {
     pub interval: u64,
     /// The worker that made them, if it lives.
     pub worker: Option<u32>,
-    /// The checkpoint that has them, if one does: it goes through this interval.
-    pub checkpoint: Option<u64>,
+    /// The checkpoint that has them, if one does.
+    pub checkpoint: Option<Stored>,
+}
+
+/// One partition's object of a complete checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stored {
+    /// The checkpoint: it goes through this interval.
+    pub through: u64,
+    /// The attempt that wrote the object.
+    pub attempt: u32,
 }
 
 /// What one task reads.
@@ -252,6 +263,9 @@ pub struct Save {
     pub stage: u32,
     /// The partition.
     pub partition: u32,
+    /// Counts the orders to save this. Each attempt writes an object of its own: one that was given up, and writes later
+    /// than the one that counts, changes nothing.
+    pub attempt: u32,
     /// What to save.
     pub panes: Vec<PaneSource>,
 }
@@ -262,8 +276,8 @@ pub fn checkpoint_prefix(through: u64) -> String {
 }
 
 /// The key of one partition's object.
-pub fn checkpoint_key(through: u64, stage: u32, partition: u32) -> String {
-    format!("{}{stage}/{partition}", checkpoint_prefix(through))
+pub fn checkpoint_key(stored: Stored, stage: u32, partition: u32) -> String {
+    format!("{}{stage}/{partition}/{}", checkpoint_prefix(stored.through), stored.attempt)
 }
 
 /// From the master to a worker.

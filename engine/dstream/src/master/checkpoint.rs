@@ -18,49 +18,79 @@ use std::collections::BTreeMap;
 pub(super) struct Checkpoint {
     /// It goes through this interval.
     pub(super) through: u64,
-    /// Partitions that are not in the store, with the worker that was told to save them.
-    unsaved: BTreeMap<Place, Option<u32>>,
+    parts: BTreeMap<Place, Part>,
+}
+
+/// One partition of it.
+#[derive(Debug, Default)]
+struct Part {
+    /// The worker that was told to save it last; nobody while it waits.
+    told: Option<u32>,
+    /// How often somebody was told.
+    attempts: u32,
+    /// The attempt whose object counts.
+    saved: Option<u32>,
 }
 
 impl Checkpoint {
     /// A checkpoint of these partitions; none is in the store.
     pub(super) fn new(through: u64, places: impl Iterator<Item = Place>) -> Checkpoint {
-        Checkpoint { through, unsaved: places.map(|place| (place, None)).collect() }
+        Checkpoint { through, parts: places.map(|place| (place, Part::default())).collect() }
+    }
+
+    fn unsaved(&self) -> impl Iterator<Item = (&Place, &Part)> {
+        self.parts.iter().filter(|(_, part)| part.saved.is_none())
     }
 
     /// Partitions that nobody has been told to save.
     pub(super) fn waiting(&self) -> Vec<Place> {
-        self.unsaved.iter().filter(|(_, worker)| worker.is_none()).map(|(place, _)| *place).collect()
+        self.unsaved().filter(|(_, part)| part.told.is_none()).map(|(place, _)| *place).collect()
     }
 
-    /// Partitions that the worker has been told to save.
-    pub(super) fn ordered_from(&self, worker: u32) -> Vec<Place> {
-        self.unsaved.iter().filter(|(_, told)| **told == Some(worker)).map(|(place, _)| *place).collect()
+    /// Partitions that the worker has been told to save, with the attempt.
+    pub(super) fn ordered_from(&self, worker: u32) -> Vec<(Place, u32)> {
+        let from_it = self.unsaved().filter(|(_, part)| part.told == Some(worker));
+        from_it.map(|(place, part)| (*place, part.attempts - 1)).collect()
+    }
+
+    /// The attempt that the next order to save the partition begins.
+    pub(super) fn next_attempt(&self, place: Place) -> u32 {
+        self.parts.get(&place).map_or(0, |part| part.attempts)
     }
 
     pub(super) fn ordered(&mut self, place: Place, worker: u32) {
-        self.unsaved.insert(place, Some(worker));
+        if let Some(part) = self.parts.get_mut(&place) {
+            part.told = Some(worker);
+            part.attempts += 1;
+        }
     }
 
-    /// The worker has written the partition; whoever else was told to need not.
-    pub(super) fn saved(&mut self, place: Place) {
-        self.unsaved.remove(&place);
+    /// This attempt at the partition is in the store; whoever else was told to need not.
+    pub(super) fn saved(&mut self, place: Place, attempt: u32) {
+        if let Some(part) = self.parts.get_mut(&place) {
+            part.saved = part.saved.or(Some(attempt));
+        }
     }
 
     /// The worker could not save the partition, if it was told to.
     pub(super) fn failed(&mut self, place: Place, worker: u32) {
-        if let Some(told) = self.unsaved.get_mut(&place)
-            && *told == Some(worker)
+        if let Some(part) = self.parts.get_mut(&place)
+            && part.told == Some(worker)
         {
-            *told = None;
+            part.told = None;
         }
     }
 
     pub(super) fn lost(&mut self, worker: u32) {
-        self.unsaved.values_mut().filter(|told| **told == Some(worker)).for_each(|told| *told = None);
+        self.parts.values_mut().filter(|part| part.told == Some(worker)).for_each(|part| part.told = None);
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.unsaved.is_empty()
+        self.unsaved().next().is_none()
+    }
+
+    /// For each partition the attempt whose object counts.
+    pub(super) fn into_attempts(self) -> BTreeMap<Place, u32> {
+        self.parts.into_iter().filter_map(|(place, part)| Some((place, part.saved?))).collect()
     }
 }

@@ -377,8 +377,9 @@ impl Master {
                 }
                 self.track(now, TrackerEvent::Failed { worker, task, why }, actions);
             }
-            ToMaster::Saved { epoch, through, stage, partition, failed } if self.is_member(worker, epoch) => {
-                self.track(now, TrackerEvent::Saved { worker, through, stage, partition, failed }, actions);
+            ToMaster::Saved { epoch, through, stage, partition, attempt, failed } if self.is_member(worker, epoch) => {
+                let saved = TrackerEvent::Saved { worker, through, stage, partition, attempt, failed };
+                self.track(now, saved, actions);
             }
             // Of an epoch that is over: the detector answers its next heartbeat with a refusal.
             _ => {}

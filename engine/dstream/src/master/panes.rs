@@ -3,8 +3,8 @@
 //! Part of the stage tracker; knows stages and partitions as numbers. Invariant: panes of intervals below `stored_below` are
 //! all in a checkpoint, as far as any later interval reads them; of the others only workers have them.
 
-use crate::message::PaneSource;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::message::{PaneSource, Stored};
+use std::collections::BTreeMap;
 
 /// A stage and one of its partitions.
 pub(super) type Place = (u32, u32);
@@ -14,8 +14,8 @@ pub(super) type Place = (u32, u32);
 pub(super) struct Panes {
     /// place -> interval -> the worker that made its panes
     at: BTreeMap<Place, BTreeMap<u64, u32>>,
-    /// Complete checkpoints, by the interval that they go through.
-    checkpoints: BTreeSet<u64>,
+    /// Complete checkpoints, by the interval that they go through: for each place the attempt that counts.
+    checkpoints: BTreeMap<u64, BTreeMap<Place, u32>>,
     stored_below: u64,
 }
 
@@ -47,14 +47,14 @@ impl Panes {
 
     /// A checkpoint through this interval is complete. Returns those whose panes nobody reads any more, when intervals
     /// reach `reach` intervals back.
-    pub(super) fn stored(&mut self, through: u64, reach: u64) -> Vec<u64> {
-        self.checkpoints.insert(through);
+    pub(super) fn stored(&mut self, through: u64, attempts: BTreeMap<Place, u32>, reach: u64) -> Vec<u64> {
+        self.checkpoints.insert(through, attempts);
         self.stored_below = self.stored_below.max(through + 1);
         let needed_from = self.needed_from(reach);
         for held in self.at.values_mut() {
             held.retain(|interval, _| *interval >= needed_from);
         }
-        let over: Vec<u64> = self.checkpoints.range(..needed_from).copied().collect();
+        let over: Vec<u64> = self.checkpoints.range(..needed_from).map(|(through, _)| *through).collect();
         self.checkpoints = self.checkpoints.split_off(&needed_from);
         over
     }
@@ -78,7 +78,9 @@ impl Panes {
     pub(super) fn source(&self, place: Place, interval: u64) -> Option<PaneSource> {
         let worker = self.worker(place, interval);
         let is_stored = interval < self.stored_below;
-        let checkpoint = self.checkpoints.range(interval..).next().copied().filter(|_| is_stored);
+        let next = self.checkpoints.range(interval..).next().filter(|_| is_stored);
+        let checkpoint =
+            next.and_then(|(through, attempts)| Some(Stored { through: *through, attempt: *attempts.get(&place)? }));
         (worker.is_some() || checkpoint.is_some()).then_some(PaneSource { interval, worker, checkpoint })
     }
 }
@@ -89,7 +91,12 @@ mod tests {
 
     const PLACE: Place = (1, 0);
 
-    fn source(worker: Option<u32>, checkpoint: Option<u64>) -> Option<PaneSource> {
+    fn attempts(attempt: u32) -> BTreeMap<Place, u32> {
+        [(PLACE, attempt)].into()
+    }
+
+    fn source(worker: Option<u32>, checkpoint: Option<(u64, u32)>) -> Option<PaneSource> {
+        let checkpoint = checkpoint.map(|(through, attempt)| Stored { through, attempt });
         Some(PaneSource { interval: 4, worker, checkpoint })
     }
 
@@ -99,11 +106,11 @@ mod tests {
         assert_eq!(panes.source(PLACE, 4), None);
         panes.made(PLACE, 4, 2);
         assert_eq!(panes.source(PLACE, 4), source(Some(2), None));
-        assert_eq!(panes.stored(5, 6), []);
-        assert_eq!(panes.stored(8, 6), []);
-        assert_eq!(panes.source(PLACE, 4), source(Some(2), Some(5)));
+        assert_eq!(panes.stored(5, attempts(2), 6), []);
+        assert_eq!(panes.stored(8, attempts(0), 6), []);
+        assert_eq!(panes.source(PLACE, 4), source(Some(2), Some((5, 2))));
         panes.lost(2);
-        assert_eq!(panes.source(PLACE, 4), source(None, Some(5)));
+        assert_eq!(panes.source(PLACE, 4), source(None, Some((5, 2))));
         assert_eq!(panes.source(PLACE, 9), None);
     }
 
@@ -111,8 +118,8 @@ mod tests {
     fn checkpoints_and_panes_out_of_reach_are_over() {
         let mut panes = Panes::default();
         (0..10).for_each(|interval| panes.made(PLACE, interval, 1));
-        assert_eq!(panes.stored(4, 3), []);
-        assert_eq!(panes.stored(9, 3), [4]);
+        assert_eq!(panes.stored(4, attempts(0), 3), []);
+        assert_eq!(panes.stored(9, attempts(0), 3), [4]);
         assert_eq!((panes.worker(PLACE, 6), panes.worker(PLACE, 7), panes.owner(PLACE)), (None, Some(1), Some(1)));
     }
 }

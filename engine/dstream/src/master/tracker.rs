@@ -12,7 +12,7 @@ use crate::master::panes::Panes;
 use crate::master::placement::Workers;
 use crate::master::run::{Run, Shape, Task, TaskState};
 use crate::master::schedule::{Blocks, Launched, Scheduler, drop_lost_blocks, number, sources_of};
-use crate::message::{BlockOrder, Launch, NotFetched, PaneSource, Reads, Save, TaskFailure, TaskId, TaskOrder};
+use crate::message::{BlockOrder, Launch, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
@@ -99,6 +99,8 @@ pub enum TrackerEvent {
         stage: u32,
         /// The partition.
         partition: u32,
+        /// The order's attempt.
+        attempt: u32,
         /// What could not be had; nothing: the panes are in the store.
         failed: Option<NotFetched>,
     },
@@ -330,11 +332,10 @@ impl Tracker {
     fn reconnected(&self, worker: u32, actions: &mut Vec<TrackerAction>) {
         for (interval, run) in &self.runs {
             for (stage, tasks) in run.stages.iter().enumerate() {
-                let running = |task: &Task| task.state == TaskState::Running { worker };
                 let orders: Vec<TaskOrder> = tasks
                     .iter()
                     .enumerate()
-                    .filter(|(_, task)| running(task))
+                    .filter(|(_, task)| task.state == TaskState::Running { worker })
                     .map(|(partition, task)| self.order(*interval, stage, partition, task))
                     .collect();
                 if !orders.is_empty() {
@@ -344,8 +345,8 @@ impl Tracker {
             }
         }
         let Some(checkpoint) = &self.checkpoint else { return };
-        for (stage, partition) in checkpoint.ordered_from(worker) {
-            if let Some(save) = self.save(checkpoint.through, stage, partition) {
+        for ((stage, partition), attempt) in checkpoint.ordered_from(worker) {
+            if let Some(save) = self.save(checkpoint.through, stage, partition, attempt) {
                 actions.push(TrackerAction::Save { worker, save });
             }
         }
@@ -400,8 +401,8 @@ impl Tracker {
                 }
                 for block in gone {
                     if let Some((_, ranges)) = self.blocks.remove(&block) {
-                        let interval = Some(*interval);
-                        actions.push(TrackerAction::Record(Event::BlockLost { block, ranges, interval }));
+                        let lost = Event::BlockLost { block, ranges, interval: Some(*interval) };
+                        actions.push(TrackerAction::Record(lost));
                         actions.push(TrackerAction::GiveUp(block));
                         run.given_up += 1;
                     }
@@ -480,8 +481,8 @@ impl Core for Tracker {
             }
             TrackerEvent::Done { worker, task } => self.done(worker, task, actions),
             TrackerEvent::Failed { worker, task, why } => self.failed(worker, task, why, actions),
-            TrackerEvent::Saved { worker, through, stage, partition, failed } => {
-                self.saved(worker, through, (stage, partition), failed);
+            TrackerEvent::Saved { worker, through, stage, partition, attempt, failed } => {
+                self.saved(worker, Stored { through, attempt }, (stage, partition), failed);
             }
             TrackerEvent::Reconnected(worker) => self.reconnected(worker, actions),
         }

@@ -300,8 +300,8 @@ impl Worker {
         tokio::spawn(async move {
             let Ok(_turn) = turns.acquire().await else { return };
             let failed = state::save(&context, epoch, &order).await;
-            let Save { through, stage, partition, .. } = order;
-            let _ = saved.send(ToMaster::Saved { epoch, through, stage, partition, failed }).await;
+            let Save { through, stage, partition, attempt, .. } = order;
+            let _ = saved.send(ToMaster::Saved { epoch, through, stage, partition, attempt, failed }).await;
         });
     }
 

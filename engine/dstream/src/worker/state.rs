@@ -4,7 +4,7 @@
 //! Knows nothing of what is in them. Invariant: panes are kept under the epoch under which they were made or read, so what
 //! the master does not know of any more is not there either.
 
-use crate::message::{Fetch, Fetched, NotFetched, PaneHeader, PaneSource, Save, checkpoint_key};
+use crate::message::{Fetch, Fetched, NotFetched, PaneHeader, PaneSource, Save, Stored, checkpoint_key};
 use crate::worker::seats::Rank;
 use crate::worker::store::Pane;
 use crate::worker::task::{Answer, TaskContext, fetch};
@@ -54,9 +54,9 @@ pub async fn fetch_past(
             .collect();
         fetch_from(context, place, worker, wanted, purpose, &mut read, &mut failed).await;
     }
-    let checkpoints: BTreeSet<u64> = lacking(sources, &past, &read).filter_map(|source| source.checkpoint).collect();
-    for through in checkpoints {
-        let key = checkpoint_key(through, place.stage, place.partition);
+    let checkpoints: BTreeSet<Stored> = lacking(sources, &past, &read).filter_map(|source| source.checkpoint).collect();
+    for stored in checkpoints {
+        let key = checkpoint_key(stored, place.stage, place.partition);
         let saved = context.host.store.get(&key).await.ok().and_then(|object| saved_panes(&object)).unwrap_or_default();
         let wanted = |interval: &u64| sources.iter().any(|source| source.interval == *interval);
         read.extend(saved.into_iter().filter(|(interval, _)| wanted(interval)));
@@ -166,7 +166,8 @@ pub async fn save(context: &TaskContext, epoch: u64, save: &Save) -> Option<NotF
     drop(seat);
     let cpu_ns = u64::try_from(used.0.as_nanos()).unwrap_or(u64::MAX);
     context.host.trace.record(Event::CpuUsed { cpu_ns });
-    let key = checkpoint_key(save.through, save.stage, save.partition);
+    let stored = Stored { through: save.through, attempt: save.attempt };
+    let key = checkpoint_key(stored, save.stage, save.partition);
     for _ in 0..SAVE_ATTEMPTS {
         if context.host.store.put(&key, object.clone()).await.is_ok() {
             let Save { through, stage, partition, .. } = *save;

@@ -5,7 +5,7 @@
 use super::{Tracker, TrackerAction};
 use crate::master::checkpoint::Checkpoint;
 use crate::master::schedule::number;
-use crate::message::{NotFetched, Save};
+use crate::message::{NotFetched, Save, Stored};
 use dstream_kernel::Width;
 use dstream_trace::Event;
 
@@ -15,9 +15,8 @@ impl Tracker {
         if self.reach == 0 {
             return;
         }
-        if let Some(through) = self.checkpoint.as_ref().filter(|open| open.is_complete()).map(|open| open.through) {
-            self.checkpoint = None;
-            self.checkpointed(through, actions);
+        if let Some(complete) = self.checkpoint.take_if(|open| open.is_complete()) {
+            self.checkpointed(complete, actions);
         }
         if self.checkpoint.is_none() {
             let places = self.kept_places();
@@ -47,11 +46,11 @@ impl Tracker {
 
     /// What a checkpoint saves of one partition: the panes that are in no earlier one and that a later interval reads.
     /// Nothing while some of them are nowhere.
-    pub(super) fn save(&self, through: u64, stage: u32, partition: u32) -> Option<Save> {
+    pub(super) fn save(&self, through: u64, stage: u32, partition: u32, attempt: u32) -> Option<Save> {
         let reach = self.shape.stages[stage as usize].reach();
         let from = self.panes.stored_below().max((through + 1).saturating_sub(reach));
         let panes = (from..=through).map(|interval| self.panes.source((stage, partition), interval));
-        Some(Save { through, stage, partition, panes: panes.collect::<Option<_>>()? })
+        Some(Save { through, stage, partition, attempt, panes: panes.collect::<Option<_>>()? })
     }
 
     fn order_saves(&mut self, actions: &mut Vec<TrackerAction>) {
@@ -60,7 +59,8 @@ impl Tracker {
         let mut ordered = Vec::new();
         for place in checkpoint.waiting() {
             let owner = self.panes.worker(place, through).filter(|worker| self.workers.running.contains_key(worker));
-            if let (Some(worker), Some(save)) = (owner, self.save(through, place.0, place.1)) {
+            let attempt = checkpoint.next_attempt(place);
+            if let (Some(worker), Some(save)) = (owner, self.save(through, place.0, place.1, attempt)) {
                 actions.push(TrackerAction::Save { worker, save });
                 ordered.push((place, worker));
             }
@@ -70,10 +70,10 @@ impl Tracker {
         }
     }
 
-    pub(super) fn saved(&mut self, worker: u32, through: u64, place: (u32, u32), failed: Option<NotFetched>) {
-        if let Some(checkpoint) = self.checkpoint.as_mut().filter(|open| open.through == through) {
+    pub(super) fn saved(&mut self, worker: u32, stored: Stored, place: (u32, u32), failed: Option<NotFetched>) {
+        if let Some(checkpoint) = self.checkpoint.as_mut().filter(|open| open.through == stored.through) {
             match failed {
-                None => checkpoint.saved(place),
+                None => checkpoint.saved(place, stored.attempt),
                 Some(lacking) => {
                     checkpoint.failed(place, worker);
                     self.workers.unreachable.entry(worker).or_default().extend(lacking.unreachable);
@@ -84,8 +84,9 @@ impl Tracker {
     }
 
     /// All panes up to here are in the store: the lineage below is not needed any more.
-    fn checkpointed(&mut self, through: u64, actions: &mut Vec<TrackerAction>) {
-        let over = self.panes.stored(through, self.reach);
+    fn checkpointed(&mut self, complete: Checkpoint, actions: &mut Vec<TrackerAction>) {
+        let through = complete.through;
+        let over = self.panes.stored(through, complete.into_attempts(), self.reach);
         while let Some((interval, _)) = self.runs.first_key_value().filter(|(interval, _)| **interval <= through) {
             self.remove(*interval);
         }

@@ -65,7 +65,11 @@ fn task_word(task: &TaskOrder) -> String {
 
 fn pane_word(pane: &PaneSource) -> String {
     let worker = pane.worker.map(|worker| format!("@{worker}")).unwrap_or_default();
-    let checkpoint = pane.checkpoint.map(|through| format!("@store{through}")).unwrap_or_default();
+    let stored = |stored: Stored| match stored.attempt {
+        0 => format!("@store{}", stored.through),
+        attempt => format!("@store{}.{attempt}", stored.through),
+    };
+    let checkpoint = pane.checkpoint.map(stored).unwrap_or_default();
     format!("{}{worker}{checkpoint}", pane.interval)
 }
 
@@ -77,7 +81,8 @@ fn word(action: &TrackerAction) -> Option<String> {
         }
         TrackerAction::Save { worker, save } => {
             let panes: Vec<String> = save.panes.iter().map(pane_word).collect();
-            format!("{worker}: save {}.{} through {}: {}", save.stage, save.partition, save.through, panes.join(" "))
+            let (again, panes) = (if save.attempt > 0 { " again" } else { "" }, panes.join(" "));
+            format!("{worker}: save {}.{}{again} through {}: {panes}", save.stage, save.partition, save.through)
         }
         TrackerAction::Forget { below, panes_below } => format!("forget below {below}, panes below {panes_below}"),
         TrackerAction::DropCheckpoint(through) => format!("drop checkpoint {through}"),
@@ -322,7 +327,7 @@ fn computed(intervals: u64) -> Vec<TrackerEvent> {
 }
 
 fn saved(worker: u32, through: u64) -> TrackerEvent {
-    TrackerEvent::Saved { worker, through, stage: 1, partition: 0, failed: None }
+    TrackerEvent::Saved { worker, through, stage: 1, partition: 0, attempt: 0, failed: None }
 }
 
 fn check_windowed(events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
@@ -376,18 +381,30 @@ fn lost_panes_are_computed_again_from_the_checkpoint_on_without_their_results() 
     events.extend([done_in(3, 2, 0, 1), done_in(2, 3, 1, 1)]);
     check_windowed(events.clone(), 1, &["3: stage 1 [0.1 again on 1@store1 2@3 for its panes]"]);
     events.push(done_in(3, 3, 1, 1));
-    check_windowed(events, 1, &["3: save 1.0 through 3: 2@3 3@3"]);
+    check_windowed(events, 1, &["3: save 1.0 again through 3: 2@3 3@3"]);
 }
 
 #[test]
 fn a_part_of_a_checkpoint_that_could_not_be_saved_is_ordered_again() {
     let mut events = computed(2);
     let failed = Some(NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() });
-    events.push(TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, failed });
+    events.push(TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, attempt: 0, failed });
     // The panes of interval 0 are not where they should be: they are made again first.
     check_windowed(events.clone(), 1, &["1: stage 1 [0.1 again for its panes]"]);
     events.push(done_in(0, 1, 1, 1));
-    check_windowed(events, 1, &["1: save 1.0 through 1: 0@1 1@1"]);
+    check_windowed(events, 1, &["1: save 1.0 again through 1: 0@1 1@1"]);
+}
+
+#[test]
+fn what_a_later_attempt_saved_is_read_whatever_an_earlier_one_still_writes() {
+    let mut events = computed(2);
+    events.extend([lost(1), done_in(0, 3, 0, 1), done_in(1, 2, 0, 1), done_in(0, 3, 1, 1), done_in(1, 3, 1, 1)]);
+    check_windowed(events.clone(), 1, &["3: save 1.0 again through 1: 0@3 1@3"]);
+    let by_3 = TrackerEvent::Saved { worker: 3, through: 1, stage: 1, partition: 0, attempt: 1, failed: None };
+    events.extend([by_3, lost(3)]);
+    events.extend(sealed(2, &[(2, &[2])]));
+    events.push(done_in(2, 2, 0, 0));
+    check_windowed(events, 1, &["2: stage 1 [0.0 on 0@store1.1 1@store1.1]"]);
 }
 
 #[test]
