@@ -18,7 +18,7 @@ pub fn escape(text: &str) -> String {
     html! { (text) }.into_string()
 }
 
-/// The text with numbers and their units kept on one line.
+/// The text with numbers and their units, and the names of nodes, kept on one line.
 pub fn kept_together(text: &str) -> String {
     let letters: Vec<char> = text.chars().collect();
     let keeps = |place: usize| {
@@ -28,8 +28,15 @@ pub fn kept_together(text: &str) -> String {
             && (matches!(after.as_str(), "s" | "ms" | "us" | "x")
                 || after.starts_with(|letter: char| letter.is_ascii_digit()))
     };
-    let together = |(place, letter): (usize, &char)| if *letter == ' ' && keeps(place) { '\u{a0}' } else { *letter };
-    letters.iter().enumerate().map(together).collect()
+    let mut text = String::new();
+    for (place, letter) in letters.iter().enumerate() {
+        text.push(if *letter == ' ' && keeps(place) { '\u{a0}' } else { *letter });
+        // A line may break after a hyphen, unless what follows is joined to it.
+        if *letter == '-' && letters.get(place + 1).is_some_and(char::is_ascii_digit) {
+            text.push('\u{2060}');
+        }
+    }
+    text
 }
 
 /// A whole page.
@@ -179,6 +186,7 @@ mod tests {
     #[test]
     fn a_number_keeps_its_unit_and_its_digits() {
         assert_eq!(kept_together("65 000 records, 1.5 s at 3 sites"), "65\u{a0}000 records, 1.5\u{a0}s at 3 sites");
+        assert_eq!(kept_together("worker-2 of a re-run"), "worker-\u{2060}2 of a re-run");
     }
 
     #[test]

@@ -29,8 +29,9 @@ pub fn labels(runs: &[RunReport], tables: &[Tables]) -> Vec<String> {
         if seeds {
             parts.push(format!("seed {}", result.seed));
         }
-        // The seed, where it was set, has been said.
-        parts.extend(tables.set().iter().filter(|set| !set.starts_with("seed=")).cloned());
+        // Seed and title, where they were set, have been said.
+        let said = |set: &&String| set.starts_with("seed=") || set.starts_with("title=");
+        parts.extend(tables.set().iter().filter(|set| !said(set)).cloned());
         let label = parts.join(", ");
         let same = (2..).map(|number| format!("{label} #{number}")).find(|label| !labels.contains(label));
         labels.push(if labels.contains(&label) { same.unwrap_or(label) } else { label });

@@ -39,6 +39,13 @@ fn fault_marks(result: &RunResult, tables: &Tables) -> Vec<FaultMark> {
     marks.collect()
 }
 
+/// The faults that the run reached.
+fn reached_marks(result: &RunResult, tables: &Tables) -> Vec<FaultMark> {
+    let mut marks = fault_marks(result, tables);
+    marks.retain(|mark| mark.from_s <= tables.end_s());
+    marks
+}
+
 /// The table of faults of one run; `name` says whose, where several are on one page.
 fn fault_rows(result: &RunResult, tables: &Tables, name: Option<&Markup>) -> Vec<Vec<Markup>> {
     let rows = result.faults.iter().enumerate().map(|(place, fault)| {
@@ -46,7 +53,11 @@ fn fault_rows(result: &RunResult, tables: &Tables, name: Option<&Markup>) -> Vec
         let lasted = ended.map_or("to the end".to_owned(), |ended| seconds(Some(ended)));
         let times =
             [fault.detect_s, fault.restore_s, fault.catch_up_s, fault.drain_s, fault.redundancy_s, fault.longest_gap_s];
-        let effect = if fault.fired { "" } else { " (no effect)" };
+        let effect = match fault.fired {
+            true => "",
+            false if fault.at_s > tables.end_s() => " (not reached)",
+            false => " (no effect)",
+        };
         let first = [format!("F{}", place + 1), format!("{} {}{effect}", fault.fault, fault.node)];
         let texts = first.into_iter().chain([seconds(Some(fault.at_s)), lasted]).chain(times.map(seconds));
         name.cloned().into_iter().chain(texts.map(|text| html! { (text) })).collect()

@@ -3,7 +3,7 @@
 //! Invariant: what was not reached, not measured or had no effect is said so, never left out.
 
 use crate::format::{count, seconds};
-use crate::tables::{FaultLine, Tables};
+use crate::tables::{FaultLine, Interval, Tables};
 use dstream_trace::result::{CheckResult, FaultResult, RunResult, Verdict};
 
 /// With more faults than this they are counted, not told one by one.
@@ -15,7 +15,7 @@ const FIRED: &str = "every fault fired";
 /// An answer and how good it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// `good`, `open` or `bad`: a class of the style sheet.
+    /// `good`, `warn`, `open` or `bad`: a class of the style sheet.
     pub class: &'static str,
     /// In one or two sentences.
     pub text: String,
@@ -29,10 +29,29 @@ fn answer(class: &'static str, text: impl Into<String>) -> Answer {
 pub fn headline(result: &RunResult) -> Answer {
     let interrupted = result.checks.iter().all(|check| check.holds);
     match result.verdict {
+        Verdict::Valid if gone(result) > 0 => answer(
+            "warn",
+            format!("Valid, with loss: {} records are gone, as its promise allows.", count(gone(result))),
+        ),
         Verdict::Valid => answer("good", "Valid: every check holds."),
-        Verdict::Invalid => answer("bad", format!("Invalid: {}.", failures(result))),
+        Verdict::Invalid => answer("bad", format!("Invalid: a check failed: {}.", failures(result))),
         Verdict::Unknown if interrupted => answer("open", "Undecided: the run was stopped before its end."),
         Verdict::Unknown => answer("open", format!("Undecided: {}.", failures(result))),
+    }
+}
+
+/// Records that are gone and explained.
+fn gone(result: &RunResult) -> u64 {
+    result.broken_promises.iter().map(|broken| broken.records).sum()
+}
+
+/// The sign before an answer of this class.
+pub fn sign(class: &str) -> &'static str {
+    match class {
+        "good" => "\u{2713}",
+        "bad" => "\u{2717}",
+        "warn" => "!",
+        _ => "?",
     }
 }
 
@@ -61,11 +80,17 @@ pub fn what_failed(result: &RunResult, tables: &Tables) -> Answer {
     }
     let none = FaultLine::default();
     let line = |place: usize| tables.faults.get(place).unwrap_or(&none);
-    let silent = faults.iter().filter(|fault| !fault.fired).count();
+    let end_s = tables.end_s();
+    let (silent, ahead): (Vec<_>, Vec<_>) =
+        faults.iter().filter(|fault| !fault.fired).partition(|fault| fault.at_s <= end_s);
+    let (silent, ahead) = (silent.len(), ahead.len());
+    let class = if silent + ahead > 0 { "open" } else { "good" };
     if faults.len() <= MOST_TOLD {
-        let told = faults.iter().enumerate().map(|(place, fault)| happened(fault, line(place)));
-        let text = told.collect::<Vec<_>>().join("; ") + ".";
-        return answer(if silent > 0 { "open" } else { "good" }, text);
+        let told = faults.iter().enumerate().map(|(place, fault)| match fault.at_s > end_s {
+            true => format!("the {} of {} at {} was not reached", fault.fault, fault.node, seconds(Some(fault.at_s))),
+            false => happened(fault, line(place)),
+        });
+        return answer(class, told.collect::<Vec<_>>().join("; ") + ".");
     }
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for fault in faults {
@@ -76,8 +101,8 @@ pub fn what_failed(result: &RunResult, tables: &Tables) -> Answer {
     }
     let kinds: Vec<String> = kinds.iter().map(|(kind, times)| format!("{times} × {kind}")).collect();
     let silent_text = if silent > 0 { format!("; {silent} had no effect") } else { String::new() };
-    let text = format!("{} faults: {}{silent_text}.", faults.len(), kinds.join(", "));
-    answer(if silent > 0 { "open" } else { "good" }, text)
+    let ahead_text = if ahead > 0 { format!("; {ahead} were not reached") } else { String::new() };
+    answer(class, format!("{} faults: {}{silent_text}{ahead_text}.", faults.len(), kinds.join(", ")))
 }
 
 /// One fault as an event: `worker-3 crashed at 15.2 s and came back 10 s later`.
@@ -141,11 +166,14 @@ pub fn on_time_again(result: &RunResult, tables: &Tables) -> Answer {
     answer("good", text)
 }
 
-/// How many measured intervals were late or never done, and by how much the worst was late, in seconds.
+/// How many measured intervals were late or never done, and by how much the worst was late, in seconds. One that still
+/// had time when the run was stopped is not late.
 pub fn late_intervals(tables: &Tables) -> (usize, f64) {
     let Some(slo) = tables.number("slo_s") else { return (0, 0.0) };
-    let end = tables.number("load_end_s").unwrap_or(f64::INFINITY);
+    let (end, stopped) = (tables.number("load_end_s").unwrap_or(f64::INFINITY), tables.end_s());
+    let is_due = |row: &Interval| row.done_s.is_some() || row.closed_s + slo < stopped;
     let measured = tables.intervals.iter().filter(|row| row.closed_s > 0.0 && row.closed_s <= end + 1e-9);
+    let measured = measured.filter(|row| is_due(row));
     let late: Vec<f64> =
         measured.map(|row| row.delay_s.map_or(f64::INFINITY, |delay| delay - slo)).filter(|by| *by > 0.0).collect();
     (late.len(), late.iter().copied().filter(|by| by.is_finite()).fold(0.0, f64::max))
@@ -156,6 +184,7 @@ fn late_sentence(tables: &Tables) -> String {
     let bound = seconds(Some(slo));
     match late_intervals(tables) {
         (0, _) => format!("No result came later than {bound} after its interval's end."),
+        (late, 0.0) => format!("{late} of the intervals had no result when the run ended."),
         (1, by) => format!("One interval's result was late, by {} (on time: {bound}).", seconds(Some(by))),
         (late, by) => {
             format!("{late} intervals' results were late, the worst by {} (on time: {bound}).", seconds(Some(by)))
@@ -166,7 +195,7 @@ fn late_sentence(tables: &Tables) -> String {
 /// Whether anything is wrong with the results.
 pub fn anything_wrong(result: &RunResult) -> Answer {
     let records = &result.records;
-    let gone: u64 = result.broken_promises.iter().map(|broken| broken.records).sum();
+    let gone = gone(result);
     let compared = format!("{} records in {} intervals", count(records.sent), count(records.intervals_checked));
     let damage: Vec<String> = [(records.lost, "lost"), (records.duplicated, "doubled")]
         .into_iter()
@@ -181,13 +210,17 @@ pub fn anything_wrong(result: &RunResult) -> Answer {
         } else {
             String::new()
         };
-        let class = if result.verdict == Verdict::Unknown { "open" } else { "good" };
-        return answer(class, format!("Nothing lost, nothing doubled, nothing wrong: {compared} compared.{unsaid}"));
+        let text = format!("Nothing lost, nothing doubled, nothing wrong: {compared} compared.{unsaid}");
+        return match result.verdict {
+            Verdict::Valid => answer("good", text),
+            Verdict::Unknown => answer("open", text),
+            Verdict::Invalid => answer("bad", format!("No result is, but a check failed. {text}")),
+        };
     }
     if explained {
         let why: Vec<&str> = result.broken_promises.iter().map(|broken| broken.why.as_str()).collect();
         let text = format!("{} of {compared} are gone, as its promise allows: {}.", count(gone), why.join("; "));
-        return answer("open", text);
+        return answer("warn", text);
     }
     let damage = if damage.is_empty() { format!("{} records gone", count(gone)) } else { damage.join(", ") };
     answer("bad", format!("Yes: {damage}, of {compared} compared."))
@@ -239,4 +272,50 @@ mod tests {
             assert_eq!(happened(&fault, &line), expected);
         }
     }
+
+    fn tables(end_s: f64, intervals: &[(f64, Option<f64>)]) -> Tables {
+        let interval = |(closed_s, delay_s): &(f64, Option<f64>)| Interval {
+            number: 0,
+            closed_s: *closed_s,
+            done_s: delay_s.map(|delay| closed_s + delay),
+            delay_s: *delay_s,
+            processing_s: None,
+            records: 1,
+        };
+        let about = [("slo_s", "1.0".to_owned()), ("end_s", end_s.to_string())];
+        Tables {
+            about: about.map(|(name, value)| (name.to_owned(), vec![value])).into_iter().collect(),
+            intervals: intervals.iter().map(interval).collect(),
+            ..Tables::default()
+        }
+    }
+
+    #[test]
+    fn what_a_stopped_run_did_not_come_to_is_neither_late_nor_without_effect() {
+        let result = RunResult { faults: vec![fault("crash", false)], ..serde_json::from_str(RESULT).unwrap() };
+        let stopped = tables(10.0, &[(8.0, Some(0.5)), (9.5, None)]);
+        assert_eq!(what_failed(&result, &stopped).text, "the crash of worker-3 at 15.2 s was not reached.");
+        assert_eq!(late_intervals(&stopped), (0, 0.0));
+        assert_eq!(late_intervals(&tables(20.0, &[(8.0, Some(1.5)), (9.5, None)])), (2, 0.5));
+        let text = on_time_again(&result, &tables(20.0, &[(9.5, None)])).text;
+        assert_eq!(text, "1 of the intervals had no result when the run ended.");
+    }
+
+    #[test]
+    fn a_loss_that_the_promise_allows_is_valid_and_warned_of() {
+        let result: RunResult = serde_json::from_str(RESULT).unwrap();
+        assert_eq!((headline(&result).class, anything_wrong(&result).class), ("warn", "warn"));
+        let whole = RunResult { broken_promises: Vec::new(), ..result.clone() };
+        assert_eq!((headline(&whole).class, anything_wrong(&whole).class), ("good", "good"));
+        let invalid = RunResult { verdict: Verdict::Invalid, ..whole };
+        assert_eq!((headline(&invalid).class, anything_wrong(&invalid).class), ("bad", "bad"));
+    }
+
+    const RESULT: &str = r#"{"format":1,"scenario":"s","engine":"e","world":"sim","seed":7,"scale":1,"verdict":"valid",
+        "trace_hash":null,"tick_ms":1,"virtual_s":1.0,"wall_s":1.0,"nodes":1,"rate_per_s":1,"own_capacity_fraction":0,
+        "records":{"sent":10,"acked":10,"unacked":0,"in_results":5,"lost":0,"duplicated":0,"intervals_checked":1,
+        "wrong_intervals":0},"latency_ms":{},"record_latency_ms":null,"latency_before_faults_ms":{},"faults":[],
+        "cost":{"node_s":0,"cpu_s":0,"recomputed_cpu_s":0,"network_bytes":0,"replicated_bytes":0,"checkpoint_bytes":0,
+        "recovery_bytes":0,"excess_cpu_s":null},"load":{"cpu":0,"network":0},
+        "broken_promises":[{"promise":"p","at_s":1.0,"why":"two at once","records":5,"intervals":[1]}],"checks":[]}"#;
 }

@@ -169,7 +169,7 @@ fn pages_are_one_file_with_the_verdict_first_and_escape_what_they_show() {
     let one = &read_scenario_folder(&runs.0).unwrap()[1];
     let report = fs::read_to_string(write_report(one).unwrap()).unwrap();
     assert_eq!(report, run_page(one));
-    let verdict = report.find("Invalid: the run was stopped").unwrap();
+    let verdict = report.find("Invalid: a check failed: the run was stopped").unwrap();
     assert!(verdict < report.find("<svg role").unwrap(), "the verdict comes first");
     let parts =
         ["crash worker-3", "One interval&#39;s result was late, by 1.1\u{a0}s", "set: a=1,&lt;2&gt;", "not reached"];

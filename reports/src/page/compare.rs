@@ -2,7 +2,7 @@
 
 use super::facts::{COST_COLUMNS, cost_row};
 use super::run::recoveries;
-use super::{FAULT_COLUMNS, FAULT_NOTE, fault_marks, fault_rows};
+use super::{FAULT_COLUMNS, FAULT_NOTE, fault_rows, reached_marks};
 use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS};
 use crate::chart::time::{Points, Series, TimeChart, Unit};
@@ -13,7 +13,7 @@ use crate::label::labels;
 use crate::read::RunReport;
 use crate::table::verdict_word;
 use crate::tables::Tables;
-use crate::words::{anything_wrong, headline, on_time_again, what_failed};
+use crate::words::{anything_wrong, headline, on_time_again, sign, what_failed};
 use dstream_trace::result::Verdict;
 use maud::{Markup, html};
 use std::path::Path;
@@ -81,21 +81,28 @@ fn verdicts(compared: &[Compared<'_>]) -> Markup {
     let valid = compared.iter().filter(|one| one.run.result.verdict == Verdict::Valid).count();
     let invalid = compared.iter().filter(|one| one.run.result.verdict == Verdict::Invalid).count();
     let open = compared.len() - valid - invalid;
-    let (class, sign, text) = match (compared.len(), invalid, open) {
-        (0, ..) => ("open", "?", "There is no run here yet.".to_owned()),
-        (1, 0, 0) => ("good", "\u{2713}", "The run is valid: every check holds.".to_owned()),
-        (all, 0, 0) => ("good", "\u{2713}", format!("All {all} runs are valid: every check holds.")),
-        (all, 0, open) => ("open", "?", format!("{open} of {all} runs undecided, no check failed in the others.")),
-        (all, wrong, 0) => ("bad", "\u{2717}", format!("{wrong} of {all} runs invalid.")),
-        (all, wrong, open) => ("bad", "\u{2717}", format!("{wrong} of {all} runs invalid, {open} undecided.")),
+    let with_loss = compared.iter().filter(|one| headline(&one.run.result).class == "warn").count();
+    let (class, text) = match (compared.len(), invalid, open) {
+        (0, ..) => ("open", "There is no run here yet.".to_owned()),
+        (1, 0, 0) if with_loss == 1 => ("warn", headline(&compared[0].run.result).text),
+        (all, 0, 0) if with_loss > 0 => {
+            ("warn", format!("All {all} runs are valid; {with_loss} of them lost records, as the promise allows."))
+        }
+        (1, 0, 0) => ("good", "The run is valid: every check holds.".to_owned()),
+        (all, 0, 0) => ("good", format!("All {all} runs are valid: every check holds.")),
+        (all, 0, open) => ("open", format!("{open} of {all} runs undecided, no check failed in the others.")),
+        (all, wrong, 0) => ("bad", format!("{wrong} of {all} runs invalid.")),
+        (all, wrong, open) => ("bad", format!("{wrong} of {all} runs invalid, {open} undecided.")),
     };
-    html! { p.headline.(class) { b.(class) aria-hidden="true" { (sign) } (text) } }
+    html! { p.headline.(class) { b.(class) aria-hidden="true" { (sign(class)) } (text) } }
 }
 
 fn name(one: &Compared<'_>) -> Markup {
     html! {
-        @if let Some(ink) = one.ink { (swatch(ink, true)) " " }
-        a href={ (one.address) "/report.html" } { (one.label) }
+        span.run-name {
+            @if let Some(ink) = one.ink { (swatch(ink, true)) " " }
+            a href={ (one.address) "/report.html" } { (one.label) }
+        }
     }
 }
 
@@ -148,7 +155,7 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
                     p { (kept_together(&what_failed(&one.run.result, &one.tables).text)) }
                     p { (kept_together(&on_time_again(&one.run.result, &one.tables).text)) }
                     p { (kept_together(&anything_wrong(&one.run.result).text)) }
-                    @if verdict.class != "good" { p { (kept_together(&verdict.text)) } }
+                    @if !matches!(verdict.class, "good" | "warn") { p { (kept_together(&verdict.text)) } }
                 }
             }
         }
@@ -160,7 +167,7 @@ fn shared_marks(compared: &[Compared<'_>]) -> Vec<FaultMark> {
     let mut marks: Vec<FaultMark> = Vec::new();
     for one in compared.iter().filter(|one| one.ink.is_some()) {
         let near_s = one.tables.end_s() * NEAR;
-        for mark in fault_marks(&one.run.result, &one.tables) {
+        for mark in reached_marks(&one.run.result, &one.tables) {
             let same =
                 |other: &&mut FaultMark| other.label == mark.label && (other.from_s - mark.from_s).abs() < near_s;
             match marks.iter_mut().find(same) {
@@ -200,7 +207,9 @@ fn pictures(compared: &[Compared<'_>]) -> Markup {
         let chart = TimeChart { title: heading, about: note, unit, end_s, series, bound: None, faults: &marks };
         let mut note = note.to_owned();
         if left_out > 0 {
-            note += &format!(" The last {} runs are drawn; {left_out} earlier ones are in the table.", drawn.len());
+            let earlier =
+                if left_out == 1 { "an earlier one is".to_owned() } else { format!("{left_out} earlier ones are") };
+            note += &format!(" The last {} runs are drawn; {earlier} in the table.", drawn.len());
         }
         Figure { id, heading, note, keys: keys(), draw: &|width| chart.draw(width), numbers: html! {} }.markup()
     };

@@ -2,15 +2,15 @@
 //!
 //! Invariant: a stand-in says that it is one before it shows a number.
 
-use super::fault_marks;
-use super::run::{shades, sign};
+use super::reached_marks;
+use super::run::shades;
 use crate::chart::time::{Points, Series, TimeChart, Unit};
 use crate::format::{percent, seconds};
 use crate::html::{Figure, address, cells, kept_together, line_key, page, table};
 use crate::ink::Ink;
 use crate::paper::{Reproduction, factor, paper_sentence, ratio};
 use crate::tables::Interval;
-use crate::words::{anything_wrong, headline, on_time_again};
+use crate::words::{anything_wrong, headline, on_time_again, sign};
 use maud::{Markup, html};
 use std::path::Path;
 
@@ -41,7 +41,7 @@ pub fn paper_page(shown: &Reproduction<'_>, folder: &Path) -> String {
 fn verdict(shown: &Reproduction<'_>) -> Markup {
     let result = &shown.run.result;
     let run = headline(result);
-    let class = if shown.quick && run.class == "good" { "open" } else { run.class };
+    let class = if shown.quick && run.class == "good" { "warn" } else { run.class };
     let sign = sign(class);
     let stand_in = format!("A quick stand-in, not for comparing: {}.", shown.figure.quick.about);
     let wrong = anything_wrong(result);
@@ -105,7 +105,7 @@ fn picture(shown: &Reproduction<'_>, run: &str) -> Markup {
         let points = measured.filter(|row| row.closed_s <= load_end + 1e-9).map(|row| (row.closed_s, value(row)));
         Series { ink, points: points.collect() }
     };
-    let marks = fault_marks(&shown.run.result, tables);
+    let marks = reached_marks(&shown.run.result, tables);
     let chart = TimeChart {
         title: &shown.figure.title,
         about: "Published means by period, the model's peak, and each interval's delay and processing time.",

@@ -2,7 +2,7 @@
 
 use super::facts::{COST_COLUMNS, assumptions, cost_row};
 use super::{
-    FAULT_COLUMNS, FAULT_NOTE, fault_marks, fault_rows, flow_rows, interval_rows, latency_rows, numbers, tasks,
+    FAULT_COLUMNS, FAULT_NOTE, fault_rows, flow_rows, interval_rows, latency_rows, numbers, reached_marks, tasks,
 };
 use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS, Recovery};
@@ -12,7 +12,7 @@ use crate::html::{Figure, Key, area_key, cells, folded, kept_together, line_key,
 use crate::ink::Ink;
 use crate::read::RunReport;
 use crate::tables::Tables;
-use crate::words::{anything_wrong, headline, on_time_again, what_failed};
+use crate::words::{anything_wrong, headline, on_time_again, sign, what_failed};
 use dstream_trace::result::RunResult;
 use maud::{Markup, html};
 
@@ -34,7 +34,7 @@ const FILES: [&str; 11] = [
 /// The page of one run, to be put into its folder.
 pub fn run_page(run: &RunReport) -> String {
     let tables = Tables::read(&run.directory).with_tasks(&run.directory);
-    let marks = fault_marks(&run.result, &tables);
+    let marks = reached_marks(&run.result, &tables);
     let title =
         format!("{} · {} · {}, seed {}", run.result.scenario, run.result.engine, run.result.world, run.result.seed);
     let body = html! {
@@ -84,15 +84,6 @@ fn head(run: &RunReport, tables: &Tables) -> Markup {
                 div.card.(answer.class) { h3 { (question) } p { (kept_together(&answer.text)) } }
             }
         }
-    }
-}
-
-/// The sign before a verdict of this class.
-pub(super) fn sign(class: &str) -> &'static str {
-    match class {
-        "good" => "\u{2713}",
-        "bad" => "\u{2717}",
-        _ => "?",
     }
 }
 
@@ -311,18 +302,21 @@ fn promises(result: &RunResult) -> Markup {
 }
 
 fn checks(result: &RunResult) -> Markup {
+    let is_bare = result.checks.iter().all(|check| check.detail.is_empty());
     let rows: Vec<Vec<Markup>> = result
         .checks
         .iter()
         .map(|check| {
             let (class, word) = if check.holds { ("good", "\u{2713} holds") } else { ("bad", "\u{2717} fails") };
-            vec![html! { b.(class) { (word) } }, html! { (check.check) }, html! { (check.detail) }]
+            let seen = (!is_bare).then(|| html! { (check.detail) });
+            [html! { b.(class) { (word) } }, html! { (check.check) }].into_iter().chain(seen).collect()
         })
         .collect();
+    let columns: &[&str] = if is_bare { &["outcome", "check"] } else { &["outcome", "check", "what was seen"] };
     html! {
         section id="checks" {
             h2 { "Checks" }
-            (words_table("Checks", &["outcome", "check", "what was seen"], &rows))
+            (words_table("Checks", columns, &rows))
         }
     }
 }

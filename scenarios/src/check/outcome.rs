@@ -232,7 +232,7 @@ fn checks(
     if !run.interrupted {
         checks.push(drained(run));
     }
-    checks.push(fired(measured).named(FIRED));
+    checks.push(fired(run, measured).named(FIRED));
     checks
 }
 
@@ -277,10 +277,15 @@ fn drained(run: &RunFacts<'_>) -> CheckResult {
     finding.named("drained")
 }
 
-fn fired(measured: &Measured) -> Finding {
+fn fired(run: &RunFacts<'_>, measured: &Measured) -> Finding {
+    let end_s = run.end.since(run.warmup_end).as_secs_f64();
     let mut finding = Finding::default();
     for fault in measured.faults.iter().filter(|fault| !fault.fired) {
-        finding.add(|| format!("{} of {} at {:.3} s had no effect", fault.fault, fault.node, fault.at_s));
+        let which = format!("{} of {} at {:.3} s", fault.fault, fault.node, fault.at_s);
+        match run.interrupted && fault.at_s > end_s {
+            true => finding.add(|| format!("the run was stopped before the {which}")),
+            false => finding.add(|| format!("{which} had no effect")),
+        }
     }
     finding
 }
