@@ -196,6 +196,8 @@ pub struct SliceSource {
 pub struct PaneSource {
     /// The interval that made them.
     pub interval: u64,
+    /// The attempt that made those which count: another's may have been made of more, or of less.
+    pub attempt: u32,
     /// The worker that made them, if it lives.
     pub worker: Option<u32>,
     /// The checkpoint that has them, if one does.
@@ -376,6 +378,8 @@ pub enum ToPeer {
 pub struct PaneHeader {
     /// The interval that made them.
     pub interval: u64,
+    /// See [`Pane::attempt`].
+    pub attempt: u32,
     /// Length of each.
     pub lengths: Vec<u64>,
     /// See [`Pane::lacks`].
@@ -385,7 +389,8 @@ pub struct PaneHeader {
 impl PaneHeader {
     /// The header of these panes.
     pub fn of(interval: u64, pane: &Pane) -> PaneHeader {
-        PaneHeader { interval, lengths: pane.parts.iter().map(|part| part.len() as u64).collect(), lacks: pane.lacks }
+        let lengths = pane.parts.iter().map(|part| part.len() as u64).collect();
+        PaneHeader { interval, attempt: pane.attempt, lengths, lacks: pane.lacks }
     }
 
     /// Takes the panes from the front of `body`; nothing if it is too short.
@@ -395,7 +400,7 @@ impl PaneHeader {
             Some(body.split_to(length))
         };
         let parts = self.lengths.iter().map(&mut part).collect::<Option<_>>()?;
-        Some(Pane { parts, lacks: self.lacks })
+        Some(Pane { parts, attempt: self.attempt, lacks: self.lacks })
     }
 }
 
@@ -421,8 +426,8 @@ pub enum Fetch {
         stage: u32,
         /// Their partition.
         partition: u32,
-        /// The intervals.
-        intervals: Vec<u64>,
+        /// The intervals, each with the attempt whose panes count.
+        intervals: Vec<(u64, u32)>,
     },
 }
 

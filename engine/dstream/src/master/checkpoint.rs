@@ -6,7 +6,8 @@
 //! ```text
 //! idle --an interval that ends a checkpoint is done, and all before it--> WRITING
 //! partition: waiting --panes are at workers--> ordered --saved--> in the store
-//!               ^--worker lost, panes not had-----'
+//!               ^--worker lost, panes not had-----'         |
+//!               ^--panes made anew of less input------------'
 //! WRITING --all in the store--> complete --lineage below is forgotten--> idle
 //! ```
 
@@ -65,10 +66,20 @@ impl Checkpoint {
         }
     }
 
-    /// This attempt at the partition is in the store; whoever else was told to need not.
+    /// This attempt at the partition is in the store. Only the last one counts.
     pub(super) fn saved(&mut self, place: Place, attempt: u32) {
+        if let Some(part) = self.parts.get_mut(&place)
+            && part.told.is_some()
+            && attempt + 1 == part.attempts
+        {
+            part.saved = Some(attempt);
+        }
+    }
+
+    /// Panes of the partition have been made anew: what was saved of it does not count.
+    pub(super) fn outdated(&mut self, place: Place) {
         if let Some(part) = self.parts.get_mut(&place) {
-            part.saved = part.saved.or(Some(attempt));
+            (part.told, part.saved) = (None, None);
         }
     }
 

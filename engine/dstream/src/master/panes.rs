@@ -9,11 +9,20 @@ use std::collections::BTreeMap;
 /// A stage and one of its partitions.
 pub(super) type Place = (u32, u32);
 
+/// The panes of one interval and place.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    /// The attempt whose panes count.
+    attempt: u32,
+    /// The worker that has them, if one does.
+    worker: Option<u32>,
+}
+
 /// Where all panes lie.
 #[derive(Debug, Default)]
 pub(super) struct Panes {
-    /// place -> interval -> the worker that made its panes
-    at: BTreeMap<Place, BTreeMap<u64, u32>>,
+    /// place -> interval -> who made its panes
+    made: BTreeMap<Place, BTreeMap<u64, Made>>,
     /// Complete checkpoints, by the interval that they go through: for each place the attempt that counts.
     checkpoints: BTreeMap<u64, BTreeMap<Place, u32>>,
     stored_below: u64,
@@ -25,24 +34,21 @@ impl Panes {
         self.stored_below
     }
 
-    pub(super) fn made(&mut self, place: Place, interval: u64, worker: u32) {
-        self.at.entry(place).or_default().insert(interval, worker);
+    pub(super) fn made(&mut self, place: Place, interval: u64, worker: u32, attempt: u32) {
+        self.made.entry(place).or_default().insert(interval, Made { attempt, worker: Some(worker) });
     }
 
     /// The worker is lost, with all panes that it held.
     pub(super) fn lost(&mut self, worker: u32) {
-        for held in self.at.values_mut() {
-            held.retain(|_, at| *at != worker);
+        for made in self.made.values_mut().flat_map(BTreeMap::values_mut).filter(|made| made.worker == Some(worker)) {
+            made.worker = None;
         }
     }
 
     /// The worker has not got these panes, or nobody reaches it.
     pub(super) fn missing(&mut self, place: Place, interval: u64, worker: u32) {
-        if let Some(held) = self.at.get_mut(&place)
-            && held.get(&interval) == Some(&worker)
-        {
-            held.remove(&interval);
-        }
+        let made = self.made.get_mut(&place).and_then(|made| made.get_mut(&interval));
+        made.into_iter().filter(|made| made.worker == Some(worker)).for_each(|made| made.worker = None);
     }
 
     /// A checkpoint through this interval is complete. Returns those whose panes nobody reads any more, when intervals
@@ -51,8 +57,8 @@ impl Panes {
         self.checkpoints.insert(through, attempts);
         self.stored_below = self.stored_below.max(through + 1);
         let needed_from = self.needed_from(reach);
-        for held in self.at.values_mut() {
-            held.retain(|interval, _| *interval >= needed_from);
+        for made in self.made.values_mut() {
+            made.retain(|interval, _| *interval >= needed_from);
         }
         let over: Vec<u64> = self.checkpoints.range(..needed_from).map(|(through, _)| *through).collect();
         self.checkpoints = self.checkpoints.split_off(&needed_from);
@@ -66,22 +72,22 @@ impl Panes {
 
     /// The worker that has the panes of this interval.
     pub(super) fn worker(&self, place: Place, interval: u64) -> Option<u32> {
-        self.at.get(&place)?.get(&interval).copied()
+        self.made.get(&place)?.get(&interval)?.worker
     }
 
     /// The worker with the newest panes of this place: it has most of what the next task reads.
     pub(super) fn owner(&self, place: Place) -> Option<u32> {
-        self.at.get(&place)?.last_key_value().map(|(_, worker)| *worker)
+        self.made.get(&place)?.values().rev().find_map(|made| made.worker)
     }
 
     /// Where the panes can be had from; nothing if nowhere.
     pub(super) fn source(&self, place: Place, interval: u64) -> Option<PaneSource> {
-        let worker = self.worker(place, interval);
+        let Made { attempt, worker } = *self.made.get(&place)?.get(&interval)?;
         let is_stored = interval < self.stored_below;
         let next = self.checkpoints.range(interval..).next().filter(|_| is_stored);
         let checkpoint =
             next.and_then(|(through, attempts)| Some(Stored { through: *through, attempt: *attempts.get(&place)? }));
-        (worker.is_some() || checkpoint.is_some()).then_some(PaneSource { interval, worker, checkpoint })
+        (worker.is_some() || checkpoint.is_some()).then_some(PaneSource { interval, attempt, worker, checkpoint })
     }
 }
 
@@ -97,14 +103,14 @@ mod tests {
 
     fn source(worker: Option<u32>, checkpoint: Option<(u64, u32)>) -> Option<PaneSource> {
         let checkpoint = checkpoint.map(|(through, attempt)| Stored { through, attempt });
-        Some(PaneSource { interval: 4, worker, checkpoint })
+        Some(PaneSource { interval: 4, attempt: 1, worker, checkpoint })
     }
 
     #[test]
     fn panes_are_had_from_their_maker_or_from_the_first_checkpoint_after_them() {
         let mut panes = Panes::default();
         assert_eq!(panes.source(PLACE, 4), None);
-        panes.made(PLACE, 4, 2);
+        panes.made(PLACE, 4, 2, 1);
         assert_eq!(panes.source(PLACE, 4), source(Some(2), None));
         assert_eq!(panes.stored(5, attempts(2), 6), []);
         assert_eq!(panes.stored(8, attempts(0), 6), []);
@@ -117,7 +123,7 @@ mod tests {
     #[test]
     fn checkpoints_and_panes_out_of_reach_are_over() {
         let mut panes = Panes::default();
-        (0..10).for_each(|interval| panes.made(PLACE, interval, 1));
+        (0..10).for_each(|interval| panes.made(PLACE, interval, 1, 0));
         assert_eq!(panes.stored(4, attempts(0), 3), []);
         assert_eq!(panes.stored(9, attempts(0), 3), [4]);
         assert_eq!((panes.worker(PLACE, 6), panes.worker(PLACE, 7), panes.owner(PLACE)), (None, Some(1), Some(1)));

@@ -47,12 +47,22 @@ pub(super) struct Task {
     pub(super) committed: bool,
     /// Attempts below this one may have read blocks that have been given up since: what they made does not count.
     pub(super) stale_below: u32,
+    /// How many of the interval's blocks had been given up when its panes were made last.
+    pub(super) made_without: Option<u32>,
 }
 
 impl Task {
     fn new(blocks: Vec<BlockOrder>) -> Task {
-        let state = TaskState::Waiting;
-        Task { state, attempts: 0, broken: 0, avoid: BTreeSet::new(), blocks, committed: false, stale_below: 0 }
+        Task {
+            state: TaskState::Waiting,
+            attempts: 0,
+            broken: 0,
+            avoid: BTreeSet::new(),
+            blocks,
+            committed: false,
+            stale_below: 0,
+            made_without: None,
+        }
     }
 
     /// Whether what it made can be read.
@@ -69,6 +79,14 @@ impl Task {
     fn make_again(&mut self) {
         self.stale_below = self.attempts;
         self.reset();
+    }
+
+    /// What it read has been made anew since: its result stands, its panes do not.
+    pub(super) fn panes_are_stale(&mut self) {
+        self.stale_below = self.attempts;
+        if let TaskState::Done { .. } = self.state {
+            self.state = TaskState::Spent;
+        }
     }
 
     /// Back to waiting: its work is lost.

@@ -11,7 +11,7 @@ use crate::master::lineage::Lineage;
 use crate::master::panes::Panes;
 use crate::master::placement::Workers;
 use crate::master::run::{Run, Shape, Task, TaskState};
-use crate::master::schedule::{Blocks, Launched, Scheduler, drop_lost_blocks, number, sources_of};
+use crate::master::schedule::{Blocks, Launched, Scheduler, number, sources_of};
 use crate::message::{BlockOrder, Launch, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
@@ -210,12 +210,17 @@ impl Tracker {
         let stage = &self.shape.stages[id.stage as usize];
         let (is_result, keeps) = (stage.output.is_some(), !stage.kept.is_empty());
         let Some(task) = self.task(id) else { return };
-        // An earlier attempt's result is as good, if the task still waits for one.
-        if is_current || (task.state == TaskState::Waiting && id.attempt >= task.stale_below) {
+        let is_stale = id.attempt < task.stale_below;
+        if is_current && is_stale {
+            task.committed |= is_result;
+            task.state = TaskState::Spent;
+            self.repair();
+        } else if is_current || (task.state == TaskState::Waiting && !is_stale) {
+            // An earlier attempt's result is as good, if the task still waits for one.
             task.state = TaskState::Done { worker };
             task.committed |= is_result;
             if keeps {
-                self.panes.made((id.stage, id.partition), id.interval, worker);
+                self.panes_made(worker, id);
             }
         }
         self.finish(id.interval, actions);
@@ -360,7 +365,7 @@ impl Tracker {
         };
         let place = (number(stage), number(partition));
         let source = |interval| {
-            let nowhere = PaneSource { interval, worker: None, checkpoint: None };
+            let nowhere = PaneSource { interval, attempt: 0, worker: None, checkpoint: None };
             self.panes.source(place, interval).unwrap_or(nowhere)
         };
         TaskOrder {
@@ -382,36 +387,6 @@ impl Tracker {
         let sources = self.shape.stages[stage].parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
         let of = number(run.stages[stage].len());
         Launch { interval, stage: number(stage), of, given_up: run.given_up, sources, tasks }
-    }
-
-    /// Gives up the blocks of a waiting task that nobody holds any more, unless tasks run that may have read its slices
-    /// before these were lost: they succeed with them, or fail and leave nobody who does.
-    fn give_up_lost_blocks(&mut self, actions: &mut Vec<TrackerAction>) {
-        let mut any = false;
-        for (interval, run) in &mut self.runs {
-            for stage in 0..run.stages.len() {
-                if run.is_being_read(&self.shape, stage) {
-                    continue;
-                }
-                let waiting = run.stages[stage].iter_mut().filter(|task| task.state == TaskState::Waiting);
-                let gone: Vec<BlockName> = waiting.flat_map(|task| drop_lost_blocks(task, &self.blocks)).collect();
-                if !gone.is_empty() {
-                    run.make_again_from(&self.shape, stage);
-                    any = true;
-                }
-                for block in gone {
-                    if let Some((_, ranges)) = self.blocks.remove(&block) {
-                        let lost = Event::BlockLost { block, ranges, interval: Some(*interval) };
-                        actions.push(TrackerAction::Record(lost));
-                        actions.push(TrackerAction::GiveUp(block));
-                        run.given_up += 1;
-                    }
-                }
-            }
-        }
-        if any {
-            self.repair();
-        }
     }
 
     /// Launches all that is ready and finds room, oldest interval first.
@@ -495,6 +470,7 @@ impl Core for Tracker {
     }
 }
 
+mod given_up;
 mod saves;
 #[cfg(test)]
 mod tests;

@@ -37,10 +37,10 @@ pub fn answer(holdings: &Holdings, what: &Fetch, scale: u64) -> (Bytes, u64) {
 }
 
 /// The panes of the first of these intervals, and of as many more as are here and fit; nothing if the first is missing.
-fn panes(holdings: &Holdings, place: (u32, u32), intervals: &[u64]) -> Option<Bytes> {
+fn panes(holdings: &Holdings, place: (u32, u32), intervals: &[(u64, u32)]) -> Option<Bytes> {
     let (mut body, mut panes) = (Vec::new(), Vec::new());
-    for interval in intervals {
-        let Some(pane) = holdings.pane(place, *interval) else { break };
+    for (interval, attempt) in intervals {
+        let Some(pane) = holdings.pane(place, *interval, *attempt) else { break };
         let more: usize = pane.parts.iter().map(Bytes::len).sum();
         if !panes.is_empty() && body.len() + more > MOST_ANSWER_BYTES {
             break;

@@ -48,9 +48,9 @@ pub async fn fetch_past(
     let mut past = own(context, place, sources);
     let (mut failed, mut read) = (NotFetched::default(), Past::new());
     for worker in makers(context, sources, &past) {
-        let wanted: Vec<u64> = lacking(sources, &past, &read)
+        let wanted: Vec<(u64, u32)> = lacking(sources, &past, &read)
             .filter(|source| source.worker == Some(worker))
-            .map(|source| source.interval)
+            .map(|source| (source.interval, source.attempt))
             .collect();
         fetch_from(context, place, worker, wanted, purpose, &mut read, &mut failed).await;
     }
@@ -77,7 +77,9 @@ pub async fn fetch_past(
 
 fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
     let holdings = context.holdings.lock();
-    let pane = |source: &PaneSource| Some((source.interval, holdings.pane(place.key(), source.interval)?.clone()));
+    let pane = |source: &PaneSource| {
+        Some((source.interval, holdings.pane(place.key(), source.interval, source.attempt)?.clone()))
+    };
     sources.iter().filter_map(pane).collect()
 }
 
@@ -96,7 +98,7 @@ async fn fetch_from(
     context: &TaskContext,
     place: PlaceOfState,
     worker: u32,
-    mut wanted: Vec<u64>,
+    mut wanted: Vec<(u64, u32)>,
     purpose: Purpose,
     read: &mut Past,
     failed: &mut NotFetched,
@@ -113,10 +115,10 @@ async fn fetch_from(
         };
         let got = got.unwrap_or_default();
         let before = wanted.len();
-        wanted.retain(|interval| !got.contains_key(interval));
+        wanted.retain(|(interval, _)| !got.contains_key(interval));
         read.extend(got);
         if wanted.len() == before {
-            failed.panes_missing.extend(wanted.iter().map(|interval| (*interval, worker)));
+            failed.panes_missing.extend(wanted.iter().map(|(interval, _)| (*interval, worker)));
             return;
         }
     }
@@ -186,7 +188,8 @@ fn object_of(kept: &[Kept], through: u64, past: &Past) -> Bytes {
         let is_read =
             |(index, _): &(usize, &Bytes)| kept.get(*index).is_some_and(|kept| interval + kept.back.end() > through);
         let part = |(index, part): (usize, &Bytes)| if is_read(&(index, part)) { part.clone() } else { Bytes::new() };
-        let pane = Pane { parts: pane.parts.iter().enumerate().map(part).collect(), lacks: pane.lacks };
+        let parts = pane.parts.iter().enumerate().map(part).collect();
+        let pane = Pane { parts, ..pane.clone() };
         headers.push(PaneHeader::of(*interval, &pane));
         pane.parts.iter().for_each(|part| body.extend_from_slice(part));
     }
@@ -204,7 +207,7 @@ mod tests {
     fn past(intervals: &[u64]) -> Past {
         let pane = |interval: &u64| {
             let part = |kind: &str| Bytes::from(format!("{kind}{interval}"));
-            (*interval, Pane { parts: vec![part("v"), part("w")], lacks: *interval % 2 })
+            (*interval, Pane { parts: vec![part("v"), part("w")], attempt: 0, lacks: *interval % 2 })
         };
         intervals.iter().map(pane).collect()
     }

@@ -54,6 +54,8 @@ type StageSlices = BTreeMap<u32, Arc<Vec<Bytes>>>;
 pub struct Pane {
     /// The row blocks.
     pub parts: Vec<Bytes>,
+    /// The attempt that made them.
+    pub attempt: u32,
     /// A digest of which given-up input they lack; 0: nothing. Attempts are comparable only where it is equal.
     pub lacks: u64,
 }
@@ -86,16 +88,20 @@ impl Holdings {
         self.slices.get(&(interval, stage))?.get(&from)?.get(to as usize).cloned()
     }
 
-    /// Keeps panes that a task of this epoch made or read.
+    /// Keeps panes that a task of this epoch made or read, unless those of a later attempt are here.
     pub fn keep_pane(&mut self, epoch: u64, place: (u32, u32), interval: u64, pane: Pane) {
-        if self.epoch == Some(epoch) {
-            self.panes.entry(place).or_default().insert(interval, pane);
+        if self.epoch != Some(epoch) {
+            return;
+        }
+        let panes = self.panes.entry(place).or_default();
+        if panes.get(&interval).is_none_or(|held| held.attempt <= pane.attempt) {
+            panes.insert(interval, pane);
         }
     }
 
-    /// The panes that the task of this stage, partition and interval left.
-    pub fn pane(&self, place: (u32, u32), interval: u64) -> Option<&Pane> {
-        self.panes.get(&place)?.get(&interval)
+    /// The panes that this attempt at the task of this stage, partition and interval left.
+    pub fn pane(&self, place: (u32, u32), interval: u64, attempt: u32) -> Option<&Pane> {
+        self.panes.get(&place)?.get(&interval).filter(|pane| pane.attempt == attempt)
     }
 
     /// Forgets panes of intervals below `below`.

@@ -334,7 +334,7 @@ async fn run_task(
     let result = compute(context, id, input).await?;
     if !result.kept.is_empty() {
         let place = (common.stage, order.partition);
-        let pane = Pane { parts: result.kept, lacks };
+        let pane = Pane { parts: result.kept, attempt: order.attempt, lacks };
         context.holdings.lock().keep_pane(common.epoch, place, common.interval, pane);
     }
     match result.produced {

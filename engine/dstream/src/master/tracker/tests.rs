@@ -395,6 +395,35 @@ fn a_part_of_a_checkpoint_that_could_not_be_saved_is_ordered_again() {
     check_windowed(events, 1, &["1: save 1.0 again through 1: 0@1 1@1"]);
 }
 
+/// As `windowed`, with an inverse: a window is the one before it, and values that enter and leave.
+fn with_inverse() -> Query {
+    let mut query = windowed();
+    let kept = |label: &str, back| Kept { label: label.to_owned(), back };
+    query.stages[1].kept = vec![kept("values", 2..=2), kept("window", 1..=1)];
+    query
+}
+
+#[test]
+fn a_window_made_of_a_given_up_block_is_made_again_when_its_values_lack_it() {
+    let mut events = computed(2);
+    let failed = Some(NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() });
+    let saved = TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, attempt: 0, failed };
+    let slices_gone = NotFetched { slices_missing: vec![1], ..NotFetched::default() };
+    let task = TaskId { interval: 0, stage: 1, partition: 0, attempt: 1 };
+    let why = TaskFailure::NotFetched(slices_gone);
+    events.extend([saved, holders(0, &[]), TrackerEvent::Failed { worker: 1, task, why }]);
+    let check = |events: &[TrackerEvent], expected: &[&str]| {
+        check_query(&with_inverse(), &[1, 2, 3], events.to_vec(), 1, expected);
+    };
+    check(&events, &["give up b1.1.0", "1: stage 0 [0.1 again]"]);
+    events.push(done_in(0, 1, 0, 1));
+    check(&events, &["1: stage 1 [0.2 again for its panes]"]);
+    events.push(done_in(0, 1, 1, 2));
+    check(&events, &["1: stage 1 [0.1 again on 0@1 for its panes]"]);
+    events.push(done_in(1, 1, 1, 1));
+    check(&events, &["1: save 1.0 again through 1: 0@1 1@1"]);
+}
+
 #[test]
 fn what_a_later_attempt_saved_is_read_whatever_an_earlier_one_still_writes() {
     let mut events = computed(2);

@@ -1,0 +1,67 @@
+//! The tracker beyond the promise: blocks that nobody holds are given up, and what was made of them does not mix with what is
+//! made without them.
+//!
+//! Knows no ranges of records. Invariants: nothing is given up while a task runs that may have read it; a result has all
+//! partitions with a given-up block, or none, as far as it is put together from partitions; a window never loses records that
+//! it was not made of.
+
+use super::{Tracker, TrackerAction};
+use crate::master::run::TaskState;
+use crate::master::schedule::drop_lost_blocks;
+use crate::message::TaskId;
+use dstream_trace::{BlockName, Event};
+
+impl Tracker {
+    /// Gives up the blocks of a waiting task that nobody holds any more, unless tasks run that may have read its slices
+    /// before these were lost: they succeed with them, or fail and leave nobody who does.
+    pub(super) fn give_up_lost_blocks(&mut self, actions: &mut Vec<TrackerAction>) {
+        let mut any = false;
+        for (interval, run) in &mut self.runs {
+            for stage in 0..run.stages.len() {
+                if run.is_being_read(&self.shape, stage) {
+                    continue;
+                }
+                let waiting = run.stages[stage].iter_mut().filter(|task| task.state == TaskState::Waiting);
+                let gone: Vec<BlockName> = waiting.flat_map(|task| drop_lost_blocks(task, &self.blocks)).collect();
+                if !gone.is_empty() {
+                    run.make_again_from(&self.shape, stage);
+                    any = true;
+                }
+                for block in gone {
+                    if let Some((_, ranges)) = self.blocks.remove(&block) {
+                        let lost = Event::BlockLost { block, ranges, interval: Some(*interval) };
+                        actions.push(TrackerAction::Record(lost));
+                        actions.push(TrackerAction::GiveUp(block));
+                        run.given_up += 1;
+                    }
+                }
+            }
+        }
+        if any {
+            self.repair();
+        }
+    }
+
+    /// The task has made its panes. If it made them before of more blocks, panes of later intervals that came from those,
+    /// a window of which these will be taken away, do not fit them any more.
+    pub(super) fn panes_made(&mut self, worker: u32, id: TaskId) {
+        let place = (id.stage, id.partition);
+        self.panes.made(place, id.interval, worker, id.attempt);
+        let given_up = self.runs.get(&id.interval).map(|run| run.given_up);
+        let before = self.task(id).and_then(|task| std::mem::replace(&mut task.made_without, given_up));
+        let shape = &self.shape.stages[id.stage as usize];
+        if before.is_none() || before == given_up || shape.kept.len() < 2 {
+            return;
+        }
+        for interval in id.interval + 1..=id.interval + shape.reach() {
+            let Some(task) = self.task(TaskId { interval, ..id }) else { continue };
+            let state = task.state;
+            task.panes_are_stale();
+            if let TaskState::Done { worker } = state {
+                self.panes.missing(place, interval, worker);
+            }
+        }
+        self.checkpoint.iter_mut().for_each(|checkpoint| checkpoint.outdated(place));
+        self.repair();
+    }
+}
