@@ -103,7 +103,7 @@ pub use execution::Execution;
 pub use failure::{Ending, Failure};
 pub use interrupt::Interrupt;
 pub use judge::judge;
-pub use load::{Overrides, load_scenario};
+pub use load::{Overrides, draw_scenario, load_scenario};
 pub use schema::scenario_schema;
 pub use setup::Setup;
 pub use simulation::simulate;

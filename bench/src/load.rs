@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::setup::Setup;
 use dstream_cluster::{ClusterSpec, Costs, Engine, JobSpec, Options, Pace};
 use dstream_scenarios::plan::{EnginePlan, Plan};
+use dstream_scenarios::swarm::{Template, draw};
 use dstream_scenarios::{Context, EngineDeclaration, JobDeclaration, ScenarioError};
 use dstream_trace::Moment;
 use std::collections::BTreeMap;
@@ -42,6 +43,19 @@ pub fn load_scenario(path: &Path, overrides: &Overrides, setup: &Setup) -> Resul
 pub(crate) fn load_text(path: &Path, text: &str, overrides: &Overrides, setup: &Setup) -> Result<Plan, Failure> {
     let plan = dstream_scenarios::load(path, text, &context(overrides, setup)?);
     plan.map_err(|errors| Failure::usage(join(&errors)))
+}
+
+/// The scenario that the swarm draws from a seed for these engines, within what the template at `path` says.
+pub fn draw_scenario(
+    seed: u64,
+    engines: &[String],
+    (path, template): (&Path, &Template),
+    setup: &Setup,
+) -> Result<Plan, Failure> {
+    let plan = draw(seed, engines, template, path, &context(&Overrides::default(), setup)?);
+    plan.map_err(|errors| {
+        Failure::usage(format!("seed {seed} gives no scenario with this template:\n{}", join(&errors)))
+    })
 }
 
 /// A file's text.

@@ -9,7 +9,7 @@ use crate::console::{self, Seeds};
 use crate::failure::{Ending, Failure};
 use crate::interrupt::Interrupt;
 use crate::judge::judge;
-use crate::load::{Overrides, context, engine_of, text_of};
+use crate::load::{draw_scenario, engine_of, text_of};
 use crate::run::{ending, unwritable, write};
 use crate::setup::Setup;
 use crate::simulation::{SIM, simulate};
@@ -18,7 +18,7 @@ use dstream_scenarios::check::Outcome;
 use dstream_scenarios::plan::{EnginePlan, Plan};
 use dstream_scenarios::run_directory::RunDirectory;
 use dstream_scenarios::swarm::coverage::{Coverage, State, coverage};
-use dstream_scenarios::swarm::{Template, draw};
+use dstream_scenarios::swarm::Template;
 use dstream_trace::Moment;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -157,11 +157,7 @@ impl<'a> Swarm<'a> {
     }
 
     fn run_seed(&self, seed: u64) -> Result<Vec<Tried>, Failure> {
-        let context = context(&Overrides::default(), self.setup)?;
-        let plan = draw(seed, &self.engines, &self.template, &self.path, &context).map_err(|errors| {
-            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Failure::usage(format!("seed {seed} gives no scenario with this template:\n{}", lines.join("\n")))
-        })?;
+        let plan = draw_scenario(seed, &self.engines, (&self.path, &self.template), self.setup)?;
         let mut tried = Vec::new();
         for engine in &plan.engines {
             tried.extend(self.run_one(&plan, engine)?);

@@ -8,12 +8,15 @@
 mod defects;
 
 use defects::{ALL, Defect, Planted};
-use dstream::{Engine, Outcome, Overrides, Setup, judge, load_scenario, simulate};
+use dstream::{Engine, Outcome, Overrides, Setup, draw_scenario, judge, load_scenario, simulate};
 use dstream_engine::DStreams;
+use dstream_scenarios::plan::Plan;
+use dstream_scenarios::swarm::Template;
 use dstream_trace::result::Verdict;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Each defect with the scenario that finds it, and a word of the check that fails there.
 const FOUND_BY: &[(Defect, &str, &str)] = &[
@@ -41,14 +44,24 @@ fn scenario(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(name).with_extension("yaml")
 }
 
+/// The swarm finds each defect within these seeds.
+const SEEDS: Range<u64> = 0..200;
+
+/// Simulations at a time.
+const THREADS: usize = 2;
+
 /// Runs a scenario with this engine and judges it.
 fn verdict(name: &str, engine: DStreams) -> Outcome {
+    let plan = load_scenario(&scenario(name), &Overrides::default(), &Setup::built_in()).unwrap();
+    outcome(&plan, engine)
+}
+
+fn outcome(plan: &Plan, engine: DStreams) -> Outcome {
     let setup = Setup::built_in();
-    let plan = load_scenario(&scenario(name), &Overrides::default(), &setup).unwrap();
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let mut go_on = |_| ControlFlow::Continue(());
-    let simulation = simulate(&plan, &plan.engines[0], &engine, setup.workloads.clone(), &mut go_on).unwrap();
-    judge(&plan, &plan.engines[0], &engine, &setup, &simulation).unwrap()
+    let simulation = simulate(plan, &plan.engines[0], &engine, setup.workloads.clone(), &mut go_on).unwrap();
+    judge(plan, &plan.engines[0], &engine, &setup, &simulation).unwrap()
 }
 
 /// Names and details of the checks that fail.
@@ -63,7 +76,7 @@ fn every_planted_defect_is_found_by_its_scenario() {
     let missed: Vec<String> = FOUND_BY
         .iter()
         .filter_map(|(defect, name, word)| {
-            let outcome = verdict(name, DStreams::with_cores(Arc::new(Planted(*defect))));
+            let outcome = verdict(name, planted(*defect));
             let failed = failed(&outcome);
             let is_found = outcome.result.verdict == Verdict::Invalid && failed.iter().any(|f| f.contains(word));
             (!is_found).then(|| format!("{defect:?} in {name}: {:?} {failed:#?}", outcome.result.verdict))
@@ -80,4 +93,52 @@ fn the_hunting_scenarios_are_valid_without_a_defect() {
         let outcome = verdict(name, DStreams::new());
         assert_eq!((outcome.result.verdict, failed(&outcome)), (Verdict::Valid, vec![]), "{name}");
     }
+}
+
+/// The first seed of the swarm whose run is invalid with the defect and not without it, and the checks that fail there.
+fn first_seed(defect: Defect) -> Option<(u64, Vec<String>)> {
+    let (next, found) = (AtomicU64::new(SEEDS.start), AtomicU64::new(SEEDS.end));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= found.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let is_valid = || drawn(seed, DStreams::new()).result.verdict != Verdict::Invalid;
+                    if drawn(seed, planted(defect)).result.verdict == Verdict::Invalid && is_valid() {
+                        found.fetch_min(seed, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let seed = found.into_inner();
+    SEEDS.contains(&seed).then(|| (seed, failed(&drawn(seed, planted(defect)))))
+}
+
+fn planted(defect: Defect) -> DStreams {
+    DStreams::with_cores(Arc::new(Planted(defect)))
+}
+
+/// The scenario that the swarm draws from this seed.
+fn drawn(seed: u64, engine: DStreams) -> Outcome {
+    let template = (Path::new("swarm.yaml"), &Template::default());
+    let plan = draw_scenario(seed, &["dstream".to_owned()], template, &Setup::built_in()).unwrap();
+    outcome(&plan, engine)
+}
+
+#[test]
+#[ignore = "takes many minutes: cargo test -p dstream --test planted -- --ignored --nocapture"]
+fn every_planted_defect_is_found_by_the_swarm() {
+    let mut missed = Vec::new();
+    println!("{:28} {:>4}  checks that fail", "defect", "seed");
+    for defect in ALL {
+        match first_seed(*defect) {
+            Some((seed, failed)) => println!("{:28} {seed:>4}  {}", format!("{defect:?}"), failed.join("; ")),
+            None => missed.push(*defect),
+        }
+    }
+    assert!(missed.is_empty(), "not found within seeds {SEEDS:?}: {missed:?}");
 }

@@ -14,11 +14,15 @@ mod records;
 mod timing;
 
 #[cfg(test)]
+mod calm_tests;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod outcome_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timing_tests;
 #[cfg(test)]
 mod window_tests;
 

@@ -21,9 +21,21 @@ use std::path::Path;
 use std::time::Duration;
 pub use template::{Template, TemplateError};
 
-/// After the last fault everything must be in order again within this. Above the failure timeout, the dials and the
-/// recomputation that follow it, by an order of magnitude.
+/// After the last fault everything must be in order again within this and the time that [`Frame::calm`] adds for what
+/// waits. Above the failure timeout, the dials and the recomputation that follow it, by an order of magnitude.
 const CALM: Duration = Duration::from_secs(5);
+
+/// Shares of the cores that the input takes, in percent: from a cluster that waits for work to one in which a fault nearly
+/// always strikes some.
+const LOADS: [u64; 6] = [2, 5, 10, 20, 30, 30];
+
+/// What a network card carries, in Mbit/s for each core of the cluster and each percent of load: the least is four times what
+/// one client sends for the job that takes the least of a core, so that no fault makes the network the place where all waits.
+const BANDWIDTHS: [u64; 3] = [12, 12, 50];
+
+/// The share of the cores that are left, in percent, which the load may take when workers have died for good: what waited
+/// can be worked off.
+const MOST_LOAD: u64 = 40;
 
 /// What is left of the run after that, so that the calm can be seen.
 const AFTER_CALM: Duration = Duration::from_secs(2);
@@ -49,7 +61,7 @@ pub fn draw(
     lines.push("engines:".to_owned());
     let declared = context.engines.iter().filter(|engine| engines.contains(&engine.name));
     lines.extend(declared.map(|engine| format!("  - {}: {{ {} }}", engine.name, options(&dice, engine, &frame))));
-    lines.push(format!("expect:\n  - output: declared\n  - calm: {}", millis(CALM)));
+    lines.push(format!("expect:\n  - output: declared\n  - calm: {}", millis(frame.calm())));
     let calm = lines.join("\n");
     let resolve = |faults: &[String]| {
         let faults: Vec<String> = faults.iter().map(|fault| format!("  - {fault}\n")).collect();
@@ -61,7 +73,7 @@ pub fn draw(
         return Ok(plan); // the template's own
     }
     let mut chosen: Vec<String> = Vec::new();
-    for fault in fault::draw(&dice, &plan, frame.storm) {
+    for fault in fault::draw(&dice, &plan, &frame) {
         chosen.push(fault);
         // Two faults that cannot happen together: the later one is left out.
         if resolve(&chosen).is_err() {
@@ -74,40 +86,60 @@ pub fn draw(
 /// What the rest is drawn within.
 struct Frame {
     workers: u64,
+    cores: u64,
     interval: Duration,
     /// Faults begin and end within this.
     storm: Duration,
+    /// The share of the cores that the input takes, in percent.
+    load: u64,
 }
 
 impl Frame {
     fn draw(dice: &Dice, template: &Template) -> Frame {
-        let workers = template.count(&["cluster", "workers"]);
+        let (workers, cores) = (template.count(&["cluster", "workers"]), template.count(&["cluster", "cores"]));
         Frame {
             workers: workers.unwrap_or_else(|| dice.pick("workers", &[2, 3, 3, 4, 4, 5, 6, 8])),
+            cores: cores.unwrap_or_else(|| dice.pick("cores", &[1, 1, 2, 2, 4])),
             interval: template
                 .interval()
-                .unwrap_or_else(|| Duration::from_millis(dice.pick("interval", &[200, 500, 500, 1000]))),
+                .unwrap_or_else(|| Duration::from_millis(dice.pick("interval", &[200, 500, 500, 1000, 1000, 2000]))),
             storm: Duration::from_secs(dice.pick("storm", &[4, 5, 6, 7])),
+            load: dice.pick("load", &LOADS),
         }
     }
 
+    /// How long after the last fault results may be late: where nothing was done during the whole storm and as many workers
+    /// have gone for good as may, the rest works that off beside what goes on coming in.
+    fn calm(&self) -> Duration {
+        let load = (2 * self.load).min(MOST_LOAD);
+        CALM + Duration::from_millis(self.storm.as_millis() as u64 * load / (100 - load))
+    }
+
+    /// How many workers may die for good: at most every second one, and no more than the load allows.
+    fn may_go(&self) -> u64 {
+        let needed = (self.workers * self.load).div_ceil(MOST_LOAD);
+        (self.workers / 2).min(self.workers.saturating_sub(needed))
+    }
+
     fn lines(&self, seed: u64, dice: &Dice) -> Vec<String> {
-        let latency = dice.pick("latency", &["1ms", "1ms", "2ms", "5ms"]);
-        let bandwidth = dice.pick("bandwidth", &["1Gbit", "1Gbit", "100Mbit"]);
+        let latency = dice.pick("latency", &["1ms", "1ms", "2ms", "5ms", "10ms"]);
+        let bandwidth = self.workers * self.cores * self.load * dice.pick("bandwidth", &BANDWIDTHS);
+        let store = dice.pick("store", &["5ms", "5ms", "20ms", "50ms"]);
         let timeout = dice.pick("failure timeout", &["500ms", "500ms", "1s"]);
         vec![
             format!("title: swarm {seed}"),
             format!("about: Drawn from seed {seed}."),
             format!("seed: {seed}"),
-            format!("duration: {}", millis(self.storm + CALM + AFTER_CALM)),
+            format!("duration: {}", millis(self.storm + self.calm() + AFTER_CALM)),
             "warmup: 1s".to_owned(),
             format!("slo: {}", millis(self.interval + ON_TIME)),
             "cluster:".to_owned(),
             format!("  workers: {}", self.workers),
-            format!("  cores: {}", dice.pick("cores", &[1, 2, 2, 4])),
+            format!("  cores: {}", self.cores),
             format!("  clients: {}", dice.pick("clients", &[1, 2, 3])),
             format!("  partitions: {}", dice.pick("partitions", &[3, 4, 8, 16])),
-            format!("  link: {{ latency: {latency}, bandwidth: {bandwidth} }}"),
+            format!("  link: {{ latency: {latency}, bandwidth: {bandwidth}Mbit }}"),
+            format!("  store: {{ latency: {store}, bandwidth: 1Gbit }}"),
             format!("  failure_timeout: {timeout}"),
         ]
     }
@@ -122,9 +154,9 @@ fn workload(dice: &Dice, frame: &Frame, template: &Template, context: &Context) 
     let named = template.word(&["workload", "job"]);
     let drawn = || built.get(dice.below("job", built.len() as u64) as usize).copied();
     let job = built.iter().find(|job| Some(&job.name) == named.as_ref()).copied().or_else(drawn);
-    let scale = dice.pick("scale", &[1, 10, 20]);
-    let rate = dice.pick("rate", &[500, 1000, 2000]) * scale;
-    let (keys, skew) = (dice.pick("keys", &[20, 200, 2000]), dice.pick("skew", &["0.5", "1.0", "1.2"]));
+    // The more cores, the more each record stands for: it is the load that counts, and few records make it.
+    let scale = frame.workers * frame.cores * dice.pick("scale", &[10, 30, 100]);
+    let (keys, skew) = (dice.pick("keys", &[20, 200, 2000, 5000]), dice.pick("skew", &["0.5", "1.0", "1.2"]));
     let params: Vec<String> = job.map(|job| params(dice, job, frame)).unwrap_or_default();
     let name = job.map(|job| job.name.clone()).unwrap_or_default();
     let mut lines = vec!["workload:".to_owned(), format!("  job: {}", named.unwrap_or(name))];
@@ -132,7 +164,7 @@ fn workload(dice: &Dice, frame: &Frame, template: &Template, context: &Context) 
     if !template.has(&["workload", "source"]) {
         let has_pattern = job.is_some_and(|job| job.params.iter().any(|param| param.name == "pattern"));
         let needle = if has_pattern { ", needle: 2%" } else { "" };
-        let source = format!("rate: {rate}/s, record: 100B, keys: {keys}, skew: {skew}{needle}");
+        let source = format!("rate: {}%, record: 100B, keys: {keys}, skew: {skew}{needle}", frame.load);
         lines.push(format!("  source: {{ generate: {{ {source} }} }}"));
         lines.push(format!("  scale: {scale}"));
     }

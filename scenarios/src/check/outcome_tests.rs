@@ -61,7 +61,7 @@ fn plan(history: &History, expect: Vec<Expectation>) -> Plan {
     }
 }
 
-fn run(history: &History, expect: Vec<Expectation>, drained: bool, interrupted: bool) -> Outcome {
+pub(super) fn run(history: &History, expect: Vec<Expectation>, drained: bool, interrupted: bool) -> Outcome {
     let plan = plan(history, expect);
     let query = WordCount.query(&Params::new(), Duration::from_secs(1)).unwrap();
     let facts = RunFacts {

@@ -63,7 +63,7 @@ pub type Coverage = BTreeMap<(String, State), u64>;
 
 /// The coverage of one run; `copies` as the engine promises them.
 pub fn coverage(lines: &[TraceLine], faults: &[FaultFacts], copies: u32) -> Coverage {
-    let mut walk = Walk { copies: copies as usize, ..Walk::default() };
+    let mut walk = Walk { copies: copies as usize, checkpoints: checkpoints(lines), ..Walk::default() };
     let mut coverage = Coverage::new();
     for line in lines {
         if let Event::FaultApplied { fault, .. } = &line.event
@@ -76,6 +76,15 @@ pub fn coverage(lines: &[TraceLine], faults: &[FaultFacts], copies: u32) -> Cove
         walk.step(line);
     }
     coverage
+}
+
+/// The intervals that end a checkpoint. The log tells what was saved, not what was to be saved, so this looks ahead.
+fn checkpoints(lines: &[TraceLine]) -> BTreeSet<u64> {
+    let through = |line: &TraceLine| match &line.event {
+        Event::StateSaved { through, .. } | Event::CheckpointComplete { through } => Some(*through),
+        _ => None,
+    };
+    lines.iter().filter_map(through).collect()
 }
 
 /// What goes on.
@@ -93,8 +102,13 @@ struct Walk {
     copies_below: bool,
     dead: BTreeSet<NodeName>,
     unfenced: BTreeSet<NodeName>,
-    /// Partitions saved since the last checkpoint was complete, by node.
-    saving: BTreeSet<NodeName>,
+    /// The intervals that end one, now or later.
+    checkpoints: BTreeSet<u64>,
+    /// All intervals below this one are done; of those after it, these.
+    done_below: u64,
+    done: BTreeSet<u64>,
+    /// Checkpoints through intervals below this one are complete.
+    stored_below: u64,
 }
 
 impl Walk {
@@ -116,7 +130,13 @@ impl Walk {
             Event::ResultVisible { interval, partition, .. } => {
                 self.handed_in.retain(|(_, i, p)| (i, p) != (interval, partition));
             }
-            Event::IntervalDone { interval } => self.handed_in.retain(|(_, i, _)| i > interval),
+            Event::IntervalDone { interval } => {
+                self.handed_in.retain(|(_, i, _)| i > interval);
+                self.done.insert(*interval);
+                while self.done.remove(&self.done_below) {
+                    self.done_below += 1;
+                }
+            }
             Event::CopiesBelow { blocks } => self.copies_below = *blocks > 0,
             Event::ProcessEnded => self.end(node),
             Event::WorkerLost { worker, .. } => {
@@ -124,8 +144,7 @@ impl Walk {
                 self.unfenced.insert(worker.clone());
             }
             Event::Fenced { worker, .. } => drop(self.unfenced.remove(worker)),
-            Event::StateSaved { .. } => drop(self.saving.insert(node.clone())),
-            Event::CheckpointComplete { .. } => self.saving.clear(),
+            Event::CheckpointComplete { through } => self.stored_below = through + 1,
             _ => {}
         }
     }
@@ -142,10 +161,14 @@ impl Walk {
         }
         self.running.retain(|(at, _), _| at != node);
         self.handed_in.retain(|(at, _, _)| at != node);
-        self.saving.remove(node);
         for holders in self.unsealed.values_mut() {
             holders.remove(node);
         }
+    }
+
+    /// Whether a checkpoint is due, since all that it is of is done, and not complete.
+    fn writes_checkpoint(&self) -> bool {
+        self.stored_below < self.done_below && self.checkpoints.range(self.stored_below..self.done_below).next().is_some()
     }
 
     fn states(&self, fault: &FaultFacts) -> Vec<State> {
@@ -168,7 +191,7 @@ impl Walk {
             (State::LossUnnoticed, !self.dead.is_empty()),
             (State::Fencing, !self.unfenced.is_empty()),
             (State::Recovering, again),
-            (State::CheckpointWritten, self.saving.iter().any(here)),
+            (State::CheckpointWritten, self.writes_checkpoint()),
         ];
         let mut states: Vec<State> = found.into_iter().filter(|(_, is)| *is).map(|(state, _)| state).collect();
         if states.is_empty() {

@@ -1,30 +1,40 @@
-//! Faults of a storm: aimed at the ends of intervals as often as not, often at one another, and all over before the
-//! calm, but for processes that die for good.
+//! Faults of a storm: aimed at the moments in which something is under way, often at one another, and all over before
+//! the calm, but for processes that die for good.
 //!
-//! Invariant: at most every second worker dies for good, and one client stays.
+//! Invariant: no more workers die for good than the frame allows, and one client stays.
 
+use super::Frame;
 use super::dice::Dice;
 use crate::plan::Plan;
-use std::time::Duration;
 
 /// How many faults a storm may have.
 const MOST_FAULTS: u64 = 6;
 
-/// How long faults last, in milliseconds: around the failure timeout, far below and far above it.
-const LENGTHS: [u64; 8] = [100, 200, 300, 450, 600, 1000, 1500, 2500];
+/// How long faults last, in percent of the failure timeout: below, around and far above it.
+const LENGTHS: [u64; 8] = [20, 50, 80, 95, 120, 200, 300, 500];
 
 /// What happens around the end of an interval, in milliseconds from it: batches, the seal, maps, reduces, results.
 const AIM_FROM: u64 = 30;
-/// Half of the aimed ones fall within the first, where the tasks run.
+/// Half of the aimed ones fall within the first, where the tasks of an idle cluster run.
 const AIM_WIDTHS: [u64; 2] = [70, 300];
 
+/// What an interval costs beside its maps, in milliseconds at most: seal, reduces, results.
+const AFTER_MAPS: u64 = 100;
+
+/// Within this of the moment in which the loss of a node should be noticed, on both sides, in milliseconds.
+const NOTICED_WITHIN: u64 = 60;
+
+/// A worker that limps through the storm takes so many times as long.
+const LIMP: [u64; 3] = [2, 4, 6];
+
 /// Kinds of faults, the more interesting ones more often.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "crash",
     "crash",
     "crash",
     "power-loss",
     "power-loss",
+    "pause",
     "pause",
     "pause",
     "partition",
@@ -37,32 +47,52 @@ const KINDS: [&str; 14] = [
 ];
 
 /// Candidates; whether two of them can happen together is the parser's to say.
-pub(super) fn draw(dice: &Dice, plan: &Plan, storm: Duration) -> Vec<String> {
+pub(super) fn draw(dice: &Dice, plan: &Plan, frame: &Frame) -> Vec<String> {
     let count = 1 + dice.below("faults", MOST_FAULTS);
-    let mut storm = Storm { dice, plan, storm, last_at: None, gone_workers: 0, gone_clients: 0 };
-    (0..count).map(|number| storm.fault(&dice.inner(&format!("fault {number}")))).collect()
+    let storm = frame.storm.as_millis() as u64;
+    let mut storm = Storm { plan, frame, storm, last: None, gone_workers: 0, gone_clients: 0 };
+    let limp = (dice.below("limps", 3) == 0).then(|| storm.limp(&dice.inner("limp")));
+    let faults = (0..count).map(|number| storm.fault(&dice.inner(&format!("fault {number}"))));
+    limp.into_iter().chain(faults).collect()
+}
+
+/// When the fault before struck, in milliseconds after the warm-up, until when it lasted, and which worker it hit.
+#[derive(Clone, Debug)]
+struct Last {
+    at: u64,
+    until: u64,
+    worker: String,
 }
 
 struct Storm<'a> {
-    dice: &'a Dice,
     plan: &'a Plan,
-    storm: Duration,
-    last_at: Option<u64>,
-    gone_workers: u32,
+    frame: &'a Frame,
+    /// Its length in milliseconds.
+    storm: u64,
+    last: Option<Last>,
+    gone_workers: u64,
     gone_clients: u32,
 }
 
 impl Storm<'_> {
+    /// One worker is slow throughout, so that what else happens meets it at work.
+    fn limp(&mut self, dice: &Dice) -> String {
+        let (node, factor) = (self.any_worker(dice, "who"), dice.pick("factor", &LIMP));
+        self.last = Some(Last { at: 10, until: self.storm - 10, worker: node.clone() });
+        format!("slow-cpu: {{ node: {node}, factor: {factor}, at: 10ms, for: {}ms }}", self.storm - 20)
+    }
+
     fn fault(&mut self, dice: &Dice) -> String {
         let at = self.at(dice);
-        self.last_at = Some(at);
-        let room = (self.storm.as_millis() as u64).saturating_sub(at).max(50);
-        let lasts = dice.pick("length", &LENGTHS).min(room);
+        let timeout = self.plan.cluster.failure_timeout.as_millis() as u64;
+        let lasts = (timeout * dice.pick("length", &LENGTHS) / 100).min(self.storm.saturating_sub(at).max(50));
         let when = format!("at: {at}ms");
         let until = format!("{when}, for: {lasts}ms");
-        let (kind, node) = (dice.pick("kind", &KINDS), self.node(dice));
+        let worker = self.worker(dice);
+        let (kind, node) = (dice.pick("kind", &KINDS), self.node(dice, &worker));
+        self.last = Some(Last { at, until: at + lasts, worker: worker.clone() });
         match kind {
-            "crash" | "power-loss" => self.death(dice, kind, &self.worker(dice, "victim"), &when, lasts),
+            "crash" | "power-loss" => self.death(dice, kind, &worker, &when, lasts),
             "crash-client" => {
                 let client = self.client(dice, "victim");
                 let kind = dice.pick("how", &["crash", "crash", "power-loss"]);
@@ -75,33 +105,49 @@ impl Storm<'_> {
             }
             "partition" => {
                 let one_way = dice.below("one way", 3) == 0;
-                format!("partition: {{ {}, one_way: {one_way}, {until} }}", self.sides(dice))
+                format!("partition: {{ {}, one_way: {one_way}, {until} }}", self.sides(dice, &worker))
             }
-            "outage" => format!("outage: {{ {}, {until} }}", self.where_to(dice, &node)),
+            "outage" => format!("outage: {{ {}, {until} }}", self.where_to(dice, &node, &worker)),
             _ => {
                 let by = dice.pick("by", &[5, 20, 50, 120]);
-                format!("delay: {{ {}, by: {by}ms, {until} }}", self.where_to(dice, &node))
+                format!("delay: {{ {}, by: {by}ms, {until} }}", self.where_to(dice, &node, &worker))
             }
         }
     }
 
-    /// Milliseconds after the warm-up: anywhere, around the end of an interval, or near the fault before.
+    /// Milliseconds after the warm-up: anywhere, around the end of an interval or while it is computed, or by the fault
+    /// before: near it, when its loss is noticed, or when it ends.
     fn at(&self, dice: &Dice) -> u64 {
-        let storm = self.storm.as_millis() as u64;
-        let interval = (self.plan.interval.as_millis() as u64).max(1);
-        let latest = storm.saturating_sub(100).max(1);
-        let at = match (dice.below("aim", 4), self.last_at) {
-            (0, Some(last)) => last + dice.below("after", 900),
-            (0 | 1, _) => AIM_FROM + dice.below("at", latest),
+        let latest = self.storm.saturating_sub(100).max(1);
+        let at = match (dice.below("aim", 10), &self.last) {
+            (0, Some(last)) => last.at + dice.below("after", 900),
+            (1, Some(last)) => {
+                let silent = self.plan.cluster.failure_timeout.as_millis() as u64;
+                let broken = 2 * self.plan.cluster.heartbeat.as_millis() as u64;
+                let noticed = last.at + dice.pick("noticed", &[silent, broken]);
+                (noticed + dice.below("around", 2 * NOTICED_WITHIN)).saturating_sub(NOTICED_WITHIN)
+            }
+            (2, Some(last)) => last.until + dice.below("after its end", 300),
+            (0..=3, _) => AIM_FROM + dice.below("at", latest),
+            (4..=6, _) => self.end_of_interval(dice) + dice.below("work", self.work()),
             _ => {
-                // The warm-up is a whole number of seconds, but not always of intervals.
-                let width = dice.pick("width", &AIM_WIDTHS);
-                let warmup = self.plan.warmup.as_millis() as u64;
-                let end = (1 + dice.below("interval", storm / interval)) * interval;
-                (end + interval - warmup % interval + dice.below("offset", width)).saturating_sub(AIM_FROM)
+                let offset = dice.below("offset", dice.pick("width", &AIM_WIDTHS));
+                (self.end_of_interval(dice) + offset).saturating_sub(AIM_FROM)
             }
         };
         at.clamp(1, latest)
+    }
+
+    /// The end of some interval of the storm. The warm-up is a whole number of seconds, but not always of intervals.
+    fn end_of_interval(&self, dice: &Dice) -> u64 {
+        let interval = (self.plan.interval.as_millis() as u64).max(1);
+        let warmup = self.plan.warmup.as_millis() as u64;
+        (1 + dice.below("interval", self.storm / interval)) * interval + (interval - warmup % interval) % interval
+    }
+
+    /// How long an interval is computed: the share of it that the load takes, and what follows.
+    fn work(&self) -> u64 {
+        self.plan.interval.as_millis() as u64 * self.frame.load / 100 + AFTER_MAPS
     }
 
     fn death(&mut self, dice: &Dice, kind: &str, node: &str, when: &str, lasts: u64) -> String {
@@ -109,17 +155,23 @@ impl Storm<'_> {
         let may_stay_away = if is_client {
             self.gone_clients + 1 < self.plan.cluster.clients
         } else {
-            (self.gone_workers + 1) * 2 <= self.plan.cluster.workers
+            self.gone_workers < self.frame.may_go()
         };
         if may_stay_away && dice.below("for good", 3) == 0 {
             self.gone_clients += u32::from(is_client);
-            self.gone_workers += u32::from(!is_client);
+            self.gone_workers += u64::from(!is_client);
             return format!("{kind}: {{ node: {node}, {when} }}");
         }
         format!("{kind}: {{ node: {node}, {when}, restart_after: {lasts}ms }}")
     }
 
-    fn worker(&self, dice: &Dice, purpose: &str) -> String {
+    /// At times the one that the fault before has hit.
+    fn worker(&self, dice: &Dice) -> String {
+        let again = self.last.as_ref().filter(|_| dice.below("again", 5) < 2);
+        again.map_or_else(|| self.any_worker(dice, "victim"), |last| last.worker.clone())
+    }
+
+    fn any_worker(&self, dice: &Dice, purpose: &str) -> String {
         format!("worker-{}", 1 + dice.below(purpose, u64::from(self.plan.cluster.workers)))
     }
 
@@ -128,40 +180,38 @@ impl Storm<'_> {
     }
 
     /// Mostly a worker, at times the master or a client.
-    fn node(&self, dice: &Dice) -> String {
+    fn node(&self, dice: &Dice, worker: &str) -> String {
         match dice.below("role", 8) {
             0 | 1 => "master".to_owned(),
             2 => self.client(dice, "node"),
-            _ => self.worker(dice, "node"),
+            _ => worker.to_owned(),
         }
     }
 
     /// Between a node and all others, or between two sides.
-    fn where_to(&self, dice: &Dice, node: &str) -> String {
-        if dice.below("of a node", 2) == 0 { format!("node: {node}") } else { self.sides(dice) }
+    fn where_to(&self, dice: &Dice, node: &str, worker: &str) -> String {
+        if dice.below("of a node", 2) == 0 { format!("node: {node}") } else { self.sides(dice, worker) }
     }
 
-    /// Two sides: a worker or the master, and some of the others.
-    fn sides(&self, dice: &Dice) -> String {
-        let workers = u64::from(self.plan.cluster.workers);
-        let first = 1 + dice.below("first", workers);
+    /// Two sides: this worker, the master or a client, and some of the others.
+    fn sides(&self, dice: &Dice, first: &str) -> String {
         let some = |purpose: &str| -> Vec<String> {
-            let others = (1..=workers).filter(|worker| *worker != first);
-            let chosen = others.filter(|worker| dice.below(&format!("{purpose} {worker}"), 2) == 0);
-            chosen.map(|worker| format!("worker-{worker}")).collect()
+            let workers = (1..=self.plan.cluster.workers).map(|number| format!("worker-{number}"));
+            let others = workers.filter(|worker| worker != first);
+            others.filter(|worker| dice.below(&format!("{purpose} {worker}"), 2) == 0).collect()
         };
         let (one, mut other) = match dice.below("between", 6) {
-            0 | 1 => (format!("worker-{first}"), vec!["master".to_owned()]),
-            2 => (format!("worker-{first}"), some("peer")),
+            0 | 1 => (first.to_owned(), vec!["master".to_owned()]),
+            2 => (first.to_owned(), some("peer")),
             3 => (self.client(dice, "cut off"), [some("of client"), vec!["master".to_owned()]].concat()),
-            4 => ("master".to_owned(), [vec![format!("worker-{first}")], some("of master")].concat()),
-            _ => (format!("worker-{first}"), [some("all"), vec!["master".to_owned()]].concat()),
+            4 => ("master".to_owned(), [vec![first.to_owned()], some("of master")].concat()),
+            _ => (first.to_owned(), [some("all"), vec!["master".to_owned()]].concat()),
         };
         if other.is_empty() {
             other.push("master".to_owned());
         }
         let (one, other) = (format!("[{one}]"), format!("[{}]", other.join(", ")));
-        let turned = self.dice.below("turned", 2) == 0;
+        let turned = dice.below("turned", 2) == 0;
         let (between, and) = if turned { (other, one) } else { (one, other) };
         format!("between: {between}, and: {and}")
     }

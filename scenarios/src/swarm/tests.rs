@@ -82,8 +82,13 @@ faults:
 
 /// The states in which a crash of worker-1 strikes after these events, in words.
 fn check_states(events: &[(&str, Event)], expected: &[&str]) {
+    check_states_between(events, &[], expected);
+}
+
+/// The same, with what comes after the crash.
+fn check_states_between(before: &[(&str, Event)], after: &[(&str, Event)], expected: &[&str]) {
     let struck = Event::FaultApplied { fault: 0, node: NodeName::worker(1) };
-    let events = events.iter().cloned().chain([("driver", struck)]);
+    let events = before.iter().cloned().chain([("driver", struck)]).chain(after.iter().cloned());
     let lines: Vec<TraceLine> = (0..)
         .zip(events)
         .map(|(sequence, (node, event))| TraceLine {
@@ -132,8 +137,20 @@ fn a_fault_strikes_what_its_node_was_doing() {
     check_states(&[("master", lost()), ("sink", fenced)], &["idle"]);
     let again = Event::TaskLaunched { task: task(0, 0), worker: NodeName::worker(2), again: true };
     check_states(&[("master", again), ("worker-2", started(0))], &["recovery under way"]);
-    let saved = || Event::StateSaved { through: 0, stage: 1, partition: 0, bytes: 1 };
-    check_states(&[("worker-1", saved())], &["checkpoint being written"]);
-    check_states(&[("worker-1", saved()), ("master", Event::CheckpointComplete { through: 0 })], &["idle"]);
     assert_eq!(State::ALL.len(), 11);
+}
+
+#[test]
+fn a_checkpoint_is_being_written_from_the_moment_it_is_due_until_it_is_complete() {
+    let done = |interval| ("master", Event::IntervalDone { interval });
+    let saved = ("worker-2", Event::StateSaved { through: 1, stage: 1, partition: 0, bytes: 1 });
+    let complete = ("master", Event::CheckpointComplete { through: 1 });
+    let written: &[&str] = &["checkpoint being written"];
+    check_states_between(&[done(0), done(1)], std::slice::from_ref(&saved), written);
+    check_states_between(&[done(1), done(0)], std::slice::from_ref(&complete), written);
+    check_states_between(&[done(0), done(1), saved.clone()], &[], written);
+    check_states_between(&[done(0)], std::slice::from_ref(&saved), &["idle"]);
+    check_states_between(&[done(1)], std::slice::from_ref(&saved), &["idle"]);
+    check_states_between(&[done(0), done(1), saved, complete], &[], &["idle"]);
+    check_states_between(&[done(0), done(1)], &[], &["idle"]);
 }

@@ -1,0 +1,110 @@
+//! When an interval may hold a record: not before the record was due, not long after it was acknowledged, unless it was
+//! given up and acknowledged once more.
+
+use super::history::{History, block, closed, records};
+use dstream_trace::{Event, Moment, RecordRange};
+
+/// Records 20 to 29, of interval 2 and acknowledged at 3.97 s, are in the results of interval `interval` instead.
+fn moved_to(interval: u64) -> History {
+    let mut history = History::calm(8);
+    let moved = records(20, 29);
+    let own = records(interval * 10, interval * 10 + 9);
+    for (of, ranges) in [(2, vec![]), (interval, vec![moved, own])] {
+        let results = [0, 1].map(|partition| history.result(of, partition, &ranges));
+        history.remove(|event| matches!(event, Event::ResultVisible { interval, .. } if *interval == of));
+        for result in results {
+            history.add(closed(of) + 200, "sink", result);
+        }
+        history.change(|_, event| match event {
+            Event::IntervalSealed { interval, ranges: sealed, .. } if *interval == of => sealed.clone_from(&ranges),
+            _ => {}
+        });
+    }
+    history
+}
+
+/// These records are given up at this moment, outside an interval or inside one.
+fn give_up(history: &mut History, at: u64, ranges: Vec<RecordRange>, interval: Option<u64>) {
+    history.add(at, "master", Event::BlockLost { block: block(2), ranges, interval });
+}
+
+fn acknowledge(history: &mut History, at: u64, range: RecordRange) {
+    history.add(at, "client-1", Event::RecordsAcked { range });
+}
+
+/// What the exactness check says about the time of a record; empty where it says nothing.
+fn said(history: &History) -> String {
+    let detail = history.checked().exact.detail();
+    if detail.contains("it began at") || detail.contains("it ended at") { detail } else { String::new() }
+}
+
+#[track_caller]
+fn check(history: &History, is_fine: bool) {
+    let said = said(history);
+    assert_eq!(said.is_empty(), is_fine, "{said}");
+}
+
+#[test]
+fn an_interval_begins_within_the_bound_after_its_records_were_acknowledged() {
+    // The failure timeout and one interval after 3.97 s it is 5.47 s: interval 4 has begun at 5 s, interval 5 begins at 6 s.
+    check(&moved_to(4), true);
+    let late = moved_to(5);
+    let expected = "interval 5: it began at 6.000000000s, but record 20 of client 1 was held at 3.970000000s";
+    assert!(said(&late).contains(expected), "{}", said(&late));
+}
+
+#[test]
+fn an_interval_ends_after_its_records_were_due() {
+    let mut early = moved_to(4);
+    early.change(|at, event| match event {
+        Event::RecordsSent { range, first_scheduled, last_scheduled } if range.first == 20 => {
+            (*first_scheduled, *last_scheduled) = (Moment::from_millis(5100), Moment::from_millis(6000));
+            *at = 3950;
+        }
+        _ => {}
+    });
+    assert!(said(&early).contains("interval 4: it ended at 6.000000000s, but record 29"), "{}", said(&early));
+}
+
+#[test]
+fn records_that_were_given_up_and_acknowledged_once_more_count_from_then() {
+    // Interval 5 begins at 6 s: an acknowledgement at 4.5 s is just late enough.
+    for (lost_at, acked_at, is_fine) in [(4200, 4500, true), (4200, 4499, false), (4200, 5500, true)] {
+        let mut history = moved_to(5);
+        give_up(&mut history, lost_at, vec![records(20, 29)], None);
+        acknowledge(&mut history, acked_at, records(20, 29));
+        check(&history, is_fine);
+    }
+}
+
+#[test]
+fn an_acknowledgement_excuses_nothing_before_the_loss_was_said_or_without_one() {
+    let mut never_lost = moved_to(5);
+    acknowledge(&mut never_lost, 5000, records(20, 29));
+    check(&never_lost, false);
+    let mut lost_after = moved_to(5);
+    acknowledge(&mut lost_after, 5000, records(20, 29));
+    give_up(&mut lost_after, 5001, vec![records(20, 29)], None);
+    check(&lost_after, false);
+    let mut never_again = moved_to(5);
+    give_up(&mut never_again, 4200, vec![records(20, 29)], None);
+    check(&never_again, false);
+}
+
+#[test]
+fn records_that_an_interval_gave_up_are_not_excused_in_another() {
+    let mut history = moved_to(5);
+    give_up(&mut history, 4200, vec![records(20, 29)], Some(2));
+    acknowledge(&mut history, 5000, records(20, 29));
+    check(&history, false);
+}
+
+#[test]
+fn every_record_must_have_been_given_up_and_acknowledged_once_more() {
+    for (lost, acked) in [(records(20, 28), records(20, 29)), (records(20, 29), records(21, 29))] {
+        let mut history = moved_to(5);
+        give_up(&mut history, 4200, vec![lost], None);
+        acknowledge(&mut history, 5000, acked);
+        check(&history, false);
+    }
+}
