@@ -33,6 +33,11 @@ const LOADS: [u64; 6] = [2, 5, 10, 20, 30, 30];
 /// one client sends for the job that takes the least of a core, so that no fault makes the network the place where all waits.
 const BANDWIDTHS: [u64; 3] = [12, 12, 50];
 
+/// Partitions: in the smallest clusters, too, more than one for most workers.
+const LEAST_PARTITIONS: u64 = 3;
+/// Each takes messages and a line of log for every map; more of them show nothing new.
+const MOST_PARTITIONS: u64 = 48;
+
 /// The share of the cores that are left, in percent, which the load may take when workers have died for good: what waited
 /// can be worked off.
 const MOST_LOAD: u64 = 40;
@@ -115,6 +120,13 @@ impl Frame {
         CALM + Duration::from_millis(self.storm.as_millis() as u64 * load / (100 - load))
     }
 
+    /// One for every second core up to two for each, so that there are reduces to be struck, and not so many that they are
+    /// the load.
+    fn partitions(&self, dice: &Dice) -> u64 {
+        let halves = self.workers * self.cores * dice.pick("partitions", &[1, 2, 4, 4]);
+        (halves / 2).clamp(LEAST_PARTITIONS, MOST_PARTITIONS)
+    }
+
     /// How many workers may die for good: at most every second one, and no more than the load allows.
     fn may_go(&self) -> u64 {
         let needed = (self.workers * self.load).div_ceil(MOST_LOAD);
@@ -137,7 +149,7 @@ impl Frame {
             format!("  workers: {}", self.workers),
             format!("  cores: {}", self.cores),
             format!("  clients: {}", dice.pick("clients", &[1, 2, 3])),
-            format!("  partitions: {}", dice.pick("partitions", &[3, 4, 8, 16])),
+            format!("  partitions: {}", self.partitions(dice)),
             format!("  link: {{ latency: {latency}, bandwidth: {bandwidth}Mbit }}"),
             format!("  store: {{ latency: {store}, bandwidth: 1Gbit }}"),
             format!("  failure_timeout: {timeout}"),

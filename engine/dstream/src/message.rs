@@ -187,8 +187,8 @@ pub struct BlockOrder {
 pub struct SliceSource {
     /// The map partition.
     pub partition: u32,
-    /// The worker that made it.
-    pub worker: u32,
+    /// The worker that made it and has it; none where it has been lost since and is to be made again.
+    pub worker: Option<u32>,
 }
 
 /// Where the panes lie that the task of one interval left to later ones, for the same stage and partition.

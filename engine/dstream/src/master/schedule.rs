@@ -60,7 +60,7 @@ impl Scheduler<'_> {
         }
         let parent = self.shape.stages[stage].parent;
         let slices = parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
-        let slices: BTreeSet<u32> = slices.iter().map(|source| source.worker).collect();
+        let slices: BTreeSet<u32> = slices.iter().filter_map(|source| source.worker).collect();
         for partition in waiting {
             let Some(past) = self.past(interval, stage, partition) else { continue };
             match self.place(interval, stage, partition, &slices, &past) {
@@ -180,13 +180,16 @@ fn is_gone(block: &BlockOrder, blocks: &Blocks) -> bool {
     blocks.get(&block.name).is_none_or(|(holders, _)| holders.is_empty())
 }
 
-/// Where the slices of a finished stage lie.
+/// Where the slices of a stage lie: one source for each of its tasks, so that a reader knows what it lacks.
 pub(super) fn sources_of(tasks: &[Task]) -> Vec<SliceSource> {
-    let place = |(partition, task): (usize, &Task)| match task.state {
-        TaskState::Done { worker } => Some(SliceSource { partition: number(partition), worker }),
-        _ => None,
+    let place = |(partition, task): (usize, &Task)| {
+        let worker = match task.state {
+            TaskState::Done { worker } => Some(worker),
+            _ => None,
+        };
+        SliceSource { partition: number(partition), worker }
     };
-    tasks.iter().enumerate().filter_map(place).collect()
+    tasks.iter().enumerate().map(place).collect()
 }
 
 /// Stages and partitions are counted in 32 bits on the wire.

@@ -188,7 +188,7 @@ pub(super) async fn fetch(context: &TaskContext, from: u32, purpose: Purpose, wh
 
 // -- input: slices ---------------------------------------------------------------------------------------------
 
-/// The slices of every task, fetched with one request for each worker that holds some.
+/// The slices of every task, fetched with one request for each worker that holds some: all, or none where one is nowhere.
 async fn fetch_slices(
     context: &TaskContext,
     common: Common,
@@ -198,7 +198,10 @@ async fn fetch_slices(
     let parent = parent_of(&context.query, common.stage);
     let mut by_worker: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for source in sources {
-        by_worker.entry(source.worker).or_default().push(source.partition);
+        let Some(worker) = source.worker else {
+            return tasks.iter().map(|_| Err(TaskFailure::NotFetched(NotFetched::default()))).collect();
+        };
+        by_worker.entry(worker).or_default().push(source.partition);
     }
     let to: Vec<u32> = tasks.iter().map(|task| task.partition).collect();
     let again = tasks.iter().any(|task| task.again);

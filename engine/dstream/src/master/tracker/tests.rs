@@ -77,7 +77,9 @@ fn word(action: &TrackerAction) -> Option<String> {
     Some(match action {
         TrackerAction::Launch { worker, launch } => {
             let tasks: Vec<String> = launch.tasks.iter().map(task_word).collect();
-            format!("{worker}: stage {} [{}]", launch.stage, tasks.join(", "))
+            let lost = launch.sources.iter().filter(|source| source.worker.is_none());
+            let lost: String = lost.map(|source| format!(", slices of {} lost", source.partition)).collect();
+            format!("{worker}: stage {} [{}]{lost}", launch.stage, tasks.join(", "))
         }
         TrackerAction::Save { worker, save } => {
             let panes: Vec<String> = save.panes.iter().map(pane_word).collect();
@@ -261,6 +263,13 @@ fn a_new_connection_is_given_its_running_tasks_again() {
     let mut events = sealed(0, &[(0, &[1])]);
     events.push(TrackerEvent::Reconnected(1));
     check(&[1], events, 1, &["1: stage 0 [0.0]"]);
+}
+
+#[test]
+fn a_task_that_is_given_again_is_told_of_slices_that_are_lost() {
+    let mut events = reducing();
+    events.extend([lost(2), TrackerEvent::Reconnected(1)]);
+    check(&[1, 2, 3], events, 1, &["1: stage 1 [0.0], slices of 1 lost"]);
 }
 
 #[test]
