@@ -29,8 +29,9 @@ const CALM: Duration = Duration::from_secs(5);
 /// always strikes some.
 const LOADS: [u64; 6] = [2, 5, 10, 20, 30, 30];
 
-/// What a network card carries, in Mbit/s for each core of the cluster and each percent of load: the least is four times what
-/// one client sends for the job that takes the least of a core, so that no fault makes the network the place where all waits.
+/// What a network card carries, in Mbit/s for each core of the cluster and each percent of load: the least is four times
+/// what one client sends for the job that takes the least of a core, so that no fault makes the network the place where all
+/// waits.
 const BANDWIDTHS: [u64; 3] = [12, 12, 50];
 
 /// Partitions: in the smallest clusters, too, more than one for most workers.

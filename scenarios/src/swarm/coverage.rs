@@ -168,7 +168,8 @@ impl Walk {
 
     /// Whether a checkpoint is due, since all that it is of is done, and not complete.
     fn writes_checkpoint(&self) -> bool {
-        self.stored_below < self.done_below && self.checkpoints.range(self.stored_below..self.done_below).next().is_some()
+        self.stored_below < self.done_below
+            && self.checkpoints.range(self.stored_below..self.done_below).next().is_some()
     }
 
     fn states(&self, fault: &FaultFacts) -> Vec<State> {
