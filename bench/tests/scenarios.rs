@@ -5,6 +5,9 @@
 mod common;
 
 use common::{Folder, root, scenario_files};
+use dstream_reports::format::seconds;
+use std::fs;
+use std::path::Path;
 
 /// Bugs that once were, and the scenarios that planted defects are hunted with.
 #[test]
@@ -32,6 +35,8 @@ fn every_smoke_scenario_is_valid() {
     let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     let runs = json.as_array().unwrap();
     assert_eq!(runs.len(), smoke.len());
+    let stale: Vec<String> = smoke.iter().zip(runs).filter_map(|(path, result)| untold(path, result)).collect();
+    assert!(stale.is_empty(), "README.md, renew:\n{}", stale.join("\n"));
     for result in runs {
         let name = &result["scenario"];
         assert_eq!(result["verdict"], "valid", "{name}");
@@ -46,4 +51,16 @@ fn every_smoke_scenario_is_valid() {
             assert!(fault["restore_s"].is_number() && fault["catch_up_s"].is_number(), "{name}: {fault}");
         }
     }
+}
+
+/// What the README's table does not say of a scenario, as it must: when results were on time again.
+fn untold(path: &Path, result: &serde_json::Value) -> Option<String> {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    let times = result["faults"].as_array().unwrap().iter().map(|fault| seconds(fault["catch_up_s"].as_f64()));
+    let times = times.collect::<Vec<_>>().join(", ");
+    let told = readme
+        .lines()
+        .any(|line| line.starts_with('|') && line.contains(&format!("`{name}`")) && line.contains(&times));
+    (!told).then(|| format!("`{name}`: {times}"))
 }
