@@ -80,8 +80,9 @@ impl Workers {
         self.running.get(&worker).map_or(0, |running| running / self.cores.max(1))
     }
 
-    /// A place for a task that reads blocks held by `holders`: of those who reach one, among the best connected, one with a
-    /// free core, and of these a holder: to read a block from elsewhere takes less long than to wait for a task. Nobody while nobody reaches one: it would only fail, again and again.
+    /// A place for a task that reads blocks held by `holders`: of those who reach one, among the best connected, one with
+    /// a free core, and of these a holder: to read a block from elsewhere takes less long than to wait for a task. Nobody
+    /// while nobody reaches one: it would only fail, again and again.
     pub(super) fn for_blocks(&self, holders: &[u32], avoid: &BTreeSet<u32>, turn: u32) -> Place {
         let mut candidates = self.candidates(avoid);
         candidates.retain(|worker| holders.is_empty() || holders.iter().any(|holder| !self.is_cut(*worker, *holder)));
