@@ -101,6 +101,9 @@ struct Held {
     let_go: bool,
 }
 
+/// Block -> its records, and whether the engine had let a copy go.
+type Away = BTreeMap<BlockName, (Vec<RecordRange>, bool)>;
+
 struct Walk<'a, 'b> {
     input: &'a CheckInput<'b>,
     /// block -> the interval that it was sealed into, by the whole log
@@ -113,6 +116,8 @@ struct Walk<'a, 'b> {
     slices: BTreeMap<NodeName, BTreeSet<TaskName>>,
     joined: BTreeSet<NodeName>,
     losses: BTreeMap<NodeName, Loss>,
+    /// What workers hold that live and were declared lost: theirs again when they join again.
+    away: BTreeMap<NodeName, Away>,
     damage: Vec<Damage>,
     /// Tasks of later intervals read what an interval leaves: its blocks are needed until a checkpoint goes through it.
     keeps_state: bool,
@@ -131,6 +136,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             slices: BTreeMap::new(),
             joined: BTreeSet::new(),
             losses: BTreeMap::new(),
+            away: BTreeMap::new(),
             damage: Vec::new(),
             keeps_state: input.keeps_state,
             checkpointed_below: 0,
@@ -154,9 +160,13 @@ impl<'a, 'b> Walk<'a, 'b> {
             }
             Event::WorkerJoined { worker, .. } => {
                 self.joined.insert(worker.clone());
+                self.bring_back(worker);
             }
             Event::CheckpointComplete { through } => self.checkpointed_below = through + 1,
-            Event::ProcessEnded if node.as_str().starts_with("worker-") => self.lose(node, line.at, false),
+            Event::ProcessEnded if node.as_str().starts_with("worker-") => {
+                self.lose(node, line.at, false);
+                self.away.remove(node);
+            }
             Event::WorkerLost { worker, .. } if held_off(self.input, worker, line.at) => {
                 self.lose(worker, line.at, true);
             }
@@ -180,7 +190,19 @@ impl<'a, 'b> Walk<'a, 'b> {
         self.joined.iter().filter(|worker| !self.is_undeclared(worker)).count()
     }
 
+    /// A worker that was declared lost while it lived has come back with what it held.
+    fn bring_back(&mut self, worker: &NodeName) {
+        for (block, (ranges, let_go)) in self.away.remove(worker).unwrap_or_default() {
+            self.orphans.remove(&block);
+            let held = self.blocks.entry(block).or_insert(Held { ranges, holders: BTreeSet::new(), let_go });
+            held.holders.insert(worker.clone());
+        }
+    }
+
     fn forget(&mut self, block: BlockName, node: &NodeName, at: Moment) {
+        if let Some(away) = self.away.get_mut(node) {
+            away.remove(&block);
+        }
         let promised = self.promised_copies();
         let is_needed = self.intervals.get(&block).is_none_or(|interval| !self.is_complete(*interval, at));
         if let Some(held) = self.blocks.get_mut(&block) {
@@ -218,7 +240,12 @@ impl<'a, 'b> Walk<'a, 'b> {
     fn orphaned(&mut self, node: &NodeName) -> Vec<(BlockName, Vec<RecordRange>)> {
         let mut orphaned = Vec::new();
         self.blocks.retain(|block, held| {
-            let was_last = held.holders.remove(node) && held.holders.is_empty();
+            let was_holder = held.holders.remove(node);
+            if was_holder {
+                let away = self.away.entry(node.clone()).or_default();
+                away.insert(*block, (held.ranges.clone(), held.let_go));
+            }
+            let was_last = was_holder && held.holders.is_empty();
             if was_last && !held.let_go {
                 orphaned.push((*block, std::mem::take(&mut held.ranges)));
             }

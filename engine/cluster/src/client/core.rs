@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A batch waits at most this many times longer for each further attempt: a cluster that is slow to acknowledge must not be
-/// drowned in copies of what it already has.
+/// drowned in copies of what it already has. Both reasons to wait together make [`USUAL_WAITS`] times that, no more.
 const MOST_PATIENCE: u32 = 8;
 
 /// A batch waits so many times as long as acknowledgements lately took: a longer wait is trouble, not load.
@@ -163,7 +163,9 @@ impl Client {
         if batch.attempts == 0 {
             batch.sent = now;
         }
-        let patience = patience * (1 << batch.attempts.min(MOST_PATIENCE.ilog2()));
+        // Slow acknowledgements and many attempts have one cause, such as a long fault: they must not multiply each other.
+        let grown = patience * (1 << batch.attempts.min(MOST_PATIENCE.ilog2()));
+        let patience = grown.min(self.limits.patience * MOST_PATIENCE * USUAL_WAITS);
         batch.with = Some((to.clone(), now + patience));
         actions.push(ClientAction::Record(match batch.attempts {
             0 => Event::RecordsSent {
@@ -377,6 +379,21 @@ mod tests {
         let (before, after) = (events.len() - 1, events.len());
         check(&events[..before], &["0>worker-1", "0!", "10>worker-2"]);
         check(&events[..after], &["0>worker-1", "0!", "10>worker-2", "10>worker-1"]);
+    }
+
+    #[test]
+    fn however_slow_and_often_tried_a_batch_goes_again_within_a_bound() {
+        // Patience is 400 ms; an acknowledgement took 30 s, and three attempts were in vain. Then 16 times 400 ms are the bound.
+        let mut events = vec![(0, up(1)), (0, up(2)), (1, batch(0, 9)), (30_001, ClientEvent::Held(vec![range(0, 9)]))];
+        events.push((30_002, batch(10, 19)));
+        let waits = [3200, 6400, 6400, 6400];
+        let ends = waits.iter().scan(30_002, |at, wait| {
+            *at += wait;
+            Some((*at, ClientEvent::Tick))
+        });
+        events.extend(ends);
+        let again = ["10>worker-1", "10>worker-2", "10>worker-1", "10>worker-2"];
+        check(&events, &[&["0>worker-1", "0!", "10>worker-2"][..], &again].concat());
     }
 
     #[test]
