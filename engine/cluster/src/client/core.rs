@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn however_slow_and_often_tried_a_batch_goes_again_within_a_bound() {
-        // Patience is 400 ms; an acknowledgement took 30 s, and three attempts were in vain. Then 16 times 400 ms are the bound.
+        // Patience is 400 ms, an acknowledgement took 30 s: the first wait is 8 times that, all others 16 times.
         let mut events = vec![(0, up(1)), (0, up(2)), (1, batch(0, 9)), (30_001, ClientEvent::Held(vec![range(0, 9)]))];
         events.push((30_002, batch(10, 19)));
         let waits = [3200, 6400, 6400, 6400];
