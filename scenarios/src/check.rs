@@ -16,6 +16,8 @@ mod timing;
 #[cfg(test)]
 mod calm_tests;
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod outcome_tests;

@@ -321,7 +321,7 @@ fn attempts_that_differ_mean_that_the_software_failed() {
 }
 
 /// Worker 1 and worker 2 hold interval 3's block; its results come late, after both may have crashed.
-fn slow_interval_3() -> History {
+pub(super) fn slow_interval_3() -> History {
     let mut history = History::calm(10);
     history.remove(|event| match event {
         Event::ResultVisible { interval, .. } => *interval == 3,
@@ -331,12 +331,12 @@ fn slow_interval_3() -> History {
     history
 }
 
-fn lost(block: BlockName, first: u64, last: u64, interval: Option<u64>) -> Event {
+pub(super) fn lost(block: BlockName, first: u64, last: u64, interval: Option<u64>) -> Event {
     Event::BlockLost { block, ranges: vec![records(first, last)], interval }
 }
 
 /// Interval 3's results over these records, late.
-fn add_late_results(history: &mut History, ranges: &[(u64, u64)]) {
+pub(super) fn add_late_results(history: &mut History, ranges: &[(u64, u64)]) {
     let ranges: Vec<_> = ranges.iter().map(|(first, last)| records(*first, *last)).collect();
     for partition in 0..2 {
         let result = history.result(3, partition, &ranges);
@@ -349,7 +349,7 @@ fn add_late_results(history: &mut History, ranges: &[(u64, u64)]) {
 }
 
 /// The results of workers 1 and 2 after 5.3 s come from worker 3 instead.
-fn move_results_to_worker_3(history: &mut History) {
+pub(super) fn move_results_to_worker_3(history: &mut History) {
     history.change(|at, event| {
         if let Event::ResultVisible { from, epoch, .. } = event
             && *at > 5300
@@ -493,48 +493,4 @@ fn a_paused_worker_that_is_declared_lost_counts_as_lost() {
     // Declared lost without any fault, it does not.
     history.faults.remove(0);
     assert!(!history.checked().declared.holds());
-}
-
-/// Worker 1, one of two holders, is declared lost while it stands still, and is back before worker 2, the other one, dies.
-fn back_before_the_second_loss() -> History {
-    let mut history = slow_interval_3();
-    let worker = NodeName::worker(1);
-    history.fault(0, closed(3) - 500, "pause", 1, Effect::HeldByPause);
-    history.add(closed(3) + 4, "master", Event::WorkerLost { worker: worker.clone(), epoch: 1 });
-    history.add(closed(3) + 5, "sink", Event::Fenced { worker: worker.clone(), epoch: 1 });
-    history.add(closed(3) + 8, "master", Event::WorkerJoined { worker, epoch: 9 });
-    history.add(closed(3) + 9, "master", Event::CopiesBelow { blocks: 0 });
-    history.crash(1, closed(3) + 15, 2);
-    move_results_to_worker_3(&mut history);
-    history.add(closed(3) + 600, "master", lost(block(3), 30, 39, Some(3)));
-    add_late_results(&mut history, &[]);
-    history
-}
-
-#[test]
-fn a_worker_that_comes_back_holds_what_it_held() {
-    // Its copy is left: nothing may be lost.
-    assert!(!back_before_the_second_loss().checked().declared.holds());
-    // It dies as well, before the copies are made again: the block may be gone.
-    let mut both = back_before_the_second_loss();
-    both.crash(2, closed(3) + 18, 1);
-    check(&both, "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]");
-}
-
-#[test]
-fn what_a_worker_lets_go_while_it_is_away_does_not_come_back_with_it() {
-    let mut history = back_before_the_second_loss();
-    history.add(closed(3) + 6, "worker-1", Event::BlockForgotten { block: block(3) });
-    history.crash(2, closed(3) + 18, 1);
-    assert!(!history.checked().declared.holds());
-}
-
-#[test]
-fn a_process_that_ended_while_it_was_away_comes_back_with_nothing() {
-    let mut history = back_before_the_second_loss();
-    history.add(closed(3) + 6, "worker-1", Event::ProcessEnded);
-    history.add(closed(3) + 10, "master", Event::CopiesBelow { blocks: 0 });
-    history.crash(2, closed(3) + 18, 1);
-    let checked = history.checked();
-    assert_eq!(checked.broken_promises.iter().map(|promise| promise.records).sum::<u64>(), 0, "{checked:#?}");
 }
