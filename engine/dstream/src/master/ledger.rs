@@ -377,6 +377,23 @@ impl Ledger {
         actions.push(LedgerAction::Forget { by: None, blocks });
     }
 
+    /// A copy that was asked for is there. If the block is over meanwhile, `by` has not heard that it may forget it, or
+    /// heard it too early.
+    fn copy_held(&mut self, by: Member, block: BlockName, actions: &mut Vec<LedgerAction>) {
+        self.copies.held(&block);
+        if !self.is_member(&by) {
+            return;
+        }
+        let Some(known) = self.blocks.get_mut(&block) else {
+            actions.push(LedgerAction::Forget { by: Some(by.worker), blocks: vec![block] });
+            return;
+        };
+        if known.holders.insert(by.worker) && known.allotted.is_some() {
+            let holders = known.holders.iter().copied().collect();
+            actions.push(LedgerAction::Holders { block, holders });
+        }
+    }
+
     fn reconnected(&mut self, worker: u32, actions: &mut Vec<LedgerAction>) {
         for (origin, waiting) in &self.orphans {
             if waiting.contains(&worker) {
@@ -435,17 +452,7 @@ impl Core for Ledger {
                     waiting.remove(&by);
                 }
             }
-            LedgerEvent::CopyHeld { by, block } => {
-                self.copies.held(&block);
-                if self.is_member(&by)
-                    && let Some(known) = self.blocks.get_mut(&block)
-                    && known.holders.insert(by.worker)
-                    && known.allotted.is_some()
-                {
-                    let holders = known.holders.iter().copied().collect();
-                    actions.push(LedgerAction::Holders { block, holders });
-                }
-            }
+            LedgerEvent::CopyHeld { by, block } => self.copy_held(by, block, actions),
             LedgerEvent::NotHeld { at, block } => {
                 if let Some(known) = self.blocks.get_mut(&block)
                     && known.holders.remove(&at)

@@ -199,6 +199,30 @@ fn copies_are_made_again_and_counted() {
 }
 
 #[test]
+fn a_copy_that_comes_when_the_block_is_over_is_forgotten_at_once() {
+    let name = BlockName { origin: 1, epoch: 1, number: 0 };
+    check(
+        &[1, 3],
+        vec![
+            (100, announced(1, vec![report(1, 0, (0, 9), &[1])], 1)),
+            (110, announced(3, vec![], 1)),
+            (1100, LedgerEvent::Done { interval: 0 }),
+            (1101, LedgerEvent::CopyHeld { by: member(3), block: name }),
+        ],
+        1102,
+        &[
+            "100 copy b1.1.0 1>3",
+            "100 below 1",
+            "600 copy b1.1.0 1>3",
+            "1000 seal 0 [1:0-9] [b1.1.0]",
+            "1100 forget [b1.1.0] at None",
+            "1100 below 0",
+            "1101 forget [b1.1.0] at Some(3)",
+        ],
+    );
+}
+
+#[test]
 fn a_copy_order_that_is_not_fulfilled_is_given_again() {
     check(
         &[1, 3],
