@@ -66,6 +66,7 @@ pub async fn fetch_past(
         // The store does not give it: the next attempt must not come at once.
         context.host.sleep(context.deadline).await;
     }
+    failed.panes_missing.extend(not_here(context.worker, lacking(sources, &past, &read)));
     let mut holdings = context.holdings.lock();
     for (interval, pane) in &read {
         holdings.keep_pane(place.epoch, place.key(), *interval, pane.clone());
@@ -91,6 +92,11 @@ fn makers(context: &TaskContext, sources: &[PaneSource], past: &Past) -> BTreeSe
 
 fn lacking<'a>(sources: &'a [PaneSource], past: &'a Past, read: &'a Past) -> impl Iterator<Item = &'a PaneSource> {
     sources.iter().filter(|source| !past.contains_key(&source.interval) && !read.contains_key(&source.interval))
+}
+
+/// The panes that the master believes to be here: unless it is told, it would order the same again and again.
+fn not_here<'a>(worker: u32, lacking: impl Iterator<Item = &'a PaneSource>) -> Vec<(u64, u32)> {
+    lacking.filter(|source| source.worker == Some(worker)).map(|source| (source.interval, worker)).collect()
 }
 
 /// Asks one worker until it has given all panes, or does not go on.
@@ -222,6 +228,24 @@ mod tests {
         assert_eq!(text(in_order(&window, 7, &past(&[4, 6]))), [["v4"], ["w6"]]);
         assert_eq!(text(in_order(&window, 2, &past(&[1]))), [[""], ["w1"]]);
         assert_eq!(text(in_order(&[kept(1..=2)], 5, &past(&[3, 4]))), [["v3", "v4"]]);
+    }
+
+    #[test]
+    fn panes_that_the_master_believes_to_be_here_and_are_not_are_named() {
+        let source = |interval, worker| PaneSource { interval, attempt: 1, worker: Some(worker), checkpoint: None };
+        let mut holdings = crate::worker::store::Holdings::default();
+        holdings.begin_epoch(Some(1));
+        // This worker made the panes of interval 4 once; since then it has read those of a later attempt.
+        for attempt in [1, 2] {
+            let pane = Pane { parts: vec![], attempt, lacks: 0 };
+            holdings.keep_pane(1, (1, 0), 4, pane);
+        }
+        let sources = [source(3, 2), source(4, 7), source(5, 7)];
+        let here = |source: &PaneSource| {
+            Some((source.interval, holdings.pane((1, 0), source.interval, source.attempt)?.clone()))
+        };
+        let own: Past = sources.iter().filter_map(here).collect();
+        assert_eq!(not_here(7, lacking(&sources, &own, &past(&[3, 5]))), [(4, 7)]);
     }
 
     #[test]
