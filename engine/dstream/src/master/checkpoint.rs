@@ -43,6 +43,11 @@ impl Checkpoint {
         self.parts.iter().filter(|(_, part)| part.saved.is_none())
     }
 
+    /// Whether the partition is not in the store.
+    pub(super) fn lacks(&self, place: Place) -> bool {
+        self.parts.get(&place).is_some_and(|part| part.saved.is_none())
+    }
+
     /// Partitions that nobody has been told to save.
     pub(super) fn waiting(&self) -> Vec<Place> {
         self.unsaved().filter(|(_, part)| part.told.is_none()).map(|(place, _)| *place).collect()

@@ -1,17 +1,21 @@
 //! Lineage: which finished tasks have to run again because what they made is gone and somebody needs it.
 //!
-//! Pure, over all interval runs. Invariant: the least set is reset: a task only if a task that still has to run, or an
-//! interval to come, reads what it made, and no checkpoint has it. Readers are looked at before what they read, so one pass
+//! Pure, over all interval runs. Invariant: the least set is reset: a task only if a task that still has to run, an
+//! interval to come or the checkpoint under way reads what it made, and no checkpoint has it. Readers are looked at before what they read, so one pass
 //! over intervals and stages, latest first, finds everything.
 
+use crate::master::checkpoint::Checkpoint;
 use crate::master::panes::Panes;
 use crate::master::run::{Run, Shape, TaskState};
+use crate::master::schedule::number;
 use std::collections::BTreeMap;
 
 /// What there is to judge by.
 pub(super) struct Lineage<'a> {
     pub(super) shape: &'a Shape,
     pub(super) panes: &'a Panes,
+    /// The checkpoint under way.
+    pub(super) checkpoint: Option<&'a Checkpoint>,
     /// The interval that is sealed next.
     pub(super) next: u64,
 }
@@ -43,12 +47,23 @@ impl Lineage<'_> {
         }
     }
 
-    /// Whether an interval still to be computed reads the panes of this one, and no checkpoint has them.
+    /// Whether an interval still to be computed, or the checkpoint under way, reads the panes of this one, and no checkpoint
+    /// has them.
     fn are_panes_read(&self, runs: &BTreeMap<u64, Run>, interval: u64, stage: usize, partition: usize) -> bool {
         let is_open = |reader: &u64| {
             let task = runs.get(reader).map(|run| &run.stages[stage][partition]);
             *reader >= self.next || task.is_some_and(|task| task.is_open())
         };
-        interval >= self.panes.stored_below() && self.shape.stages[stage].readers_of(interval).iter().any(is_open)
+        interval >= self.panes.stored_below()
+            && (self.shape.stages[stage].readers_of(interval).iter().any(is_open)
+                || self.are_panes_to_be_saved(interval, stage, partition))
+    }
+
+    /// Later intervals may have been computed by now: the checkpoint waits for these panes all the same.
+    fn are_panes_to_be_saved(&self, interval: u64, stage: usize, partition: usize) -> bool {
+        let reach = self.shape.stages[stage].reach();
+        self.checkpoint.is_some_and(|open| {
+            (interval..interval + reach).contains(&open.through) && open.lacks((number(stage), number(partition)))
+        })
     }
 }

@@ -112,6 +112,15 @@ impl Workers {
         let cost = |worker: u32| owner != Some(worker);
         self.best(&candidates, turn, owner, cost).map_or(Place::NobodyFree, Place::At)
     }
+
+    /// Who saves panes that lie at `sources`: their `owner` if it reaches them all, else another who does. Nobody while
+    /// nobody does: it would only fail, again and again.
+    pub(super) fn for_save(&self, sources: &BTreeSet<u32>, owner: Option<u32>) -> Option<u32> {
+        let is_had = |worker: u32, source: u32| self.running.contains_key(&source) && !self.is_cut(worker, source);
+        let reaches_all = |worker: &u32| sources.iter().all(|source| is_had(*worker, *source));
+        let owner = owner.filter(|owner| self.running.contains_key(owner));
+        owner.into_iter().chain(self.running.keys().copied()).find(reaches_all)
+    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,14 @@ impl Task {
         }
     }
 
+    /// The worker that it runs at, or that has what it made.
+    pub(super) fn worker(&self) -> Option<u32> {
+        match self.state {
+            TaskState::Running { worker } | TaskState::Done { worker } => Some(worker),
+            TaskState::Waiting | TaskState::Spent => None,
+        }
+    }
+
     /// Whether what it made can be read.
     pub(super) fn is_there(&self) -> bool {
         matches!(self.state, TaskState::Done { .. })

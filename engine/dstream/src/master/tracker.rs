@@ -304,7 +304,8 @@ impl Tracker {
     }
 
     fn repair(&mut self) {
-        Lineage { shape: &self.shape, panes: &self.panes, next: self.next }.repair(&mut self.runs);
+        let (shape, panes, checkpoint) = (&self.shape, &self.panes, self.checkpoint.as_ref());
+        Lineage { shape, panes, checkpoint, next: self.next }.repair(&mut self.runs);
     }
 
     fn lost(&mut self, worker: u32, visible: &[VisibleResult], actions: &mut Vec<TrackerAction>) {
@@ -312,9 +313,11 @@ impl Tracker {
             let stage = self.shape.stages.iter().position(|stage| stage.output.as_ref() == Some(&result.output));
             let tasks = stage.and_then(|stage| self.runs.get_mut(&result.interval)?.stages.get_mut(stage));
             if let Some(task) = tasks.and_then(|tasks| tasks.get_mut(result.partition as usize)) {
-                self.workers.free(task.state);
                 task.committed = true;
-                task.state = TaskState::Spent;
+                // Another worker may have made its panes again, or be about to: those stay.
+                if task.worker().is_none_or(|at| at == worker) {
+                    task.state = TaskState::Spent;
+                }
             }
             self.finish(result.interval, actions);
         }

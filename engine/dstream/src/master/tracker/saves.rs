@@ -21,6 +21,10 @@ impl Tracker {
         if self.checkpoint.is_none() {
             let places = self.kept_places();
             self.checkpoint = self.due_checkpoint().map(|through| Checkpoint::new(through, places.into_iter()));
+            // Panes may have been lost that only this checkpoint wants.
+            if self.checkpoint.is_some() {
+                self.repair();
+            }
         }
         self.order_saves(actions);
     }
@@ -58,9 +62,10 @@ impl Tracker {
         let through = checkpoint.through;
         let mut ordered = Vec::new();
         for place in checkpoint.waiting() {
-            let owner = self.panes.worker(place, through).filter(|worker| self.workers.running.contains_key(worker));
             let attempt = checkpoint.next_attempt(place);
-            if let (Some(worker), Some(save)) = (owner, self.save(through, place.0, place.1, attempt)) {
+            let Some(save) = self.save(through, place.0, place.1, attempt) else { continue };
+            let sources = save.panes.iter().filter_map(|pane| pane.worker).collect();
+            if let Some(worker) = self.workers.for_save(&sources, self.panes.worker(place, through)) {
                 actions.push(TrackerAction::Save { worker, save });
                 ordered.push((place, worker));
             }

@@ -393,6 +393,63 @@ fn lost_panes_are_computed_again_from_the_checkpoint_on_without_their_results() 
     check_windowed(events, 1, &["3: save 1.0 again through 3: 2@3 3@3"]);
 }
 
+/// Intervals 0 and 1 computed at 1, the others at 2: worker 1 only maps for them.
+fn moved_away(intervals: u64) -> Vec<TrackerEvent> {
+    let mut events = computed(2);
+    for interval in 2..intervals {
+        events.extend(sealed(interval, &[(interval, &[1, 3])]));
+        events.push(done_in(interval, 1, 0, 0));
+        let mut attempt = 0;
+        if interval == 2 {
+            let task = TaskId { interval, stage: 1, partition: 0, attempt };
+            events.push(TrackerEvent::Failed { worker: 1, task, why: TaskFailure::SinkSilent });
+            attempt = 1;
+        }
+        events.push(done_in(interval, 2, 1, attempt));
+    }
+    events
+}
+
+#[test]
+fn a_part_of_a_checkpoint_is_saved_by_a_worker_that_reaches_all_its_panes() {
+    let mut events = computed(1);
+    events.extend(sealed(1, &[(1, &[1, 3])]));
+    let task = TaskId { interval: 1, stage: 1, partition: 0, attempt: 0 };
+    events.extend([done_in(1, 1, 0, 0), TrackerEvent::Failed { worker: 1, task, why: TaskFailure::SinkSilent }]);
+    // The panes of interval 0 are at worker 1, those of interval 1 at worker 2, and there is a cut between them.
+    events.extend([TrackerEvent::Links { worker: 2, unreachable: [1].into() }, done_in(1, 2, 1, 1)]);
+    check_windowed(events, 1, &["done 1", "3: save 1.0 through 1: 0@1 1@2"]);
+}
+
+#[test]
+fn panes_made_again_elsewhere_outlive_the_worker_that_had_handed_in_their_result() {
+    let visible = VisibleResult { interval: 0, output: "counts".to_owned(), partition: 0 };
+    let mut events = computed(1);
+    events.extend(sealed(1, &[(1, &[2, 3])]));
+    let task = TaskId { interval: 1, stage: 1, partition: 0, attempt: 0 };
+    let missing = NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() };
+    events
+        .extend([done_in(1, 2, 0, 0), TrackerEvent::Failed { worker: 1, task, why: TaskFailure::NotFetched(missing) }]);
+    let task = TaskId { interval: 0, stage: 1, partition: 0, attempt: 1 };
+    events.extend([TrackerEvent::Failed { worker: 1, task, why: TaskFailure::SinkSilent }, done_in(0, 2, 1, 2)]);
+    let expected = ["2: stage 1 [0.2 again for its panes]", "2: stage 1 [0.1 again on 0@2]"];
+    check_windowed(events.clone(), 2, &expected);
+    events.push(TrackerEvent::Lost { worker: 1, visible: vec![visible] });
+    check_windowed(events, 1, &[]);
+}
+
+#[test]
+fn lost_panes_that_only_a_checkpoint_still_wants_are_computed_again() {
+    let mut events = moved_away(5);
+    events.push(lost(1));
+    // All that read the panes of intervals 0 and 1 are done; the checkpoint through 1 is not.
+    check_windowed(events.clone(), 1, &["3: stage 0 [0.1 again]", "2: stage 0 [0.1 again]"]);
+    events.extend([done_in(0, 3, 0, 1), done_in(1, 2, 0, 1), done_in(0, 2, 1, 1)]);
+    check_windowed(events.clone(), 1, &["2: stage 1 [0.1 again on 0@2 for its panes]"]);
+    events.push(done_in(1, 2, 1, 1));
+    check_windowed(events, 1, &["2: save 1.0 again through 1: 0@2 1@2"]);
+}
+
 #[test]
 fn a_part_of_a_checkpoint_that_could_not_be_saved_is_ordered_again() {
     let mut events = computed(2);
