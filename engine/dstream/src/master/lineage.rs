@@ -1,8 +1,8 @@
 //! Lineage: which finished tasks have to run again because what they made is gone and somebody needs it.
 //!
 //! Pure, over all interval runs. Invariant: the least set is reset: a task only if a task that still has to run, an
-//! interval to come or the checkpoint under way reads what it made, and no checkpoint has it. Readers are looked at before what they read, so one pass
-//! over intervals and stages, latest first, finds everything.
+//! interval to come or the checkpoint under way reads what it made, and no checkpoint has it. Readers are looked at
+//! before what they read, so one pass over intervals and stages, latest first, finds everything.
 
 use crate::master::checkpoint::Checkpoint;
 use crate::master::panes::Panes;

@@ -1,0 +1,204 @@
+//! What the stage tracker decides about panes and checkpoints, event by event, for a windowed word count.
+
+use super::*;
+use dstream_kernel::{Kept, Width};
+
+/// A word count whose only reduce partition reads its own panes of the last two intervals; a checkpoint goes through every
+/// second interval.
+fn windowed() -> Query {
+    let mut query = word_count();
+    query.stages[1].width = Width::One;
+    query.stages[1].kept = vec![Kept { label: "values".to_owned(), back: 1..=2 }];
+    query
+}
+
+fn done_in(interval: u64, worker: u32, stage: u32, attempt: u32) -> TrackerEvent {
+    TrackerEvent::Done { worker, task: TaskId { interval, stage, partition: 0, attempt } }
+}
+
+/// Interval after interval: block `i` at workers 1 and 3, mapped and reduced at 1.
+fn computed(intervals: u64) -> Vec<TrackerEvent> {
+    let one = |interval| {
+        let mut events = sealed(interval, &[(interval, &[1, 3])]);
+        events.extend([done_in(interval, 1, 0, 0), done_in(interval, 1, 1, 0)]);
+        events
+    };
+    (0..intervals).flat_map(one).collect()
+}
+
+fn saved(worker: u32, through: u64) -> TrackerEvent {
+    TrackerEvent::Saved { worker, through, stage: 1, partition: 0, attempt: 0, failed: None }
+}
+
+fn check_windowed(events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
+    check_query(&windowed(), &[1, 2, 3], events, steps, expected);
+}
+
+#[test]
+fn a_task_reads_the_panes_of_earlier_intervals_where_they_were_made() {
+    let mut events = computed(1);
+    events.extend(sealed(1, &[(1, &[1, 3])]));
+    events.push(done_in(1, 1, 0, 0));
+    check_windowed(events, 1, &["1: stage 1 [0.0 on 0@1]"]);
+}
+
+#[test]
+fn a_task_waits_for_the_panes_that_it_reads() {
+    let mut events = sealed(0, &[(0, &[1, 3])]);
+    events.extend(sealed(1, &[(1, &[1, 3])]));
+    events.extend([done_in(1, 3, 0, 0), done_in(0, 1, 0, 0)]);
+    check_windowed(events.clone(), 2, &["1: stage 1 [0.0]"]);
+    events.push(done_in(0, 1, 1, 0));
+    check_windowed(events, 1, &["done 0", "1: stage 1 [0.0 on 0@1]"]);
+}
+
+#[test]
+fn a_checkpoint_is_written_and_then_lineage_is_forgotten() {
+    let mut events = computed(2);
+    events.push(saved(1, 1));
+    check_windowed(events, 2, &["done 1", "1: save 1.0 through 1: 0@1 1@1", "forget below 2, panes below 0"]);
+}
+
+#[test]
+fn a_checkpoint_that_nobody_reads_any_more_is_dropped() {
+    let mut events = computed(2);
+    events.push(saved(1, 1));
+    events.extend(computed(4).split_off(8));
+    events.push(saved(1, 3));
+    check_windowed(events, 1, &["forget below 4, panes below 2", "drop checkpoint 1"]);
+}
+
+#[test]
+fn lost_panes_are_computed_again_from_the_checkpoint_on_without_their_results() {
+    let mut events = computed(2);
+    events.push(saved(1, 1));
+    events.extend(computed(4).split_off(8));
+    events.push(lost(1));
+    // The maps of intervals 2 and 3; what is below is in the store. The checkpoint through 3 waits for its panes.
+    check_windowed(events.clone(), 1, &["3: stage 0 [0.1 again]", "2: stage 0 [0.1 again]"]);
+    events.push(done_in(2, 3, 0, 1));
+    check_windowed(events.clone(), 1, &["3: stage 1 [0.1 again on 0@store1 1@store1 for its panes]"]);
+    events.extend([done_in(3, 2, 0, 1), done_in(2, 3, 1, 1)]);
+    check_windowed(events.clone(), 1, &["3: stage 1 [0.1 again on 1@store1 2@3 for its panes]"]);
+    events.push(done_in(3, 3, 1, 1));
+    check_windowed(events, 1, &["3: save 1.0 again through 3: 2@3 3@3"]);
+}
+
+/// Intervals 0 and 1 computed at 1, the others at 2: worker 1 only maps for them.
+fn moved_away(intervals: u64) -> Vec<TrackerEvent> {
+    let mut events = computed(2);
+    for interval in 2..intervals {
+        events.extend(sealed(interval, &[(interval, &[1, 3])]));
+        events.push(done_in(interval, 1, 0, 0));
+        let mut attempt = 0;
+        if interval == 2 {
+            let task = TaskId { interval, stage: 1, partition: 0, attempt };
+            events.push(TrackerEvent::Failed { worker: 1, task, why: TaskFailure::SinkSilent });
+            attempt = 1;
+        }
+        events.push(done_in(interval, 2, 1, attempt));
+    }
+    events
+}
+
+#[test]
+fn a_part_of_a_checkpoint_is_saved_by_a_worker_that_reaches_all_its_panes() {
+    let mut events = computed(1);
+    events.extend(sealed(1, &[(1, &[1, 3])]));
+    let task = TaskId { interval: 1, stage: 1, partition: 0, attempt: 0 };
+    events.extend([done_in(1, 1, 0, 0), TrackerEvent::Failed { worker: 1, task, why: TaskFailure::SinkSilent }]);
+    // The panes of interval 0 are at worker 1, those of interval 1 at worker 2, and there is a cut between them.
+    events.extend([TrackerEvent::Links { worker: 2, unreachable: [1].into() }, done_in(1, 2, 1, 1)]);
+    check_windowed(events, 1, &["done 1", "3: save 1.0 through 1: 0@1 1@2"]);
+}
+
+#[test]
+fn panes_made_again_elsewhere_outlive_the_worker_that_had_handed_in_their_result() {
+    let visible = VisibleResult { interval: 0, output: "counts".to_owned(), partition: 0 };
+    let mut events = computed(1);
+    events.extend(sealed(1, &[(1, &[2, 3])]));
+    let task = TaskId { interval: 1, stage: 1, partition: 0, attempt: 0 };
+    let missing = NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() };
+    events
+        .extend([done_in(1, 2, 0, 0), TrackerEvent::Failed { worker: 1, task, why: TaskFailure::NotFetched(missing) }]);
+    let task = TaskId { interval: 0, stage: 1, partition: 0, attempt: 1 };
+    events.extend([TrackerEvent::Failed { worker: 1, task, why: TaskFailure::SinkSilent }, done_in(0, 2, 1, 2)]);
+    let expected = ["2: stage 1 [0.2 again for its panes]", "2: stage 1 [0.1 again on 0@2]"];
+    check_windowed(events.clone(), 2, &expected);
+    events.push(TrackerEvent::Lost { worker: 1, visible: vec![visible] });
+    check_windowed(events, 1, &[]);
+}
+
+#[test]
+fn lost_panes_that_only_a_checkpoint_still_wants_are_computed_again() {
+    let mut events = moved_away(5);
+    events.push(lost(1));
+    // All that read the panes of intervals 0 and 1 are done; the checkpoint through 1 is not.
+    check_windowed(events.clone(), 1, &["3: stage 0 [0.1 again]", "2: stage 0 [0.1 again]"]);
+    events.extend([done_in(0, 3, 0, 1), done_in(1, 2, 0, 1), done_in(0, 2, 1, 1)]);
+    check_windowed(events.clone(), 1, &["2: stage 1 [0.1 again on 0@2 for its panes]"]);
+    events.push(done_in(1, 2, 1, 1));
+    check_windowed(events, 1, &["2: save 1.0 again through 1: 0@2 1@2"]);
+}
+
+#[test]
+fn a_part_of_a_checkpoint_that_could_not_be_saved_is_ordered_again() {
+    let mut events = computed(2);
+    let failed = Some(NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() });
+    events.push(TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, attempt: 0, failed });
+    // The panes of interval 0 are not where they should be: they are made again first.
+    check_windowed(events.clone(), 1, &["1: stage 1 [0.1 again for its panes]"]);
+    events.push(done_in(0, 1, 1, 1));
+    check_windowed(events, 1, &["1: save 1.0 again through 1: 0@1 1@1"]);
+}
+
+/// As `windowed`, with an inverse: a window is the one before it, and values that enter and leave.
+fn with_inverse() -> Query {
+    let mut query = windowed();
+    let kept = |label: &str, back| Kept { label: label.to_owned(), back };
+    query.stages[1].kept = vec![kept("values", 2..=2), kept("window", 1..=1)];
+    query
+}
+
+#[test]
+fn a_window_made_of_a_given_up_block_is_made_again_when_its_values_lack_it() {
+    let mut events = computed(2);
+    let failed = Some(NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() });
+    let saved = TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, attempt: 0, failed };
+    let slices_gone = NotFetched { slices_missing: vec![1], ..NotFetched::default() };
+    let task = TaskId { interval: 0, stage: 1, partition: 0, attempt: 1 };
+    let why = TaskFailure::NotFetched(slices_gone);
+    events.extend([saved, holders(0, &[]), TrackerEvent::Failed { worker: 1, task, why }]);
+    let check = |events: &[TrackerEvent], expected: &[&str]| {
+        check_query(&with_inverse(), &[1, 2, 3], events.to_vec(), 1, expected);
+    };
+    check(&events, &["give up b1.1.0", "1: stage 0 [0.1 again]"]);
+    events.push(done_in(0, 1, 0, 1));
+    check(&events, &["1: stage 1 [0.2 again for its panes]"]);
+    events.push(done_in(0, 1, 1, 2));
+    check(&events, &["1: stage 1 [0.1 again on 0@1 for its panes]"]);
+    events.push(done_in(1, 1, 1, 1));
+    check(&events, &["1: save 1.0 again through 1: 0@1 1@1"]);
+}
+
+#[test]
+fn what_a_later_attempt_saved_is_read_whatever_an_earlier_one_still_writes() {
+    let mut events = computed(2);
+    events.extend([lost(1), done_in(0, 3, 0, 1), done_in(1, 2, 0, 1), done_in(0, 3, 1, 1), done_in(1, 3, 1, 1)]);
+    check_windowed(events.clone(), 1, &["3: save 1.0 again through 1: 0@3 1@3"]);
+    let by_3 = TrackerEvent::Saved { worker: 3, through: 1, stage: 1, partition: 0, attempt: 1, failed: None };
+    events.extend([by_3, lost(3)]);
+    events.extend(sealed(2, &[(2, &[2])]));
+    events.push(done_in(2, 2, 0, 0));
+    check_windowed(events, 1, &["2: stage 1 [0.0 on 0@store1.1 1@store1.1]"]);
+}
+
+#[test]
+fn panes_that_nobody_can_fetch_are_made_again_elsewhere() {
+    let cut = |worker| TrackerEvent::Links { worker, unreachable: [1].into() };
+    let mut events = computed(1);
+    events.extend(sealed(1, &[(1, &[2, 3])]));
+    events.extend([cut(2), cut(3), done_in(1, 2, 0, 0)]);
+    // Slices of both intervals, too, are out of reach of one another; block 0 has another copy.
+    check_windowed(events, 1, &["3: stage 0 [0.1 again]"]);
+}
