@@ -2,6 +2,7 @@
 //!
 //! Every command's help ends with an example that runs. What the contract names and this build lacks is not shown.
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -203,7 +204,7 @@ pub struct SwarmArgs {
     #[arg(long, value_name = "SCENARIO")]
     pub template: Option<PathBuf>,
     /// How many simulations run at once; as many as there are cores
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub jobs: Option<usize>,
     #[arg(long, hide = true)]
     pub shrink: bool,
@@ -297,6 +298,9 @@ pub struct JobArgs {
     pub output: Output,
 }
 
+/// The most cores a worker says it has: more is a slip of the hand.
+const CORES_MAX: u64 = 1024;
+
 /// The name of a cluster that was given none.
 const CLUSTER: &str = "default";
 
@@ -307,7 +311,7 @@ pub struct MasterArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7077")]
     pub listen: String,
     /// Begin a job when so many workers are there
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub workers: usize,
     /// Keeps clusters apart: workers and jobs of another name are refused
     #[arg(long, value_name = "NAME", default_value = CLUSTER)]
@@ -324,7 +328,7 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub master: String,
     /// How many cores it works with; default: all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=CORES_MAX))]
     pub cores: Option<u32>,
     /// The cluster's name
     #[arg(long, value_name = "NAME", default_value = CLUSTER)]

@@ -43,6 +43,8 @@ pub fn master(args: &MasterArgs, setup: &Setup) -> Result<Ending, Failure> {
     let life = [u64::from(std::process::id()), monotonic_ns(), build].map(u64::to_le_bytes).concat();
     let seed = xxhash_rust::xxh3::xxh3_64(&life);
     let store = args.store.clone().unwrap_or_else(std::env::temp_dir).join(format!("dstream-master-{seed:016x}"));
+    let unusable = |error| Failure::usage(format!("{}: cannot be the store: {error}", store.display()));
+    std::fs::create_dir_all(&store).map_err(unusable)?;
     let config = LobbyConfig { workers: args.workers, store: store.clone(), seed, lay_out: lay_out_on_cluster };
     let signal = signalled("the master takes no more jobs, and ends when the one that runs has drained");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -27,6 +27,11 @@ use tokio::sync::{mpsc, watch};
 /// Runs until the master lets it go.
 pub fn worker(args: &WorkerArgs, setup: &Setup) -> Result<Ending, Failure> {
     let broken = |error: std::io::Error| Failure::broken(format!("the system has no room for a worker: {error}"));
+    let names_a_port = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+    if !args.master.rsplit_once(':').is_some_and(names_a_port) {
+        let what = "valid is HOST:PORT, such as `127.0.0.1:7077`";
+        return Err(Failure::usage(format!("`--master {}`: {what}", args.master)));
+    }
     let cores = match args.cores {
         Some(cores) => cores,
         None => u32::try_from(std::thread::available_parallelism().map_err(broken)?.get()).unwrap_or(1),

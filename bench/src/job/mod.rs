@@ -118,7 +118,11 @@ fn mendable(error: JobError) -> Failure {
 /// What the job has to show for itself, on stderr.
 fn report(watch: &Watch, stopped: bool, replaced: u64) -> Ending {
     let (records, intervals) = (watch.records(), watch.intervals());
-    let how = if stopped { "stopped, and everything read is in a result" } else { "the source ended" };
+    let how = match (stopped, watch.lost()) {
+        (true, 0) => "stopped, and everything read is in a result",
+        (true, _) => "stopped",
+        (false, _) => "the source ended",
+    };
     console::log(&format!(
         "{how}: {records} {} in {intervals} {}",
         plural(records, "line"),

@@ -97,7 +97,7 @@ impl Order {
             _ => self.rate_per_s,
         };
         let pace = match rate_per_s {
-            Some(per_second) => Pace::Rate { per_second },
+            Some(per_second) => Pace::AtMost { per_second, bytes_per_interval: BYTES_PER_INTERVAL },
             None => Pace::Max { bytes_per_interval: BYTES_PER_INTERVAL },
         };
         // A live source ends itself, after what it has read by then.

@@ -14,6 +14,13 @@ pub enum Pace {
         /// Records moved a second, of this client.
         per_second: f64,
     },
+    /// At this rate, and no faster than it is processed.
+    AtMost {
+        /// Records a second, of this client.
+        per_second: f64,
+        /// The most it sends in one interval.
+        bytes_per_interval: u64,
+    },
     /// As fast as it is processed, at most so many bytes an interval (of this client).
     Max {
         /// The most it sends in one interval.

@@ -200,26 +200,36 @@ impl Shell {
     /// Reads what is due by now, in batches that do not cross the border of two intervals.
     fn read_due(&mut self, now: Moment) -> Result<(), NodeError> {
         match self.config.pace {
-            Pace::Rate { per_second } => self.read_scheduled(now, per_second),
+            Pace::Rate { per_second } => self.read_scheduled(now, per_second, None),
+            Pace::AtMost { per_second, bytes_per_interval } => {
+                self.read_scheduled(now, per_second, Some(bytes_per_interval))
+            }
             Pace::Max { bytes_per_interval } => self.read_unpaced(now, bytes_per_interval),
         }
     }
 
-    fn read_scheduled(&mut self, now: Moment, per_second: f64) -> Result<(), NodeError> {
+    /// Reads what is due; where there is a bound, no more than it allows, and nothing after the end.
+    fn read_scheduled(&mut self, now: Moment, per_second: f64, bound: Option<u64>) -> Result<(), NodeError> {
         let ClientConfig { origin, load_end: end, interval, .. } = self.config;
         let schedule = Schedule { origin, end, per_second };
         let due = schedule.count_due(now);
         while self.next_sequence < due && self.kept_bytes < OUTSTANDING_BYTES && !self.source_ended {
+            let room = bound.map_or(BATCH_BYTES, |bound| self.room(now, bound));
+            if room == 0 {
+                break; // the next period looks again
+            }
             let first_due = schedule.due(self.next_sequence);
             let number = interval_of(first_due, origin, interval);
             let next_interval = origin + interval * u32::try_from(number + 1).unwrap_or(u32::MAX);
             let last_due = schedule.count_due(Moment(next_interval.0 - 1).min(now));
             let records = (last_due - self.next_sequence).max(1);
-            if self.read(records, BATCH_BYTES, number, |sequence| schedule.due(sequence))? == 0 {
+            let read = self.read(records, room, number, |sequence| schedule.due(sequence))?;
+            self.paced_bytes += read as u64;
+            if read == 0 {
                 break; // ended, or nothing has come yet: the next period looks again
             }
         }
-        if now >= end && self.next_sequence >= due {
+        if now >= end && (bound.is_some() || self.next_sequence >= due) {
             self.end_source();
         }
         Ok(())
@@ -231,17 +241,12 @@ impl Shell {
             return Ok(());
         }
         let number = interval_of(now, self.config.origin, self.config.interval);
-        if number != self.paced_interval {
-            (self.paced_interval, self.paced_bytes) = (number, 0);
-        }
-        let is_ahead = number > self.done_below + INTERVALS_AHEAD;
         for _ in 0..BATCHES_AT_ONCE {
-            let rest = bytes_per_interval.saturating_sub(self.paced_bytes);
-            if is_ahead || self.source_ended || rest == 0 || self.kept_bytes >= OUTSTANDING_BYTES {
+            let room = self.room(now, bytes_per_interval);
+            if self.source_ended || room == 0 || self.kept_bytes >= OUTSTANDING_BYTES {
                 return Ok(()); // the next period looks again
             }
-            let bytes = BATCH_BYTES.min(usize::try_from(rest).unwrap_or(BATCH_BYTES));
-            let read = self.read(u64::MAX, bytes, number, |_| now)?;
+            let read = self.read(u64::MAX, room, number, |_| now)?;
             self.paced_bytes += read as u64;
             if read == 0 {
                 return Ok(()); // ended, or nothing has come yet: the next period looks again
@@ -249,6 +254,20 @@ impl Shell {
         }
         self.next_batch = now; // there is more
         Ok(())
+    }
+
+    /// The most bytes that the next batch may have, so that no more than the bound is sent in one interval; none while the
+    /// cluster is too far behind.
+    fn room(&mut self, now: Moment, bytes_per_interval: u64) -> usize {
+        let number = interval_of(now, self.config.origin, self.config.interval);
+        if number != self.paced_interval {
+            (self.paced_interval, self.paced_bytes) = (number, 0);
+        }
+        if number > self.done_below + INTERVALS_AHEAD {
+            return 0;
+        }
+        let rest = bytes_per_interval.saturating_sub(self.paced_bytes);
+        BATCH_BYTES.min(usize::try_from(rest).unwrap_or(BATCH_BYTES))
     }
 
     /// Reads one batch and gives it to the core; returns its bytes: none where the source ended or waits.
