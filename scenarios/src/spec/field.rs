@@ -18,6 +18,17 @@ pub(crate) struct Reader<'s> {
 /// With more problems than this, further ones say less: finding out what stands somewhere costs a visit of the text.
 const MANY_PROBLEMS: usize = 50;
 
+/// A longer text is not quoted whole: a message says where it stands.
+const QUOTED_CHARACTERS: usize = 80;
+
+/// A text as messages quote it.
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARACTERS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
 impl Reader<'_> {
     fn has_many_problems(&self) -> bool {
         self.problems.len() > MANY_PROBLEMS
@@ -59,7 +70,7 @@ impl<'n> Place<'n> {
             Value::Text(text) if text.is_empty() => "an empty text".to_string(),
             // In quotes, what looks like a number is none.
             Value::Text(text) if text.parse::<f64>().is_ok() => format!("the text `{text}`"),
-            Value::Text(text) => format!("`{}`", text.escape_debug()),
+            Value::Text(text) => format!("`{}`", beginning(text).escape_debug()),
             Value::List(items) if items.is_empty() => "an empty list".to_string(),
             Value::List(_) => "a list".to_string(),
             Value::Map(_) => "a mapping".to_string(),

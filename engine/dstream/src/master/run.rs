@@ -232,12 +232,16 @@ impl Run {
     /// The stage's input has changed: what was made of it, and goes into results still to come, is made again. Otherwise a
     /// result would have the records of a given-up block for some keys and lack them for others.
     pub(super) fn make_again_from(&mut self, shape: &Shape, stage: usize) {
-        if self.is_over {
-            return;
-        }
-        let is_between = |stage: &usize| shape.stages[*stage].output.is_none();
-        for stage in shape.derived_from(stage).into_iter().filter(is_between) {
-            self.stages[stage].iter_mut().for_each(Task::make_again);
+        for stage in shape.derived_from(stage) {
+            let is_between = shape.stages[stage].output.is_none();
+            for task in &mut self.stages[stage] {
+                if is_between && !self.is_over {
+                    task.make_again();
+                } else if task.state == TaskState::Waiting {
+                    // What an attempt from before still says of its panes does not fit any more.
+                    task.stale_below = task.attempts;
+                }
+            }
         }
     }
 
