@@ -253,6 +253,7 @@ mod tests {
             done_s: delay_s.map(|delay| closed_s + delay),
             delay_s,
             processing_s: delay_s.map(|delay| delay / 2.0),
+            is_due: true,
             records: 1,
         }
     }

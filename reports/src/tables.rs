@@ -41,6 +41,8 @@ pub struct Interval {
     pub delay_s: Option<f64>,
     pub processing_s: Option<f64>,
     pub records: u64,
+    /// Whether any output has a result at its end.
+    pub is_due: bool,
 }
 
 /// Latency of what became visible in one second.
@@ -152,6 +154,22 @@ impl Tables {
         self.about.get("set").map_or(&[], Vec::as_slice)
     }
 
+    /// The measured intervals at whose end a result is due.
+    pub fn due(&self) -> impl Iterator<Item = &Interval> {
+        self.intervals.iter().filter(|row| row.is_due && row.closed_s > 0.0)
+    }
+
+    /// Whether results come every few intervals only.
+    pub fn slides(&self) -> bool {
+        self.number("interval_s").is_some_and(|interval| self.slide_s() > interval * 1.5)
+    }
+
+    /// The longest a record waits for a result that contains it, were the engine infinitely fast: the interval between
+    /// results, in seconds.
+    pub fn slide_s(&self) -> f64 {
+        self.number("slide_s").or_else(|| self.number("interval_s")).unwrap_or(0.0)
+    }
+
     /// The end of the time axis: where the run ended, or the last thing that was measured.
     pub fn end_s(&self) -> f64 {
         let intervals = self.intervals.iter().map(|row| row.done_s.unwrap_or(row.closed_s));
@@ -173,6 +191,8 @@ fn interval(row: Row<'_>) -> Option<Interval> {
         delay_s: row.number("delay_s"),
         processing_s: row.number("processing_s"),
         records: row.count("records"),
+        // Tables without the column are of runs that had a result at the end of each interval.
+        is_due: row.text("due") != "false",
     })
 }
 

@@ -171,9 +171,9 @@ pub fn on_time_again(result: &RunResult, tables: &Tables) -> Answer {
 pub fn late_intervals(tables: &Tables) -> (usize, f64) {
     let Some(slo) = tables.number("slo_s") else { return (0, 0.0) };
     let (end, stopped) = (tables.number("load_end_s").unwrap_or(f64::INFINITY), tables.end_s());
-    let is_due = |row: &Interval| row.done_s.is_some() || row.closed_s + slo < stopped;
-    let measured = tables.intervals.iter().filter(|row| row.closed_s > 0.0 && row.closed_s <= end + 1e-9);
-    let measured = measured.filter(|row| is_due(row));
+    let is_over = |row: &Interval| row.done_s.is_some() || row.closed_s + slo < stopped;
+    let measured = tables.due().filter(|row| row.closed_s <= end + 1e-9);
+    let measured = measured.filter(|row| is_over(row));
     let late: Vec<f64> =
         measured.map(|row| row.delay_s.map_or(f64::INFINITY, |delay| delay - slo)).filter(|by| *by > 0.0).collect();
     (late.len(), late.iter().copied().filter(|by| by.is_finite()).fold(0.0, f64::max))
@@ -281,6 +281,7 @@ mod tests {
             delay_s: *delay_s,
             processing_s: None,
             records: 1,
+            is_due: true,
         };
         let about = [("slo_s", "1.0".to_owned()), ("end_s", end_s.to_string())];
         Tables {
@@ -299,6 +300,9 @@ mod tests {
         assert_eq!(late_intervals(&tables(20.0, &[(8.0, Some(1.5)), (9.5, None)])), (2, 0.5));
         let text = on_time_again(&result, &tables(20.0, &[(9.5, None)])).text;
         assert_eq!(text, "1 of the intervals had no result when the run ended.");
+        let mut slides = tables(20.0, &[(8.0, None), (9.0, Some(0.5)), (9.5, None)]);
+        slides.intervals.iter_mut().for_each(|row| row.is_due = row.delay_s.is_some());
+        assert_eq!(late_intervals(&slides), (0, 0.0), "no result was due where there is none");
     }
 
     #[test]

@@ -188,6 +188,32 @@ fn pages_are_one_file_with_the_verdict_first_and_escape_what_they_show() {
 }
 
 #[test]
+fn where_results_come_every_few_intervals_the_others_are_neither_late_nor_missing() {
+    let check = |due: &str, slide: &str, expected: &[&str]| {
+        let runs = Runs::new("slides", &[("a", result("dstream", Verdict::Valid))]);
+        let rows: String = (1..=40)
+            .map(|end| match end % 4 {
+                0 => format!("{end},{end}.0,{end}.5,0.5,0.4,10,true\n"),
+                _ => format!("{end},{end}.0,,,,10,{due}\n"),
+            })
+            .collect();
+        let intervals = format!("interval,closed_s,done_s,delay_s,processing_s,records,due\n{rows}");
+        fs::write(runs.0.join("a/intervals.csv"), intervals).unwrap();
+        fs::write(runs.0.join("a/run.csv"), format!("{RUN}slide_s,{slide}\n")).unwrap();
+        let page = run_page(&read_run(&runs.0.join("a")).unwrap());
+        let page = page.replace('\u{a0}', " ");
+        for part in expected {
+            assert!(page.contains(part), "no `{part}` on the page");
+        }
+    };
+    let none = ["No result came later than 900 ms", "A result is due every 4 s.", "on time: 4.9 s, the time between"];
+    check("false", "4.0", &none);
+    let thirty =
+        ["30 of the intervals had no result", "30 intervals have no complete result", "on time: 1.9 s, an interval"];
+    check("true", "1.0", &thirty);
+}
+
+#[test]
 fn runs_on_one_page_are_told_apart_by_what_differs() {
     let run = |seed, world: &str| RunResult { seed, world: world.into(), ..result("dstream", Verdict::Valid) };
     let runs = Runs::new("apart", &[("a-9", run(7, "sim")), ("a-10", run(8, "sim")), ("b", run(7, "tcp"))]);

@@ -216,10 +216,7 @@ fn pictures(compared: &[Compared<'_>]) -> Markup {
     let latency = |tables: &Tables| -> Points {
         tables.latency.iter().map(|row| (row.second, row.p99_ms.map(|ms| ms / 1e3))).collect()
     };
-    let delay = |tables: &Tables| -> Points {
-        let measured = tables.intervals.iter().filter(|row| row.closed_s > 0.0);
-        measured.map(|row| (row.closed_s, row.delay_s)).collect()
-    };
+    let delay = |tables: &Tables| -> Points { tables.due().map(|row| (row.closed_s, row.delay_s)).collect() };
     let flow = |tables: &Tables| -> Points {
         let measured = tables.flow.iter().filter(|row| row.second >= 0.0);
         measured.map(|row| (row.second, Some(row.in_results as f64))).collect()

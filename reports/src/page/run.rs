@@ -104,7 +104,7 @@ fn bound_key(tables: &Tables) -> Option<Key> {
 }
 
 fn latency(tables: &Tables, marks: &[FaultMark]) -> Markup {
-    let interval = tables.number("interval_s").unwrap_or(0.0);
+    let slide = tables.slide_s();
     let line = |ink, value: fn(&crate::tables::Latency) -> Option<f64>| Series {
         ink,
         points: tables.latency.iter().map(|row| (row.second, value(row).map(|ms| ms / 1e3))).collect(),
@@ -120,14 +120,16 @@ fn latency(tables: &Tables, marks: &[FaultMark]) -> Markup {
             line(Ink::P50, |row| row.p50_ms),
             line(Ink::P99, |row| row.p99_ms),
         ],
-        // Late is what comes later than the bound after its interval's end; the oldest record waited the interval too.
-        bound: tables.number("slo_s").map(|slo| slo + interval),
+        // Late is what comes later than the bound after its interval's end; the oldest record waited for that end too.
+        // Where results come every few intervals, it is the end of the next that has one.
+        bound: tables.number("slo_s").map(|slo| slo + slide),
         faults: marks,
     };
     let keys = [(Ink::P50, "p50"), (Ink::P90, "p90"), (Ink::P99, "p99"), (Ink::Max, "max")];
     let mut keys: Vec<Key> = keys.into_iter().map(|(ink, text)| line_key(ink, text)).collect();
-    let on_time = tables.number("slo_s").map(|slo| seconds(Some(slo + interval)));
-    keys.extend(on_time.map(|on_time| line_key(Ink::Bound, format!("on time: {on_time}, an interval and its bound"))));
+    let on_time = tables.number("slo_s").map(|slo| seconds(Some(slo + slide)));
+    let waits = if tables.slides() { "the time between results and the bound" } else { "an interval and its bound" };
+    keys.extend(on_time.map(|on_time| line_key(Ink::Bound, format!("on time: {on_time}, {waits}"))));
     keys.extend(shades(marks));
     let file = html! { a href="latency.csv" { "latency.csv" } };
     Figure {
@@ -142,10 +144,9 @@ fn latency(tables: &Tables, marks: &[FaultMark]) -> Markup {
 }
 
 fn delay(tables: &Tables, marks: &[FaultMark]) -> Markup {
-    let measured = || tables.intervals.iter().filter(|row| row.closed_s > 0.0);
     let line = |ink, value: fn(&crate::tables::Interval) -> Option<f64>| Series {
         ink,
-        points: measured().map(|row| (row.closed_s, value(row))).collect(),
+        points: tables.due().map(|row| (row.closed_s, value(row))).collect(),
     };
     let chart = TimeChart {
         title: "Delay of each interval",
@@ -162,11 +163,15 @@ fn delay(tables: &Tables, marks: &[FaultMark]) -> Markup {
     ];
     keys.extend(bound_key(tables));
     keys.extend(shades(marks));
-    let open = measured().filter(|row| row.done_s.is_none()).count();
+    let open = tables.due().filter(|row| row.done_s.is_none()).count();
     let note = match open {
         0 => String::new(),
         1 => "One interval has no complete result.".to_owned(),
         open => format!("{open} intervals have no complete result."),
+    };
+    let note = match tables.slides() {
+        true => format!("A result is due every {}. {note}", seconds(Some(tables.slide_s()))),
+        false => note,
     };
     let file = html! { a href="intervals.csv" { "intervals.csv" } };
     let columns = ["interval", "ended", "delay", "processing", "records"];

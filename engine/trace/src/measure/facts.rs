@@ -166,8 +166,6 @@ pub struct Facts {
     pub fences: Vec<Fence>,
     /// (when, line, how many needed blocks have too few copies), in the log's order.
     pub copies_below: Vec<(Moment, u64, u64)>,
-    /// When each new result became visible, in the log's order.
-    pub visible: Vec<Moment>,
 }
 
 impl Facts {
@@ -230,7 +228,6 @@ impl Facts {
             }
             Event::CopiesBelow { blocks } => self.copies_below.push((at, sequence, *blocks)),
             Event::ResultVisible { output, interval, partition, of, from, rows, .. } => {
-                self.visible.push(at);
                 let result = Visible { at, of: *of, from: from.clone(), rows: rows.clone() };
                 let outputs = self.results.entry(*interval).or_default();
                 outputs.entry(output.clone()).or_default().entry(*partition).or_insert(result);

@@ -41,6 +41,8 @@ struct Measure<'a> {
     input: &'a MeasureInput,
     slo: Option<Duration>,
     members: Members,
+    /// When each result that was due became visible, in order.
+    visible: Vec<Moment>,
     /// When the oldest record that still waits at the end of the run was due.
     waits_since: Option<Moment>,
 }
@@ -54,7 +56,8 @@ pub(super) fn faults(
     slo: Option<Duration>,
 ) -> Vec<FaultResult> {
     let (members, waits_since) = (Members::read(lines), oldest_due(lines, facts, input));
-    let measure = Measure { facts, rows, input, slo, members, waits_since };
+    let visible = facts.due_visible(&input.outputs);
+    let measure = Measure { facts, rows, input, slo, members, visible, waits_since };
     let moments = measure.all_moments();
     let results = input.faults.iter().zip(moments).map(|(fault, moments)| {
         let times = facts.faults.get(&fault.number).copied().unwrap_or_default();
@@ -252,10 +255,10 @@ impl Measure<'_> {
         }
     }
 
-    /// The longest time without a new result, from the last one before t0 to when the run had settled.
+    /// The longest time without a new result that was due, from the last one before t0 to when the run had settled.
     fn longest_gap(&self, t0: Moment, settled: Option<Moment>) -> Duration {
         let until = settled.unwrap_or(self.input.end);
-        let visible = &self.facts.visible;
+        let visible = &self.visible;
         let mut last = visible.iter().rev().find(|at| **at <= t0).copied().unwrap_or(t0);
         let mut longest = Duration::ZERO;
         for at in visible.iter().filter(|at| **at > t0 && **at <= until) {

@@ -66,6 +66,12 @@ impl OutputFacts {
 }
 
 impl MeasureInput {
+    /// From one result of an output to its next, where results come the least often.
+    pub fn slide(&self) -> Duration {
+        let every = self.outputs.iter().map(|output| output.every.max(1)).max().unwrap_or(1);
+        self.interval.saturating_mul(u32::try_from(every).unwrap_or(u32::MAX))
+    }
+
     /// Whether any output has a result at the end of the interval.
     pub fn is_due(&self, interval: u64) -> bool {
         self.outputs.iter().any(|output| output.is_due(interval))
@@ -91,6 +97,17 @@ impl Facts {
         let whole = |output: &OutputFacts| self.whole(output.due_after(interval), &output.name);
         let visible: Option<Vec<Moment>> = outputs.iter().map(whole).collect();
         visible?.into_iter().max()
+    }
+
+    /// When each result that was due became visible, in order. What an engine says of intervals between is no result.
+    pub(super) fn due_visible(&self, outputs: &[OutputFacts]) -> Vec<Moment> {
+        let due = self.results.iter().flat_map(|(interval, of)| {
+            let due = outputs.iter().filter(|output| output.is_due(*interval));
+            due.filter_map(|output| of.get(&output.name)).flat_map(|parts| parts.values().map(|result| result.at))
+        });
+        let mut visible: Vec<Moment> = due.collect();
+        visible.sort_unstable();
+        visible
     }
 
     /// When the last part of the output's result became visible; `None` while one is missing.

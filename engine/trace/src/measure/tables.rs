@@ -13,7 +13,7 @@ use std::time::Duration;
 impl Measured {
     /// `intervals.csv`.
     pub fn intervals_csv(&self, input: &MeasureInput) -> String {
-        let mut text = String::from("interval,closed_s,done_s,delay_s,processing_s,records\n");
+        let mut text = String::from("interval,closed_s,done_s,delay_s,processing_s,records,due\n");
         for row in &self.intervals {
             let delay = row.delay().map(|delay| delay.as_secs_f64());
             let processing = row.started.zip(row.done).map(|(started, done)| done.since(started).as_secs_f64());
@@ -24,6 +24,7 @@ impl Measured {
                 number(delay),
                 number(processing),
                 row.records.to_string(),
+                row.is_due.to_string(),
             ];
             line(&mut text, &fields);
         }
@@ -121,6 +122,7 @@ impl Measured {
         let mut text = String::from("quantity,value\n");
         let rows = [
             ("interval_s", seconds(input.interval)),
+            ("slide_s", seconds(input.slide())),
             ("slo_s", self.slo.map(seconds).unwrap_or_default()),
             ("slo_given", input.slo.is_some().to_string()),
             ("origin_s", at(input, Some(input.origin))),

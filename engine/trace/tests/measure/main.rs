@@ -229,6 +229,23 @@ fn where_results_come_every_second_interval_only_those_are_awaited() {
     assert_eq!(measured.latency_before_faults.max, Some(2200.0), "interval 2 is in the result of interval 3");
     // Interval 5 covers interval 4, which was open; its result comes at 8.5 s. Of those that are due, 7 to 15 are on time.
     check_faults(&run, &["500 3000 3500 3000 800 3300"]);
+    let tables = [measured.intervals_csv(&run.input), measured.run_csv(&run.input, &[])].concat();
+    for part in
+        ["\n2,2.000000,,,,10,false\n", "\n3,3.000000,3.200000,0.200000,0.190000,10,true\n", "slide_s,2.000000\n"]
+    {
+        assert!(tables.contains(part), "no `{part}` in {tables}");
+    }
+    // An engine may say of an interval between that it is through: that is no result, so no gap ends with it.
+    let through = run.events.iter().filter(|(_, _, event)| matches!(event, Event::ResultVisible { interval: 5, .. }));
+    let mut through: Vec<_> = through.cloned().collect();
+    for (at, _, event) in &mut through {
+        *at = 7000;
+        if let Event::ResultVisible { interval, .. } = event {
+            *interval = 4;
+        }
+    }
+    run.events.extend(through);
+    check_faults(&run, &["500 3000 3500 3000 800 3300"]);
 }
 
 #[test]
