@@ -4,6 +4,7 @@ use crate::format::{count, milliseconds, seconds};
 use crate::read::RunReport;
 use crate::words::failures;
 use dstream_trace::result::{RunResult, Verdict};
+use std::collections::BTreeSet;
 
 /// One run in one or two sentences.
 pub fn verdict_sentence(result: &RunResult) -> String {
@@ -17,7 +18,15 @@ pub fn verdict_sentence(result: &RunResult) -> String {
 
 /// All runs of a scenario in one sentence each.
 pub fn summary(runs: &[RunReport]) -> String {
-    let sentences: Vec<String> = runs.iter().map(|run| verdict_sentence(&run.result)).collect();
+    let worlds: BTreeSet<&str> = runs.iter().map(|run| run.result.world.as_str()).collect();
+    let sentence = |run: &RunReport| {
+        let (engine, said) = (&run.result.engine, verdict_sentence(&run.result));
+        match worlds.len() {
+            1 => said,
+            _ => said.replacen(engine, &format!("{engine} on {}", run.result.world), 1),
+        }
+    };
+    let sentences: Vec<String> = runs.iter().map(sentence).collect();
     sentences.join("\n")
 }
 
@@ -25,11 +34,12 @@ fn what_was_right(result: &RunResult) -> String {
     let records = &result.records;
     let damage: u64 = result.broken_promises.iter().map(|promise| promise.records).sum();
     let outputs = if damage > 0 {
-        format!(
-            "Of {} records {} are gone, exactly as the faults and its promise allow",
-            count(records.sent),
-            count(damage)
-        )
+        let in_none = match records.lost {
+            lost if lost > 0 && lost < damage => format!(" from some result, {} of them from all", count(lost)),
+            _ => String::new(),
+        };
+        let (sent, damage) = (count(records.sent), count(damage));
+        format!("Of {sent} records {damage} are gone{in_none}, exactly as the faults and its promise allow")
     } else {
         let intervals = count(records.intervals_checked);
         format!("{} records, {intervals} intervals: nothing lost, doubled or wrong", count(records.sent))

@@ -131,6 +131,9 @@ fn happened(fault: &FaultResult, line: &FaultLine) -> String {
 
 /// When results were on time again.
 pub fn on_time_again(result: &RunResult, tables: &Tables) -> Answer {
+    if result.records.intervals_checked == 0 {
+        return answer("open", "Nobody can say: no interval was over when the run ended.".to_owned());
+    }
     let late = late_sentence(tables);
     let fired: Vec<&FaultResult> = result.faults.iter().filter(|fault| fault.fired).collect();
     if fired.is_empty() {
@@ -203,6 +206,9 @@ pub fn anything_wrong(result: &RunResult) -> Answer {
         .map(|(number, what)| format!("{} records {what}", count(number)))
         .chain((records.wrong_intervals > 0).then(|| format!("{} intervals wrong", count(records.wrong_intervals))))
         .collect();
+    if records.intervals_checked == 0 && damage.is_empty() && gone == 0 {
+        return answer("open", "Nothing was compared: no interval was over when the run ended.".to_owned());
+    }
     let explained = gone > 0 && result.verdict != Verdict::Invalid;
     if damage.is_empty() && gone == 0 {
         let unsaid = if records.unacked > 0 {
