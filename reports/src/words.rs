@@ -312,6 +312,15 @@ mod tests {
     }
 
     #[test]
+    fn of_a_run_that_compared_nothing_nobody_says_that_it_was_good() {
+        let mut result: RunResult = serde_json::from_str(RESULT).unwrap();
+        result.records.intervals_checked = 0;
+        let nothing = tables(1.0, &[]);
+        let classes = [on_time_again(&result, &nothing), anything_wrong(&result)].map(|answer| answer.class);
+        assert_eq!(classes, ["open", "open"]);
+    }
+
+    #[test]
     fn a_loss_that_the_promise_allows_is_valid_and_warned_of() {
         let result: RunResult = serde_json::from_str(RESULT).unwrap();
         assert_eq!((headline(&result).class, anything_wrong(&result).class), ("warn", "warn"));

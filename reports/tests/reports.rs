@@ -122,6 +122,15 @@ fn the_tables_show_verdicts_and_what_each_fault_did_on_eighty_columns() {
 }
 
 #[test]
+fn what_is_in_no_result_at_all_is_told_from_what_some_results_lack() {
+    let broken = BrokenPromise { promise: "p".into(), at_s: 41.0, why: "w".into(), records: 30, intervals: vec![71] };
+    let mut run = RunResult { broken_promises: vec![broken], ..result("dstream", Verdict::Valid) };
+    run.records.lost = 12;
+    let said = verdict_sentence(&run);
+    assert!(said.contains("30 are gone from some result, 12 of them from all, exactly"), "{said}");
+}
+
+#[test]
 fn the_sentence_says_what_matters_for_each_verdict() {
     let failed = CheckResult { check: "output: exact".into(), holds: false, detail: "interval 4: key \"a\"".into() };
     let drained = CheckResult { check: "drained".into(), holds: false, detail: String::new() };
