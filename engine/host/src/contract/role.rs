@@ -233,7 +233,7 @@ async fn forger(host: &Host, to: &NodeName, hellos: &[(u64, u64)]) -> std::io::R
             let hello = Hello { name: host.name.clone(), incarnation, session, lane };
             stream.write_all(&hello.to_frame(&config).to_bytes()).await?;
             let answered = first_frame(&mut stream).await == Some(Kind::Hello);
-            mark(host, if answered { "accepted" } else { "refused" }, incarnation);
+            mark(host, if answered { "accepted" } else { "turned away" }, incarnation);
             streams.push(stream);
         }
     }

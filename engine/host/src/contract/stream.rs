@@ -75,7 +75,7 @@ pub fn older_lives_are_refused_and_newer_ones_replace(world: &mut dyn World) {
     stage.start("b", Role::Forger(NodeName::new("a"), hellos));
     stage.until("all hellos are answered", |lines| !marks(lines, "b", "done").is_empty());
     stage.check("new ones are accepted", |lines| marks(lines, "b", "accepted") == [5, 5, 5, 5, 6, 6]);
-    stage.check("old ones are refused", |lines| marks(lines, "b", "refused") == [4, 4, 5, 5]);
+    stage.check("old ones are refused", |lines| marks(lines, "b", "turned away") == [4, 4, 5, 5]);
     stage.check("an older life has its word", |lines| refusals(lines, "a", "hello-incarnation-old") == 2);
     stage.check("an older dial has its word", |lines| refusals(lines, "a", "hello-session-old") >= 1);
     stage.until("ups and downs alternate", |lines| {
