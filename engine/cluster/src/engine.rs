@@ -7,6 +7,8 @@ use crate::job::Registry;
 use crate::option::{OptionSpec, Options};
 use crate::spec::ClusterSpec;
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
+use dstream_kernel::Query;
+use dstream_trace::NodeName;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -36,6 +38,17 @@ pub trait Engine: Send + Sync {
 
     /// What it promises with these options.
     fn promise(&self, cluster: &ClusterSpec, options: &Options) -> Promise;
+
+    /// Nodes beyond master and workers that it starts in a cluster of so many workers: standbys, replicas. A fault may hit
+    /// them by name.
+    fn heirs(&self, _workers: u32, _options: &Options) -> Vec<NodeName> {
+        Vec::new()
+    }
+
+    /// Why it cannot run this query with these options; nothing if it can.
+    fn refuses(&self, _query: &Query, _options: &Options) -> Option<String> {
+        None
+    }
 
     /// How many nanoseconds of one core a byte of source record costs up to the first combine, fault tolerance off.
     fn map_ns_per_byte(&self, cluster: &ClusterSpec, options: &Options) -> f64;

@@ -23,6 +23,10 @@ pub enum Role {
     Master,
     /// Works.
     Worker(u32),
+    /// Is idle until it inherits the work of a lost node.
+    Standby(u32),
+    /// Does the work of the worker of this number once more.
+    Replica(u32),
     /// Sends records.
     Client(u32),
 }
@@ -34,6 +38,8 @@ impl Role {
             Role::Sink => NodeName::new("sink"),
             Role::Master => NodeName::new("master"),
             Role::Worker(number) => NodeName::worker(number),
+            Role::Standby(number) => NodeName::new(format!("standby-{number}")),
+            Role::Replica(number) => NodeName::new(format!("replica-{number}")),
             Role::Client(number) => NodeName::client(number),
         }
     }
@@ -45,6 +51,8 @@ impl Role {
             "master" => Some(Role::Master),
             other => match other.rsplit_once('-')? {
                 ("worker", number) => number.parse().ok().map(Role::Worker),
+                ("standby", number) => number.parse().ok().map(Role::Standby),
+                ("replica", number) => number.parse().ok().map(Role::Replica),
                 ("client", number) => number.parse().ok().map(Role::Client),
                 _ => None,
             },
@@ -52,12 +60,10 @@ impl Role {
     }
 
     fn talks_to(self, other: Role) -> bool {
-        use Role::{Client, Master, Sink, Worker};
+        use Role::{Client, Sink};
         match (self, other) {
-            (Sink | Master, Sink | Master) => self != other,
-            (Sink | Master | Worker(_), Worker(_)) | (Worker(_), Sink | Master) => self != other,
-            (Client(_), Master | Worker(_)) | (Master | Worker(_), Client(_)) => true,
             (Client(_), Client(_) | Sink) | (Sink, Client(_)) => false,
+            _ => self != other,
         }
     }
 }
@@ -70,16 +76,16 @@ pub fn worker_number(name: &NodeName) -> Option<u32> {
     }
 }
 
-/// All nodes in the order of their start: who comes later dials who came earlier.
-pub fn roles(cluster: &ClusterSpec) -> Vec<Role> {
+/// All nodes in the order of their start: who comes later dials who came earlier. `heirs` are the standbys and replicas
+/// that an engine adds to the workers.
+pub fn roles(cluster: &ClusterSpec, heirs: impl IntoIterator<Item = Role>) -> Vec<Role> {
     let workers = (1..=cluster.workers).map(Role::Worker);
     let clients = (1..=cluster.clients).map(Role::Client);
-    [Role::Sink, Role::Master].into_iter().chain(workers).chain(clients).collect()
+    [Role::Sink, Role::Master].into_iter().chain(workers).chain(heirs).chain(clients).collect()
 }
 
-/// A node's connections. `fingerprint` is that of the query and the build.
-pub fn peer_config(cluster: &ClusterSpec, role: Role, fingerprint: u64) -> PeerConfig {
-    let all = roles(cluster);
+/// A node's connections in a cluster of these nodes. `fingerprint` is that of the query and the build.
+pub fn peer_config(cluster: &ClusterSpec, all: &[Role], role: Role, fingerprint: u64) -> PeerConfig {
     let others = all.iter().filter(|other| role.talks_to(**other));
     PeerConfig {
         nodes: all.iter().map(|role| role.name()).collect(),
@@ -106,17 +112,19 @@ mod tests {
 
     #[test]
     fn names_and_roles_agree() {
-        for role in [Role::Sink, Role::Master, Role::Worker(12), Role::Client(3)] {
+        let heirs = [Role::Standby(1), Role::Replica(7)];
+        for role in [Role::Sink, Role::Master, Role::Worker(12), Role::Client(3)].into_iter().chain(heirs) {
             assert_eq!(Role::of(&role.name()), Some(role));
         }
-        for name in ["worker-x", "worker", "replica-1", ""] {
+        for name in ["worker-x", "worker", "replica-", ""] {
             assert_eq!(Role::of(&NodeName::new(name)), None, "{name}");
         }
     }
 
     #[test]
     fn talking_is_mutual() {
-        let all = [Role::Sink, Role::Master, Role::Worker(1), Role::Worker(2), Role::Client(1), Role::Client(2)];
+        use Role::{Client, Master, Replica, Sink, Standby, Worker};
+        let all = [Sink, Master, Worker(1), Worker(2), Standby(1), Replica(1), Client(1), Client(2)];
         for one in all {
             assert!(!one.talks_to(one));
             for other in all {

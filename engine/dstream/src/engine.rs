@@ -11,7 +11,7 @@ use dstream_cluster::client::{self, ClientConfig, ClientLimits};
 use dstream_cluster::layout::{Role, peer_config, roles};
 use dstream_cluster::sink::{self, SinkConfig};
 use dstream_cluster::{ClusterSpec, Costs, Engine, EngineError, OptionSpec, Options, Promise, Registry};
-use dstream_host::peer::Peers;
+use dstream_host::peer::{PeerConfig, Peers};
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
 use dstream_kernel::Query;
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ impl Engine for DStreams {
             cores: cluster.cores as usize,
             harness: role == Role::Sink,
         };
-        Ok(roles(cluster).into_iter().map(node).collect())
+        Ok(roles(cluster, []).into_iter().map(node).collect())
     }
 
     fn start(
@@ -109,13 +109,14 @@ impl Engine for DStreams {
                 Role::Master => start_master(host, &config, &query, &*cores).await,
                 Role::Worker(number) => start_worker(host, &config, query, number, &*cores).await,
                 Role::Client(number) => start_client(host, &config, &query, number, &*registry, &*cores).await,
+                Role::Standby(_) | Role::Replica(_) => Err(NodeError(format!("D-Streams has no node {}", node.name))),
             }
         })
     }
 }
 
 async fn start_sink(host: Host, config: &NodeConfig, query: &Query, cores: &dyn CoreFactory) -> Result<(), NodeError> {
-    let peers = peer_config(&config.cluster, Role::Sink, query.fingerprint);
+    let peers = connections(&config.cluster, Role::Sink, query.fingerprint);
     sink::run(host, SinkConfig { peers }, cores.sink()).await
 }
 
@@ -202,7 +203,7 @@ async fn start_client(
     let source = registry.source(&cluster.source, number).map_err(|error| NodeError(error.to_string()))?;
     let client = ClientConfig {
         client: number,
-        peers: peer_config(cluster, Role::Client(number), query.fingerprint),
+        peers: connections(cluster, Role::Client(number), query.fingerprint),
         pace: cluster.pace,
         origin: cluster.origin,
         load_end: cluster.load_end,
@@ -215,12 +216,17 @@ async fn start_client(
     client::run(host, client, source, core).await
 }
 
+/// A node's connections: this engine has no nodes beyond master and workers.
+fn connections(cluster: &ClusterSpec, role: Role, fingerprint: u64) -> PeerConfig {
+    peer_config(cluster, &roles(cluster, []), role, fingerprint)
+}
+
 async fn connect(
     host: &Host,
     cluster: &ClusterSpec,
     role: Role,
     fingerprint: u64,
 ) -> Result<(Peers, tokio::sync::mpsc::Receiver<dstream_host::peer::PeerEvent>), NodeError> {
-    let start = Peers::start(host, peer_config(cluster, role, fingerprint)).await;
+    let start = Peers::start(host, connections(cluster, role, fingerprint)).await;
     start.map_err(|error| NodeError(format!("{} cannot listen: {error}", role.name())))
 }

@@ -167,9 +167,22 @@ pub enum Event {
     /// Core time spent on something that is no task (messages, checkpoints, copies).
     CpuUsed { cpu_ns: u64 },
 
+    // -- continuous engines ------------------------------------------------------------------------------
+    /// This node runs the partition from now on, under this epoch; of replicas, one of those that do.
+    PartitionTaken { partition: u32, node: NodeName, epoch: u64 },
+    /// The source beside the partition has all of the interval's records that clients send to it: these, in these blocks,
+    /// for ever. `of` sources make the interval whole. Every replica and every heir says it again, and the same.
+    SourceSealed { interval: u64, partition: u32, of: u32, ranges: Vec<RecordRange>, blocks: Vec<BlockName> },
+    /// Of the core time that this node used, so much went into work that had been done before.
+    WorkRepeated { cpu_ns: u64 },
+
     // -- the sink -----------------------------------------------------------------------------------------
     /// The result of one partition is visible, for the first time. `of` partitions make the interval's output whole.
     ResultVisible { output: String, interval: u64, partition: u32, of: u32, from: NodeName, epoch: u64, rows: Rows },
+    /// A running result is visible, and these records show in it; it is not the interval's result.
+    RecordsReflected { output: String, partition: u32, ranges: Vec<RecordRange> },
+    /// A result is shown before all its input is there; the result itself follows.
+    ResultTentative { output: String, interval: u64, partition: u32, from: NodeName, rows: Rows },
     /// The same result arrived again, byte for byte.
     ResultRepeated { output: String, interval: u64, partition: u32, from: NodeName, epoch: u64 },
     /// From now on the sink refuses results of this worker under this and older epochs.
