@@ -36,7 +36,29 @@ pub fn open<H: DeserializeOwned>(payload: &Bytes) -> Result<(H, Bytes), MessageE
     Ok((header, payload.slice(..body)))
 }
 
-/// From a client to a worker's receiver. The body holds the lines.
+/// From a client to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromClient {
+    /// Records; the body holds the lines.
+    Records(Batch),
+    /// No record from number `end` on belongs to this interval or to one before it, and all before `end` do. Only engines
+    /// that close their intervals by punctuation are told.
+    Punctuation {
+        /// The interval.
+        interval: u64,
+        /// The number of the first record of the next interval.
+        end: u64,
+    },
+    /// What this client knows of the cluster, and what of it is acknowledged. Said before anything that follows from it.
+    View {
+        /// The newest [`ToClient::Places`] that it has heard.
+        version: u64,
+        /// source -> of the records that go there, all before this number are acknowledged
+        acked_below: Vec<(u32, u64)>,
+    },
+}
+
+/// Records of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Which records; never across the border of two intervals.
@@ -54,6 +76,13 @@ pub enum ToClient {
     Members(Vec<NodeName>),
     /// From the master, when the client's connection opens: these records of its are held or in results.
     Known(Vec<RecordRange>),
+    /// From the master or a node: who holds the records that go to each source, in the order of the sources.
+    Places {
+        /// Later ones are greater.
+        version: u64,
+        /// A record is held when all of them have it.
+        holders: Vec<Vec<NodeName>>,
+    },
     /// From the master: all results up to and including this interval are committed.
     Done {
         /// The interval.

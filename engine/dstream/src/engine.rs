@@ -7,7 +7,7 @@ use crate::master::{self, MasterConfig, MasterLimits};
 use crate::options::{self, Settings};
 use crate::worker::receiver::ReceiverLimits;
 use crate::worker::{self, Seats, SharedHoldings, TaskContext, WorkerConfig};
-use dstream_cluster::client::{self, ClientConfig, ClientLimits};
+use dstream_cluster::client::{self, ClientConfig, ClientLimits, Cut};
 use dstream_cluster::layout::{Role, peer_config, roles};
 use dstream_cluster::sink::{self, SinkConfig};
 use dstream_cluster::{ClusterSpec, Costs, Engine, EngineError, OptionSpec, Options, Promise, Registry};
@@ -205,6 +205,7 @@ async fn start_client(
         client: number,
         peers: connections(cluster, Role::Client(number), query.fingerprint),
         pace: cluster.pace,
+        cut: Cut::AsDue,
         origin: cluster.origin,
         load_end: cluster.load_end,
         interval: cluster.interval,

@@ -10,6 +10,7 @@
 //! ```
 
 use crate::core::Core;
+use crate::message::FromClient;
 use dstream_trace::{Event, Moment, NodeName, RangeSet, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -57,8 +58,32 @@ pub enum ClientEvent {
     Members(Vec<NodeName>),
     /// An earlier life of this client sent these records, and they are held.
     Known(Vec<RecordRange>),
-    /// A receiver says that the records are held.
-    Held(Vec<RecordRange>),
+    /// A node says that the records are held.
+    Held {
+        /// The node.
+        by: NodeName,
+        /// The records.
+        ranges: Vec<RecordRange>,
+    },
+    /// No further record of this interval or an earlier one will come; the next record's number is `end`.
+    Punctuation {
+        /// The interval.
+        interval: u64,
+        /// The number of the first record of the next interval.
+        end: u64,
+    },
+    /// Who holds the records of each source now.
+    Places {
+        /// Later ones are greater.
+        version: u64,
+        /// By source.
+        holders: Vec<Vec<NodeName>>,
+    },
+    /// All results up to and including this interval are visible.
+    Done {
+        /// The interval.
+        interval: u64,
+    },
     /// A send was not taken; the batch is still here.
     NotSent {
         /// The batch, by its first record.
@@ -82,6 +107,13 @@ pub enum ClientAction {
     Forget {
         /// The batch.
         first: u64,
+    },
+    /// Say this to a node.
+    Tell {
+        /// To whom.
+        to: NodeName,
+        /// What.
+        word: FromClient,
     },
     /// Record an event.
     Record(Event),
@@ -285,7 +317,9 @@ impl Core for Client {
                 let acked = ranges.into_iter().map(|range| ClientAction::Record(Event::RecordsAcked { range }));
                 actions.extend(acked);
             }
-            ClientEvent::Held(ranges) => self.held(now, ranges, actions),
+            ClientEvent::Held { ranges, .. } => self.held(now, ranges, actions),
+            // Whoever assigns records by their arrival needs none of these.
+            ClientEvent::Punctuation { .. } | ClientEvent::Places { .. } | ClientEvent::Done { .. } => {}
             ClientEvent::NotSent { first } => {
                 if let Some(batch) = self.outstanding.get_mut(&first) {
                     batch.with = None;
@@ -319,6 +353,10 @@ mod tests {
         ClientEvent::Batch { range: range(first, last), first_due: Moment::ZERO, last_due: Moment::ZERO }
     }
 
+    fn held(first: u64, last: u64) -> ClientEvent {
+        ClientEvent::Held { by: NodeName::worker(1), ranges: vec![range(first, last)] }
+    }
+
     fn up(worker: u32) -> ClientEvent {
         ClientEvent::Up(NodeName::worker(worker))
     }
@@ -340,7 +378,7 @@ mod tests {
                 ClientAction::Send { first, to } => Some(format!("{first}>{to}")),
                 ClientAction::Forget { first } => Some(format!("{first}!")),
                 ClientAction::Record(Event::ClientDone { records }) => Some(format!("done {records}")),
-                ClientAction::Record(_) => None,
+                ClientAction::Record(_) | ClientAction::Tell { .. } => None,
             })
             .collect();
         assert_eq!(seen, expected);
@@ -373,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_cluster_that_is_slow_to_acknowledge_gets_more_time_before_it_gets_more_to_do() {
-        let slow = [(0, up(1)), (0, up(2)), (1, batch(0, 9)), (301, ClientEvent::Held(vec![range(0, 9)]))];
+        let slow = [(0, up(1)), (0, up(2)), (1, batch(0, 9)), (301, held(0, 9))];
         let mut events = slow.to_vec();
         events.extend([(302, batch(10, 19)), (702, ClientEvent::Tick), (902, ClientEvent::Tick)]);
         let (before, after) = (events.len() - 1, events.len());
@@ -384,7 +422,7 @@ mod tests {
     #[test]
     fn however_slow_and_often_tried_a_batch_goes_again_within_a_bound() {
         // Patience is 400 ms, an acknowledgement took 30 s: the first wait is 8 times that, all others 16 times.
-        let mut events = vec![(0, up(1)), (0, up(2)), (1, batch(0, 9)), (30_001, ClientEvent::Held(vec![range(0, 9)]))];
+        let mut events = vec![(0, up(1)), (0, up(2)), (1, batch(0, 9)), (30_001, held(0, 9))];
         events.push((30_002, batch(10, 19)));
         let waits = [3200, 6400, 6400, 6400];
         let ends = waits.iter().scan(30_002, |at, wait| {
@@ -416,10 +454,10 @@ mod tests {
             &[
                 (0, up(1)),
                 (1, batch(0, 9)),
-                (2, ClientEvent::Held(vec![range(0, 4)])),
+                (2, held(0, 4)),
                 (3, ClientEvent::SourceEnded),
-                (4, ClientEvent::Held(vec![range(3, 9)])),
-                (5, ClientEvent::Held(vec![range(0, 9)])),
+                (4, held(3, 9)),
+                (5, held(0, 9)),
             ],
             &["0>worker-1", "0!", "done 10"],
         );
@@ -433,7 +471,7 @@ mod tests {
                 (1, ClientEvent::Known(vec![range(0, 9), range(20, 29)])),
                 (2, batch(10, 19)),
                 (3, ClientEvent::SourceEnded),
-                (4, ClientEvent::Held(vec![range(10, 19)])),
+                (4, held(10, 19)),
             ],
             &["10>worker-1", "10!", "done 30"],
         );

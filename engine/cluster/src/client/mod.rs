@@ -1,9 +1,11 @@
 //! Clients: they send records at their due times and send them again until as many nodes as promised hold them.
 
 mod core;
+mod cut;
 mod node;
 mod schedule;
 
 pub use core::{Client, ClientAction, ClientEvent, ClientLimits};
+pub use cut::Cut;
 pub use node::{ClientConfig, run};
 pub use schedule::Schedule;

@@ -3,21 +3,19 @@
 //! A client that was started again reads its source from the start, as every life does: it waits until the master has
 //! said which records are held, passes over those, and goes on with what is due.
 
+use crate::client::cut::Cut;
 use crate::client::schedule::{Schedule, interval_of};
 use crate::client::{ClientAction, ClientEvent};
 use crate::core::BoxCore;
 use crate::job::LineSource;
-use crate::message::{Batch, ToClient, open, seal};
+use crate::message::{Batch, FromClient, ToClient, open, seal};
 use crate::spec::Pace;
 use bytes::Bytes;
-use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers};
+use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, SendError};
 use dstream_host::{CoreTime, Host, NodeError};
 use dstream_trace::{Moment, NodeName, Purpose, RangeSet, RecordRange};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// How often due records are gathered into batches. Short against an interval, long against a message's cost.
-const BATCH_PERIOD: Duration = Duration::from_millis(20);
 
 /// The most bytes in one batch: small enough that a block is a whole number of batches, large enough for full speed.
 const BATCH_BYTES: usize = 1 << 20;
@@ -47,6 +45,8 @@ pub struct ClientConfig {
     pub peers: PeerConfig,
     /// How fast it sends.
     pub pace: Pace,
+    /// How it cuts what it sends into batches.
+    pub cut: Cut,
     /// Interval 0 and the load begin here.
     pub origin: Moment,
     /// The load ends here.
@@ -105,6 +105,8 @@ struct Shell {
     done_below: u64,
     /// What an earlier life sent and is held; `None` while the master has not said so yet.
     known: Option<RangeSet>,
+    /// Intervals below this one are punctuated.
+    punctuated_below: u64,
 }
 
 impl Shell {
@@ -133,31 +135,42 @@ impl Shell {
             paced_interval: 0,
             done_below: 0,
             known,
+            punctuated_below: 0,
         }
     }
 
     fn next_wake(&self) -> Moment {
         let batch = if self.source_ended { Moment::NEVER } else { self.next_batch };
-        self.core.deadline().map_or(batch, |deadline| deadline.min(batch))
+        let punctuation = if self.source_ended && self.config.cut.punctuates() {
+            self.config.origin + self.config.interval * u32::try_from(self.punctuated_below + 1).unwrap_or(u32::MAX)
+        } else {
+            Moment::NEVER
+        };
+        let wake = batch.min(punctuation);
+        self.core.deadline().map_or(wake, |deadline| deadline.min(wake))
     }
 
     async fn peer(&mut self, event: PeerEvent) {
         match event {
             PeerEvent::Up { peer, .. } => self.step(ClientEvent::Up(peer)),
             PeerEvent::Down { peer, .. } => self.step(ClientEvent::Down(peer)),
-            PeerEvent::Message { payload, .. } => {
+            PeerEvent::Message { peer, payload, .. } => {
                 self.host.cpu.handle(self.config.message).await;
-                self.message(&payload);
+                self.message(peer, &payload);
             }
             PeerEvent::Request { .. } => {} // clients answer nothing
         }
     }
 
-    fn message(&mut self, payload: &Bytes) {
+    fn message(&mut self, by: NodeName, payload: &Bytes) {
         match open::<ToClient>(payload) {
-            Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held(ranges)),
+            Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held { by, ranges }),
             Ok((ToClient::Members(members), _)) => self.step(ClientEvent::Members(members)),
-            Ok((ToClient::Done { interval }, _)) => self.done_below = self.done_below.max(interval + 1),
+            Ok((ToClient::Places { version, holders }, _)) => self.step(ClientEvent::Places { version, holders }),
+            Ok((ToClient::Done { interval }, _)) => {
+                self.done_below = self.done_below.max(interval + 1);
+                self.step(ClientEvent::Done { interval });
+            }
             Ok((ToClient::Known(ranges), _)) if self.known.is_none() => self.resume(ranges),
             Ok((ToClient::Known(_), _)) => {} // said at every new connection
             Err(_) => {}                      // no client message; whoever sent it gets no answer
@@ -187,14 +200,39 @@ impl Shell {
     fn tick(&mut self) -> Result<(), NodeError> {
         let now = self.host.clock.now();
         if !self.source_ended && now >= self.next_batch {
-            self.next_batch = now + BATCH_PERIOD;
+            self.next_batch = now + self.config.cut.period();
             match self.source.is_stopped() {
                 true => self.end_source(),
                 false => self.read_due(now)?,
             }
         }
+        self.punctuate(now);
         self.step(ClientEvent::Tick);
         Ok(())
+    }
+
+    /// Says which intervals are over and have been read whole.
+    fn punctuate(&mut self, now: Moment) {
+        if !self.config.cut.punctuates() || self.known.is_none() {
+            return;
+        }
+        let ClientConfig { origin, load_end, interval, pace, .. } = self.config;
+        let over = interval_of(now, origin, interval);
+        while self.punctuated_below < over {
+            let end = origin + interval * u32::try_from(self.punctuated_below + 1).unwrap_or(u32::MAX);
+            let due = match pace {
+                Pace::Rate { per_second } | Pace::AtMost { per_second, .. } => {
+                    Schedule { origin, end: load_end, per_second }.count_due(Moment(end.0 - 1))
+                }
+                Pace::Max { .. } => 0,
+            };
+            if self.next_sequence < due && !self.source_ended {
+                return; // what keeps more from being read keeps the interval open
+            }
+            let interval = self.punctuated_below;
+            self.punctuated_below += 1;
+            self.step(ClientEvent::Punctuation { interval, end: self.next_sequence });
+        }
     }
 
     /// Reads what is due by now, in batches that do not cross the border of two intervals.
@@ -221,8 +259,12 @@ impl Shell {
             let first_due = schedule.due(self.next_sequence);
             let number = interval_of(first_due, origin, interval);
             let next_interval = origin + interval * u32::try_from(number + 1).unwrap_or(u32::MAX);
-            let last_due = schedule.count_due(Moment(next_interval.0 - 1).min(now));
-            let records = (last_due - self.next_sequence).max(1);
+            let interval_due = schedule.count_due(Moment(next_interval.0 - 1));
+            let border = self.config.cut.border(self.next_sequence).min(interval_due);
+            if border > due && self.config.cut.punctuates() {
+                break; // not all of it is due
+            }
+            let records = (border.min(due) - self.next_sequence).max(1);
             let read = self.read(records, room, number, |sequence| schedule.due(sequence))?;
             self.paced_bytes += read as u64;
             if read == 0 {
@@ -246,7 +288,8 @@ impl Shell {
             if self.source_ended || room == 0 || self.kept_bytes >= OUTSTANDING_BYTES {
                 return Ok(()); // the next period looks again
             }
-            let read = self.read(u64::MAX, room, number, |_| now)?;
+            let records = self.config.cut.border(self.next_sequence) - self.next_sequence;
+            let read = self.read(records, room, number, |_| now)?;
             self.paced_bytes += read as u64;
             if read == 0 {
                 return Ok(()); // ended, or nothing has come yet: the next period looks again
@@ -295,7 +338,7 @@ impl Shell {
             return Ok(0);
         }
         let length = lines.len();
-        let payload = seal(lines, &Batch { range, interval });
+        let payload = seal(lines, &FromClient::Records(Batch { range, interval }));
         self.kept_bytes += payload.len();
         self.kept.insert(first, payload);
         self.step(ClientEvent::Batch { range, first_due: due(first), last_due: due(range.last) });
@@ -321,6 +364,7 @@ impl Shell {
                         self.kept_bytes -= payload.len();
                     }
                 }
+                ClientAction::Tell { to, word } => self.tell(&to, &word),
                 ClientAction::Send { first, to } => {
                     if !self.send(first, &to) {
                         not_sent.push(first);
@@ -330,6 +374,15 @@ impl Shell {
         }
         for first in not_sent {
             self.core.step(self.host.clock.now(), ClientEvent::NotSent { first }, &mut Vec::new());
+        }
+    }
+
+    /// Says a word; one that is not taken is said again when the connection is new.
+    fn tell(&self, to: &NodeName, word: &FromClient) {
+        let payload = seal(Vec::new(), word);
+        let declared = payload.len() as u64;
+        if self.peers.send(to, Lane::Data, Purpose::Control, payload, declared) == Err(SendError::QueueFull) {
+            self.peers.redial(to);
         }
     }
 

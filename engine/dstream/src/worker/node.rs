@@ -11,7 +11,7 @@ use crate::worker::task::{TaskContext, TaskEnd, run_launch};
 use bytes::Bytes;
 use dstream_cluster::core::BoxCore;
 use dstream_cluster::layout::worker_number;
-use dstream_cluster::message::{Batch, ToClient, open, seal};
+use dstream_cluster::message::{Batch, FromClient, ToClient, open, seal};
 use dstream_cluster::{Costs, detector::WorkerNumber};
 use dstream_host::NodeError;
 use dstream_host::peer::{Lane, PeerEvent, SendError};
@@ -349,7 +349,7 @@ impl Worker {
     // -- records and copies --------------------------------------------------------------------------------------
 
     fn batch(&mut self, payload: &Bytes) {
-        let Ok((Batch { range, interval }, lines)) = open::<Batch>(payload) else { return };
+        let Ok((FromClient::Records(Batch { range, interval }), lines)) = open::<FromClient>(payload) else { return };
         let bytes = lines.len() as u64;
         self.receive(ReceiverEvent::Batch { range, interval, bytes }, lines);
     }
