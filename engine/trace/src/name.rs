@@ -28,6 +28,11 @@ impl NodeName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is the name of a node that does the work or would inherit it: a worker, a standby, a replica.
+    pub fn is_of_the_work(&self) -> bool {
+        ["worker-", "standby-", "replica-"].iter().any(|kind| self.0.starts_with(kind))
+    }
 }
 
 impl fmt::Display for NodeName {

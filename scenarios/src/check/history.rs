@@ -242,6 +242,7 @@ impl History {
             outputs: vec![OutputFacts { name: "counts".into(), stage: 1, every: self.slide }],
             faults: self.faults.clone(),
             workers: 3,
+            heirs: 0,
             cores: 1,
             copies: self.copies,
             nodes: 4,

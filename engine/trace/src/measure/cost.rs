@@ -27,9 +27,10 @@ pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureI
         match &line.event {
             Event::TaskFinished { cpu_ns: nanos, .. } | Event::CpuUsed { cpu_ns: nanos } => {
                 cpu_ns += nanos;
-                load_cpu_ns += if under_load && is_worker(&line.node) { *nanos } else { 0 };
+                load_cpu_ns += if under_load && line.node.is_of_the_work() { *nanos } else { 0 };
                 again_ns += if is_again(facts, &line.event) { *nanos } else { 0 };
             }
+            Event::WorkRepeated { cpu_ns: nanos } => again_ns += nanos,
             Event::StateSaved { bytes, .. } => cost.checkpoint_bytes += bytes,
             Event::FrameSent { purpose, bytes, .. } => {
                 add_frame(&mut cost, *purpose, *bytes);
@@ -63,17 +64,13 @@ fn is_again(facts: &Facts, event: &Event) -> bool {
     }
 }
 
-fn is_worker(node: &NodeName) -> bool {
-    node.as_str().starts_with("worker-")
-}
-
 fn load(cpu_ns: u64, busiest_bytes: u64, input: &MeasureInput) -> Load {
     let time = input.load_end.min(input.end).since(input.warmup_end);
     if time == Duration::ZERO {
         return Load::default();
     }
     let time_s = time.as_secs_f64();
-    let cores = f64::from(input.workers) * f64::from(input.cores);
+    let cores = f64::from(input.workers + input.heirs) * f64::from(input.cores);
     Load {
         cpu: cpu_ns as f64 / 1e9 / (cores * time_s),
         network: busiest_bytes as f64 * 8.0 / (input.bits_per_second as f64 * time_s),

@@ -3,6 +3,8 @@
 //! Built in one pass. Invariant: the pieces of `sent` and of `acked` of one client are disjoint and in order; where a
 //! record was sent or acknowledged twice, the first time counts.
 
+use super::owner::Owners;
+use super::source::{Said, Shares};
 use crate::event::{Event, Rows, TaskName, Word};
 use crate::log::TraceLine;
 use crate::moment::Moment;
@@ -69,10 +71,13 @@ pub struct Acked {
     pub at: Moment,
 }
 
+/// Records that show in a running result for the first time.
+pub type Reflected = Acked;
+
 /// A sealed interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
-    /// When, the first time.
+    /// When, the first time; where sources seal shares of it, when the last one did.
     pub at: Moment,
     /// Its line in the log.
     pub sequence: u64,
@@ -80,7 +85,7 @@ pub struct Sealed {
     pub ranges: Vec<RecordRange>,
     /// Its blocks.
     pub blocks: Vec<BlockName>,
-    /// How often it was sealed; more than once is a defect.
+    /// How often it was sealed; more than once is a defect. What replicas and heirs of a source say again does not count.
     pub times: u32,
 }
 
@@ -152,6 +157,12 @@ pub struct Facts {
     pub acked: BTreeMap<u32, Vec<Acked>>,
     /// interval -> its seal
     pub sealed: BTreeMap<u64, Sealed>,
+    /// What sources said of their shares of intervals.
+    pub shares: Shares,
+    /// Who ran which partition.
+    pub owners: Owners,
+    /// Records that show in running results, in the log's order.
+    pub reflected: Vec<Reflected>,
     /// interval -> which blocks each map partition reads
     pub cuts: BTreeMap<u64, Vec<Vec<BlockName>>>,
     /// interval -> output -> partition -> its result
@@ -174,12 +185,20 @@ impl Facts {
         let mut facts = Facts::default();
         let mut sent = RangeSet::new();
         let mut acked = RangeSet::new();
+        let mut reflected = RangeSet::new();
         for line in lines {
             match &line.event {
                 Event::RecordsSent { range, first_scheduled, last_scheduled } => {
                     facts.send(&mut sent, *range, *first_scheduled, *last_scheduled);
                 }
                 Event::RecordsAcked { range } => facts.acknowledge(&mut acked, *range, line.at),
+                Event::RecordsReflected { ranges, .. } => {
+                    for range in ranges {
+                        let fresh = reflected.gaps(*range).into_iter();
+                        facts.reflected.extend(fresh.map(|range| Reflected { range, at: line.at }));
+                        reflected.insert(*range);
+                    }
+                }
                 Event::FaultApplied { fault, .. } => facts.faults.entry(*fault).or_default().applied = Some(line.at),
                 Event::FaultEnded { fault, .. } => facts.faults.entry(*fault).or_default().ended = Some(line.at),
                 _ => facts.read_engine(line),
@@ -217,10 +236,19 @@ impl Facts {
                 let fresh = || Sealed { at, sequence, ranges: ranges.clone(), blocks: blocks.clone(), times: 0 };
                 self.sealed.entry(*interval).or_insert_with(fresh).times += 1;
             }
+            Event::SourceSealed { interval, partition, of, ranges, blocks } => {
+                let whole = self.shares.add(line, (*interval, *partition, *of), Said { ranges, blocks });
+                if let Some(whole) = whole {
+                    self.sealed.entry(*interval).or_insert(whole);
+                }
+            }
+            Event::PartitionTaken { partition, node, epoch } => self.owners.take(*partition, node, *epoch, at),
+            Event::ProcessEnded => self.owners.leave(&line.node, at),
             Event::MapsCut { interval, inputs } => {
                 self.cuts.entry(*interval).or_insert_with(|| inputs.clone());
             }
             Event::WorkerLost { worker, epoch } => {
+                self.owners.leave(worker, at);
                 self.lost.push(Lost { at, sequence, worker: worker.clone(), epoch: *epoch });
             }
             Event::Fenced { worker, epoch } => {

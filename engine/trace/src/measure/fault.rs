@@ -7,13 +7,13 @@
 use super::fired::{Effect, fired};
 use super::members::Members;
 use super::waiting::oldest_due;
-use super::{Facts, FaultFacts, IntervalRow, MeasureInput, TaskFacts, seconds_from};
+use super::{Facts, FaultFacts, IntervalRow, MeasureInput, TaskFacts, Visible, seconds_from};
 use crate::event::TaskName;
 use crate::log::TraceLine;
 use crate::moment::Moment;
 use crate::name::NodeName;
 use crate::result::FaultResult;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// So many successive intervals must be on time before a run counts as caught up; one could be luck.
@@ -176,16 +176,20 @@ impl Measure<'_> {
             for interval in (0..=output.due_after(open)).filter(|interval| output.is_due(*interval)) {
                 let partitions = self.facts.results.get(&interval)?.get(&output.name)?;
                 for partition in &owned {
-                    restored = restored.max(partitions.get(partition)?.at);
+                    restored = restored.max(part_at(partitions, *partition)?);
                 }
             }
         }
         Some(restored)
     }
 
-    /// The partitions of a stage whose latest version or running attempt was at the fault's nodes.
+    /// The partitions that the fault's nodes ran at t0; where partitions are given to nothing but tasks, those of the stage
+    /// whose latest version or running attempt was there.
     fn owned(&self, fault: &FaultFacts, stage: u32, t0: Moment) -> BTreeSet<u32> {
-        let mut latest: std::collections::BTreeMap<u32, (u64, bool)> = std::collections::BTreeMap::new();
+        if !self.facts.owners.is_empty() {
+            return self.facts.owners.of(&fault.nodes, t0);
+        }
+        let mut latest: BTreeMap<u32, (u64, bool)> = std::collections::BTreeMap::new();
         let mut owned = BTreeSet::new();
         for (name, task) in self.facts.tasks.iter().filter(|(name, _)| name.stage == stage) {
             let here = self.is_at(task, fault);
@@ -250,7 +254,7 @@ impl Measure<'_> {
                 let whole = |sequence: u64, blocks: u64| blocks == 0 && self.members.at(sequence) >= enough;
                 after.filter(|(_, sequence, blocks)| whole(*sequence, *blocks)).map(|(at, _, _)| *at).next()
             }
-            None if fault.effect == Effect::ProcessEnded && fault.hits_a_worker() => None,
+            None if fault.effect == Effect::ProcessEnded && fault.hits_the_work() => None,
             None => Some(t0),
         }
     }
@@ -270,8 +274,8 @@ impl Measure<'_> {
 }
 
 impl FaultFacts {
-    fn hits_a_worker(&self) -> bool {
-        self.nodes.iter().any(|node| node.as_str().starts_with("worker-"))
+    fn hits_the_work(&self) -> bool {
+        self.nodes.iter().any(NodeName::is_of_the_work)
     }
 
     fn shares_node(&self, other: &FaultFacts) -> bool {
@@ -287,6 +291,17 @@ impl TaskFacts {
         let ended = self.finished.or(self.failed.as_ref().map(|(failed, _)| *failed));
         launched && ended.is_none_or(|ended| ended > at)
     }
+}
+
+/// When the partition's part of a result was visible. A result of fewer parts than there are partitions is made of all of
+/// them: then each waits for the whole.
+fn part_at(parts: &BTreeMap<u32, Visible>, partition: u32) -> Option<Moment> {
+    let of = parts.values().next()?.of;
+    if partition < of {
+        return parts.get(&partition).map(|part| part.at);
+    }
+    let is_whole = parts.len() >= of as usize;
+    parts.values().map(|part| part.at).max().filter(|_| is_whole)
 }
 
 /// The earlier fault's moments where it cannot be told apart from the later one.

@@ -13,7 +13,7 @@ pub struct IntervalRow {
     pub interval: u64,
     /// Its end.
     pub closed: Moment,
-    /// When its first task got a core.
+    /// When its first task got a core; where there are no tasks, when the first source knew that the interval was over.
     pub started: Option<Moment>,
     /// Whether any output has a result at its end.
     pub is_due: bool,
@@ -132,7 +132,7 @@ pub(super) fn rows(facts: &Facts, input: &MeasureInput) -> Vec<IntervalRow> {
         .map(|interval| IntervalRow {
             interval,
             closed: input.closed(interval),
-            started: first_start(facts, interval),
+            started: first_start(facts, interval).or_else(|| facts.shares.first(interval)),
             is_due: input.is_due(interval),
             done: facts.done(interval, &input.outputs),
             covered: facts.covered(interval, &input.outputs),

@@ -1,4 +1,5 @@
-//! Latency: from a record's scheduled send until every output has a result that covers it, weighted by records.
+//! Latency: from a record's scheduled send until every output has a result that covers it, weighted by records; and until
+//! it shows in a running result, where an engine has those.
 //!
 //! Scheduled times are evenly spaced, so whole runs of records fall into one bucket of the histogram at once.
 //! Where results come every few intervals, that is the next of them. Invariant: every record that was due after the warm-up
@@ -25,6 +26,10 @@ pub struct SecondRow {
     pub records: u64,
     /// Their latency.
     pub latency: Percentiles,
+    /// Records that showed in a running result in it for the first time.
+    pub reflected: u64,
+    /// Their latency until then.
+    pub record_latency: Percentiles,
 }
 
 /// A distribution of latencies.
@@ -89,10 +94,19 @@ fn milliseconds(nanos: u64) -> f64 {
 pub(super) struct RunLatencies {
     pub all: Latencies,
     pub before_faults: Latencies,
+    /// Until the first running result.
+    pub records: Latencies,
     pub seconds: Vec<SecondRow>,
 }
 
-/// Measures every committed interval.
+/// The distributions of one second.
+#[derive(Default)]
+struct Second {
+    results: Latencies,
+    records: Latencies,
+}
+
+/// Measures every committed interval and every running result.
 pub(super) fn latencies(
     facts: &Facts,
     rows: &[IntervalRow],
@@ -101,7 +115,7 @@ pub(super) fn latencies(
 ) -> RunLatencies {
     let mut all = Latencies::default();
     let mut before_faults = Latencies::default();
-    let mut seconds: BTreeMap<u64, Latencies> = BTreeMap::new();
+    let mut seconds: BTreeMap<u64, Second> = BTreeMap::new();
     for row in rows {
         let (Some(done), Some(sealed)) = (row.covered, facts.sealed.get(&row.interval)) else { continue };
         let second = done.since(input.warmup_end).as_secs();
@@ -113,12 +127,32 @@ pub(super) fn latencies(
             if first_fault.is_none_or(|fault| done < fault) {
                 before_faults.add(&sent, done, input.warmup_end);
             }
-            seconds.entry(second).or_default().add(&sent, done, input.warmup_end);
+            seconds.entry(second).or_default().results.add(&sent, done, input.warmup_end);
         }
     }
-    let seconds = seconds
-        .into_iter()
-        .map(|(second, latency)| SecondRow { second, records: latency.count(), latency: latency.percentiles() })
-        .collect();
-    RunLatencies { all, before_faults, seconds }
+    let records = reflected(facts, input, &mut seconds);
+    let seconds = seconds.into_iter().map(|(second, Second { results, records })| SecondRow {
+        second,
+        records: results.count(),
+        latency: results.percentiles(),
+        reflected: records.count(),
+        record_latency: records.percentiles(),
+    });
+    RunLatencies { all, before_faults, records, seconds: seconds.collect() }
+}
+
+/// Until each record first showed in a running result.
+fn reflected(facts: &Facts, input: &MeasureInput, seconds: &mut BTreeMap<u64, Second>) -> Latencies {
+    let mut records = Latencies::default();
+    for shown in &facts.reflected {
+        for sent in facts.sent_within(shown.range) {
+            if sent.scheduled(sent.range.last) < input.warmup_end {
+                continue;
+            }
+            records.add(&sent, shown.at, input.warmup_end);
+            let second = shown.at.since(input.warmup_end).as_secs();
+            seconds.entry(second).or_default().records.add(&sent, shown.at, input.warmup_end);
+        }
+    }
+    records
 }

@@ -11,15 +11,19 @@ mod flow;
 mod interval;
 mod latency;
 mod members;
+mod owner;
+mod source;
 mod story;
 mod tables;
 mod waiting;
 
-pub use facts::{Acked, Facts, FaultTimes, Fence, Lost, Sealed, Sent, TaskFacts, Visible};
+pub use facts::{Acked, Facts, FaultTimes, Fence, Lost, Reflected, Sealed, Sent, TaskFacts, Visible};
 pub use fired::Effect;
 pub use flow::FlowRow;
 pub use interval::IntervalRow;
 pub use latency::{Latencies, SecondRow};
+pub use owner::{Owner, Owners};
+pub use source::{Share, Shares};
 pub use story::{Happening, NodeState};
 pub use tables::tasks_csv;
 
@@ -55,7 +59,9 @@ pub struct MeasureInput {
     pub faults: Vec<FaultFacts>,
     /// Worker nodes.
     pub workers: u32,
-    /// Cores of each.
+    /// Standbys and replicas beside them.
+    pub heirs: u32,
+    /// Cores of each of them.
     pub cores: u32,
     /// On how many workers an acknowledged record is promised to be.
     pub copies: u32,
@@ -100,7 +106,9 @@ pub struct FaultFacts {
 pub struct Measured {
     /// Of records that were due after the warm-up.
     pub latency: Percentiles,
-    /// The same, of results visible before the first fault.
+    /// From a record's scheduled send to the first running result in which it shows; `None` where there are none.
+    pub record_latency: Option<Percentiles>,
+    /// The same as `latency`, of results visible before the first fault.
     pub latency_before_faults: Percentiles,
     /// What each fault did, in the plan's order.
     pub faults: Vec<FaultResult>,
@@ -136,6 +144,7 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
     let faults = fault::faults(lines, facts, &intervals, input, slo);
     Measured {
         latency: latency.all.percentiles(),
+        record_latency: (latency.records.count() > 0).then(|| latency.records.percentiles()),
         latency_before_faults: latency.before_faults.percentiles(),
         faults,
         cost,

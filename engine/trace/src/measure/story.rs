@@ -33,7 +33,7 @@ pub struct Happening {
     pub what: &'static str,
     /// At or about which node.
     pub node: NodeName,
-    /// A number that belongs to it: epoch, blocks, records, or the last interval of a checkpoint.
+    /// A number that belongs to it: epoch, blocks, records, partitions, or the last interval of a checkpoint.
     pub amount: u64,
 }
 
@@ -89,13 +89,33 @@ fn hit_by_faults(lines: &[TraceLine], input: &MeasureInput) -> Vec<NodeState> {
         .collect()
 }
 
-/// What the master said about its members and their copies.
+/// What the master said about its members, their partitions and their copies.
 pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
-    let mut found = Vec::new();
+    let mut found: Vec<Happening> = Vec::new();
     let mut below = 0;
+    let mut orphans = Orphans::default();
     for line in lines {
         let (what, node, amount) = match &line.event {
-            Event::WorkerLost { worker, epoch } => ("declared lost", worker, *epoch),
+            Event::WorkerLost { worker, epoch } => {
+                orphans.leave(worker);
+                ("declared lost", worker, *epoch)
+            }
+            Event::ProcessEnded => {
+                orphans.leave(&line.node);
+                continue;
+            }
+            Event::PartitionTaken { partition, node, .. } => {
+                if !orphans.take(*partition, node) {
+                    continue;
+                }
+                match found.last_mut() {
+                    Some(last) if (last.at, last.what, &last.node) == (line.at, TOOK_OVER, node) => {
+                        last.amount += 1;
+                        continue;
+                    }
+                    _ => (TOOK_OVER, node, 1),
+                }
+            }
             Event::WorkerJoined { worker, epoch } => ("joined", worker, *epoch),
             Event::CopiesBelow { blocks } => {
                 let before = std::mem::replace(&mut below, *blocks);
@@ -114,4 +134,39 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
         found.push(Happening { at: line.at, what, node: node.clone(), amount });
     }
     found
+}
+
+/// A node runs partitions that another one has lost.
+const TOOK_OVER: &str = "took over";
+
+/// Who runs which partition, and how many that ran it are gone.
+#[derive(Default)]
+struct Orphans<'l> {
+    /// partition -> those that run it
+    owners: BTreeMap<u32, Vec<&'l NodeName>>,
+    /// partition -> how many owners it lost that nobody has replaced
+    lost: BTreeMap<u32, usize>,
+}
+
+impl<'l> Orphans<'l> {
+    fn leave(&mut self, node: &NodeName) {
+        for (partition, owners) in &mut self.owners {
+            let before = owners.len();
+            owners.retain(|owner| *owner != node);
+            *self.lost.entry(*partition).or_default() += before - owners.len();
+        }
+    }
+
+    /// Whether the node takes the place of one that is gone.
+    fn take(&mut self, partition: u32, node: &'l NodeName) -> bool {
+        let owners = self.owners.entry(partition).or_default();
+        if owners.contains(&node) {
+            return false;
+        }
+        owners.push(node);
+        let lost = self.lost.entry(partition).or_default();
+        let is_heir = *lost > 0;
+        *lost = lost.saturating_sub(1);
+        is_heir
+    }
 }

@@ -31,12 +31,14 @@ impl Measured {
         text
     }
 
-    /// `latency.csv`.
+    /// `latency.csv`. Its last columns are there where records show in running results.
     pub fn latency_csv(&self) -> String {
-        let mut text = String::from("second,records,p50_ms,p90_ms,p99_ms,p999_ms,max_ms\n");
+        let runs = self.record_latency.is_some();
+        let mut text = String::from("second,records,p50_ms,p90_ms,p99_ms,p999_ms,max_ms");
+        text.push_str(if runs { ",reflected,record_p50_ms,record_p99_ms,record_max_ms\n" } else { "\n" });
         for row in &self.seconds {
-            let latency = &row.latency;
-            let fields = [
+            let (latency, record) = (&row.latency, &row.record_latency);
+            let mut fields = vec![
                 row.second.to_string(),
                 row.records.to_string(),
                 number(latency.p50),
@@ -45,6 +47,10 @@ impl Measured {
                 number(latency.p999),
                 number(latency.max),
             ];
+            if runs {
+                fields.push(row.reflected.to_string());
+                fields.extend([record.p50, record.p99, record.max].map(number));
+            }
             line(&mut text, &fields);
         }
         text
@@ -130,6 +136,7 @@ impl Measured {
             ("end_s", at(input, Some(input.end))),
             ("failure_timeout_s", seconds(input.failure_timeout)),
             ("workers", input.workers.to_string()),
+            ("heirs", input.heirs.to_string()),
             ("cores", input.cores.to_string()),
             ("copies", input.copies.to_string()),
         ];

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod operators;
 mod tables;
 
 use dstream_trace::measure::{Effect, Facts, FaultFacts, OutputFacts};
@@ -152,6 +153,7 @@ fn input(end: u64) -> MeasureInput {
         outputs: vec![OutputFacts { name: "counts".into(), stage: 1, every: 1 }],
         faults: Vec::new(),
         workers: 2,
+        heirs: 0,
         cores: 2,
         copies: 2,
         nodes: 3,
