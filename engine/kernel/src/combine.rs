@@ -5,13 +5,12 @@
 //! rows by the bytes of their keys.
 
 use crate::partition::partition_of;
-use crate::program::{End, Finished, Fold, Folded, Gather, Reads};
-use crate::query::{Counts, Produced, TaskError};
+use crate::program::{End, Finished, Fold, Gather, OpenInterval};
+use crate::query::{Produced, TaskError};
 use crate::record::Record;
 use crate::rows::{RowBuffer, decode_rows};
 use crate::scratch::Scratch;
 use crate::table::Table;
-use bytes::Bytes;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -36,9 +35,11 @@ impl<K: Record, V: Record, F> End<(K, V)> for Reduce<K, V, F>
 where
     F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V + Send + Sync + 'static,
 {
-    fn open(&self, scratch: &mut Scratch) -> Box<dyn Gather<(K, V)>> {
+    fn open(&self, partitions: u32, scratch: &mut Scratch) -> Box<dyn Gather<(K, V)>> {
+        assert_ne!(partitions, 0, "a shuffle has at least one reduce partition");
         Box::new(Combine::<K, V, F> {
             table: scratch.take_table(self.seed),
+            slices: (0..partitions).map(|_| scratch.take_buffer()).collect(),
             function: Arc::clone(&self.function),
             key: PhantomData,
         })
@@ -46,9 +47,22 @@ where
 }
 
 struct Combine<K, V, F> {
+    /// The group that is under way.
     table: Table<V>,
+    /// Of the groups before it, by reduce partition.
+    slices: Vec<RowBuffer>,
     function: Arc<F>,
     key: PhantomData<fn() -> K>,
+}
+
+impl<K: Record, V: Record, F> Combine<K, V, F> {
+    fn spread(&mut self) {
+        let (partitions, slices) = (self.slices.len() as u32, &mut self.slices);
+        self.table.visit::<K>(|key, value| {
+            let slice = &mut slices[partition_of(key, partitions) as usize];
+            slice.push_with(|rows| put_row::<V>(key, value.borrowed(), rows));
+        });
+    }
 }
 
 impl<K: Record, V: Record, F> Gather<(K, V)> for Combine<K, V, F>
@@ -59,17 +73,17 @@ where
         self.table.fold::<K, F>(records, &*self.function);
     }
 
-    fn finish(self: Box<Self>, partitions: u32, scratch: &mut Scratch) -> Finished {
-        assert_ne!(partitions, 0, "a shuffle has at least one reduce partition");
-        let mut slices: Vec<RowBuffer> = (0..partitions).map(|_| scratch.take_buffer()).collect();
-        self.table.visit::<K>(|key, value| {
-            let slice = &mut slices[partition_of(key, partitions) as usize];
-            slice.push_with(|rows| put_row::<V>(key, value.borrowed(), rows));
-        });
-        let rows = self.table.len() as u64;
+    fn end_group(&mut self) {
+        self.spread();
+        self.table.clear();
+    }
+
+    fn finish(mut self: Box<Self>, scratch: &mut Scratch) -> Finished {
+        self.spread();
         scratch.keep_table(self.table);
-        let blocks = slices.iter_mut().map(RowBuffer::seal).collect();
-        slices.into_iter().for_each(|slice| scratch.keep_buffer(slice));
+        let rows = self.slices.iter().map(RowBuffer::count).sum();
+        let blocks = self.slices.iter_mut().map(RowBuffer::seal).collect();
+        self.slices.into_iter().for_each(|slice| scratch.keep_buffer(slice));
         Finished { produced: Produced::Slices(blocks), rows }
     }
 }
@@ -78,9 +92,8 @@ impl<K: Record, V: Record, F> Fold for Reduce<K, V, F>
 where
     F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V + Send + Sync + 'static,
 {
-    fn fold(&self, reads: Reads<'_>, scratch: &mut Scratch, counts: &mut Counts) -> Result<Folded, TaskError> {
-        let rows = self.fold_blocks(reads.slices, scratch, &mut counts.rows_in)?;
-        Ok(Folded { rows, kept: Vec::new() })
+    fn open(&self, scratch: &mut Scratch) -> Box<dyn OpenInterval> {
+        Box::new(self.open_table(scratch))
     }
 }
 
@@ -88,46 +101,77 @@ impl<K: Record, V: Record, F> Reduce<K, V, F>
 where
     F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
 {
-    /// One row for each key of the blocks, by the bytes of the keys. Values are folded in the order of the blocks. Adds to
-    /// `rows_read` what was read.
-    pub(crate) fn fold_blocks<'b>(
-        &self,
-        blocks: impl IntoIterator<Item = &'b Bytes>,
-        scratch: &mut Scratch,
-        rows_read: &mut u64,
-    ) -> Result<RowBuffer, TaskError> {
-        let mut table = scratch.take_table::<V>(self.seed);
-        for block in blocks {
-            fold_block::<K, V, F>(block, &mut table, &self.function, rows_read)?;
-        }
-        let mut sorted = scratch.take_buffer();
-        table.visit_sorted::<K>(|key, value| sorted.push_with(|rows| put_row::<V>(key, value.borrowed(), rows)));
-        scratch.keep_table(table);
-        Ok(sorted)
+    pub(crate) fn open_table(&self, scratch: &mut Scratch) -> Folding<K, V, F> {
+        Folding { table: scratch.take_table(self.seed), reduce: self.clone() }
     }
 }
 
-fn fold_block<K: Record, V: Record, F>(
-    block: &Bytes,
-    table: &mut Table<V>,
-    function: &F,
-    rows_read: &mut u64,
-) -> Result<(), TaskError>
+/// One value for each key of the blocks so far, folded in the order in which they came.
+pub(crate) struct Folding<K, V, F> {
+    table: Table<V>,
+    reduce: Reduce<K, V, F>,
+}
+
+impl<K: Record, V: Record, F> Folding<K, V, F>
 where
     F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
 {
-    let mut rows = decode_rows::<(K, V)>(block)?;
-    *rows_read += rows.left();
-    let mut chunk = Vec::with_capacity(ROWS_AT_ONCE);
-    loop {
-        chunk.clear();
-        for row in rows.by_ref().take(ROWS_AT_ONCE) {
-            chunk.push(row?);
+    /// Adds to `rows_read` what was read.
+    pub(crate) fn add(&mut self, block: &[u8], rows_read: &mut u64) -> Result<(), TaskError> {
+        let mut rows = decode_rows::<(K, V)>(block)?;
+        *rows_read += rows.left();
+        let mut chunk = Vec::with_capacity(rows.left().min(ROWS_AT_ONCE as u64) as usize);
+        loop {
+            chunk.clear();
+            for row in rows.by_ref().take(ROWS_AT_ONCE) {
+                chunk.push(row?);
+            }
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            self.table.fold::<K, F>(&chunk, &*self.reduce.function);
         }
-        if chunk.is_empty() {
-            return Ok(());
+    }
+
+    /// One row for each key, by the bytes of the keys.
+    pub(crate) fn finish(mut self, scratch: &mut Scratch) -> RowBuffer {
+        let mut sorted = scratch.take_buffer();
+        self.table.visit_sorted::<K>(|key, value| sorted.push_with(|rows| put_row::<V>(key, value.borrowed(), rows)));
+        scratch.keep_table(self.table);
+        sorted
+    }
+
+    /// Appends the rows of the block's keys with their values so far, by the bytes of the keys.
+    fn put_keys_of(&self, block: &[u8], changed: &mut RowBuffer) -> Result<(), TaskError> {
+        let (mut rows, mut keys) = (decode_rows::<(K, V)>(block)?, Vec::new());
+        while let Some(row) = rows.next_keyed()? {
+            keys.push(row.bytes);
         }
-        table.fold::<K, F>(&chunk, function);
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            let value = self.table.get(key).expect("a key of a block that was folded has a value");
+            changed.push_with(|rows| put_row::<V>(key, value.borrowed(), rows));
+        }
+        Ok(())
+    }
+}
+
+impl<K: Record, V: Record, F> OpenInterval for Folding<K, V, F>
+where
+    F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V + Send + Sync + 'static,
+{
+    fn absorb(&mut self, slice: &[u8], rows_read: &mut u64, changed: Option<&mut RowBuffer>) -> Result<(), TaskError> {
+        self.add(slice, rows_read)?;
+        changed.map_or(Ok(()), |changed| self.put_keys_of(slice, changed))
+    }
+
+    fn has_running_values(&self) -> bool {
+        true
+    }
+
+    fn close(self: Box<Self>, scratch: &mut Scratch) -> RowBuffer {
+        self.finish(scratch)
     }
 }
 

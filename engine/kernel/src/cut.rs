@@ -222,14 +222,14 @@ impl Cut {
             Origin::Lines => StageInput::Lines,
             Origin::Shuffle(shuffle) => StageInput::Shuffle(self.shuffle(shuffle)),
         };
-        let (width, kept) = match &plan.trail.origin {
-            Origin::Lines => (Width::All, Vec::new()),
-            Origin::Shuffle(shuffle) => (shuffle.fold.width(), shuffle.fold.kept()),
+        let (width, kept, reach) = match &plan.trail.origin {
+            Origin::Lines => (Width::All, Vec::new(), Some(0)),
+            Origin::Shuffle(shuffle) => (shuffle.fold.width(), shuffle.fold.kept(), shuffle.fold.reach()),
         };
         let end = end(self);
         let id = StageId(self.stages.len() as u32);
         let (label, program) = (plan.trail.label.clone(), (plan.make)(id));
-        self.stages.push(Stage { id, input, end, width, kept, label, program });
+        self.stages.push(Stage { id, input, end, width, kept, reach, label, program });
     }
 
     /// The shuffle's id; adds the stage that writes it if this is its first reader.

@@ -34,6 +34,7 @@
 
 mod arena;
 mod combine;
+mod continuous;
 mod count;
 mod cut;
 pub mod id;
@@ -59,6 +60,7 @@ mod tuple;
 mod window;
 
 pub use arena::Arena;
+pub use continuous::{Absorbed, HeldPane, Operator};
 pub use cut::{BuildError, QueryBuilder};
 pub use id::{IntervalId, OutputId, PartitionId, ShuffleId, StageId};
 pub use image::Image;

@@ -4,6 +4,7 @@
 //! whole lines, the last LF included.
 
 use crate::query::{LineBlock, TaskError};
+use std::num::NonZeroU64;
 use std::ops::Range;
 
 /// Bytes of a batch, unless one line is longer. A batch and what is computed from it stay in the second-level cache.
@@ -46,6 +47,21 @@ fn skipped_bytes(lines: &[u8], skip: &[Range<u64>]) -> Result<Vec<Range<usize>>,
         Ok(at)
     };
     skip.iter().map(|range| Ok(advance_to(range.start)?..advance_to(range.end)?)).collect()
+}
+
+/// Cuts a run of lines into groups of `count` lines; the last may have fewer.
+pub(crate) fn groups(run: &str, count: NonZeroU64) -> impl Iterator<Item = &str> {
+    let ends = memchr::memchr_iter(b'\n', run.as_bytes()).map(|at| at + 1);
+    let step = usize::try_from(count.get()).unwrap_or(usize::MAX);
+    let mut ends = ends.skip(step - 1).step_by(step);
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        if start == run.len() {
+            return None;
+        }
+        let end = ends.next().unwrap_or(run.len());
+        Some(&run[std::mem::replace(&mut start, end)..end])
+    })
 }
 
 /// Cuts a run of lines into batches of about [`BATCH_BYTES`].
@@ -108,6 +124,20 @@ mod tests {
     fn text_that_is_not_utf8_is_refused() {
         let block = LineBlock { lines: Bytes::from_static(b"ab\xff\n"), records: 1, skip: Vec::new() };
         assert_eq!(block.runs(), Err(TaskError::Corrupt { what: "a line is not UTF-8", at: 2 }));
+    }
+
+    #[test]
+    fn groups_have_as_many_lines_as_they_should_and_the_last_one_what_is_left() {
+        let check = |lines: &str, count: u64, expected: &[&str]| {
+            let count = NonZeroU64::new(count).expect("the tests group by one or more");
+            assert_eq!(groups(lines, count).collect::<Vec<_>>(), expected);
+        };
+        check("", 1, &[]);
+        check("\n", 1, &["\n"]);
+        check("a\n\nb\n", 1, &["a\n", "\n", "b\n"]);
+        check("a\n\nb\n", 2, &["a\n\n", "b\n"]);
+        check("a\n\nb\n", 3, &["a\n\nb\n"]);
+        check("a\n\nb\n", u64::MAX, &["a\n\nb\n"]);
     }
 
     #[test]

@@ -39,9 +39,7 @@ impl<V: Record> LongTable<V> {
     where
         F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
     {
-        let mut hasher = state.build_hasher();
-        hasher.write(key);
-        let hash = hasher.finish();
+        let hash = hash_of(key, state);
         let (entries, keys) = (&mut self.entries, &mut self.keys);
         let equal =
             |number: &u32| entries[*number as usize].hash == hash && keys[span_of(entries, *number as usize)] == *key;
@@ -58,6 +56,15 @@ impl<V: Record> LongTable<V> {
         }
     }
 
+    pub(crate) fn get(&self, key: &[u8], state: &FixedState) -> Option<&V> {
+        let hash = hash_of(key, state);
+        let equal = |number: &u32| {
+            let number = *number as usize;
+            self.entries[number].hash == hash && self.keys[span_of(&self.entries, number)] == *key
+        };
+        self.index.find(hash, equal).map(|number| &self.entries[*number as usize].value)
+    }
+
     /// The encoded key and the value of entry `number`.
     pub(crate) fn entry(&self, number: usize) -> (&[u8], &V) {
         (&self.keys[span_of(&self.entries, number)], &self.entries[number].value)
@@ -68,6 +75,12 @@ impl<V: Record> LongTable<V> {
         self.entries.clear();
         self.keys.clear();
     }
+}
+
+fn hash_of(key: &[u8], state: &FixedState) -> u64 {
+    let mut hasher = state.build_hasher();
+    hasher.write(key);
+    hasher.finish()
 }
 
 fn span_of<V>(entries: &[LongEntry<V>], number: usize) -> std::ops::Range<usize> {

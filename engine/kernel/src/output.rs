@@ -14,7 +14,7 @@ use std::ops::Range;
 pub(crate) struct Output;
 
 impl<T: Record> End<T> for Output {
-    fn open(&self, scratch: &mut Scratch) -> Box<dyn Gather<T>> {
+    fn open(&self, _partitions: u32, scratch: &mut Scratch) -> Box<dyn Gather<T>> {
         Box::new(Unsorted { rows: scratch.take_buffer(), spans: Vec::new() })
     }
 }
@@ -33,7 +33,7 @@ impl<T: Record> Gather<T> for Unsorted {
         }
     }
 
-    fn finish(mut self: Box<Self>, _partitions: u32, scratch: &mut Scratch) -> Finished {
+    fn finish(mut self: Box<Self>, scratch: &mut Scratch) -> Finished {
         let unsorted = self.rows.encoded();
         self.spans.sort_unstable_by(|one, other| unsorted[one.clone()].cmp(&unsorted[other.clone()]));
         let mut sorted = scratch.take_buffer();

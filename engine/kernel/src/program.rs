@@ -4,14 +4,16 @@
 //! only, not on the chunk size nor on what the scratch memory was used for before.
 
 use crate::arena::Arena;
+use crate::continuous::{Continuous, HeldPane, Operator};
 use crate::id::StageId;
-use crate::lines::batches;
+use crate::lines::{batches, groups};
 use crate::operator::{Batch, Context, Sink, Source};
 use crate::query::{Counts, Kept, LineBlock, Produced, StageProgram, TaskAt, TaskError, TaskInput, TaskResult, Width};
 use crate::record::Record;
 use crate::rows::RowBuffer;
 use crate::scratch::Scratch;
 use bytes::Bytes;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// What a stage does with its input before its operators see it.
@@ -23,7 +25,8 @@ pub(crate) enum Front {
     Fold(Arc<dyn Fold>),
 }
 
-/// Makes one set of rows of a partition's slices and of the panes of earlier intervals.
+/// Makes one set of rows of a partition's slices and of the panes of earlier intervals. Two steps: what comes in an
+/// interval becomes its values, however it comes ([`OpenInterval`]); then values and panes become rows and new panes.
 pub(crate) trait Fold: Send + Sync {
     /// What it keeps for later intervals.
     fn kept(&self) -> Vec<Kept> {
@@ -35,15 +38,47 @@ pub(crate) trait Fold: Send + Sync {
         Width::All
     }
 
-    /// The rows by their bytes, and one pane for each of `kept`. Adds to `counts` what was read and applied.
-    fn fold(&self, reads: Reads<'_>, scratch: &mut Scratch, counts: &mut Counts) -> Result<Folded, TaskError>;
+    /// How many earlier intervals have a part in an interval's rows; `None`: all of them.
+    fn reach(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    /// Begins an interval.
+    fn open(&self, scratch: &mut Scratch) -> Box<dyn OpenInterval>;
+
+    /// The rows by their bytes, and one pane for each of `kept`, of what an interval closed with. Adds to `counts` what was
+    /// applied.
+    fn fold(
+        &self,
+        values: RowBuffer,
+        _reads: Reads<'_>,
+        _scratch: &mut Scratch,
+        _counts: &mut Counts,
+    ) -> Result<Folded, TaskError> {
+        Ok(Folded { rows: values, kept: Vec::new() })
+    }
 }
 
-/// What a fold reads: [`TaskInput::Slices`] of one interval, in the shape that its `kept` asks for.
+/// What has come of an interval so far. After an error it must be thrown away.
+pub(crate) trait OpenInterval: Send {
+    /// Takes a slice in. Adds the rows that were read to `rows_read`. Where it has running values and is asked for them,
+    /// appends to `changed` the rows whose values changed, by the bytes of their keys, each key once.
+    fn absorb(&mut self, slice: &[u8], rows_read: &mut u64, changed: Option<&mut RowBuffer>) -> Result<(), TaskError>;
+
+    /// Whether its values so far are rows that mean the same as those of a closed interval.
+    fn has_running_values(&self) -> bool {
+        false
+    }
+
+    /// The interval's values, by their bytes: the same whatever the order of the slices.
+    fn close(self: Box<Self>, scratch: &mut Scratch) -> RowBuffer;
+}
+
+/// What a fold reads beside an interval's values: [`TaskInput::Slices`] without its slices, in the shape that its `kept`
+/// asks for.
 #[derive(Clone, Copy)]
 pub(crate) struct Reads<'a> {
     pub(crate) interval: u64,
-    pub(crate) slices: &'a [Bytes],
     pub(crate) past: &'a [Vec<Bytes>],
 }
 
@@ -55,15 +90,18 @@ pub(crate) struct Folded {
 
 /// Where a stage's records go.
 pub(crate) trait End<T: Record>: Send + Sync {
-    /// Makes ready for a task.
-    fn open(&self, scratch: &mut Scratch) -> Box<dyn Gather<T>>;
+    /// Makes ready for a task. `partitions`: of the shuffle that the stage ends in.
+    fn open(&self, partitions: u32, scratch: &mut Scratch) -> Box<dyn Gather<T>>;
 }
 
 /// Takes the records of one task.
 pub(crate) trait Gather<T: Record> {
     fn chunk<'a>(&mut self, records: &[T::Ref<'a>]);
 
-    fn finish(self: Box<Self>, partitions: u32, scratch: &mut Scratch) -> Finished;
+    /// Nothing that comes from here on is combined with what came before.
+    fn end_group(&mut self) {}
+
+    fn finish(self: Box<Self>, scratch: &mut Scratch) -> Finished;
 }
 
 /// What a task made and in how many rows.
@@ -82,26 +120,56 @@ pub(crate) struct Program<T: Record> {
     pub(crate) is_output: bool,
 }
 
+impl<T: Record> Clone for Program<T> {
+    fn clone(&self) -> Self {
+        let (operators, end) = (Arc::clone(&self.operators), Arc::clone(&self.end));
+        Program { stage: self.stage, front: self.front.clone(), operators, end, is_output: self.is_output }
+    }
+}
+
 impl<T: Record> StageProgram for Program<T> {
     fn run(&self, input: &TaskInput, at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError> {
-        let TaskAt { interval, partitions } = at;
-        let (mut counts, mut kept) = (Counts::default(), Vec::new());
-        let finished = match (&self.front, input) {
-            (Front::Lines, TaskInput::Lines(blocks)) => self.run_lines(blocks, partitions, scratch, &mut counts)?,
+        match (&self.front, input) {
+            (Front::Lines, TaskInput::Lines(blocks)) => self.run_lines(blocks, at, scratch),
             (Front::Fold(fold), TaskInput::Slices { slices, past }) if fits(&fold.kept(), past) => {
-                counts.bytes_in = slices.iter().map(|slice| slice.len() as u64).sum();
-                let folded = fold.fold(Reads { interval, slices, past }, scratch, &mut counts)?;
-                kept = folded.kept;
-                self.run_rows(folded.rows, partitions, scratch)?
+                let (mut counts, mut open) = (Counts::default(), fold.open(scratch));
+                for slice in slices {
+                    counts.bytes_in += slice.len() as u64;
+                    open.absorb(slice, &mut counts.rows_in, None)?;
+                }
+                self.close(&**fold, open, past, at, counts, scratch)
             }
-            _ => return Err(TaskError::WrongInput(self.stage)),
-        };
-        counts.rows_out = finished.rows;
-        counts.bytes_out = match &finished.produced {
-            Produced::Slices(slices) => slices.iter().map(|slice| slice.len() as u64).sum(),
-            Produced::Rows(rows) => rows.len() as u64,
-        };
-        Ok(TaskResult { produced: finished.produced, kept, counts })
+            _ => Err(TaskError::WrongInput(self.stage)),
+        }
+    }
+
+    fn run_in_groups(
+        &self,
+        block: &LineBlock,
+        group: NonZeroU64,
+        at: TaskAt,
+        scratch: &mut Scratch,
+    ) -> Result<TaskResult, TaskError> {
+        if !matches!(self.front, Front::Lines) {
+            return Err(TaskError::WrongInput(self.stage));
+        }
+        let chunk = usize::try_from(group.get()).unwrap_or(usize::MAX).min(scratch.chunk());
+        let mut feed = Feed::open(self, chunk, at.partitions, scratch);
+        let mut counts = Counts { records_in: block.records_read(), ..Counts::default() };
+        for run in block.runs()? {
+            counts.bytes_in += run.len() as u64;
+            for group in groups(run, group) {
+                batches(group).try_for_each(|batch| feed.batch(Batch::Lines(batch)))?;
+                feed.gather.end_group();
+            }
+        }
+        Ok(feed.finish(scratch).result(Vec::new(), counts))
+    }
+
+    fn operator(&self, next: u64, panes: Vec<HeldPane>) -> Result<Box<dyn Operator>, TaskError> {
+        let Front::Fold(fold) = &self.front else { return Err(TaskError::WrongInput(self.stage)) };
+        let continuous = Continuous::restored(self.clone(), Arc::clone(fold), next, panes)?;
+        Ok(Box::new(continuous))
     }
 }
 
@@ -112,14 +180,9 @@ fn fits(kept: &[Kept], past: &[Vec<Bytes>]) -> bool {
 }
 
 impl<T: Record> Program<T> {
-    fn run_lines(
-        &self,
-        blocks: &[LineBlock],
-        partitions: u32,
-        scratch: &mut Scratch,
-        counts: &mut Counts,
-    ) -> Result<Finished, TaskError> {
-        let mut feed = Feed::open(self, scratch);
+    fn run_lines(&self, blocks: &[LineBlock], at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError> {
+        let mut counts = Counts::default();
+        let mut feed = Feed::open(self, scratch.chunk(), at.partitions, scratch);
         for block in blocks {
             counts.records_in += block.records_read();
             for run in block.runs()? {
@@ -127,20 +190,52 @@ impl<T: Record> Program<T> {
                 batches(run).try_for_each(|batch| feed.batch(Batch::Lines(batch)))?;
             }
         }
-        Ok(feed.finish(partitions, scratch))
+        Ok(feed.finish(scratch).result(Vec::new(), counts))
+    }
+
+    /// All that follows when the last slice of an interval has come. Adds to `counts`.
+    pub(crate) fn close(
+        &self,
+        fold: &dyn Fold,
+        open: Box<dyn OpenInterval>,
+        past: &[Vec<Bytes>],
+        at: TaskAt,
+        mut counts: Counts,
+        scratch: &mut Scratch,
+    ) -> Result<TaskResult, TaskError> {
+        let values = open.close(scratch);
+        let folded = fold.fold(values, Reads { interval: at.interval, past }, scratch, &mut counts)?;
+        let finished = self.run_rows(folded.rows, at.partitions, scratch)?;
+        Ok(finished.result(folded.kept, counts))
+    }
+
+    /// Nothing stands between the stage's input and the sink.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.is_output && self.operators.is_input()
     }
 
     fn run_rows(&self, mut rows: RowBuffer, partitions: u32, scratch: &mut Scratch) -> Result<Finished, TaskError> {
-        let finished = if self.is_output && self.operators.is_input() {
-            // Nothing stands between fold and sink, and the rows are in their order already.
+        let finished = if self.is_direct() {
+            // The rows are in their order already.
             Finished { rows: rows.count(), produced: Produced::Rows(rows.seal()) }
         } else {
-            let mut feed = Feed::open(self, scratch);
+            let mut feed = Feed::open(self, scratch.chunk(), partitions, scratch);
             rows.batches().try_for_each(|batch| feed.batch(Batch::Rows(batch)))?;
-            feed.finish(partitions, scratch)
+            feed.finish(scratch)
         };
         scratch.keep_buffer(rows);
         Ok(finished)
+    }
+}
+
+impl Finished {
+    fn result(self, kept: Vec<Bytes>, mut counts: Counts) -> TaskResult {
+        counts.rows_out = self.rows;
+        counts.bytes_out = match &self.produced {
+            Produced::Slices(slices) => slices.iter().map(|slice| slice.len() as u64).sum(),
+            Produced::Rows(rows) => rows.len() as u64,
+        };
+        TaskResult { produced: self.produced, kept, counts }
     }
 }
 
@@ -153,12 +248,12 @@ struct Feed<'p, T: Record> {
 }
 
 impl<'p, T: Record> Feed<'p, T> {
-    fn open(program: &'p Program<T>, scratch: &mut Scratch) -> Feed<'p, T> {
+    fn open(program: &'p Program<T>, chunk: usize, partitions: u32, scratch: &mut Scratch) -> Feed<'p, T> {
         Feed {
             operators: &*program.operators,
-            gather: program.end.open(scratch),
+            gather: program.end.open(partitions, scratch),
             arena: scratch.take_arena(),
-            chunk: scratch.chunk(),
+            chunk,
         }
     }
 
@@ -169,9 +264,9 @@ impl<'p, T: Record> Feed<'p, T> {
         Ok(())
     }
 
-    fn finish(self, partitions: u32, scratch: &mut Scratch) -> Finished {
+    fn finish(self, scratch: &mut Scratch) -> Finished {
         scratch.keep_arena(self.arena);
-        self.gather.finish(partitions, scratch)
+        self.gather.finish(scratch)
     }
 }
 

@@ -3,10 +3,12 @@
 //! An engine sees stages, bytes and counts; types and closures stay inside. Invariant: running a stage twice on the same
 //! input gives the same bytes.
 
+use crate::continuous::{HeldPane, Operator};
 use crate::id::{OutputId, ShuffleId, StageId};
 use crate::scratch::Scratch;
 use bytes::Bytes;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -34,6 +36,9 @@ pub struct Stage {
     pub width: Width,
     /// What its tasks keep for those of later intervals: windows and state.
     pub kept: Vec<Kept>,
+    /// How many earlier intervals of its input have a part in its result of an interval, its own operators alone
+    /// considered: 0 where an interval stands for itself, a window's length - 1; `None` where all of them have.
+    pub reach: Option<u64>,
     /// The operators, for people: `lines > words > map > combine`.
     pub label: String,
     /// What a task of the stage does.
@@ -200,6 +205,18 @@ pub enum TaskError {
     /// Lines given to a stage that reads slices, or the other way round; or panes that do not fit what the stage keeps.
     #[error("stage {0} does not read this kind of input")]
     WrongInput(StageId),
+    /// A continuous operator was given something of an interval that it has closed, or is to close one out of order.
+    #[error(
+        "stage {stage} closes interval {next} next and was given interval {interval}: give it later ones, and close in order"
+    )]
+    WrongInterval {
+        /// The operator's stage.
+        stage: StageId,
+        /// What it was given.
+        interval: u64,
+        /// What it closes next.
+        next: u64,
+    },
 }
 
 /// What a task of a stage does. Implemented by the typed API only.
@@ -207,4 +224,26 @@ pub trait StageProgram: Send + Sync {
     /// Computes one partition. `scratch` is memory that a worker reuses from task to task and that never carries a value
     /// from one to the next.
     fn run(&self, input: &TaskInput, at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError>;
+
+    /// Computes a stage on lines as a continuous engine does: records are combined only within groups of `group`
+    /// successive ones, and operators are handed no more than that at a time. A group ends at a skipped line and at the
+    /// block's end. Each slice is one row block, the rows of a group behind those of the group before it.
+    ///
+    /// # Errors
+    /// [`TaskError::WrongInput`] of a stage that reads slices: those run as [`Operator`]s.
+    fn run_in_groups(
+        &self,
+        block: &LineBlock,
+        group: NonZeroU64,
+        at: TaskAt,
+        scratch: &mut Scratch,
+    ) -> Result<TaskResult, TaskError>;
+
+    /// One partition of a stage that reads slices as a long-lived operator, which stands at the beginning of interval
+    /// `next`. `panes` are what [`Operator::panes`] gave there; without any it knows nothing of earlier intervals, and its
+    /// results are right from interval `next` + [`Stage::reach`] on.
+    ///
+    /// # Errors
+    /// [`TaskError::WrongInput`] of a stage on lines, or where no interval from `next` on reads one of the panes.
+    fn operator(&self, next: u64, panes: Vec<HeldPane>) -> Result<Box<dyn Operator>, TaskError>;
 }

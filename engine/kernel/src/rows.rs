@@ -47,6 +47,11 @@ impl RowBuffer {
         }
     }
 
+    /// The rows, decoded.
+    pub(crate) fn rows<T: Record>(&self) -> Rows<'_, T> {
+        Rows { reader: Reader::new(&self.rows), left: self.count, record: PhantomData }
+    }
+
     /// The encoded rows in batches of whole rows, each of about [`BATCH_BYTES`] unless one row is longer.
     pub(crate) fn batches(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.cuts.iter().copied());

@@ -20,11 +20,16 @@ const MOST_BUFFER_BYTES_KEPT: usize = 4 << 20;
 /// Row buffers kept at most.
 const MOST_BUFFERS_KEPT: usize = 1024;
 
+/// Tables of one type kept at most. A task uses one at a time; of continuous operators each has one for each of its open
+/// intervals, so that no more are kept than were in use at the same time.
+const MOST_TABLES_KEPT: usize = 32;
+
 /// Tables and buffers that a worker keeps from task to task, and how many records it hands an operator at a time.
 pub struct Scratch {
     chunk: NonZeroUsize,
     arena: Arena,
-    tables: BTreeMap<TypeId, Box<dyn Any + Send>>,
+    /// By type, the last one given back first.
+    tables: BTreeMap<TypeId, Vec<Box<dyn Any + Send>>>,
     buffers: Vec<RowBuffer>,
 }
 
@@ -57,7 +62,7 @@ impl Scratch {
 
     /// An empty table.
     pub(crate) fn take_table<V: Record>(&mut self, seed: u64) -> Table<V> {
-        let kept = self.tables.remove(&TypeId::of::<Table<V>>());
+        let kept = self.tables.get_mut(&TypeId::of::<Table<V>>()).and_then(Vec::pop);
         let mut table = match kept.and_then(|table| table.downcast::<Table<V>>().ok()) {
             Some(table) => *table,
             None => Table::new(),
@@ -68,7 +73,10 @@ impl Scratch {
 
     pub(crate) fn keep_table<V: Record>(&mut self, mut table: Table<V>) {
         if table.clear() {
-            self.tables.insert(TypeId::of::<Table<V>>(), Box::new(table));
+            let kept = self.tables.entry(TypeId::of::<Table<V>>()).or_default();
+            if kept.len() < MOST_TABLES_KEPT {
+                kept.push(Box::new(table));
+            }
         }
     }
 

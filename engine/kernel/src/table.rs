@@ -170,6 +170,20 @@ impl<V: Record> Table<V> {
         }
     }
 
+    /// The value of an encoded key.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&V> {
+        let Some(image) = Image::of(key) else { return self.long.get(key, &self.hash) };
+        let mask = self.index.len() - 1;
+        let mut place = hash_of(&self.hash, image) as usize & mask;
+        loop {
+            let entry = self.entries.get(self.index[place].wrapping_sub(1) as usize)?;
+            if entry.image == image {
+                return Some(&entry.value);
+            }
+            place = (place + 1) & mask;
+        }
+    }
+
     /// Shows encoded keys and values in the order of their arrival, short keys before long ones.
     pub(crate) fn visit<K: Record>(&self, mut visit: impl FnMut(&[u8], &V)) {
         for entry in &self.entries {

@@ -5,8 +5,8 @@
 //! neither the split into parts nor the order of arrival changes the result.
 
 use crate::order::Ordered;
-use crate::program::{End, Finished, Fold, Folded, Gather, Reads};
-use crate::query::{Counts, Produced, TaskError, Width};
+use crate::program::{End, Finished, Fold, Gather, OpenInterval};
+use crate::query::{Produced, TaskError, Width};
 use crate::record::Record;
 use crate::rows::{RowBuffer, decode_rows};
 use crate::scratch::Scratch;
@@ -22,8 +22,9 @@ pub(crate) struct Top<K, V> {
 }
 
 impl<K: Ordered, V: Ordered> End<(K, V)> for Top<K, V> {
-    fn open(&self, _scratch: &mut Scratch) -> Box<dyn Gather<(K, V)>> {
-        Box::new(Best::<K, V>::of(self.k))
+    fn open(&self, partitions: u32, scratch: &mut Scratch) -> Box<dyn Gather<(K, V)>> {
+        assert_ne!(partitions, 0, "a shuffle has at least one reduce partition");
+        Box::new(Ranking { best: Best::<K, V>::of(self.k), groups: scratch.take_buffer(), partitions })
     }
 }
 
@@ -32,17 +33,8 @@ impl<K: Ordered, V: Ordered> Fold for Top<K, V> {
         Width::One
     }
 
-    fn fold(&self, reads: Reads<'_>, scratch: &mut Scratch, counts: &mut Counts) -> Result<Folded, TaskError> {
-        let mut best = Best::<K, V>::of(self.k);
-        for slice in reads.slices {
-            for pair in decode_rows::<(K, V)>(slice)? {
-                best.add(pair?);
-                counts.rows_in += 1;
-            }
-        }
-        let mut rows = scratch.take_buffer();
-        best.put_by_bytes(&mut rows);
-        Ok(Folded { rows, kept: Vec::new() })
+    fn open(&self, _scratch: &mut Scratch) -> Box<dyn OpenInterval> {
+        Box::new(Best::<K, V>::of(self.k))
     }
 }
 
@@ -70,15 +62,15 @@ impl<K: Ordered, V: Ordered> Best<K, V> {
         self.heap.push(Ranked(K::owned(pair.0), V::owned(pair.1)));
     }
 
-    /// Appends the pairs, the best first.
-    fn put(self, rows: &mut RowBuffer) {
-        for pair in self.heap.into_sorted_vec() {
+    /// Appends the pairs, the best first, and is empty afterwards.
+    fn put(&mut self, rows: &mut RowBuffer) {
+        for pair in std::mem::take(&mut self.heap).into_sorted_vec() {
             rows.push::<(K, V)>(pair.lent());
         }
     }
 
     /// Appends the pairs by their bytes.
-    fn put_by_bytes(self, rows: &mut RowBuffer) {
+    fn put_by_bytes(&self, rows: &mut RowBuffer) {
         let encode = |pair: &Ranked<K, V>| {
             let mut row = Vec::new();
             <(K, V)>::put(pair.lent(), &mut row);
@@ -90,20 +82,47 @@ impl<K: Ordered, V: Ordered> Best<K, V> {
     }
 }
 
-impl<K: Ordered, V: Ordered> Gather<(K, V)> for Best<K, V> {
-    fn chunk<'a>(&mut self, records: &[(K::Ref<'a>, V::Ref<'a>)]) {
-        records.iter().for_each(|record| self.add(*record));
+impl<K: Ordered, V: Ordered> OpenInterval for Best<K, V> {
+    fn absorb(&mut self, slice: &[u8], rows_read: &mut u64, _changed: Option<&mut RowBuffer>) -> Result<(), TaskError> {
+        for pair in decode_rows::<(K, V)>(slice)? {
+            self.add(pair?);
+            *rows_read += 1;
+        }
+        Ok(())
     }
 
-    fn finish(self: Box<Self>, partitions: u32, scratch: &mut Scratch) -> Finished {
-        assert_ne!(partitions, 0, "a shuffle has at least one reduce partition");
+    fn close(self: Box<Self>, scratch: &mut Scratch) -> RowBuffer {
         let mut rows = scratch.take_buffer();
-        self.put(&mut rows);
-        let count = rows.count();
-        let mut slices = vec![Bytes::new(); partitions as usize];
-        slices[0] = rows.seal();
-        scratch.keep_buffer(rows);
-        Finished { produced: Produced::Slices(slices), rows: count }
+        self.put_by_bytes(&mut rows);
+        rows
+    }
+}
+
+/// The best pairs of each group of a task.
+struct Ranking<K, V> {
+    /// Of the group that is under way.
+    best: Best<K, V>,
+    /// Of the groups before it.
+    groups: RowBuffer,
+    partitions: u32,
+}
+
+impl<K: Ordered, V: Ordered> Gather<(K, V)> for Ranking<K, V> {
+    fn chunk<'a>(&mut self, records: &[(K::Ref<'a>, V::Ref<'a>)]) {
+        records.iter().for_each(|record| self.best.add(*record));
+    }
+
+    fn end_group(&mut self) {
+        self.best.put(&mut self.groups);
+    }
+
+    fn finish(mut self: Box<Self>, scratch: &mut Scratch) -> Finished {
+        self.best.put(&mut self.groups);
+        let rows = self.groups.count();
+        let mut slices = vec![Bytes::new(); self.partitions as usize];
+        slices[0] = self.groups.seal();
+        scratch.keep_buffer(self.groups);
+        Finished { produced: Produced::Slices(slices), rows }
     }
 }
 

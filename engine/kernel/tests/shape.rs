@@ -173,3 +173,34 @@ fn fingerprints_tell_programs_apart_by_shape_names_and_types() {
     all.dedup();
     assert_eq!(all.len(), programs.len());
 }
+
+/// The reach of the last stage.
+fn check_reach(program: fn(DStream<(String, u64)>), expected: Option<u64>) {
+    let builder = QueryBuilder::new();
+    program(builder.lines().map::<(String, u64)>(|line| (line, 1)));
+    assert_eq!(builder.build().unwrap().stages.last().unwrap().reach, expected);
+}
+
+#[test]
+fn the_reach_of_a_stage_is_how_far_back_a_result_of_it_goes() {
+    check_reach(|pairs| pairs.output("o"), Some(0));
+    check_reach(|pairs| pairs.reduce_by_key(|a, b| a + b).output("o"), Some(0));
+    check_reach(|pairs| pairs.reduce_by_key(|a, b| a + b).top_k(3).output("o"), Some(0));
+    check_reach(|pairs| pairs.reduce_by_key_and_window(|a, b| a + b, four_by_two()).output("o"), Some(3));
+    check_reach(|pairs| pairs.reduce_by_key_and_window(|a, b| a + b, Window::ONE).output("o"), Some(0));
+    check_reach(
+        |pairs| {
+            let (add, subtract) = (u64::wrapping_add, u64::wrapping_sub);
+            pairs.reduce_by_key_and_window_invertible(add, subtract, |n| n > 0, four_by_two()).output("o");
+        },
+        Some(3),
+    );
+    check_reach(|pairs| pairs.count_by_window(four_by_two()).output("o"), Some(3));
+    check_reach(|pairs| pairs.running_count(NonZeroU64::MIN).output("o"), None);
+    check_reach(|pairs| pairs.running_reduce_by_key(|a, b| a + b, NonZeroU64::MIN).output("o"), None);
+    check_reach(|pairs| pairs.update_state_by_key::<u64>(|_, _, before| before).output("o"), None);
+}
+
+fn four_by_two() -> Window {
+    Window::of(4).unwrap().sliding_by(NonZeroU64::new(2).unwrap())
+}

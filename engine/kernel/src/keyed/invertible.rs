@@ -6,7 +6,7 @@
 use crate::combine::{Reduce, put_row};
 use crate::keyed::{kept_leaving, kept_once};
 use crate::pane::{Pane, least};
-use crate::program::{Fold, Folded, Reads};
+use crate::program::{Fold, Folded, OpenInterval, Reads};
 use crate::query::{Counts, Kept, TaskError};
 use crate::record::Record;
 use crate::rows::RowBuffer;
@@ -36,8 +36,21 @@ where
         vec![kept_leaving("values", self.window.length), kept_once("window")]
     }
 
-    fn fold(&self, reads: Reads<'_>, scratch: &mut Scratch, counts: &mut Counts) -> Result<Folded, TaskError> {
-        let mut rows = self.reduce.fold_blocks(reads.slices, scratch, &mut counts.rows_in)?;
+    fn reach(&self) -> Option<u64> {
+        Some(self.window.length.get() - 1)
+    }
+
+    fn open(&self, scratch: &mut Scratch) -> Box<dyn OpenInterval> {
+        Box::new(self.reduce.open_table(scratch))
+    }
+
+    fn fold(
+        &self,
+        mut rows: RowBuffer,
+        reads: Reads<'_>,
+        _scratch: &mut Scratch,
+        counts: &mut Counts,
+    ) -> Result<Folded, TaskError> {
         let mut kept = Vec::new();
         if let [leaving, before] = reads.past {
             let values = rows.block();

@@ -7,14 +7,13 @@ use crate::combine::put_row;
 use crate::keyed::kept_once;
 use crate::pane::{Pane, least};
 use crate::partition::partition_of;
-use crate::program::{End, Finished, Fold, Folded, Gather, Reads};
+use crate::program::{End, Finished, Fold, Folded, Gather, OpenInterval, Reads};
 use crate::query::{Counts, Kept, Produced, TaskError};
 use crate::reader::Reader;
 use crate::record::Record;
 use crate::rows::{RowBuffer, decode_rows};
 use crate::scratch::Scratch;
 use crate::window::is_due;
-use bytes::Bytes;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
 
@@ -22,8 +21,10 @@ use std::num::NonZeroU64;
 pub(crate) struct Spread<K>(pub(crate) PhantomData<fn() -> K>);
 
 impl<K: Record, V: Record> End<(K, V)> for Spread<K> {
-    fn open(&self, scratch: &mut Scratch) -> Box<dyn Gather<(K, V)>> {
-        Box::new(Arrived::<K, V> { rows: scratch.take_buffer(), spans: Vec::new(), types: PhantomData })
+    fn open(&self, partitions: u32, scratch: &mut Scratch) -> Box<dyn Gather<(K, V)>> {
+        assert_ne!(partitions, 0, "a shuffle has at least one reduce partition");
+        let rows = scratch.take_buffer();
+        Box::new(Arrived::<K, V> { rows, spans: Vec::new(), partitions, types: PhantomData })
     }
 }
 
@@ -36,6 +37,7 @@ struct Span {
 struct Arrived<K, V> {
     rows: RowBuffer,
     spans: Vec<Span>,
+    partitions: u32,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -52,8 +54,8 @@ impl<K: Record, V: Record> Gather<(K, V)> for Arrived<K, V> {
         }
     }
 
-    fn finish(self: Box<Self>, partitions: u32, scratch: &mut Scratch) -> Finished {
-        assert_ne!(partitions, 0, "a shuffle has at least one reduce partition");
+    fn finish(self: Box<Self>, scratch: &mut Scratch) -> Finished {
+        let partitions = self.partitions;
         let mut slices: Vec<RowBuffer> = (0..partitions).map(|_| scratch.take_buffer()).collect();
         let (arrived, mut start) = (self.rows.encoded(), 0);
         for Span { key_end, end } in &self.spans {
@@ -85,15 +87,29 @@ where
         vec![kept_once("state")]
     }
 
-    fn fold(&self, reads: Reads<'_>, scratch: &mut Scratch, counts: &mut Counts) -> Result<Folded, TaskError> {
+    fn reach(&self) -> Option<u64> {
+        None
+    }
+
+    fn open(&self, scratch: &mut Scratch) -> Box<dyn OpenInterval> {
+        Box::new(Pairs::<K, V> { rows: scratch.take_buffer(), ends: Vec::new(), types: PhantomData })
+    }
+
+    fn fold(
+        &self,
+        values: RowBuffer,
+        reads: Reads<'_>,
+        scratch: &mut Scratch,
+        counts: &mut Counts,
+    ) -> Result<Folded, TaskError> {
         let before = &reads.past[0][0];
         let mut rows = scratch.take_buffer();
         if !is_due(reads.interval, self.every) {
+            scratch.keep_buffer(values);
             return Ok(Folded { rows, kept: vec![before.clone()] });
         }
-        let pairs = sorted_pairs::<K, V>(reads.slices)?;
-        counts.rows_in += pairs.len() as u64;
-        self.update(before, &pairs, &mut rows)?;
+        self.update(before, &values, &mut rows)?;
+        scratch.keep_buffer(values);
         counts.rows_applied += rows.count();
         let kept = vec![rows.block()];
         Ok(Folded { rows, kept })
@@ -104,14 +120,15 @@ impl<K: Record, V: Record, S: Record, F> UpdateState<K, V, S, F>
 where
     F: for<'x> Fn(K::Ref<'x>, &[V::Ref<'x>], Option<S::Ref<'x>>) -> Option<S>,
 {
-    /// Visits every key that has a state or new values.
-    fn update<'a>(&self, before: &'a [u8], pairs: &[Pair<'a>], rows: &mut RowBuffer) -> Result<(), TaskError> {
-        let mut before = Pane::<K, S>::open(before)?;
-        let (mut pairs, mut values) = (pairs.iter().peekable(), Vec::new());
-        while let Some(key) = least([before.key(), pairs.peek().map(|pair| pair.key())]) {
+    /// Visits every key that has a state or new values. `pairs` stand in order.
+    fn update<'a>(&self, before: &'a [u8], pairs: &'a RowBuffer, rows: &mut RowBuffer) -> Result<(), TaskError> {
+        let (mut before, mut pairs) = (Pane::<K, S>::open(before)?, pairs.rows::<(K, V)>());
+        let (mut next, mut values) = (pairs.next_keyed()?, Vec::new());
+        while let Some(key) = least([before.key(), next.as_ref().map(|pair| pair.bytes)]) {
             values.clear();
-            while let Some(pair) = pairs.next_if(|pair| pair.key() == key) {
-                values.push(V::get(&mut Reader::new(pair.value()))?);
+            while let Some(pair) = next.take_if(|pair| pair.bytes == key) {
+                values.push(pair.value);
+                next = pairs.next_keyed()?;
             }
             let state = before.take(key)?.map(|pair| pair.value);
             if let Some(state) = (self.function)(K::get(&mut Reader::new(key))?, &values, state) {
@@ -122,31 +139,34 @@ where
     }
 }
 
-/// An encoded pair. Ordered by key, then by value, since no encoding is a prefix of another.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Pair<'a> {
-    row: &'a [u8],
-    key_bytes: usize,
+/// The pairs that came, in any order.
+struct Pairs<K, V> {
+    rows: RowBuffer,
+    /// Where each ends.
+    ends: Vec<usize>,
+    types: PhantomData<fn() -> (K, V)>,
 }
 
-impl<'a> Pair<'a> {
-    fn key(&self) -> &'a [u8] {
-        &self.row[..self.key_bytes]
-    }
-
-    fn value(&self) -> &'a [u8] {
-        &self.row[self.key_bytes..]
-    }
-}
-
-fn sorted_pairs<'a, K: Record, V: Record>(slices: &'a [Bytes]) -> Result<Vec<Pair<'a>>, TaskError> {
-    let mut pairs = Vec::new();
-    for slice in slices {
-        let mut rows = decode_rows::<(K, V)>(slice)?;
-        while let Some(keyed) = rows.next_keyed()? {
-            pairs.push(Pair { row: keyed.row, key_bytes: keyed.bytes.len() });
+impl<K: Record, V: Record> OpenInterval for Pairs<K, V> {
+    fn absorb(&mut self, slice: &[u8], rows_read: &mut u64, _changed: Option<&mut RowBuffer>) -> Result<(), TaskError> {
+        let mut pairs = decode_rows::<(K, V)>(slice)?;
+        *rows_read += pairs.left();
+        while let Some(pair) = pairs.next_keyed()? {
+            self.rows.push_with(|rows| rows.extend_from_slice(pair.row));
+            self.ends.push(self.rows.encoded().len());
         }
+        Ok(())
     }
-    pairs.sort_unstable();
-    Ok(pairs)
+
+    /// By key, then by value, since no encoding is a prefix of another.
+    fn close(self: Box<Self>, scratch: &mut Scratch) -> RowBuffer {
+        let (arrived, mut start) = (self.rows.encoded(), 0);
+        let row = |end: &usize| &arrived[std::mem::replace(&mut start, *end)..*end];
+        let mut pairs: Vec<&[u8]> = self.ends.iter().map(row).collect();
+        pairs.sort_unstable();
+        let mut sorted = scratch.take_buffer();
+        pairs.into_iter().for_each(|pair| sorted.push_with(|rows| rows.extend_from_slice(pair)));
+        scratch.keep_buffer(self.rows);
+        sorted
+    }
 }

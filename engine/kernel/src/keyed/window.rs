@@ -4,9 +4,10 @@
 //! row, the table hashes them once. Invariant: what one interval adds to its window is in its pane and nowhere else.
 
 use crate::combine::Reduce;
-use crate::program::{Fold, Folded, Reads};
+use crate::program::{Fold, Folded, OpenInterval, Reads};
 use crate::query::{Counts, Kept, TaskError};
 use crate::record::Record;
+use crate::rows::RowBuffer;
 use crate::scratch::Scratch;
 use crate::window::{Window, is_due};
 use bytes::Bytes;
@@ -28,16 +29,31 @@ where
         vec![Kept { label: "values".to_owned(), back: 1..=self.window.length.get() - 1 }]
     }
 
-    fn fold(&self, reads: Reads<'_>, scratch: &mut Scratch, counts: &mut Counts) -> Result<Folded, TaskError> {
-        let mut rows = self.reduce.fold_blocks(reads.slices, scratch, &mut counts.rows_in)?;
-        let kept: Vec<Bytes> = reads.past.iter().map(|_| rows.block()).collect();
+    fn reach(&self) -> Option<u64> {
+        Some(self.window.length.get() - 1)
+    }
+
+    fn open(&self, scratch: &mut Scratch) -> Box<dyn OpenInterval> {
+        Box::new(self.reduce.open_table(scratch))
+    }
+
+    fn fold(
+        &self,
+        values: RowBuffer,
+        reads: Reads<'_>,
+        scratch: &mut Scratch,
+        counts: &mut Counts,
+    ) -> Result<Folded, TaskError> {
+        let kept: Vec<Bytes> = reads.past.iter().map(|_| values.block()).collect();
+        let mut rows = values;
         if !is_due(reads.interval, self.window.slide) {
             rows.clear();
         } else if let ([past], [values]) = (reads.past, &*kept) {
-            let (own, mut rows_read) = (rows.count(), 0);
             scratch.keep_buffer(rows);
-            rows = self.reduce.fold_blocks(past.iter().chain([values]), scratch, &mut rows_read)?;
-            counts.rows_applied += rows_read - own;
+            let mut all = self.reduce.open_table(scratch);
+            past.iter().try_for_each(|pane| all.add(pane, &mut counts.rows_applied))?;
+            all.add(values, &mut 0)?;
+            rows = all.finish(scratch);
         }
         Ok(Folded { rows, kept })
     }

@@ -17,12 +17,17 @@ pub struct Emit<'e, 'a, U: Record> {
 
 impl<'e, 'a, U: Record> Emit<'e, 'a, U> {
     pub(crate) fn new(context: Context<'a>, sink: &'e mut (dyn Sink<'a, U> + 'e)) -> Emit<'e, 'a, U> {
-        Emit { chunk: Vec::with_capacity(context.chunk), limit: context.chunk, sink, arena: context.arena }
+        // Chunks of one are never gathered.
+        let room = if context.chunk > 1 { context.chunk } else { 0 };
+        Emit { chunk: Vec::with_capacity(room), limit: context.chunk, sink, arena: context.arena }
     }
 
     /// Passes a record on.
     #[inline]
     pub fn emit(&mut self, record: U::Ref<'a>) {
+        if self.limit == 1 {
+            return self.sink.chunk(std::slice::from_ref(&record));
+        }
         self.chunk.push(record);
         if self.chunk.len() >= self.limit {
             self.flush();

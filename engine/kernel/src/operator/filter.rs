@@ -15,8 +15,7 @@ where
     F: for<'x> Fn(T::Ref<'x>) -> bool + Send + Sync,
 {
     fn run<'a>(&self, batch: Batch<'a>, context: Context<'a>, sink: &mut dyn Sink<'a, T>) -> Result<(), TaskError> {
-        let chunk = Vec::with_capacity(context.chunk);
-        self.parent.run(batch, context, &mut FilterSink { keeps: &self.keeps, chunk, sink })
+        self.parent.run(batch, context, &mut FilterSink { keeps: &self.keeps, chunk: Vec::new(), sink })
     }
 }
 
@@ -31,6 +30,12 @@ where
     F: for<'x> Fn(T::Ref<'x>) -> bool,
 {
     fn chunk(&mut self, records: &[T::Ref<'a>]) {
+        if let [record] = records {
+            if (self.keeps)(*record) {
+                self.sink.chunk(records);
+            }
+            return;
+        }
         self.chunk.clear();
         self.chunk.extend(records.iter().copied().filter(|record| (self.keeps)(*record)));
         if !self.chunk.is_empty() {

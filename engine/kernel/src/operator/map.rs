@@ -23,8 +23,8 @@ where
     F: for<'x> MapFn<'x, T, U> + Send + Sync,
 {
     fn run<'a>(&self, batch: Batch<'a>, context: Context<'a>, sink: &mut dyn Sink<'a, U>) -> Result<(), TaskError> {
-        let chunk = Vec::with_capacity(context.chunk);
-        self.parent.run(batch, context, &mut MapSink { function: &self.function, chunk, sink, read: PhantomData })
+        let mut sink = MapSink { function: &self.function, chunk: Vec::new(), sink, read: PhantomData };
+        self.parent.run(batch, context, &mut sink)
     }
 }
 
@@ -40,6 +40,9 @@ where
     F: for<'x> MapFn<'x, T, U>,
 {
     fn chunk(&mut self, records: &[T::Ref<'a>]) {
+        if let [record] = records {
+            return self.sink.chunk(std::slice::from_ref(&(self.function)(*record)));
+        }
         self.chunk.clear();
         self.chunk.extend(records.iter().map(|record| (self.function)(*record)));
         self.sink.chunk(&self.chunk);

@@ -2,6 +2,7 @@
 //! [`cases`] is held to all of them, against a naive reference.
 
 mod cases;
+mod continuous;
 mod runner;
 mod windows;
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use dstream_kernel::{
-    LineBlock, OutputSpec, Produced, Query, Scratch, ShuffleId, Stage, StageEnd, StageInput, TaskAt, TaskInput, Width,
+    LineBlock, OutputSpec, Produced, Query, Scratch, ShuffleId, Stage, StageEnd, StageInput, TaskAt, TaskInput,
+    TaskResult, Width,
 };
 use std::collections::BTreeMap;
 
@@ -32,11 +33,16 @@ pub struct Run<'q> {
     pub next: u64,
     /// Everything that was ever kept.
     pub panes: Panes,
+    /// (stage, partition) -> the slices that it read, with their interval.
+    pub slices: BTreeMap<(u32, u32), Vec<(u64, Bytes)>>,
+    /// (stage, partition, interval) -> what was made.
+    pub results: BTreeMap<(u32, u32, u64), TaskResult>,
 }
 
 impl<'q> Run<'q> {
     pub fn new(query: &'q Query, partitions: u32) -> Run<'q> {
-        Run { query, partitions, next: 0, panes: Panes::new() }
+        let (panes, slices, results) = (Panes::new(), BTreeMap::new(), BTreeMap::new());
+        Run { query, partitions, next: 0, panes, slices, results }
     }
 
     /// Computes the next interval. `maps` are the map partitions that read lines.
@@ -48,6 +54,11 @@ impl<'q> Run<'q> {
             for (input, partition) in self.inputs(stage, maps, &shuffles).into_iter().zip(0..) {
                 let result = stage.program.run(&input, at, scratch).expect("the runner gives stages what they read");
                 assert_eq!(result.kept.len(), stage.kept.len());
+                if let TaskInput::Slices { slices, .. } = &input {
+                    let read = self.slices.entry((stage.id.0, partition)).or_default();
+                    read.extend(slices.iter().map(|slice| (self.next, slice.clone())));
+                }
+                self.results.insert((stage.id.0, partition, self.next), result.clone());
                 self.panes.insert((stage.id.0, partition, self.next), result.kept);
                 match (stage.end, result.produced) {
                     (StageEnd::Shuffle(shuffle), Produced::Slices(slices)) => {
@@ -74,14 +85,14 @@ impl<'q> Run<'q> {
         };
         let input = |partition: u32| TaskInput::Slices {
             slices: shuffles[&shuffle].iter().map(|slices| slices[partition as usize].clone()).collect(),
-            past: self.past(stage, partition),
+            past: self.past(stage, partition, self.next),
         };
         (0..self.partitions_of(stage)).map(input).collect()
     }
 
-    /// The panes that the stage reads, the oldest first.
-    fn past(&self, stage: &Stage, partition: u32) -> Vec<Vec<Bytes>> {
-        let pane = |number: usize, back: u64| match self.next.checked_sub(back) {
+    /// The panes that the stage reads in an interval, the oldest first.
+    pub fn past(&self, stage: &Stage, partition: u32, interval: u64) -> Vec<Vec<Bytes>> {
+        let pane = |number: usize, back: u64| match interval.checked_sub(back) {
             Some(interval) => self.panes[&(stage.id.0, partition, interval)][number].clone(),
             None => Bytes::new(),
         };
@@ -89,11 +100,11 @@ impl<'q> Run<'q> {
         panes.map(|(number, kept)| kept.back.clone().rev().map(|back| pane(number, back)).collect()).collect()
     }
 
-    fn partitions_of(&self, stage: &Stage) -> u32 {
+    pub fn partitions_of(&self, stage: &Stage) -> u32 {
         if stage.width == Width::One { 1 } else { self.partitions }
     }
 
-    fn partitions_behind(&self, end: StageEnd) -> u32 {
+    pub fn partitions_behind(&self, end: StageEnd) -> u32 {
         let reads =
             |stage: &&Stage| matches!((stage.input, end), (StageInput::Shuffle(a), StageEnd::Shuffle(b)) if a == b);
         self.query.stages.iter().find(reads).map_or(self.partitions, |stage| self.partitions_of(stage))

@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 
 /// The lines of each interval.
-type History = Vec<Vec<String>>;
+pub type History = Vec<Vec<String>>;
 
 /// What an output's rows must be, by the lines of all intervals up to and including the last.
 type Reference = Box<dyn Fn(&[Vec<String>]) -> Vec<Row>>;
 
 /// A program, and for each of its outputs how often it is due and what it holds.
-struct Program {
-    name: &'static str,
-    query: Query,
+pub struct Program {
+    pub name: &'static str,
+    pub query: Query,
     outputs: Vec<(u64, Reference)>,
 }
 
@@ -86,7 +86,7 @@ fn fading(history: &[Vec<String>]) -> Vec<Row> {
     rows_of(states)
 }
 
-fn programs() -> Vec<Program> {
+pub fn programs() -> Vec<Program> {
     let mut all = windows();
     all.extend(states());
     all.extend(several());
@@ -211,12 +211,12 @@ fn pairs_with_the_word(history: &[Vec<String>]) -> Vec<Row> {
     rows_of(count(pairs.flatten()))
 }
 
-fn history() -> impl Strategy<Value = History> {
+pub fn history() -> impl Strategy<Value = History> {
     proptest::collection::vec(lines(), 1..9)
 }
 
 /// One map partition an interval.
-fn whole(history: &History) -> Vec<Vec<Vec<LineBlock>>> {
+pub fn whole(history: &History) -> Vec<Vec<Vec<LineBlock>>> {
     history.iter().map(|lines| vec![blocks(&[lines])]).collect()
 }
 
