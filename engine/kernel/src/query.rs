@@ -207,7 +207,8 @@ pub enum TaskError {
     WrongInput(StageId),
     /// A continuous operator was given something of an interval that it has closed, or is to close one out of order.
     #[error(
-        "stage {stage} closes interval {next} next and was given interval {interval}: give it later ones, and close in order"
+        "stage {stage} closes interval {next} next and was given interval {interval}: \
+         it takes slices of {next} and later ones, and closes in order"
     )]
     WrongInterval {
         /// The operator's stage.
