@@ -8,6 +8,7 @@ mod calm;
 mod damage;
 mod held;
 mod invariant;
+mod operators;
 mod outcome;
 mod outputs;
 mod records;
@@ -19,6 +20,8 @@ mod calm_tests;
 mod damage_tests;
 #[cfg(test)]
 mod history;
+#[cfg(test)]
+mod operators_tests;
 #[cfg(test)]
 mod outcome_tests;
 #[cfg(test)]

@@ -342,6 +342,48 @@ fn the_drain_waits_for_copies_and_not_for_what_was_given_up() {
     check_end(events, (12_500, true));
 }
 
+/// The calm run by long-lived operators: each interval is sealed in two shares, and an heir says the first one again.
+fn calm_by_operators(intervals: u64) -> Vec<(u64, &'static str, Event)> {
+    let mut events = calm(intervals);
+    events.push((900, "master", Event::PartitionTaken { partition: 0, node: worker(1), epoch: 1 }));
+    for (at, _, event) in std::mem::take(&mut events) {
+        let Event::IntervalSealed { interval, ranges, .. } = event else {
+            events.push((at, if matches!(event, Event::ResultVisible { .. }) { "sink" } else { "client-1" }, event));
+            continue;
+        };
+        let share = |partition: u32, ranges: &[RecordRange]| {
+            let (ranges, blocks) = (ranges.to_vec(), Vec::new());
+            Event::SourceSealed { interval, partition, of: 2, ranges, blocks }
+        };
+        events.push((at, "worker-1", share(0, &ranges)));
+        events.push((at, "replica-1", share(0, &ranges)));
+        events.push((at, "worker-2", share(1, &[])));
+    }
+    events
+}
+
+#[test]
+fn an_interval_of_shares_is_awaited_until_the_last_source_has_its_own() {
+    check_end(calm_by_operators(10), (12_000, true));
+    let mut late = calm_by_operators(10);
+    let share = |event: &Event| matches!(event, Event::SourceSealed { interval: 9, partition: 1, .. });
+    late.iter_mut().filter(|(_, _, event)| share(event)).for_each(|(when, _, _)| *when = 14_001);
+    check_end(late.clone(), (14_250, true));
+    late.retain(|(_, _, event)| !share(event));
+    check_end(late, (42_000, false));
+}
+
+#[test]
+fn a_place_that_stays_empty_is_not_waited_for_to_the_end() {
+    let missing = |mut events: Vec<(u64, &'static str, Event)>| {
+        events.push((8000, "master", Event::CopiesBelow { blocks: 2 }));
+        events.push((11_950, "master", Event::CopiesBelow { blocks: 1 }));
+        events
+    };
+    check_end(missing(calm_by_operators(10)), (22_000, true));
+    check_end(missing(calm(10)), (42_000, true));
+}
+
 #[test]
 fn after_the_last_fault_five_more_intervals_are_seen() {
     // Applied at 11.5 s, in interval 10; interval 15 ends at 17 s and is visible at 17.2 s.

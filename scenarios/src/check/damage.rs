@@ -1,10 +1,12 @@
 //! Damage: which records may be lost follows from the faults as applied and from where the copies were.
 //!
 //! The promise ends when more workers are lost than it covers before redundancy is back. A block all of whose holders
-//! were lost then, while its interval still needed it, may be gone; nothing else may. Lost copies are those of
+//! were lost then, while its interval still needed it, may be gone; where operators are long-lived, also what is in their
+//! state and nowhere else. Nothing else may. Lost copies are those of
 //! processes that ended and of workers that were declared lost while a fault of the plan held them off. Invariant: the
 //! engine's word counts only against it: its "all copies are there again" closes the losses before it.
 
+use super::operators::Operators;
 use super::{CheckInput, Missing};
 use dstream_trace::measure::{Effect, Facts, FaultFacts, Sent};
 use dstream_trace::result::BrokenPromise;
@@ -114,6 +116,8 @@ struct Walk<'a, 'b> {
     orphans: BTreeMap<BlockName, Vec<RecordRange>>,
     /// Finished attempts by the node that has their slices.
     slices: BTreeMap<NodeName, BTreeSet<TaskName>>,
+    /// Long-lived operators.
+    operators: Operators,
     joined: BTreeSet<NodeName>,
     losses: BTreeMap<NodeName, Loss>,
     /// What workers hold that live and were declared lost: theirs again when they join again.
@@ -134,6 +138,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             blocks: BTreeMap::new(),
             orphans: BTreeMap::new(),
             slices: BTreeMap::new(),
+            operators: Operators::default(),
             joined: BTreeSet::new(),
             losses: BTreeMap::new(),
             away: BTreeMap::new(),
@@ -163,7 +168,10 @@ impl<'a, 'b> Walk<'a, 'b> {
                 self.bring_back(worker);
             }
             Event::CheckpointComplete { through } => self.checkpointed_below = through + 1,
-            Event::ProcessEnded if node.as_str().starts_with("worker-") => {
+            Event::PartitionTaken { partition, node, .. } => {
+                self.operators.take(*partition, node, self.losses.is_empty());
+            }
+            Event::ProcessEnded if node.is_of_the_work() => {
                 self.lose(node, line.at, false);
                 self.away.remove(node);
             }
@@ -176,6 +184,9 @@ impl<'a, 'b> Walk<'a, 'b> {
             // With fewer workers than copies nothing lacks what could be made, and yet redundancy is not back.
             Event::CopiesBelow { blocks: 0 } if self.joined.len() >= self.input.promise.copies as usize => {
                 self.losses.retain(|_, loss| !loss.declared);
+                if self.losses.is_empty() {
+                    self.operators.settle();
+                }
             }
             _ => {}
         }
@@ -207,9 +218,14 @@ impl<'a, 'b> Walk<'a, 'b> {
         let is_needed = self.intervals.get(&block).is_none_or(|interval| !self.is_complete(*interval, at));
         if let Some(held) = self.blocks.get_mut(&block) {
             let was_holder = held.holders.remove(node);
-            held.let_go |= was_holder && is_needed && held.holders.len() < promised;
-            if held.holders.is_empty() {
-                self.blocks.remove(&block);
+            let lives_on = self.operators.exist();
+            held.let_go |= was_holder && is_needed && held.holders.len() < promised && !lives_on;
+            if held.holders.is_empty()
+                && let Some(held) = self.blocks.remove(&block)
+                && is_needed
+                && lives_on
+            {
+                self.operators.absorb(block, held.ranges);
             }
         }
     }
@@ -225,9 +241,16 @@ impl<'a, 'b> Walk<'a, 'b> {
         let covered = (self.input.promise.losses_at_once as usize).min(live_before.saturating_sub(1));
         let is_broken = self.losses.len() > covered;
         let orphaned = self.orphaned(node);
+        let state_is_gone = self.operators.lose(node);
         if is_broken {
             self.orphans.extend(orphaned);
+            if state_is_gone {
+                self.orphans.extend(self.operators.take_absorbed());
+            }
             self.record_damage(at);
+        } else if self.operators.exist() {
+            // What an operator had taken in is not gone with its block.
+            orphaned.into_iter().for_each(|(block, ranges)| self.operators.absorb(block, ranges));
         }
     }
 

@@ -73,8 +73,30 @@ pub(super) fn closed(i: u64) -> u64 {
     (2 + i) * SECOND
 }
 
+/// The block that holds source `source`'s share of interval `i` in the calm run of operators.
+pub(super) fn share_block(i: u64, source: u32) -> BlockName {
+    BlockName { origin: 1, epoch: 0, number: share(i, source).first }
+}
+
+/// The records of that share: the first half of the interval's, or the second.
+pub(super) fn share(i: u64, source: u32) -> RecordRange {
+    let first = i * RECORDS + u64::from(source) * RECORDS / 2;
+    records(first, first + RECORDS / 2 - 1)
+}
+
 fn map_task(i: u64) -> TaskName {
     TaskName { interval: i, stage: 0, partition: 0, attempt: 0 }
+}
+
+/// A source's word about its share.
+pub(super) fn sealed(interval: u64, partition: u32) -> Event {
+    let (ranges, blocks) = (vec![share(interval, partition)], vec![share_block(interval, partition)]);
+    Event::SourceSealed { interval, partition, of: PARTITIONS, ranges, blocks }
+}
+
+/// A node runs a partition from now on.
+pub(super) fn taken(partition: u32, node: &str) -> Event {
+    Event::PartitionTaken { partition, node: NodeName::new(node), epoch: u64::from(partition) + 1 }
 }
 
 impl History {
@@ -83,7 +105,39 @@ impl History {
         History::windowed(intervals, 1, 1)
     }
 
+    /// The same by long-lived operators: partition p is run by worker p + 1, and what its source has is held there and at the
+    /// next worker. Source 0 has its share 20 ms after the interval's end, source 1 10 ms after it.
+    pub fn operators(intervals: u64) -> History {
+        let mut history = History::calm(intervals);
+        history.by_operators(intervals);
+        history
+    }
+
     /// The same with results over a window.
+    pub fn windowed_operators(intervals: u64, window: u64) -> History {
+        let mut history = History::windowed(intervals, window, 1);
+        history.by_operators(intervals);
+        history
+    }
+
+    fn by_operators(&mut self, intervals: u64) {
+        self.remove(|event| {
+            matches!(event, Event::IntervalSealed { .. } | Event::MapsCut { .. } | Event::BlockHeld { .. })
+                || matches!(event, Event::TaskLaunched { .. } | Event::TaskStarted { .. } | Event::TaskFinished { .. })
+        });
+        for partition in 0..PARTITIONS {
+            self.add(2, "master", taken(partition, &format!("worker-{}", partition + 1)));
+        }
+        for (i, source) in (0..intervals).flat_map(|i| (0..PARTITIONS).map(move |source| (i, source))) {
+            for holder in [source + 1, source + 2] {
+                let (block, ranges) = (share_block(i, source), vec![share(i, source)]);
+                self.add(closed(i) - 40, &format!("worker-{holder}"), Event::BlockHeld { block, ranges, bytes: 40 });
+            }
+            self.add(closed(i) + 20 - 10 * u64::from(source), &format!("worker-{}", source + 1), sealed(i, source));
+        }
+    }
+
+    /// The same as [`History::calm`] with results over a window.
     pub fn windowed(intervals: u64, window: u64, slide: u64) -> History {
         let seconds = |intervals: u64| if intervals == 1 { "off".to_owned() } else { format!("{intervals}s") };
         let mut history = History {
@@ -195,17 +249,23 @@ impl History {
 
     /// A worker's process ends for good; its later results and tasks never come. Detected after half a second.
     pub fn crash(&mut self, number: u32, at: u64, worker: u32) -> &mut History {
-        let name = NodeName::worker(worker);
-        self.fault(number, at, "crash", worker, Effect::ProcessEnded);
+        self.crash_of(number, at, NodeName::worker(worker), u64::from(worker))
+    }
+
+    /// The same of any node, under this epoch.
+    pub fn crash_of(&mut self, number: u32, at: u64, name: NodeName, epoch: u64) -> &mut History {
+        self.fault_of(number, at, "crash", name.clone(), Effect::ProcessEnded);
         self.add(at, name.as_str(), Event::ProcessEnded);
-        let epoch = u64::from(worker);
         self.add(at + 500, "master", Event::WorkerLost { worker: name.clone(), epoch });
         self.add(at + 510, "sink", Event::Fenced { worker: name, epoch })
     }
 
     /// A planned and applied fault of one worker.
     pub fn fault(&mut self, number: u32, at: u64, fault: &str, worker: u32, effect: Effect) -> &mut History {
-        let node = NodeName::worker(worker);
+        self.fault_of(number, at, fault, NodeName::worker(worker), effect)
+    }
+
+    fn fault_of(&mut self, number: u32, at: u64, fault: &str, node: NodeName, effect: Effect) -> &mut History {
         self.faults.push(FaultFacts {
             number,
             fault: fault.into(),

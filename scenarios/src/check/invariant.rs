@@ -1,4 +1,5 @@
-//! Laws that the log of every run obeys, whatever the faults: seal before use, one seal, the fence, equal attempts.
+//! Laws that the log of every run obeys, whatever the faults: seal before use, one seal, the fence, equal attempts, nothing
+//! tentative left.
 
 use super::{CheckInput, Finding};
 use dstream_trace::measure::{FaultTimes, Lost};
@@ -10,37 +11,58 @@ use std::time::Duration;
 /// A fence has to reach the sink within the failure timeout and this: a few connects with their deadlines.
 const FENCE_GRACE: Duration = Duration::from_secs(1);
 
-/// All laws of this file, each as a check.
+/// All laws of this file, each as a check; one that only some engines can break is there where it can be broken.
 pub(super) fn laws(input: &CheckInput<'_>) -> Vec<CheckResult> {
-    vec![
+    let mut laws = vec![
         sealed_before_use(input).named("trace: sealed before use"),
         sealed_once(input).named("trace: sealed once"),
         fence_refuses(input).named("trace: no result from behind the fence"),
         losses_are_fenced(input).named("trace: lost workers are fenced"),
         attempts_agree(input.lines).named("trace: attempts agree"),
         visible_once(input.lines).named("trace: results become visible once"),
-    ]
+    ];
+    if !input.facts.shares.is_empty() {
+        laws.push(tentative_are_replaced(input).named("trace: tentative results are replaced"));
+    }
+    laws
 }
 
-/// No task of an interval is launched before the interval's seal.
+/// No task of an interval is launched before the interval's seal; where sources seal, no result of it is visible before.
 fn sealed_before_use(input: &CheckInput<'_>) -> Finding {
     let mut finding = Finding::default();
+    let sealed = |interval: u64| input.facts.sealed.get(&interval).map(|seal| seal.sequence);
+    let mut judge = |what: String, at: Moment, interval: u64, sequence: u64| match sealed(interval) {
+        Some(seal) if seal < sequence => {}
+        Some(_) => finding.add(|| format!("{what} at {at}, before its interval was sealed")),
+        None => finding.add(|| format!("{what} at {at}, and its interval was never sealed")),
+    };
     for (name, task) in &input.facts.tasks {
         let Some((at, sequence)) = task.launched else { continue };
-        let seal = input.facts.sealed.get(&name.interval).map(|seal| seal.sequence);
-        match seal {
-            Some(seal) if seal < sequence => {}
-            Some(_) => finding.add(|| format!("{name:?} was launched at {at}, before its interval was sealed")),
-            None => finding.add(|| format!("{name:?} was launched at {at}, and its interval was never sealed")),
+        judge(format!("{name:?} was launched"), at, name.interval, sequence);
+    }
+    if !input.facts.shares.is_empty() {
+        for line in input.lines {
+            let Event::ResultVisible { output, interval, partition, .. } = &line.event else { continue };
+            let what = format!("result {partition} of interval {interval} of `{output}` was visible");
+            judge(what, line.at, *interval, line.sequence);
         }
     }
     finding
 }
 
+/// An interval is sealed once. Replicas and heirs of a source say its share again, and must say the same.
 fn sealed_once(input: &CheckInput<'_>) -> Finding {
     let mut finding = Finding::default();
     for (interval, seal) in input.facts.sealed.iter().filter(|(_, seal)| seal.times > 1) {
         finding.add(|| format!("interval {interval} was sealed {} times", seal.times));
+    }
+    for (interval, source, share) in input.facts.shares.iter() {
+        if let Some((at, node)) = &share.differing {
+            let first = &share.node;
+            finding.add(|| {
+                format!("at {at} {node} sealed source {source}'s share of interval {interval} otherwise than {first}")
+            });
+        }
     }
     finding
 }
@@ -75,7 +97,7 @@ fn fence_refuses(input: &CheckInput<'_>) -> Finding {
 /// The fence of a lost worker reaches the sink soon, unless the run ended or the master itself was held up.
 fn losses_are_fenced(input: &CheckInput<'_>) -> Finding {
     let mut finding = Finding::default();
-    for lost in &input.facts.lost {
+    for lost in input.facts.lost.iter().filter(|lost| has_results(input, lost)) {
         let deadline = lost.at + input.run.failure_timeout + FENCE_GRACE;
         let is_fenced = input
             .facts
@@ -88,6 +110,15 @@ fn losses_are_fenced(input: &CheckInput<'_>) -> Finding {
         }
     }
     finding
+}
+
+/// Whether the lost node may have results on their way: where partitions have owners, an idle heir has none.
+fn has_results(input: &CheckInput<'_>, lost: &Lost) -> bool {
+    let joined = input.lines.iter().rev().skip_while(|line| line.sequence > lost.sequence).find_map(|line| {
+        matches!(&line.event, Event::WorkerJoined { worker, .. } if *worker == lost.worker).then_some(line.at)
+    });
+    let owners = &input.facts.owners;
+    owners.is_empty() || owners.has_owned(&lost.worker, joined.unwrap_or(Moment::ZERO), lost.at)
 }
 
 fn master_is_hit(input: &CheckInput<'_>, lost: &Lost, deadline: Moment) -> bool {
@@ -119,6 +150,31 @@ fn visible_once(lines: &[TraceLine]) -> Finding {
             finding
                 .add(|| format!("result {partition} of interval {interval} of `{output}` came twice, again at {at}"));
         }
+    }
+    finding
+}
+
+/// What is shown before all its input is there is followed by the result itself, unless the run was stopped before.
+fn tentative_are_replaced(input: &CheckInput<'_>) -> Finding {
+    let mut finding = Finding::default();
+    let mut open: BTreeMap<(&str, u64, u32), Moment> = BTreeMap::new();
+    for line in input.lines {
+        match &line.event {
+            Event::ResultTentative { output, interval, partition, .. } => {
+                open.insert((output, *interval, *partition), line.at);
+            }
+            Event::ResultVisible { output, interval, partition, .. } => {
+                open.remove(&(output.as_str(), *interval, *partition));
+            }
+            _ => {}
+        }
+    }
+    for ((output, interval, partition), at) in open.into_iter().filter(|_| !input.interrupted) {
+        finding.add(|| {
+            format!(
+                "the tentative result {partition} of interval {interval} of `{output}`, of {at}, was never replaced"
+            )
+        });
     }
     finding
 }

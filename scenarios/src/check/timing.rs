@@ -1,5 +1,6 @@
 //! The timing rule: by the harness's own clocks, a record's interval ends after its scheduled send and begins no later
-//! than its acknowledgement + slack + failure timeout + one interval.
+//! than its acknowledgement + slack + failure timeout + one interval. Where sources seal intervals by the clients'
+//! punctuation, it is the interval in which the record was due.
 //!
 //! It keeps an engine from putting records wherever it likes.
 
@@ -13,7 +14,10 @@ pub(super) fn violation(input: &CheckInput<'_>, interval: u64) -> Option<String>
     let end = input.run.closed(interval);
     let begin = end - input.run.interval;
     seal.ranges.iter().find_map(|range| {
-        never_sent(input, *range).or_else(|| too_early(input, *range, end)).or_else(|| too_late(input, *range, begin))
+        never_sent(input, *range)
+            .or_else(|| too_early(input, *range, end))
+            .or_else(|| too_late(input, *range, begin))
+            .or_else(|| due_before(input, *range, begin))
     })
 }
 
@@ -38,6 +42,15 @@ fn too_late(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option
     let acked = late.find(|acked| !again.gaps(acked.range).is_empty())?;
     let (record, at) = (acked.range.first, acked.at);
     Some(format!("it began at {begin}, but record {record} of client {} was held at {at}", range.client))
+}
+
+/// A source may put a record in no later interval than its own.
+fn due_before(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option<String> {
+    let is_punctuated = !input.facts.shares.is_empty();
+    let mut sent = input.facts.sent_within(range).filter(|_| is_punctuated);
+    let early = sent.find(|sent| sent.scheduled(sent.range.first) < begin)?;
+    let (record, due) = (early.range.first, early.scheduled(early.range.first));
+    Some(format!("it began at {begin}, but record {record} of client {} was due at {due}", range.client))
 }
 
 /// Records that the engine had given up and that a client, started again, sent once more: they are held anew, and that

@@ -11,6 +11,10 @@ use std::time::Duration;
 /// Catching up takes five on-time intervals, which have to be seen.
 const INTERVALS_AFTER_FAULT: u64 = 5;
 
+/// Where partitions have owners, what is missing may be a node that no cluster can make: a standby whose place stays empty.
+/// It is not waited for once nothing has come back for so long; copying a state takes less.
+const COPIES_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What is still open.
 pub(super) struct DrainWatch {
     next_line: usize,
@@ -22,6 +26,8 @@ pub(super) struct DrainWatch {
     clients: BTreeSet<String>,
     acked: RangeSet,
     sealed: RangeSet,
+    /// interval -> the sources that have sealed their share of it
+    shares: BTreeMap<u64, BTreeSet<u32>>,
     /// Sealed intervals without all the results that are due at their end.
     open: BTreeMap<u64, Open>,
     /// Sealed intervals with all of them.
@@ -29,6 +35,9 @@ pub(super) struct DrainWatch {
     /// Intervals whose results cover records, as long as they are not done.
     awaited: BTreeSet<u64>,
     copies_below: u64,
+    /// When that changed last.
+    copies_changed: Moment,
+    has_owners: bool,
     last_fault: Option<Moment>,
 }
 
@@ -57,10 +66,13 @@ impl DrainWatch {
             clients: clients.filter(|client| !dead(client)).collect(),
             acked: RangeSet::new(),
             sealed: RangeSet::new(),
+            shares: BTreeMap::new(),
             open: BTreeMap::new(),
             done: BTreeSet::new(),
             awaited: BTreeSet::new(),
             copies_below: 0,
+            copies_changed: Moment::ZERO,
+            has_owners: false,
             last_fault: None,
         }
     }
@@ -80,7 +92,12 @@ impl DrainWatch {
 
     /// Whether nothing more is to be seen: drained, all copies there, five intervals after the last fault.
     pub(super) fn is_settled(&self, now: Moment) -> bool {
-        self.is_drained() && self.copies_below == 0 && self.has_caught_up(now)
+        self.is_drained() && self.has_copies(now) && self.has_caught_up(now)
+    }
+
+    /// Whether all copies are there, or all that will ever be.
+    fn has_copies(&self, now: Moment) -> bool {
+        self.copies_below == 0 || (self.has_owners && now >= self.copies_changed + COPIES_PATIENCE)
     }
 
     fn read(&mut self, line: &TraceLine) {
@@ -89,18 +106,19 @@ impl DrainWatch {
                 self.clients.remove(line.node.as_str());
             }
             Event::RecordsAcked { range } => drop(self.acked.insert(*range)),
-            Event::CopiesBelow { blocks } => self.copies_below = *blocks,
+            Event::CopiesBelow { blocks } => (self.copies_below, self.copies_changed) = (*blocks, line.at),
+            Event::PartitionTaken { .. } => self.has_owners = true,
             Event::FaultApplied { .. } => self.last_fault = Some(line.at),
             // What was given up is awaited no longer.
             Event::BlockLost { ranges, interval: None, .. } => self.seal(ranges),
-            Event::IntervalSealed { interval, ranges, .. } => {
-                self.seal(ranges);
-                self.open.entry(*interval).or_default().is_sealed = true;
-                if !ranges.is_empty() {
-                    let covering = self.outputs.values().map(|every| due_after(*interval, *every));
-                    self.awaited.extend(covering.filter(|due| !self.done.contains(due)));
+            Event::IntervalSealed { interval, ranges, .. } => self.take_share(*interval, ranges, true),
+            Event::SourceSealed { interval, partition, of, ranges, .. } => {
+                let shares = self.shares.entry(*interval).or_default();
+                // Replicas and heirs say the same again.
+                if shares.insert(*partition) {
+                    let is_whole = shares.len() == *of as usize;
+                    self.take_share(*interval, ranges, is_whole);
                 }
-                self.close(*interval);
             }
             Event::ResultVisible { output, interval, partition, of, .. } if !self.done.contains(interval) => {
                 let open = self.open.entry(*interval).or_default();
@@ -110,6 +128,17 @@ impl DrainWatch {
             }
             _ => {}
         }
+    }
+
+    /// Some records of an interval are fixed; with the last of them it is sealed.
+    fn take_share(&mut self, interval: u64, ranges: &[RecordRange], is_whole: bool) {
+        self.seal(ranges);
+        self.open.entry(interval).or_default().is_sealed |= is_whole;
+        if !ranges.is_empty() {
+            let covering = self.outputs.values().map(|every| due_after(interval, *every));
+            self.awaited.extend(covering.filter(|due| !self.done.contains(due)));
+        }
+        self.close(interval);
     }
 
     fn seal(&mut self, ranges: &[RecordRange]) {

@@ -43,6 +43,12 @@ impl Owners {
         self.0.iter().filter(|(_, owners)| owns(owners)).map(|(partition, _)| *partition).collect()
     }
 
+    /// Whether the node ran any partition between these moments.
+    pub fn has_owned(&self, node: &NodeName, from: Moment, to: Moment) -> bool {
+        let overlaps = |owner: &Owner| owner.from <= to && owner.until.is_none_or(|until| until >= from);
+        self.0.values().flatten().any(|owner| owner.node == *node && overlaps(owner))
+    }
+
     /// The node runs the partition from now on.
     pub(super) fn take(&mut self, partition: u32, node: &NodeName, epoch: u64, at: Moment) {
         let owners = self.0.entry(partition).or_default();
