@@ -1,6 +1,7 @@
 //! What a binary is made of: the jobs it knows by name and the engines that can run them.
 
 use crate::failure::Failure;
+use dstream_baselines::{HotReplication, UpstreamBackup};
 use dstream_cluster::Engine;
 use dstream_engine::DStreams;
 use dstream_scenarios::workload::{Workload, Workloads};
@@ -17,7 +18,7 @@ pub struct Setup {
 impl Setup {
     /// The jobs and engines that come with the software.
     pub fn built_in() -> Setup {
-        Setup { workloads: Arc::new(Workloads::built_in()), engines: vec![Arc::new(DStreams::new())] }
+        Setup { workloads: Arc::new(Workloads::built_in()), engines: vec![Arc::new(DStreams::new()), Arc::new(UpstreamBackup::new()), Arc::new(HotReplication::new())] }
     }
 
     /// The same with one more job; a job of the same name is replaced.

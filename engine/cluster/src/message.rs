@@ -90,11 +90,20 @@ pub enum ToClient {
     },
 }
 
-/// A request to the sink. A result's rows are the body.
+/// To the sink: requests, and running results as messages. Rows are the body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToSink {
     /// Commit the result of one partition.
     Result(ResultName),
+    /// Rows that show these records, before their interval's result; nothing is kept of them.
+    Running {
+        /// The output's name.
+        output: String,
+        /// The partition.
+        partition: u32,
+        /// The records.
+        ranges: Vec<RecordRange>,
+    },
     /// Refuse results of this worker under this and older epochs from now on.
     Fence {
         /// The worker.

@@ -173,6 +173,8 @@ pub enum Event {
     /// The source beside the partition has all of the interval's records that clients send to it: these, in these blocks,
     /// for ever. `of` sources make the interval whole. Every replica and every heir says it again, and the same.
     SourceSealed { interval: u64, partition: u32, of: u32, ranges: Vec<RecordRange>, blocks: Vec<BlockName> },
+    /// A partition's state behind the interval `through` is here, and its source's input; work on what came later begins.
+    PartitionRestored { partition: u32, through: Option<u64>, bytes: u64 },
     /// Of the core time that this node used, so much went into work that had been done before.
     WorkRepeated { cpu_ns: u64 },
 

@@ -11,9 +11,6 @@ use std::time::Duration;
 /// against a message's cost.
 const BATCH_PERIOD: Duration = Duration::from_millis(20);
 
-/// The same where each record's own result is waited for: a couple of the network's steps.
-const RUN_PERIOD: Duration = Duration::from_millis(2);
-
 /// A run without a rate to follow from: a few pages of text.
 const RUN_RECORDS: u64 = 256;
 
@@ -28,21 +25,24 @@ pub enum Cut {
         records: NonZeroU64,
         /// How many sources there are.
         sources: u32,
+        /// How often the client looks what is due.
+        period: Duration,
     },
 }
 
 impl Cut {
-    /// Runs as long as what a client of this rate sends in a period.
-    pub fn runs(per_second: Option<f64>, sources: u32) -> Cut {
-        let records = per_second.map_or(RUN_RECORDS, |rate| (rate * RUN_PERIOD.as_secs_f64()).round() as u64);
-        Cut::Runs { records: NonZeroU64::new(records).unwrap_or(NonZeroU64::MIN), sources }
+    /// Runs as long as what a client of this rate sends in a period, and of at least so many records.
+    pub fn runs(per_second: Option<f64>, at_least: u64, sources: u32, period: Duration) -> Cut {
+        let records = per_second.map_or(RUN_RECORDS, |rate| (rate * period.as_secs_f64()).round() as u64);
+        let records = NonZeroU64::new(records.max(at_least)).unwrap_or(NonZeroU64::MIN);
+        Cut::Runs { records, sources, period }
     }
 
     /// How often the client looks what is due.
     pub fn period(self) -> Duration {
         match self {
             Cut::AsDue => BATCH_PERIOD,
-            Cut::Runs { .. } => RUN_PERIOD,
+            Cut::Runs { period, .. } => period,
         }
     }
 
@@ -63,7 +63,7 @@ impl Cut {
     pub fn source_of(self, client: u32, sequence: u64) -> u32 {
         match self {
             Cut::AsDue => 0,
-            Cut::Runs { records, sources } => {
+            Cut::Runs { records, sources, .. } => {
                 let turn = (sequence / records) % u64::from(sources.max(1)) + u64::from(client);
                 u32::try_from(turn % u64::from(sources.max(1))).expect("a remainder is below its 32-bit divisor")
             }
@@ -74,7 +74,7 @@ impl Cut {
     pub fn next_of(self, source: u32, client: u32, sequence: u64) -> u64 {
         match self {
             Cut::AsDue => sequence,
-            Cut::Runs { records, sources } => {
+            Cut::Runs { records, sources, .. } => {
                 let ahead = u64::from(source + sources - self.source_of(client, sequence)) % u64::from(sources.max(1));
                 match ahead {
                     0 => sequence,
@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn the_next_record_of_a_source_is_the_first_that_goes_there() {
         for (records, sources) in [(1, 1), (1, 3), (4, 3), (5, 8)] {
-            let cut = Cut::Runs { records: NonZeroU64::new(records).unwrap(), sources };
+            let period = Duration::from_millis(2);
+            let cut = Cut::Runs { records: NonZeroU64::new(records).unwrap(), sources, period };
             for (client, source) in (1..4).flat_map(|client| (0..sources).map(move |source| (client, source))) {
                 for sequence in 0..100 {
                     let expected = (sequence..).find(|next| cut.source_of(client, *next) == source).unwrap();
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn all_of_a_run_goes_to_one_source_and_the_next_run_to_the_next() {
-        let cut = Cut::runs(Some(2000.0), 3);
+        let cut = Cut::runs(Some(2000.0), 1, 3, Duration::from_millis(2));
         let of = |sequence| cut.source_of(1, sequence);
         assert_eq!((0..13).map(of).collect::<Vec<_>>(), [1, 1, 1, 1, 2, 2, 2, 2, 0, 0, 0, 0, 1]);
         assert_eq!((cut.border(0), cut.border(3), cut.border(4)), (4, 4, 8));

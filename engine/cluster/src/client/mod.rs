@@ -8,4 +8,4 @@ mod schedule;
 pub use core::{Client, ClientAction, ClientEvent, ClientLimits};
 pub use cut::Cut;
 pub use node::{ClientConfig, run};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, interval_of};

@@ -199,6 +199,9 @@ impl Shell {
 
     fn tick(&mut self) -> Result<(), NodeError> {
         let now = self.host.clock.now();
+        if matches!(self.config.pace, Pace::Max { .. }) {
+            self.punctuate(now); // what is read from here on belongs to the interval that is open now
+        }
         if !self.source_ended && now >= self.next_batch {
             self.next_batch = now + self.config.cut.period();
             match self.source.is_stopped() {
@@ -224,14 +227,14 @@ impl Shell {
                 Pace::Rate { per_second } | Pace::AtMost { per_second, .. } => {
                     Schedule { origin, end: load_end, per_second }.count_due(Moment(end.0 - 1))
                 }
-                Pace::Max { .. } => 0,
+                Pace::Max { .. } => self.next_sequence,
             };
             if self.next_sequence < due && !self.source_ended {
                 return; // what keeps more from being read keeps the interval open
             }
             let interval = self.punctuated_below;
             self.punctuated_below += 1;
-            self.step(ClientEvent::Punctuation { interval, end: self.next_sequence });
+            self.step(ClientEvent::Punctuation { interval, end: due.min(self.next_sequence) });
         }
     }
 

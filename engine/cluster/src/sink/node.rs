@@ -6,7 +6,7 @@ use crate::sink::{SinkAction, SinkEvent};
 use bytes::Bytes;
 use dstream_host::peer::{PeerConfig, PeerEvent, Peers, RequestId};
 use dstream_host::{Host, NodeError};
-use dstream_trace::{NodeName, Purpose};
+use dstream_trace::{Event, NodeName, Purpose};
 
 /// The sink's configuration.
 #[derive(Clone, Debug)]
@@ -21,8 +21,17 @@ pub async fn run(host: Host, config: SinkConfig, mut core: BoxCore<SinkEvent, Si
     let (peers, mut events) = start.map_err(|error| NodeError(format!("the sink cannot listen: {error}")))?;
     let mut actions = Vec::new();
     while let Some(event) = events.recv().await {
-        let PeerEvent::Request { peer, id, payload, .. } = event else { continue };
-        let Some(event) = read(peer, id, &payload) else { continue };
+        let event = match event {
+            PeerEvent::Request { peer, id, payload, .. } => read(peer, id, &payload),
+            PeerEvent::Message { payload, .. } => {
+                if let Ok((ToSink::Running { output, partition, ranges }, _)) = open::<ToSink>(&payload) {
+                    host.trace.record(Event::RecordsReflected { output, partition, ranges });
+                }
+                None
+            }
+            PeerEvent::Up { .. } | PeerEvent::Down { .. } => None,
+        };
+        let Some(event) = event else { continue };
         core.step(host.clock.now(), event, &mut actions);
         for action in actions.drain(..) {
             perform(&host, &peers, action);
@@ -38,6 +47,7 @@ fn read(from: NodeName, id: RequestId, payload: &Bytes) -> Option<SinkEvent> {
     Some(match request {
         ToSink::Result(name) => SinkEvent::Result { from, token, name, rows },
         ToSink::Fence { worker, epoch, since } => SinkEvent::Fence { from, token, worker, epoch, since },
+        ToSink::Running { .. } => return None, // no request
     })
 }
 

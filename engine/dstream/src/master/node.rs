@@ -6,7 +6,8 @@ use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::core::BoxCore;
 use dstream_cluster::layout::worker_number;
-use dstream_cluster::message::{FromSink, ToSink, open, seal};
+use dstream_cluster::message::{open, seal};
+use dstream_cluster::sink::fence;
 use dstream_host::peer::{Lane, PeerEvent, Peers, SendError};
 use dstream_host::{Host, NodeError};
 use dstream_trace::{Event, Moment, NodeName, Purpose, RecordRange};
@@ -186,19 +187,9 @@ impl Shell {
     fn fence(&self, member: Member, since: u64) {
         let (host, peers, answered) = (self.host.clone(), self.peers.clone(), self.answered.clone());
         let (sink, deadline) = (self.config.sink.clone(), self.config.deadline);
-        let word = ToSink::Fence { worker: NodeName::worker(member.worker), epoch: member.epoch, since };
-        let payload = seal(Vec::new(), &word);
         tokio::spawn(async move {
-            let visible = loop {
-                let declared = payload.len() as u64;
-                let request = peers.request(&sink, Purpose::Control, payload.clone(), declared, deadline);
-                if let Ok(answer) = request.await
-                    && let Ok((FromSink::Fenced(visible), _)) = open::<FromSink>(&answer)
-                {
-                    break visible;
-                }
-                host.sleep(deadline).await;
-            };
+            let worker = (NodeName::worker(member.worker), member.epoch);
+            let visible = fence(&host, &peers, &sink, worker, since, deadline).await;
             let _ = answered.send(MasterEvent::Fenced { member, visible }).await;
         });
     }

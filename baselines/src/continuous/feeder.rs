@@ -1,0 +1,237 @@
+//! The client's core where records go to fixed sources: each batch to every node that holds its source's input.
+//!
+//! Knows neither the records' bytes nor who runs what. Invariant: a batch is either acknowledged by all of its source's
+//! present holders or outstanding; to a connected holder, outstanding batches of one source go in the order of their records.
+//!
+//! ```text
+//! batch:  queued --holder connected--> sent --Held by all present holders--> acknowledged
+//!            ^                           |
+//!            +--- the connection broke, or the holders changed
+//! ```
+
+use dstream_cluster::client::{ClientAction, ClientEvent, Cut};
+use dstream_cluster::core::Core;
+use dstream_cluster::layout::Role;
+use dstream_cluster::message::FromClient;
+use dstream_trace::{Event, Moment, NodeName, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// After a connection had no room, what it did not take is offered again this much later.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+struct Outstanding {
+    range: RecordRange,
+    source: u32,
+    was_sent: bool,
+    sent_to: BTreeSet<NodeName>,
+    held_by: BTreeSet<NodeName>,
+}
+
+/// A client's core for continuous engines.
+pub struct Feeder {
+    client: u32,
+    cut: Cut,
+    outstanding: BTreeMap<u64, Outstanding>,
+    connected: BTreeSet<NodeName>,
+    version: u64,
+    /// By source.
+    holders: Vec<Vec<NodeName>>,
+    /// interval -> the number of the next one's first record; intervals whose results are not all visible
+    punctuations: BTreeMap<u64, u64>,
+    next_sequence: u64,
+    records: u64,
+    source_ended: bool,
+    done: bool,
+    retry_at: Moment,
+}
+
+impl Feeder {
+    /// A client that has sent nothing.
+    pub fn new(client: u32, cut: Cut) -> Feeder {
+        Feeder {
+            client,
+            cut,
+            outstanding: BTreeMap::new(),
+            connected: BTreeSet::new(),
+            version: 0,
+            holders: Vec::new(),
+            punctuations: BTreeMap::new(),
+            next_sequence: 0,
+            records: 0,
+            source_ended: false,
+            done: false,
+            retry_at: Moment::NEVER,
+        }
+    }
+
+    fn holders_of(&self, source: u32) -> &[NodeName] {
+        self.holders.get(source as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Sends every outstanding batch to those of its holders that are connected and have not got it.
+    fn send_all(&mut self, actions: &mut Vec<ClientAction>) {
+        let firsts: Vec<u64> = self.outstanding.keys().copied().collect();
+        firsts.into_iter().for_each(|first| self.send(first, actions));
+    }
+
+    fn send(&mut self, first: u64, actions: &mut Vec<ClientAction>) {
+        let Some(batch) = self.outstanding.get_mut(&first) else { return };
+        let holders = self.holders.get(batch.source as usize).map_or(&[][..], Vec::as_slice);
+        for holder in holders {
+            if !self.connected.contains(holder) || batch.held_by.contains(holder) || batch.sent_to.contains(holder) {
+                continue;
+            }
+            if batch.was_sent && batch.held_by.is_empty() && batch.sent_to.is_empty() {
+                actions.push(ClientAction::Record(Event::RecordsResent { range: batch.range, to: holder.clone() }));
+            }
+            batch.sent_to.insert(holder.clone());
+            actions.push(ClientAction::Send { first, to: holder.clone() });
+        }
+        batch.was_sent |= !batch.sent_to.is_empty();
+    }
+
+    /// Tells a node what this client knows, then what of it concerns the node.
+    fn introduce(&self, node: &NodeName, actions: &mut Vec<ClientAction>) {
+        if self.version == 0 || !runs_sources(node) {
+            return;
+        }
+        let held = (0u32..).zip(&self.holders).filter(|(_, holders)| holders.contains(node));
+        let acked_below = held.map(|(source, _)| (source, self.acked_below(source))).collect();
+        let view = FromClient::View { version: self.version, acked_below };
+        actions.push(ClientAction::Tell { to: node.clone(), word: view });
+    }
+
+    /// Of the records that go to this source, all before this one are acknowledged.
+    fn acked_below(&self, source: u32) -> u64 {
+        let oldest = self.outstanding.values().find(|batch| batch.source == source);
+        let next = || self.cut.next_of(source, self.client, self.next_sequence);
+        oldest.map_or_else(next, |batch| batch.range.first)
+    }
+
+    fn up(&mut self, node: NodeName, actions: &mut Vec<ClientAction>) {
+        self.introduce(&node, actions);
+        if runs_sources(&node) {
+            let all = self.punctuations.iter();
+            actions.extend(all.map(|(interval, end)| punctuation(&node, *interval, *end)));
+        }
+        self.connected.insert(node);
+        self.send_all(actions);
+    }
+
+    fn down(&mut self, node: &NodeName) {
+        self.connected.remove(node);
+        for batch in self.outstanding.values_mut() {
+            batch.sent_to.remove(node);
+        }
+    }
+
+    fn places(&mut self, version: u64, holders: Vec<Vec<NodeName>>, actions: &mut Vec<ClientAction>) {
+        if version <= self.version {
+            return;
+        }
+        (self.version, self.holders) = (version, holders);
+        // A node that refused a batch because of this client's old view gets it again, now that the view is new.
+        self.outstanding.values_mut().for_each(|batch| batch.sent_to.clear());
+        let connected: Vec<NodeName> = self.connected.iter().cloned().collect();
+        connected.iter().for_each(|node| self.introduce(node, actions));
+        self.acknowledge(actions);
+        self.send_all(actions);
+    }
+
+    fn held(&mut self, by: &NodeName, ranges: &[RecordRange], actions: &mut Vec<ClientAction>) {
+        for range in ranges {
+            if let Some(batch) = self.outstanding.get_mut(&range.first).filter(|batch| batch.range == *range) {
+                batch.held_by.insert(by.clone());
+            }
+        }
+        self.acknowledge(actions);
+    }
+
+    /// Lets go of what all present holders have.
+    fn acknowledge(&mut self, actions: &mut Vec<ClientAction>) {
+        let is_held = |batch: &Outstanding| {
+            let holders = self.holders_of(batch.source);
+            !holders.is_empty() && holders.iter().all(|holder| batch.held_by.contains(holder))
+        };
+        let held: Vec<u64> =
+            self.outstanding.iter().filter(|(_, batch)| is_held(batch)).map(|(first, _)| *first).collect();
+        for first in held {
+            let batch = self.outstanding.remove(&first).expect("its key was just read");
+            actions.push(ClientAction::Record(Event::RecordsAcked { range: batch.range }));
+            actions.push(ClientAction::Forget { first });
+        }
+    }
+
+    fn finish(&mut self, actions: &mut Vec<ClientAction>) {
+        if self.source_ended && self.outstanding.is_empty() && !self.done {
+            self.done = true;
+            actions.push(ClientAction::Record(Event::ClientDone { records: self.records }));
+        }
+    }
+}
+
+/// Whether a node may run sources: all but the master.
+fn runs_sources(node: &NodeName) -> bool {
+    matches!(Role::of(node), Some(Role::Worker(_) | Role::Standby(_) | Role::Replica(_)))
+}
+
+fn punctuation(to: &NodeName, interval: u64, end: u64) -> ClientAction {
+    ClientAction::Tell { to: to.clone(), word: FromClient::Punctuation { interval, end } }
+}
+
+impl Core for Feeder {
+    type Event = ClientEvent;
+    type Action = ClientAction;
+
+    fn step(&mut self, now: Moment, event: ClientEvent, actions: &mut Vec<ClientAction>) {
+        match event {
+            ClientEvent::Batch { range, first_due, last_due } => {
+                self.records += range.count();
+                self.next_sequence = range.last + 1;
+                let source = self.cut.source_of(self.client, range.first);
+                let (sent_to, held_by) = (BTreeSet::new(), BTreeSet::new());
+                let batch = Outstanding { range, source, was_sent: false, sent_to, held_by };
+                self.outstanding.insert(range.first, batch);
+                let (first_scheduled, last_scheduled) = (first_due, last_due);
+                actions.push(ClientAction::Record(Event::RecordsSent { range, first_scheduled, last_scheduled }));
+                self.send(range.first, actions);
+            }
+            ClientEvent::SourceEnded => self.source_ended = true,
+            ClientEvent::Up(node) => self.up(node, actions),
+            ClientEvent::Down(node) => self.down(&node),
+            ClientEvent::Places { version, holders } => self.places(version, holders, actions),
+            ClientEvent::Members(_) => {}
+            ClientEvent::Known(ranges) => {
+                self.records += ranges.iter().map(RecordRange::count).sum::<u64>();
+                self.next_sequence = ranges.iter().map(|range| range.last + 1).max().unwrap_or(0);
+                actions
+                    .extend(ranges.into_iter().map(|range| ClientAction::Record(Event::RecordsAcked { range })));
+            }
+            ClientEvent::Held { by, ranges } => self.held(&by, &ranges, actions),
+            ClientEvent::Punctuation { interval, end } => {
+                self.punctuations.insert(interval, end);
+                let nodes = self.connected.iter().filter(|node| runs_sources(node));
+                actions.extend(nodes.map(|node| punctuation(node, interval, end)));
+            }
+            ClientEvent::Done { interval } => self.punctuations = self.punctuations.split_off(&(interval + 1)),
+            ClientEvent::NotSent { first } => {
+                if let Some(batch) = self.outstanding.get_mut(&first) {
+                    batch.sent_to.clear();
+                    self.retry_at = now + RETRY_AFTER;
+                }
+            }
+            ClientEvent::Tick => {
+                if self.retry_at <= now {
+                    self.retry_at = Moment::NEVER;
+                    self.send_all(actions);
+                }
+            }
+        }
+        self.finish(actions);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        Some(self.retry_at)
+    }
+}

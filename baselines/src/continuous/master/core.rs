@@ -1,0 +1,323 @@
+//! The master's core.
+//!
+//! Invariant: what it lets nodes forget no heir that it seats later asks for: both follow from one border, and a heir that
+//! has not begun holds the border back.
+//!
+//! ```text
+//! waiting for the first members --all, or time is up--> assigned --a member lost, or back--> assigned anew
+//! ```
+
+use crate::continuous::assignment::{Assignment, Seat, Start};
+use crate::continuous::master::plan::{Border, Redundancy};
+use crate::continuous::message::{FromMaster, NodeNumber, Progress, ToMaster};
+use crate::continuous::node::places;
+use dstream_cluster::core::{BoxCore, Core};
+use dstream_cluster::detector::{DetectorAction, DetectorEvent};
+use dstream_cluster::message::ToClient;
+use dstream_trace::{Event, Moment, NodeName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Nodes that have not come by then are taken for lost: so many failure timeouts after the first one came.
+const START_TIMEOUTS: u32 = 4;
+
+/// What the master must know.
+#[derive(Clone, Debug)]
+pub struct MasterLimits {
+    /// All nodes, by number from 1.
+    pub names: Vec<NodeName>,
+    /// How many partitions there are.
+    pub partitions: u32,
+    /// The protocol's part.
+    pub redundancy: Redundancy,
+    /// How long a node may be silent.
+    pub failure_timeout: Duration,
+}
+
+/// What happens to the master.
+#[derive(Clone, Debug)]
+pub enum MasterEvent {
+    /// A node says.
+    Word {
+        /// The node.
+        node: NodeNumber,
+        /// Its incarnation.
+        incarnation: u64,
+        /// What.
+        word: ToMaster,
+    },
+    /// The connection to a node broke.
+    Broken(NodeNumber),
+    /// A connection to a client is open.
+    ClientUp(NodeName),
+    /// Time passed.
+    Tick,
+}
+
+/// What the master does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MasterAction {
+    /// Say this to a node.
+    Tell(NodeNumber, FromMaster),
+    /// Say this to all clients.
+    TellClients(ToClient),
+    /// Say this to one.
+    TellClient(NodeName, ToClient),
+    /// Have the sink refuse what the node hands in under this and older epochs.
+    Fence {
+        /// The node.
+        node: NodeNumber,
+        /// Its last epoch.
+        epoch: u64,
+    },
+    /// Record an event.
+    Record(Event),
+}
+
+/// The master's core.
+pub struct Master {
+    limits: MasterLimits,
+    detector: BoxCore<DetectorEvent, DetectorAction>,
+    members: BTreeMap<NodeNumber, u64>,
+    assignment: Option<Assignment>,
+    start_at: Moment,
+    progress: BTreeMap<(u32, NodeNumber), Progress>,
+    /// (source, node, since): all of the source's input is there
+    whole: BTreeSet<(u32, NodeNumber, u64)>,
+    safe: Option<u64>,
+    visible: Option<u64>,
+    said_lacking: u64,
+}
+
+impl Master {
+    /// A master that knows nobody yet.
+    pub fn new(limits: MasterLimits, detector: BoxCore<DetectorEvent, DetectorAction>) -> Master {
+        Master {
+            limits,
+            detector,
+            members: BTreeMap::new(),
+            assignment: None,
+            start_at: Moment::NEVER,
+            progress: BTreeMap::new(),
+            whole: BTreeSet::new(),
+            safe: None,
+            visible: None,
+            said_lacking: 0,
+        }
+    }
+
+    fn name(&self, node: NodeNumber) -> NodeName {
+        self.limits.names[node as usize - 1].clone()
+    }
+
+    fn detect(&mut self, now: Moment, event: DetectorEvent, actions: &mut Vec<MasterAction>) {
+        let mut decided = Vec::new();
+        self.detector.step(now, event, &mut decided);
+        for decision in decided {
+            match decision {
+                DetectorAction::Joined { worker: node, epoch } => self.joined(now, node, epoch, actions),
+                DetectorAction::Rejoined { worker: node, epoch } => self.welcome(node, epoch, actions),
+                DetectorAction::Lost { worker: node, epoch } => {
+                    self.members.remove(&node);
+                    self.progress.retain(|(_, host), _| *host != node);
+                    actions.push(MasterAction::Record(Event::WorkerLost { worker: self.name(node), epoch }));
+                    actions.push(MasterAction::Fence { node, epoch });
+                    self.mend(actions);
+                }
+                DetectorAction::Renew { .. } => {}
+                DetectorAction::Refuse { worker: node, epoch } => {
+                    actions.push(MasterAction::Tell(node, FromMaster::Fenced { epoch }));
+                }
+            }
+        }
+    }
+
+    fn joined(&mut self, now: Moment, node: NodeNumber, epoch: u64, actions: &mut Vec<MasterAction>) {
+        self.members.insert(node, epoch);
+        actions.push(MasterAction::Record(Event::WorkerJoined { worker: self.name(node), epoch }));
+        self.welcome(node, epoch, actions);
+        if self.assignment.is_some() {
+            self.mend(actions);
+        } else if self.start_at == Moment::NEVER {
+            self.start_at = now + self.limits.failure_timeout * START_TIMEOUTS;
+        }
+    }
+
+    /// Tells a member everything that it must know.
+    fn welcome(&self, node: NodeNumber, epoch: u64, actions: &mut Vec<MasterAction>) {
+        actions.push(MasterAction::Tell(node, FromMaster::Welcome { epoch }));
+        if let Some(assignment) = &self.assignment {
+            actions.push(MasterAction::Tell(node, FromMaster::Assign(assignment.clone())));
+            let trim = FromMaster::Trim { safe: self.safe, visible: self.visible };
+            actions.push(MasterAction::Tell(node, trim));
+        }
+    }
+
+    /// Makes the first assignment when all nodes are here, or have had the time to come.
+    fn start(&mut self, now: Moment, actions: &mut Vec<MasterAction>) {
+        if self.assignment.is_some() || (self.members.len() < self.limits.names.len() && now < self.start_at) {
+            return;
+        }
+        let Redundancy { copies, hosts, .. } = self.limits.redundancy;
+        if self.members.len() < copies.max(hosts).min(self.limits.redundancy.workers) as usize {
+            return;
+        }
+        let first = self.limits.redundancy.initial(self.limits.partitions);
+        let members = self.members.keys().copied().collect();
+        // Seats of nodes that are not here are given to others before anybody hears of them: all of them start empty.
+        let mut mended = self.limits.redundancy.mend(&first, &members, None).unwrap_or(first);
+        for place in &mut mended.places {
+            place.hosts.iter_mut().chain(&mut place.holders).for_each(|seat| seat.start = Start::Empty);
+        }
+        self.assign(Assignment::default(), mended, actions);
+    }
+
+    fn mend(&mut self, actions: &mut Vec<MasterAction>) {
+        let Some(now) = self.assignment.clone() else { return };
+        let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
+        let before = self.limits.redundancy.with_reachable_givers(&now, &members, self.safe, &self.whole);
+        let next = self.limits.redundancy.mend(&before, &members, self.safe);
+        if let Some(next) = next.or((before != now).then_some(before)) {
+            self.assign(now, next, actions);
+        }
+    }
+
+    fn assign(&mut self, before: Assignment, next: Assignment, actions: &mut Vec<MasterAction>) {
+        for (partition, place) in next.iter() {
+            for Seat { node, since, .. } in &place.hosts {
+                let had = before.place(partition).and_then(|place| place.host(*node));
+                if had.is_none_or(|seat| seat.since != *since) {
+                    let (node, epoch) = (self.name(*node), *since);
+                    actions.push(MasterAction::Record(Event::PartitionTaken { partition, node, epoch }));
+                }
+            }
+        }
+        let word = FromMaster::Assign(next.clone());
+        actions.extend(self.members.keys().map(|node| MasterAction::Tell(*node, word.clone())));
+        actions.push(MasterAction::TellClients(places(&next, &self.limits.names)));
+        self.assignment = Some(next);
+    }
+
+    fn word(
+        &mut self,
+        now: Moment,
+        node: NodeNumber,
+        incarnation: u64,
+        word: ToMaster,
+        actions: &mut Vec<MasterAction>,
+    ) {
+        match word {
+            ToMaster::Join { epoch, .. } => {
+                self.detect(now, DetectorEvent::Join { worker: node, incarnation, epoch }, actions);
+            }
+            ToMaster::Heartbeat { epoch } => {
+                self.detect(now, DetectorEvent::Heartbeat { worker: node, epoch }, actions);
+            }
+            ToMaster::Progress { epoch, of } if self.members.get(&node) == Some(&epoch) => {
+                self.progress.extend(of.into_iter().map(|progress| ((progress.partition, node), progress)));
+                self.advance(actions);
+            }
+            ToMaster::Whole { epoch, of } if self.members.get(&node) == Some(&epoch) => {
+                self.whole.extend(of.into_iter().map(|(source, since)| (source, node, since)));
+            }
+            ToMaster::Progress { .. } | ToMaster::Whole { .. } => {}
+        }
+    }
+
+    /// Moves the borders: what nobody needs any more, and what is visible.
+    fn advance(&mut self, actions: &mut Vec<MasterAction>) {
+        let Some(assignment) = &self.assignment else { return };
+        let (mut safe, mut visible) = (Some(u64::MAX), Some(u64::MAX));
+        for (partition, place) in assignment.iter() {
+            let of = |seat: &Seat| {
+                let known = self.progress.get(&(partition, seat.node));
+                known.filter(|progress| progress.since == seat.since).copied()
+            };
+            safe = safe.min(place.hosts.iter().map(|seat| self.border(seat, of(seat))).min().flatten());
+            visible = visible.min(place.hosts.iter().filter_map(of).map(|progress| progress.passed_on).max().flatten());
+        }
+        if safe <= self.safe && visible <= self.visible {
+            return;
+        }
+        if let Some(through) = safe.filter(|_| safe > self.safe) {
+            self.safe = safe;
+            actions.push(MasterAction::Record(Event::CheckpointComplete { through }));
+        }
+        if let Some(last) = visible.filter(|_| visible > self.visible) {
+            let first = self.visible.map_or(0, |before| before + 1);
+            self.visible = visible;
+            actions.extend((first..=last).map(|interval| MasterAction::Record(Event::IntervalDone { interval })));
+            actions.push(MasterAction::TellClients(ToClient::Done { interval: last }));
+        }
+        let trim = FromMaster::Trim { safe: self.safe, visible: self.visible };
+        actions.extend(self.members.keys().map(|node| MasterAction::Tell(*node, trim.clone())));
+    }
+
+    /// Behind which interval a heir of this host could begin.
+    fn border(&self, seat: &Seat, progress: Option<Progress>) -> Option<u64> {
+        let Some(progress) = progress.filter(|progress| progress.is_running) else {
+            return match seat.start {
+                Start::Empty => None,
+                Start::Restored { .. } | Start::Copied { .. } => self.safe,
+            };
+        };
+        match self.limits.redundancy.border {
+            Border::Saved => progress.saved,
+            Border::Replayed { reach } => progress.passed_on?.checked_sub(reach?),
+            Border::Closed => progress.closed,
+        }
+    }
+
+    /// What lacks its redundancy: holders, hosts that run, standbys.
+    fn lacking(&self) -> u64 {
+        let Some(assignment) = &self.assignment else { return 0 };
+        let Redundancy { hosts, copies, standbys, .. } = self.limits.redundancy;
+        let mut lacking = 0u64;
+        for (partition, place) in assignment.iter() {
+            let whole = |seat: &&Seat| self.whole.contains(&(partition, seat.node, seat.since));
+            let runs = |seat: &&Seat| {
+                let progress = self.progress.get(&(partition, seat.node));
+                progress.is_some_and(|progress| progress.since == seat.since && progress.is_running)
+            };
+            let holding = place.holders.iter().filter(whole).count() as u64;
+            let running = place.hosts.iter().filter(runs).count() as u64;
+            lacking += u64::from(copies).saturating_sub(holding) + u64::from(hosts).saturating_sub(running);
+        }
+        let busy: BTreeSet<NodeNumber> =
+            assignment.places.iter().flat_map(|place| &place.hosts).map(|seat| seat.node).collect();
+        let idle = self.members.keys().filter(|node| !busy.contains(node)).count() as u64;
+        lacking + u64::from(standbys).saturating_sub(idle)
+    }
+
+    fn say_lacking(&mut self, actions: &mut Vec<MasterAction>) {
+        let lacking = self.lacking();
+        if lacking != self.said_lacking {
+            self.said_lacking = lacking;
+            actions.push(MasterAction::Record(Event::CopiesBelow { blocks: lacking }));
+        }
+    }
+}
+
+impl Core for Master {
+    type Event = MasterEvent;
+    type Action = MasterAction;
+
+    fn step(&mut self, now: Moment, event: MasterEvent, actions: &mut Vec<MasterAction>) {
+        match event {
+            MasterEvent::Word { node, incarnation, word } => self.word(now, node, incarnation, word, actions),
+            MasterEvent::Broken(node) => self.detect(now, DetectorEvent::Broken { worker: node }, actions),
+            MasterEvent::ClientUp(client) => {
+                if let Some(assignment) = &self.assignment {
+                    actions.push(MasterAction::TellClient(client, places(assignment, &self.limits.names)));
+                }
+            }
+            MasterEvent::Tick => self.detect(now, DetectorEvent::Tick, actions),
+        }
+        self.start(now, actions);
+        self.say_lacking(actions);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        self.detector.deadline()
+    }
+}

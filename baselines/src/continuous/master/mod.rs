@@ -1,0 +1,11 @@
+//! The master of a continuous engine: who lives, who runs and holds what, and from where a heir begins.
+//!
+//! It is not on the way of the data: without it everything goes on until a node is lost or buffers are full.
+
+mod core;
+mod plan;
+mod shell;
+
+pub use self::core::{Master, MasterAction, MasterEvent, MasterLimits};
+pub use self::plan::{Border, Redundancy};
+pub use self::shell::{MasterConfig, run};

@@ -1,0 +1,210 @@
+//! Who runs and holds each partition: at the start, and after nodes came or went.
+//!
+//! Pure: the same assignment and members give the same next one. Invariant: a host holds its source's input; no node has two
+//! seats of a kind at one partition; a seat whose node lives keeps it.
+
+use crate::continuous::assignment::{Assignment, Place, Seat, Start};
+use crate::continuous::message::NodeNumber;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Behind which interval a heir begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Border {
+    /// The last that every partition has saved.
+    Saved,
+    /// The last on which no result depends that is not visible; `None`: there is none, as results depend on everything.
+    Replayed {
+        /// How many intervals a result looks back.
+        reach: Option<u64>,
+    },
+    /// The last that every host has closed: replicas have the state.
+    Closed,
+}
+
+/// What a protocol keeps beside the running partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redundancy {
+    /// Workers; their numbers come first.
+    pub workers: u32,
+    /// Hosts of each partition.
+    pub hosts: u32,
+    /// Holders of each source's input.
+    pub copies: u32,
+    /// Idle nodes that wait for a loss.
+    pub standbys: u32,
+    /// What a lost node ran goes to many, else to one.
+    pub spreads: bool,
+    /// Where heirs begin.
+    pub border: Border,
+}
+
+impl Redundancy {
+    /// The first assignment, as if all nodes lived.
+    pub fn initial(&self, partitions: u32) -> Assignment {
+        let seat = |node| Seat { node, since: 1, start: Start::Empty };
+        let place = |partition: u32| {
+            let worker = partition % self.workers;
+            let hosts: Vec<NodeNumber> = (0..self.hosts).map(|host| worker + 1 + host * self.workers).collect();
+            let others = (1..self.workers).map(|step| (worker + step) % self.workers + 1);
+            let more = self.copies.saturating_sub(self.hosts) as usize;
+            let holders = hosts.iter().copied().chain(others.take(more));
+            Place { holders: holders.map(seat).collect(), hosts: hosts.iter().map(|node| seat(*node)).collect() }
+        };
+        Assignment { version: 1, places: (0..partitions).map(place).collect() }
+    }
+
+    /// The next assignment for these members, where anything has to change.
+    pub fn mend(&self, now: &Assignment, members: &BTreeSet<NodeNumber>, safe: Option<u64>) -> Option<Assignment> {
+        let mut next = Assignment { version: now.version + 1, places: now.places.clone() };
+        for place in &mut next.places {
+            place.hosts.retain(|seat| members.contains(&seat.node));
+            place.holders.retain(|seat| members.contains(&seat.node));
+        }
+        let mut loads = Loads::of(&next, members);
+        let heir = if self.spreads { None } else { loads.idlest() };
+        for partition in 0..next.places.len() {
+            self.mend_hosts(&mut next, partition, members, safe, heir, &mut loads);
+            self.mend_holders(&mut next, partition, members, safe, &mut loads);
+        }
+        (next.places != now.places).then_some(next)
+    }
+
+    fn mend_hosts(
+        &self,
+        next: &mut Assignment,
+        partition: usize,
+        members: &BTreeSet<NodeNumber>,
+        safe: Option<u64>,
+        heir: Option<NodeNumber>,
+        loads: &mut Loads,
+    ) {
+        let since = next.version;
+        let place = &mut next.places[partition];
+        while place.hosts.len() < self.hosts as usize {
+            let free = |node: &NodeNumber| place.host(*node).is_none();
+            let heir = heir.filter(free).or_else(|| loads.least(members.iter().copied().filter(free)));
+            let Some(node) = heir else { return };
+            let start = match place.hosts.first() {
+                Some(running) => Start::Copied { from: running.node },
+                None => Start::Restored { through: safe, input_from: giver(place, node) },
+            };
+            loads.give(node);
+            place.hosts.push(Seat { node, since, start });
+            // What it held before it holds again in its new role: all of it comes with the state, or is here.
+            place.holders.retain(|seat| seat.node != node);
+            place.holders.push(Seat { node, since, start });
+        }
+    }
+
+    fn mend_holders(
+        &self,
+        next: &mut Assignment,
+        partition: usize,
+        members: &BTreeSet<NodeNumber>,
+        safe: Option<u64>,
+        loads: &mut Loads,
+    ) {
+        let since = next.version;
+        let place = &mut next.places[partition];
+        while place.holders.len() < (self.copies as usize).min(members.len()) {
+            let free = |node: &NodeNumber| place.holder(*node).is_none();
+            let Some(node) = loads.least_holding(members.iter().copied().filter(free)) else { return };
+            let start = Start::Restored { through: safe, input_from: giver(place, node) };
+            place.holders.push(Seat { node, since, start });
+        }
+    }
+}
+
+/// Who can give `node` the input of a place: a holder of before; itself, if it is one.
+fn giver(place: &Place, node: NodeNumber) -> Option<NodeNumber> {
+    match place.holder(node) {
+        Some(_) => Some(node),
+        None => place.holders.first().map(|seat| seat.node),
+    }
+}
+
+/// How much each member has, and was given in this round.
+struct Loads {
+    hosting: BTreeMap<NodeNumber, u32>,
+    holding: BTreeMap<NodeNumber, u32>,
+    given: BTreeMap<NodeNumber, u32>,
+}
+
+impl Loads {
+    fn of(assignment: &Assignment, members: &BTreeSet<NodeNumber>) -> Loads {
+        let zero: BTreeMap<NodeNumber, u32> = members.iter().map(|node| (*node, 0)).collect();
+        let (mut hosting, mut holding) = (zero.clone(), zero.clone());
+        for place in &assignment.places {
+            place.hosts.iter().for_each(|seat| *hosting.entry(seat.node).or_default() += 1);
+            place.holders.iter().for_each(|seat| *holding.entry(seat.node).or_default() += 1);
+        }
+        Loads { hosting, holding, given: zero }
+    }
+
+    /// An idle node, or else the one with the least to run.
+    fn idlest(&self) -> Option<NodeNumber> {
+        self.hosting.iter().min_by_key(|(node, count)| (**count, **node)).map(|(node, _)| *node)
+    }
+
+    fn least(&self, nodes: impl Iterator<Item = NodeNumber>) -> Option<NodeNumber> {
+        nodes.min_by_key(|node| (self.given[node], self.hosting[node], *node))
+    }
+
+    fn least_holding(&mut self, nodes: impl Iterator<Item = NodeNumber>) -> Option<NodeNumber> {
+        // Who runs nothing is kept free for what it waits for.
+        let node = nodes.min_by_key(|node| (self.hosting[node] == 0, self.holding[node], *node))?;
+        *self.holding.entry(node).or_default() += 1;
+        Some(node)
+    }
+
+    fn give(&mut self, node: NodeNumber) {
+        *self.given.entry(node).or_default() += 1;
+        *self.hosting.entry(node).or_default() += 1;
+    }
+}
+
+impl Redundancy {
+    /// The assignment with a new beginning for every seat that still waits for input or state of a node that is gone.
+    pub fn with_reachable_givers(
+        &self,
+        now: &Assignment,
+        members: &BTreeSet<NodeNumber>,
+        safe: Option<u64>,
+        whole: &BTreeSet<(u32, NodeNumber, u64)>,
+    ) -> Assignment {
+        let mut next = Assignment { version: now.version + 1, places: now.places.clone() };
+        for (partition, place) in (0u32..).zip(&mut next.places) {
+            let waits_for_lost = |seat: &Seat| {
+                let giver = match seat.start {
+                    Start::Empty => None,
+                    Start::Restored { input_from, .. } => input_from,
+                    Start::Copied { from } => Some(from),
+                };
+                members.contains(&seat.node)
+                    && giver.is_some_and(|giver| !members.contains(&giver))
+                    && !whole.contains(&(partition, seat.node, seat.since))
+            };
+            let stuck: Vec<NodeNumber> =
+                place.holders.iter().filter(|seat| waits_for_lost(seat)).map(|seat| seat.node).collect();
+            let before = place.clone();
+            for node in stuck {
+                let can_give = |seat: &&Seat| {
+                    members.contains(&seat.node) && whole.contains(&(partition, seat.node, seat.since))
+                };
+                let host = before.hosts.iter().find(|seat| seat.node != node && can_give(seat));
+                let start = match (before.host(node), host) {
+                    (Some(_), Some(running)) if self.hosts > 1 => Start::Copied { from: running.node },
+                    _ => {
+                        let giver = before.holders.iter().find(|seat| seat.node != node && can_give(seat));
+                        Start::Restored { through: safe, input_from: giver.map(|seat| seat.node) }
+                    }
+                };
+                let since = next.version;
+                let seats = place.hosts.iter_mut().chain(&mut place.holders).filter(|seat| seat.node == node);
+                seats.for_each(|seat| *seat = Seat { node, since, start });
+            }
+        }
+        if next.places == now.places { now.clone() } else { next }
+    }
+}

@@ -1,0 +1,227 @@
+//! What the nodes of a continuous engine say to each other.
+//!
+//! Invariant: whatever carries the word of a partition's host carries, too, under which version of the assignment it became
+//! that, or the token of the reader's subscription; so a word of an earlier host is known as such.
+
+use crate::continuous::assignment::Assignment;
+use dstream_trace::RecordRange;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A node by its number: workers from 1, then the heirs.
+pub type NodeNumber = u32;
+
+/// From a node to the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToMaster {
+    /// I want to be a member.
+    Join {
+        /// Counts this node's starts.
+        incarnation: u64,
+        /// The epoch under which it believes to be a member.
+        epoch: Option<u64>,
+    },
+    /// I live.
+    Heartbeat {
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// How far my partitions are, those that moved.
+    Progress {
+        /// Its epoch.
+        epoch: u64,
+        /// By partition.
+        of: Vec<Progress>,
+    },
+    /// The input of these sources is whole here: everything that is acknowledged and may be needed again.
+    Whole {
+        /// Its epoch.
+        epoch: u64,
+        /// (source, the version under which it became a holder)
+        of: Vec<(u32, u64)>,
+    },
+}
+
+/// From the master to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromMaster {
+    /// You are a member under this epoch.
+    Welcome {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// You are no member any more under this epoch: forget everything and join anew.
+    Fenced {
+        /// The epoch that is over.
+        epoch: u64,
+    },
+    /// Who runs and holds what from now on.
+    Assign(Assignment),
+    /// Nobody will ask for anything through `safe` again, and all results through `visible` are.
+    Trim {
+        /// An interval.
+        safe: Option<u64>,
+        /// An interval.
+        visible: Option<u64>,
+    },
+}
+
+/// How far a partition is at one of its hosts. Numbers of intervals; `None`: not even interval 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The partition.
+    pub partition: u32,
+    /// The version of the assignment under which this host runs it.
+    pub since: u64,
+    /// Its state is restored and it takes in what comes.
+    pub is_running: bool,
+    /// Its operators have closed this interval.
+    pub closed: Option<u64>,
+    /// Its results through this interval are visible, or with the operators behind it.
+    pub passed_on: Option<u64>,
+    /// Its state behind this interval is in the store.
+    pub saved: Option<u64>,
+}
+
+/// From a node to another. Rows are in the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToPeer {
+    /// Send me these channels from here on.
+    Subscribe(Vec<Subscription>),
+    /// What I can send of a channel begins too late for you.
+    TooOld {
+        /// The channel's reader.
+        reader: Reader,
+        /// The channel's writer.
+        writer: Writer,
+        /// Of the subscription.
+        token: u64,
+    },
+    /// Output of my operators; the rows are the body, in the order of the elements and their readers.
+    Elements(Vec<Element>),
+    /// I have worked off so many bytes of your elements.
+    Credit {
+        /// The bytes, as they were counted when they were sent.
+        bytes: u64,
+    },
+    /// Send me what you hold of this source's input, from behind this interval on.
+    FetchInput {
+        /// The source.
+        source: u32,
+        /// The assignment's version that makes me ask: you take no batch of it any more from a client that knows only
+        /// earlier ones.
+        version: u64,
+        /// What came before it is not asked for.
+        after: Option<u64>,
+    },
+    /// A part of a source's input; the lines are the body.
+    Input {
+        /// The source.
+        source: u32,
+        /// The version under which it was asked for, or under which the receiver became a holder.
+        version: u64,
+        /// Records, their interval, and bytes of lines.
+        batches: Vec<(RecordRange, u64, u64)>,
+        /// client -> interval -> the number of the next interval's first record
+        punctuations: BTreeMap<u32, BTreeMap<u64, u64>>,
+        /// Nothing follows.
+        is_last: bool,
+    },
+    /// Send me the state of a partition as it is at an interval's border, and its source's input from there on.
+    FetchState {
+        /// The partition.
+        partition: u32,
+        /// The version under which I am its host.
+        version: u64,
+    },
+    /// The state of a partition; the panes are the body. Its input comes before it.
+    State {
+        /// The partition.
+        partition: u32,
+        /// As asked.
+        version: u64,
+        /// The border: behind this interval.
+        through: Option<u64>,
+        /// The panes.
+        panes: Vec<PaneHeader>,
+    },
+}
+
+/// Which operator writes a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Writer {
+    /// Its stage; one that reads lines is run by the source.
+    pub stage: u32,
+    /// Its partition.
+    pub partition: u32,
+}
+
+/// Which operator reads a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reader {
+    /// Its stage.
+    pub stage: u32,
+    /// Its partition.
+    pub partition: u32,
+}
+
+/// How much of a channel its reader has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Everything through this interval.
+    pub closed: Option<u64>,
+    /// client -> of the intervals after that, everything up to this record
+    pub records: BTreeMap<u32, u64>,
+}
+
+/// A reader asks for a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Who writes it.
+    pub writer: Writer,
+    /// Who reads it.
+    pub reader: Reader,
+    /// Names the subscription; elements carry it.
+    pub token: u64,
+    /// What the reader has.
+    pub position: Position,
+}
+
+/// One step of a channel: rows of some records, or the end of an interval with what was made at it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Element {
+    /// Who made it.
+    pub writer: Writer,
+    /// The interval.
+    pub interval: u64,
+    /// The records that the rows come from; `None`: the interval is closed, these rows are its last.
+    pub records: Option<RecordRange>,
+    /// Who gets it: part after part of the body.
+    pub to: Vec<Part>,
+}
+
+/// A reader's part of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The reader.
+    pub reader: Reader,
+    /// The subscription.
+    pub token: u64,
+    /// Counts the elements of the subscription from 0.
+    pub number: u64,
+    /// Bytes of its rows.
+    pub bytes: u64,
+}
+
+/// A pane on its way or in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaneHeader {
+    /// The stage.
+    pub stage: u32,
+    /// Which of the stage's kept panes.
+    pub kept: u32,
+    /// The interval whose task left it.
+    pub interval: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}

@@ -1,0 +1,554 @@
+//! The node's core: every event of a node, and what follows from it.
+//!
+//! Invariant: what it says of a partition it says as the host or holder that the newest assignment it knows makes it; after
+//! it was fenced it is as if it had just started.
+//!
+//! ```text
+//! outside --Welcome--> member --Fenced--> outside      partition: absent --Assign--> restoring --whole--> running --Assign--> absent
+//! ```
+
+use crate::continuous::assignment::Assignment;
+use crate::continuous::credit::Credits;
+use crate::continuous::inbox::Inbox;
+use crate::continuous::log::InputLog;
+use crate::continuous::message::{
+    FromMaster, NodeNumber, PaneHeader, Progress, Subscription, ToMaster, ToPeer,
+};
+use crate::continuous::node::work::{Work, WorkDone};
+use crate::continuous::outbox::Outbox;
+use crate::continuous::source::{Punctuations, Source};
+use crate::continuous::topology::Topology;
+use bytes::Bytes;
+use dstream_cluster::client::{Cut, interval_of};
+use dstream_cluster::core::Core;
+use dstream_cluster::message::{FromClient, ToClient};
+use dstream_trace::{Event, Moment, NodeName, Purpose, RecordRange};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Progress is said this often at most: short against an interval, long against a message's cost.
+const PROGRESS_PERIOD: Duration = Duration::from_millis(10);
+
+/// What makes one recovery protocol another, as far as a node is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// State is saved behind every so many intervals; `None`: never.
+    pub checkpoint_intervals: Option<u64>,
+    /// Readers take a writer's output from all of its hosts, whatever comes first; else from one.
+    pub reads_all: bool,
+    /// An interval's input waits until all of it is there, and is taken in one order.
+    pub is_ordered: bool,
+    /// Only the leading host hands its results in.
+    pub only_leader_hands_in: bool,
+    /// Each record goes through alone: nothing is combined before the keyed operators.
+    pub is_single: bool,
+    /// Output is gathered for so long before it is sent; the end of an interval goes at once.
+    pub buffer: Duration,
+    /// A heir begins without state and works through as much input as its results can depend on.
+    pub replays: bool,
+}
+
+/// What a node must know.
+#[derive(Clone, Debug)]
+pub struct NodeLimits {
+    /// Its number.
+    pub node: NodeNumber,
+    /// Counts this node's starts.
+    pub incarnation: u64,
+    /// All nodes, by number from 1.
+    pub names: Vec<NodeName>,
+    /// How many clients there are.
+    pub clients: u32,
+    /// How they cut their streams.
+    pub cut: Cut,
+    /// The query.
+    pub topology: Topology,
+    /// The protocol.
+    pub rules: Rules,
+    /// How often to beat.
+    pub heartbeat: Duration,
+    /// Interval 0 begins here.
+    pub origin: Moment,
+    /// Length of an interval.
+    pub interval: Duration,
+}
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum NodeEvent {
+    /// The connection to the master is open.
+    MasterUp,
+    /// A connection to a node is open.
+    PeerUp(NodeNumber),
+    /// The connection to the node broke.
+    PeerDown(NodeNumber),
+    /// A connection to a client is open.
+    ClientUp(u32),
+    /// The master says.
+    Master(FromMaster),
+    /// A client says; lines are those of its records.
+    Client {
+        /// The client.
+        client: u32,
+        /// Its word.
+        word: FromClient,
+        /// Its records' lines.
+        lines: Bytes,
+    },
+    /// Another node says.
+    Peer {
+        /// The node.
+        from: NodeNumber,
+        /// Its word.
+        word: ToPeer,
+        /// Its rows, lines or panes.
+        body: Bytes,
+    },
+    /// A turn of a partition's operators is over.
+    Ran {
+        /// The partition.
+        partition: u32,
+        /// Under which version it was begun.
+        since: u64,
+        /// What came of it, in order.
+        done: Vec<WorkDone>,
+        /// Time of a core that all of it took.
+        cpu: Duration,
+    },
+    /// The store gave a partition's state.
+    Loaded {
+        /// The partition.
+        partition: u32,
+        /// As asked.
+        since: u64,
+        /// The panes.
+        panes: Vec<(PaneHeader, Bytes)>,
+        /// Where clients were at the border.
+        punctuations: Punctuations,
+    },
+    /// The store has a partition's state.
+    Saved {
+        /// The partition.
+        partition: u32,
+        /// As ordered.
+        since: u64,
+        /// Behind this interval.
+        through: u64,
+    },
+    /// A result is visible.
+    Visible {
+        /// The partition.
+        partition: u32,
+        /// As handed in.
+        since: u64,
+        /// The stage.
+        stage: u32,
+        /// The interval.
+        interval: u64,
+    },
+    /// A partition's state was copied.
+    Copied {
+        /// The partition.
+        partition: u32,
+        /// For whom, and under which version that node runs it.
+        to: (NodeNumber, u64),
+        /// Behind this interval.
+        through: Option<u64>,
+        /// The state.
+        panes: Vec<(PaneHeader, Bytes)>,
+    },
+    /// Something that must be there is not.
+    Broken(String),
+    /// Time passed.
+    Tick,
+}
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub enum NodeAction {
+    /// Say this to the master.
+    TellMaster(ToMaster),
+    /// Say this to a client.
+    TellClient(u32, ToClient),
+    /// Say this to a node.
+    Tell {
+        /// The node.
+        node: NodeNumber,
+        /// The word.
+        word: ToPeer,
+        /// Its body, part after part.
+        body: Vec<Bytes>,
+        /// What it is for.
+        purpose: Purpose,
+        /// Whether the body stands for `scale` times its bytes.
+        is_scaled: bool,
+    },
+    /// Make a partition's operators, with these panes of their past.
+    Open {
+        /// The partition.
+        partition: u32,
+        /// Behind this interval.
+        through: Option<u64>,
+        /// Their panes.
+        panes: Vec<(PaneHeader, Bytes)>,
+    },
+    /// Let a partition's operators go.
+    Drop {
+        /// The partition.
+        partition: u32,
+    },
+    /// Have a partition's operators work, and say so when they have.
+    Run {
+        /// The partition.
+        partition: u32,
+        /// Under which version.
+        since: u64,
+        /// In this order.
+        works: Vec<Work>,
+    },
+    /// Copy a partition's state as it is now.
+    CopyState {
+        /// The partition.
+        partition: u32,
+        /// For whom.
+        node: NodeNumber,
+        /// Under which version it runs it.
+        version: u64,
+        /// Behind this interval.
+        through: Option<u64>,
+    },
+    /// Hand a result in until it is visible.
+    HandIn {
+        /// The partition.
+        partition: u32,
+        /// Under which version.
+        since: u64,
+        /// The stage.
+        stage: u32,
+        /// The interval.
+        interval: u64,
+        /// The rows.
+        rows: Bytes,
+        /// The membership under which it is handed in.
+        epoch: u64,
+    },
+    /// Show running results of these records.
+    Show {
+        /// The stage.
+        stage: u32,
+        /// The partition.
+        partition: u32,
+        /// The records.
+        ranges: Vec<RecordRange>,
+        /// The rows.
+        rows: Vec<Bytes>,
+    },
+    /// Read a partition's state from the store.
+    Load {
+        /// The partition.
+        partition: u32,
+        /// Under which version.
+        since: u64,
+        /// Behind this interval.
+        through: u64,
+    },
+    /// Write a partition's state into the store.
+    Save {
+        /// The partition.
+        partition: u32,
+        /// Under which version.
+        since: u64,
+        /// Behind this interval.
+        through: u64,
+        /// The save that has the panes that are not in this one.
+        previous: Option<u64>,
+        /// Panes made since then.
+        panes: Vec<(PaneHeader, Bytes)>,
+        /// Where clients were at the border.
+        punctuations: Punctuations,
+    },
+    /// Saves of this partition before this one are needed no more.
+    DropSaves {
+        /// The partition.
+        partition: u32,
+        /// The oldest that is.
+        before: u64,
+    },
+    /// Record an event.
+    Record(Event),
+    /// The engine is broken.
+    Fatal(String),
+}
+
+/// What a node holds of a source's input.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Under which version; 0: not assigned yet.
+    pub since: u64,
+    pub log: InputLog,
+    /// Everything is here that is acknowledged and may be needed.
+    pub is_whole: bool,
+    /// Batches of clients that know only earlier versions are refused.
+    pub closed_below: u64,
+    /// client -> its records before this are acknowledged
+    pub acked_below: BTreeMap<u32, u64>,
+    /// Whom it was asked of.
+    pub asked: Option<NodeNumber>,
+}
+
+/// A partition that this node runs.
+#[derive(Debug)]
+pub(super) struct Hosted {
+    pub since: u64,
+    /// The border behind which it began.
+    pub through: Option<u64>,
+    /// Its state is here, or none is needed.
+    pub is_loaded: bool,
+    pub panes: Vec<(PaneHeader, Bytes)>,
+    /// There once it runs.
+    pub source: Option<Source>,
+    pub inboxes: BTreeMap<u32, Inbox>,
+    pub outboxes: BTreeMap<u32, Outbox>,
+    pub queue: VecDeque<Work>,
+    /// Input of intervals that are not whole, where the order matters: interval -> (stage, work)
+    pub buckets: BTreeMap<(u32, u64), Vec<(u32, Work)>>,
+    pub is_busy: bool,
+    /// stage -> the last interval that is closed
+    pub closed: BTreeMap<u32, u64>,
+    /// Results handed in that are not visible: (stage, interval)
+    pub handed_in: BTreeSet<(u32, u64)>,
+    /// Results that the leading host hands in.
+    pub withheld: BTreeMap<(u32, u64), Bytes>,
+    /// Results through this interval lack what came before the border; they were visible before.
+    pub mute_through: Option<u64>,
+    /// Work on intervals before this one repeats what had been done.
+    pub repeat_below: u64,
+    /// Border -> stage -> panes of a save that is not whole yet.
+    pub saving: BTreeMap<u64, BTreeMap<u32, Vec<(PaneHeader, Bytes)>>>,
+    pub saved: Option<u64>,
+    /// Panes through this interval are in earlier saves.
+    pub ordered_save: Option<u64>,
+}
+
+/// A node's core.
+pub struct Node {
+    pub(super) limits: NodeLimits,
+    pub(super) epoch: Option<u64>,
+    pub(super) assignment: Assignment,
+    pub(super) held: BTreeMap<u32, Held>,
+    pub(super) hosted: BTreeMap<u32, Hosted>,
+    pub(super) punctuations: Punctuations,
+    /// client -> the newest version it said it knows
+    pub(super) views: BTreeMap<u32, u64>,
+    pub(super) credits: Credits,
+    pub(super) token: u64,
+    /// Subscriptions to partitions that do not run here yet, and by whom.
+    pub(super) waiting: Vec<(NodeNumber, Subscription)>,
+    /// Replicas that want a partition's state, and the version under which they do.
+    pub(super) wanted_states: Vec<(NodeNumber, u32, u64)>,
+    /// Acknowledgements that wait until less is held.
+    pub(super) unsaid: Vec<(u32, RecordRange)>,
+    /// (partition, stage) with something to send
+    pub(super) dirty: BTreeSet<(u32, u32)>,
+    /// Partitions that a writer could not serve.
+    pub(super) to_ask_again: BTreeSet<u32>,
+    pub(super) safe: Option<u64>,
+    pub(super) visible: Option<u64>,
+    /// When what was gathered is sent.
+    pub(super) flush_at: Moment,
+    /// (stage, partition) -> running results that were gathered
+    pub(super) shown: BTreeMap<(u32, u32), (Vec<RecordRange>, Vec<Bytes>)>,
+    said: BTreeMap<u32, Progress>,
+    pub(super) said_whole: BTreeMap<u32, u64>,
+    next_beat: Moment,
+    next_progress: Moment,
+}
+
+impl Node {
+    /// A node that knows nothing yet.
+    pub fn new(limits: NodeLimits) -> Node {
+        Node {
+            epoch: None,
+            assignment: Assignment::default(),
+            held: BTreeMap::new(),
+            hosted: BTreeMap::new(),
+            punctuations: Punctuations::new(),
+            views: BTreeMap::new(),
+            credits: Credits::of(limits.node),
+            token: 0,
+            waiting: Vec::new(),
+            wanted_states: Vec::new(),
+            unsaid: Vec::new(),
+            dirty: BTreeSet::new(),
+            to_ask_again: BTreeSet::new(),
+            safe: None,
+            visible: None,
+            flush_at: Moment::NEVER,
+            shown: BTreeMap::new(),
+            said: BTreeMap::new(),
+            said_whole: BTreeMap::new(),
+            next_beat: Moment::ZERO,
+            next_progress: Moment::ZERO,
+            limits,
+        }
+    }
+
+    pub(super) fn me(&self) -> NodeNumber {
+        self.limits.node
+    }
+
+    /// The interval that is open at a moment.
+    pub(super) fn interval_at(&self, now: Moment) -> u64 {
+        interval_of(now, self.limits.origin, self.limits.interval)
+    }
+
+    fn master(&mut self, now: Moment, word: FromMaster, actions: &mut Vec<NodeAction>) {
+        match word {
+            FromMaster::Welcome { epoch } => {
+                if self.epoch.is_some_and(|old| old != epoch) {
+                    self.begin_anew(actions);
+                }
+                self.epoch = Some(epoch);
+                self.said.clear();
+                self.said_whole.clear();
+            }
+            FromMaster::Fenced { epoch } if self.epoch == Some(epoch) => {
+                self.begin_anew(actions);
+                actions.push(NodeAction::TellMaster(self.join()));
+            }
+            FromMaster::Fenced { .. } => {}
+            FromMaster::Assign(assignment) => self.assign(now, assignment, actions),
+            FromMaster::Trim { safe, visible } => {
+                self.visible = self.visible.max(visible);
+                self.trim(safe, actions);
+            }
+        }
+    }
+
+    fn join(&self) -> ToMaster {
+        ToMaster::Join { incarnation: self.limits.incarnation, epoch: self.epoch }
+    }
+
+    /// Forgets everything: others have taken over.
+    fn begin_anew(&mut self, actions: &mut Vec<NodeAction>) {
+        for partition in std::mem::take(&mut self.hosted).into_keys() {
+            actions.push(NodeAction::Drop { partition });
+        }
+        for held in std::mem::take(&mut self.held).into_values() {
+            let names = held.log.iter().map(|batch| Event::BlockForgotten { block: batch.name() });
+            actions.extend(names.map(NodeAction::Record));
+        }
+        self.epoch = None;
+        self.assignment = Assignment::default();
+        self.waiting.clear();
+        self.wanted_states.clear();
+        self.unsaid.clear();
+        self.dirty.clear();
+        self.shown.clear();
+        self.said.clear();
+        self.said_whole.clear();
+        (self.safe, self.visible) = (None, None);
+    }
+
+    /// Says how far partitions are that moved.
+    fn say_progress(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
+        let Some(epoch) = self.epoch else { return };
+        if now < self.next_progress {
+            return;
+        }
+        let moved: Vec<Progress> = self.hosted.keys().filter_map(|partition| self.progress(*partition)).collect();
+        let moved: Vec<Progress> =
+            moved.into_iter().filter(|progress| self.said.get(&progress.partition) != Some(progress)).collect();
+        if !moved.is_empty() {
+            self.next_progress = now + PROGRESS_PERIOD;
+            self.said.extend(moved.iter().map(|progress| (progress.partition, *progress)));
+            actions.push(NodeAction::TellMaster(ToMaster::Progress { epoch, of: moved }));
+        }
+        let whole: Vec<(u32, u64)> = self
+            .held
+            .iter()
+            .filter(|(source, held)| {
+                held.is_whole && held.since > 0 && self.said_whole.get(source) != Some(&held.since)
+            })
+            .map(|(source, held)| (*source, held.since))
+            .collect();
+        if !whole.is_empty() {
+            self.said_whole.extend(whole.iter().copied());
+            actions.push(NodeAction::TellMaster(ToMaster::Whole { epoch, of: whole }));
+        }
+    }
+
+    /// Sends what was gathered, when its time has come.
+    fn flush(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
+        if self.dirty.is_empty() && self.shown.is_empty() {
+            self.flush_at = Moment::NEVER;
+            return;
+        }
+        if self.flush_at == Moment::NEVER {
+            self.flush_at = now + self.limits.rules.buffer;
+        }
+        if now < self.flush_at {
+            return;
+        }
+        self.flush_at = Moment::NEVER;
+        self.send_elements(actions);
+        for ((stage, partition), (ranges, rows)) in std::mem::take(&mut self.shown) {
+            actions.push(NodeAction::Show { stage, partition, ranges, rows });
+        }
+    }
+
+    fn tick(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
+        if now >= self.next_beat {
+            self.next_beat = now + self.limits.heartbeat;
+            self.ask_again(actions);
+            if let Some(epoch) = self.epoch {
+                actions.push(NodeAction::TellMaster(ToMaster::Heartbeat { epoch }));
+            }
+        }
+    }
+}
+
+impl Core for Node {
+    type Event = NodeEvent;
+    type Action = NodeAction;
+
+    fn step(&mut self, now: Moment, event: NodeEvent, actions: &mut Vec<NodeAction>) {
+        match event {
+            NodeEvent::MasterUp => {
+                self.said.clear();
+                self.said_whole.clear();
+                actions.push(NodeAction::TellMaster(self.join()));
+            }
+            NodeEvent::PeerUp(node) => self.peer_up(node, actions),
+            NodeEvent::PeerDown(node) => self.peer_down(node, actions),
+            NodeEvent::ClientUp(client) => drop(self.views.remove(&client)),
+            NodeEvent::Master(word) => self.master(now, word, actions),
+            NodeEvent::Client { client, word, lines } => self.client(client, word, lines, actions),
+            NodeEvent::Peer { from, word, body } => self.peer(now, from, word, body, actions),
+            NodeEvent::Ran { partition, since, done, cpu } => self.ran(partition, since, done, cpu, actions),
+            NodeEvent::Loaded { partition, since, panes, punctuations } => {
+                self.loaded(now, partition, since, panes, punctuations, actions);
+            }
+            NodeEvent::Saved { partition, since, through } => self.saved(partition, since, through),
+            NodeEvent::Visible { partition, since, stage, interval } => {
+                if let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) {
+                    hosted.handed_in.remove(&(stage, interval));
+                }
+            }
+            NodeEvent::Copied { partition, to, through, panes } => {
+                self.copied(partition, to, through, panes, actions);
+            }
+            NodeEvent::Broken(why) => actions.push(NodeAction::Fatal(why)),
+            NodeEvent::Tick => self.tick(now, actions),
+        }
+        self.seal(actions);
+        self.flush(now, actions);
+        self.start_turns(actions);
+        self.say_progress(now, actions);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        Some(self.next_beat.min(self.flush_at))
+    }
+}

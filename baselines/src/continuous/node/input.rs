@@ -1,0 +1,197 @@
+//! What clients send: batches into the log, punctuations, and what they know of the assignment.
+
+use crate::continuous::log::Batch;
+use crate::continuous::message::{NodeNumber, ToPeer};
+use crate::continuous::node::core::{Held, Node, NodeAction};
+use crate::continuous::outbox::Entry;
+use crate::continuous::source::{Punctuations, block_of};
+use bytes::Bytes;
+use dstream_cluster::message::{FromClient, ToClient};
+use dstream_trace::{Event, Moment, Purpose, RecordRange};
+use std::collections::BTreeMap;
+
+/// A node that holds more bytes of input than this acknowledges nothing until less is held: clients then keep their records
+/// and, at their own bound, stop reading. A gigabyte is a minute of a fast network card's stream.
+const MOST_HELD_BYTES: usize = 1 << 30;
+
+/// Bytes of lines in one message of a log that is handed on.
+const INPUT_MESSAGE_BYTES: usize = 1 << 20;
+
+impl Node {
+    pub(super) fn client(&mut self, client: u32, word: FromClient, lines: Bytes, actions: &mut Vec<NodeAction>) {
+        match word {
+            FromClient::Records(batch) => {
+                self.batch(client, Batch { range: batch.range, interval: batch.interval, lines }, actions);
+            }
+            FromClient::Punctuation { interval, end } => {
+                if self.safe < Some(interval) {
+                    self.punctuations.entry(client).or_default().insert(interval, end);
+                }
+            }
+            FromClient::View { version, acked_below } => {
+                self.views.insert(client, version);
+                for (source, acked) in acked_below {
+                    let of_source = &mut self.held.entry(source).or_default().acked_below;
+                    let known = of_source.entry(client).or_default();
+                    *known = acked.max(*known);
+                }
+            }
+        }
+    }
+
+    fn batch(&mut self, client: u32, batch: Batch, actions: &mut Vec<NodeAction>) {
+        let range = batch.range;
+        let source = self.limits.cut.source_of(client, range.first);
+        let held = self.held.entry(source).or_default();
+        let view = self.views.get(&client).copied().unwrap_or(0);
+        if range.client != client || view == 0 || view < held.closed_below {
+            if view < self.assignment.version {
+                actions.push(NodeAction::TellClient(client, self.places()));
+            }
+            return;
+        }
+        admit(held, batch, actions);
+        let all: usize = self.held.values().map(|held| held.log.bytes()).sum();
+        if all > MOST_HELD_BYTES {
+            self.unsaid.push((client, range));
+        } else {
+            actions.push(NodeAction::TellClient(client, ToClient::Held(vec![range])));
+        }
+    }
+
+    /// Who holds what, for clients.
+    pub(super) fn places(&self) -> ToClient {
+        places(&self.assignment, &self.limits.names)
+    }
+
+    /// Seals every interval of the running sources that is whole.
+    pub(super) fn seal(&mut self, actions: &mut Vec<NodeAction>) {
+        let of = self.limits.topology.partitions;
+        for (partition, hosted) in &mut self.hosted {
+            let (Some(source), Some(held)) = (&mut hosted.source, self.held.get(partition)) else { continue };
+            loop {
+                if held.is_whole && !hosted.is_busy {
+                    source.pass_over_lost(&held.log, &self.punctuations, &held.acked_below);
+                }
+                let Some(seal) = source.seal(&held.log, &self.punctuations) else { break };
+                let interval = seal.interval;
+                actions.extend(seal.lost.iter().map(|range| {
+                    let lost = Event::BlockLost {
+                        block: block_of(range),
+                        ranges: vec![*range],
+                        interval: Some(interval),
+                    };
+                    NodeAction::Record(lost)
+                }));
+                let (ranges, blocks) = (seal.ranges, seal.blocks);
+                let sealed = Event::SourceSealed { interval, partition: *partition, of, ranges, blocks };
+                actions.push(NodeAction::Record(sealed));
+                for (map, _) in &self.limits.topology.maps {
+                    let entry = Entry { interval, records: None, parts: BTreeMap::new() };
+                    hosted.outboxes.get_mut(map).expect("every map has an outbox").push(entry);
+                    self.dirty.insert((*partition, *map));
+                    self.flush_at = Moment::ZERO;
+                }
+            }
+        }
+    }
+
+    /// Hands on what is held of a source, from behind an interval.
+    pub(super) fn hand_on_input(
+        &mut self,
+        to: NodeNumber,
+        source: u32,
+        version: u64,
+        after: Option<u64>,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        let held = self.held.entry(source).or_default();
+        // What a client sends that does not know of the asker must not be acknowledged here: the asker would lack it.
+        held.closed_below = version.max(held.closed_below);
+        let mut message = (Vec::new(), Vec::new(), 0);
+        let batches = held.log.iter().filter(|batch| Some(batch.interval) > after);
+        for batch in batches {
+            let (names, lines, bytes) = &mut message;
+            names.push((batch.range, batch.interval, batch.lines.len() as u64));
+            lines.push(batch.lines.clone());
+            *bytes += batch.lines.len();
+            if *bytes >= INPUT_MESSAGE_BYTES {
+                let (names, lines, _) = std::mem::take(&mut message);
+                actions.push(input_message(to, source, version, names, lines, Punctuations::new(), false));
+            }
+        }
+        let (names, lines, _) = message;
+        actions.push(input_message(to, source, version, names, lines, self.punctuations.clone(), true));
+    }
+
+    /// Takes over what another node holds of a source.
+    pub(super) fn take_input(
+        &mut self,
+        source: u32,
+        version: u64,
+        batches: Vec<(RecordRange, u64, u64)>,
+        punctuations: Punctuations,
+        mut body: Bytes,
+        is_last: bool,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        let Some(held) = self.held.get_mut(&source).filter(|held| held.since == version) else { return };
+        for (range, interval, bytes) in batches {
+            let Ok(bytes) = usize::try_from(bytes) else { return };
+            if bytes > body.len() {
+                return; // no message of this build
+            }
+            admit(held, Batch { range, interval, lines: body.split_to(bytes) }, actions);
+        }
+        for (client, ends) in punctuations {
+            self.punctuations.entry(client).or_default().extend(ends);
+        }
+        held.is_whole |= is_last;
+    }
+
+    /// Lets go of what nobody will ask for.
+    pub(super) fn trim(&mut self, safe: Option<u64>, actions: &mut Vec<NodeAction>) {
+        let Some(through) = safe.filter(|_| safe > self.safe) else { return };
+        self.safe = safe;
+        for held in self.held.values_mut() {
+            let gone = held.log.trim(through).into_iter().map(|block| Event::BlockForgotten { block });
+            actions.extend(gone.map(NodeAction::Record));
+        }
+        for hosted in self.hosted.values_mut() {
+            hosted.outboxes.values_mut().for_each(|outbox| outbox.trim(through));
+            hosted.withheld.retain(|(_, interval), _| Some(*interval) > self.visible);
+        }
+        // The border itself stays: a source that begins behind it asks where its clients were.
+        self.punctuations.values_mut().for_each(|ends| *ends = ends.split_off(&through));
+        let unsaid = std::mem::take(&mut self.unsaid);
+        let said = unsaid.into_iter().map(|(client, range)| (client, ToClient::Held(vec![range])));
+        actions.extend(said.map(|(client, word)| NodeAction::TellClient(client, word)));
+    }
+}
+
+/// Who holds what, for clients.
+pub fn places(assignment: &crate::continuous::assignment::Assignment, names: &[dstream_trace::NodeName]) -> ToClient {
+    let name = |node: NodeNumber| names[node as usize - 1].clone();
+    let holders = assignment.places.iter().map(|place| place.holders.iter().map(|seat| name(seat.node)).collect());
+    ToClient::Places { version: assignment.version, holders: holders.collect() }
+}
+
+fn admit(held: &mut Held, batch: Batch, actions: &mut Vec<NodeAction>) {
+    let (block, range, bytes) = (batch.name(), batch.range, batch.lines.len() as u64);
+    if held.log.admit(batch) {
+        actions.push(NodeAction::Record(Event::BlockHeld { block, ranges: vec![range], bytes }));
+    }
+}
+
+fn input_message(
+    node: NodeNumber,
+    source: u32,
+    version: u64,
+    batches: Vec<(RecordRange, u64, u64)>,
+    body: Vec<Bytes>,
+    punctuations: Punctuations,
+    is_last: bool,
+) -> NodeAction {
+    let word = ToPeer::Input { source, version, batches, punctuations, is_last };
+    NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled: true }
+}

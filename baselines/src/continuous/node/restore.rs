@@ -1,0 +1,252 @@
+//! How a partition and its source's input come to this node, and how they go.
+//!
+//! ```text
+//! assigned --input whole, state here--> running      input: from another holder, then from clients as it comes
+//!                                                    state: none, from the store, or from the other replica
+//! ```
+//!
+//! Invariant: a partition runs only when all input behind its border that was acknowledged is here, or no node has it.
+
+use crate::continuous::assignment::{Assignment, Place, Start};
+use crate::continuous::inbox::Inbox;
+use crate::continuous::message::{NodeNumber, PaneHeader, ToPeer};
+use crate::continuous::node::channel::tell;
+use crate::continuous::node::core::{Held, Hosted, Node, NodeAction};
+use crate::continuous::outbox::Outbox;
+use crate::continuous::source::{Punctuations, Source};
+use bytes::Bytes;
+use dstream_trace::{Event, Moment, Purpose};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+impl Node {
+    /// The master has spoken: begins and ends what this node runs and holds.
+    pub(super) fn assign(&mut self, now: Moment, assignment: Assignment, actions: &mut Vec<NodeAction>) {
+        if assignment.version <= self.assignment.version {
+            return;
+        }
+        self.assignment = assignment;
+        let places: Vec<(u32, Place)> = self.assignment.iter().map(|(number, place)| (number, place.clone())).collect();
+        for (partition, place) in &places {
+            self.assign_holder(*partition, place, actions);
+            self.assign_host(now, *partition, place, actions);
+        }
+        let version = self.assignment.version;
+        let waits = |partition: u32, node: NodeNumber| places.get(partition as usize).is_some_and(|(_, place)| place.host(node).is_some());
+        self.waiting.retain(|(node, asked)| *node == self.limits.node || waits(asked.reader.partition, *node));
+        self.wanted_states.retain(|(_, _, wanted)| *wanted <= version);
+        self.fetch_from(None, actions);
+        self.run_what_is_ready(now, actions);
+        let running: Vec<u32> = self.hosted.keys().copied().collect();
+        running.into_iter().for_each(|partition| self.subscribe_all(partition, None, actions));
+        self.hand_in_withheld(actions);
+    }
+
+    fn assign_holder(&mut self, source: u32, place: &Place, actions: &mut Vec<NodeAction>) {
+        let version = place.changed();
+        let Some(seat) = place.holder(self.limits.node) else {
+            if self.held.get(&source).is_some_and(|held| held.since > 0) {
+                let held = self.held.remove(&source).expect("it was just there");
+                let gone = held.log.iter().map(|batch| Event::BlockForgotten { block: batch.name() });
+                actions.extend(gone.map(NodeAction::Record));
+            }
+            return;
+        };
+        let held = self.held.entry(source).or_default();
+        held.closed_below = version.max(held.closed_below);
+        if held.since != seat.since {
+            let is_whole = match seat.start {
+                Start::Empty | Start::Restored { input_from: None, .. } => true,
+                Start::Restored { input_from: Some(from), .. } => from == self.limits.node,
+                Start::Copied { .. } => false,
+            };
+            *held = Held { since: seat.since, is_whole, ..std::mem::take(held) };
+        }
+    }
+
+    fn assign_host(&mut self, now: Moment, partition: u32, place: &Place, actions: &mut Vec<NodeAction>) {
+        let seat = place.host(self.limits.node);
+        let is_same = |hosted: &Hosted| seat.is_some_and(|seat| seat.since == hosted.since);
+        if self.hosted.get(&partition).is_some_and(|hosted| !is_same(hosted)) {
+            self.hosted.remove(&partition);
+            actions.push(NodeAction::Drop { partition });
+        }
+        let Some(seat) = seat.filter(|_| !self.hosted.contains_key(&partition)) else { return };
+        let through = match seat.start {
+            Start::Restored { through, .. } => through,
+            Start::Empty | Start::Copied { .. } => None,
+        };
+        let is_loaded = !matches!(seat.start, Start::Copied { .. }) && (through.is_none() || !self.saves(partition));
+        let repeat_below = if seat.start == Start::Empty { 0 } else { self.interval_at(now) + 1 };
+        let hosted = Hosted { repeat_below, is_loaded, ..Hosted::new(seat.since, through) };
+        self.hosted.insert(partition, hosted);
+        if let (false, Some(through)) = (is_loaded, through) {
+            actions.push(NodeAction::Load { partition, since: seat.since, through });
+        }
+    }
+
+    /// Whether there are saves of the partition in the store.
+    fn saves(&self, partition: u32) -> bool {
+        let keeps = self.limits.topology.reach != Some(0) && self.limits.topology.keyed_of(partition).next().is_some();
+        keeps && self.limits.rules.checkpoint_intervals.is_some()
+    }
+
+    /// Asks for the input and the states that other nodes have, those that can be reached; of one node, or of all.
+    pub(super) fn fetch_from(&mut self, node: Option<NodeNumber>, actions: &mut Vec<NodeAction>) {
+        for (partition, place) in self.assignment.iter() {
+            let Some(seat) = place.holder(self.limits.node) else { continue };
+            let Some(held) = self.held.get_mut(&partition).filter(|held| !held.is_whole) else { continue };
+            let (from, word) = match seat.start {
+                Start::Restored { through, input_from: Some(from) } => {
+                    (from, ToPeer::FetchInput { source: partition, version: seat.since, after: through })
+                }
+                Start::Copied { from } => (from, ToPeer::FetchState { partition, version: seat.since }),
+                _ => continue,
+            };
+            let is_asked = held.asked == Some(from) && node != Some(from);
+            if node.is_none_or(|node| node == from) && self.credits.is_up(from) && !is_asked {
+                held.asked = Some(from);
+                actions.push(tell(from, word));
+            }
+        }
+    }
+
+    /// The store gave a state.
+    pub(super) fn loaded(
+        &mut self,
+        now: Moment,
+        partition: u32,
+        since: u64,
+        panes: Vec<(PaneHeader, Bytes)>,
+        punctuations: Punctuations,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) else { return };
+        (hosted.panes, hosted.is_loaded) = (panes, true);
+        for (client, ends) in punctuations {
+            self.punctuations.entry(client).or_default().extend(ends);
+        }
+        self.run_what_is_ready(now, actions);
+    }
+
+    /// Starts every partition whose input and state are here.
+    pub(super) fn run_what_is_ready(&mut self, _now: Moment, actions: &mut Vec<NodeAction>) {
+        let is_whole = |partition: &u32| self.held.get(partition).is_some_and(|held| held.is_whole);
+        let ready: Vec<u32> = self
+            .hosted
+            .iter()
+            .filter(|(partition, hosted)| hosted.source.is_none() && hosted.is_loaded && is_whole(partition))
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in ready {
+            self.start_running(partition, actions);
+        }
+    }
+
+    fn start_running(&mut self, partition: u32, actions: &mut Vec<NodeAction>) {
+        let topology = &self.limits.topology;
+        let mutes = self.limits.rules.checkpoint_intervals.is_none() && self.limits.rules.replays;
+        let hosted = self.hosted.get_mut(&partition).expect("it was just found ready");
+        let through = hosted.through;
+        let source = Source::new(partition, self.limits.cut, self.limits.clients, through, &self.punctuations);
+        hosted.source = Some(source);
+        let inboxes = topology.keyed_of(partition).map(|keyed| (keyed.stage, Inbox::new(keyed.writers, through)));
+        hosted.inboxes = inboxes.collect();
+        hosted.outboxes = topology.writers_of(partition).map(|stage| (stage, Outbox::behind(through))).collect();
+        hosted.mute_through = through.filter(|_| mutes).and_then(|through| Some(through + topology.reach?));
+        (hosted.saved, hosted.ordered_save) = (through, through);
+        let panes = std::mem::take(&mut hosted.panes);
+        if hosted.repeat_below > 0 {
+            let bytes = panes.iter().map(|(_, pane)| pane.len() as u64).sum();
+            actions.push(NodeAction::Record(Event::PartitionRestored { partition, through, bytes }));
+        }
+        actions.push(NodeAction::Open { partition, through, panes });
+        self.subscribe_all(partition, None, actions);
+        self.serve_waiting(partition, actions);
+    }
+
+    /// Gives replicas the state they asked for, as it is between two turns.
+    pub(super) fn serve_states(&mut self, partition: u32, actions: &mut Vec<NodeAction>) {
+        let is_served = |(_, wanted, _): &(NodeNumber, u32, u64)| *wanted == partition;
+        if !self.wanted_states.iter().any(is_served) {
+            return;
+        }
+        let Some(through) = self.common_border(partition) else { return };
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.wanted_states).into_iter().partition(is_served);
+        self.wanted_states = later;
+        for (node, partition, version) in now {
+            actions.push(NodeAction::CopyState { partition, node, version, through });
+        }
+    }
+
+    /// The interval behind which all of the partition's stages stand, if it is one.
+    fn common_border(&self, partition: u32) -> Option<Option<u64>> {
+        let hosted = self.hosted.get(&partition)?;
+        let closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
+        let mut stages = self.limits.topology.keyed_of(partition).map(|keyed| closed(keyed.stage));
+        let first = stages.next().unwrap_or(hosted.source.as_ref()?.sealed());
+        stages.all(|closed| closed == first).then_some(first)
+    }
+
+    /// The partition's state behind an interval, for a replica; its input goes first.
+    pub(super) fn copied(
+        &mut self,
+        partition: u32,
+        (node, version): (NodeNumber, u64),
+        through: Option<u64>,
+        panes: Vec<(PaneHeader, Bytes)>,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        self.hand_on_input(node, partition, version, through, actions);
+        let (headers, body) = panes.into_iter().unzip();
+        let word = ToPeer::State { partition, version, through, panes: headers };
+        actions.push(NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled: false });
+    }
+
+    pub(super) fn take_state(
+        &mut self,
+        now: Moment,
+        partition: u32,
+        version: u64,
+        through: Option<u64>,
+        headers: &[PaneHeader],
+        mut body: Bytes,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == version) else { return };
+        let mut panes = Vec::new();
+        for header in headers {
+            let Ok(bytes) = usize::try_from(header.bytes) else { return };
+            if bytes > body.len() {
+                return; // no message of this build
+            }
+            panes.push((*header, body.split_to(bytes)));
+        }
+        (hosted.panes, hosted.through, hosted.is_loaded) = (panes, through, true);
+        self.run_what_is_ready(now, actions);
+    }
+}
+
+impl Hosted {
+    fn new(since: u64, through: Option<u64>) -> Hosted {
+        Hosted {
+            since,
+            through,
+            is_loaded: false,
+            panes: Vec::new(),
+            source: None,
+            inboxes: BTreeMap::new(),
+            outboxes: BTreeMap::new(),
+            queue: VecDeque::new(),
+            buckets: BTreeMap::new(),
+            is_busy: false,
+            closed: BTreeMap::new(),
+            handed_in: BTreeSet::new(),
+            withheld: BTreeMap::new(),
+            mute_through: None,
+            repeat_below: 0,
+            saving: BTreeMap::new(),
+            saved: None,
+            ordered_save: None,
+        }
+    }
+}

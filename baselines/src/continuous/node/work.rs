@@ -1,0 +1,361 @@
+//! What a partition's operators do, in turns, and what becomes of it.
+//!
+//! One turn of a partition runs at a time; what comes meanwhile waits for the next. Between what other operators sent and the
+//! source's own input neither starves. Invariant: an interval is closed after all its input; a result goes on once.
+
+use crate::continuous::credit::Debt;
+use crate::continuous::log::Batch;
+use crate::continuous::message::{PaneHeader, Progress, ToPeer};
+use crate::continuous::node::channel::tell;
+use crate::continuous::node::core::{Hosted, Node, NodeAction};
+use crate::continuous::outbox::Entry;
+use crate::continuous::topology::Target;
+use bytes::Bytes;
+use dstream_kernel::Produced;
+use dstream_trace::{Event, Moment, RecordRange};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Pieces of input in one turn: enough that a turn's own cost does not count, few enough that others get theirs.
+const MOST_WORKS: usize = 64;
+
+/// Batches of the source's own input in one turn.
+const MOST_BATCHES: usize = 8;
+
+/// A source that has so many bytes in its backup buffers waits: readers are behind, or cannot save their state.
+const MOST_BUFFERED_BYTES: usize = 1 << 30;
+
+/// Work that waits at a partition's operators before its source takes in more.
+const MOST_QUEUED: usize = 4096;
+
+/// One piece of work.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Map a batch of the source's input.
+    Map(Batch),
+    /// Take rows in.
+    Absorb {
+        /// The stage.
+        stage: u32,
+        /// The interval.
+        interval: u64,
+        /// The records that they come from, where they come from a map.
+        records: Option<RecordRange>,
+        /// The rows.
+        rows: Bytes,
+        /// Whether they were combined before.
+        is_combined: bool,
+        /// Whose they were.
+        debt: Debt,
+    },
+    /// Close an interval.
+    Close {
+        /// The stage.
+        stage: u32,
+        /// The interval.
+        interval: u64,
+        /// Whether the state behind it is wanted.
+        with_panes: bool,
+    },
+}
+
+/// What came of one piece.
+#[derive(Clone, Debug)]
+pub enum Done {
+    /// Rows by stage that reads lines and by reader's partition.
+    Mapped {
+        /// The batch's records.
+        range: RecordRange,
+        /// Their interval.
+        interval: u64,
+        /// stage -> partition -> rows
+        parts: BTreeMap<u32, BTreeMap<u32, Bytes>>,
+    },
+    /// Rows are in the state.
+    Absorbed {
+        /// The stage.
+        stage: u32,
+        /// The interval.
+        interval: u64,
+        /// The records that they come from.
+        records: Option<RecordRange>,
+        /// Whose they were.
+        debt: Debt,
+        /// What changed, where it can be shown at once.
+        running: Option<Bytes>,
+    },
+    /// The interval is closed.
+    Closed {
+        /// The stage.
+        stage: u32,
+        /// The interval.
+        interval: u64,
+        /// What came of it.
+        produced: Produced,
+        /// The state behind it, where it was wanted.
+        panes: Option<Vec<(PaneHeader, Bytes)>>,
+    },
+    /// A user's function failed, or rows are damaged.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What came of one piece of work, and what the cost model says that it took.
+#[derive(Clone, Debug)]
+pub struct WorkDone {
+    /// What came of it.
+    pub done: Done,
+    /// By the model.
+    pub cost_ns: u64,
+}
+
+impl WorkDone {
+    fn interval(&self) -> u64 {
+        match &self.done {
+            Done::Mapped { interval, .. } | Done::Absorbed { interval, .. } | Done::Closed { interval, .. } => *interval,
+            Done::Failed { .. } => u64::MAX,
+        }
+    }
+}
+
+impl Node {
+    /// Queues input; where order matters, until its interval is whole.
+    pub(super) fn take_in(&mut self, partition: u32, stage: u32, interval: u64, writer: u32, work: Work) {
+        let is_ordered = self.limits.rules.is_ordered;
+        let Some(hosted) = self.hosted.get_mut(&partition) else { return };
+        if is_ordered {
+            hosted.buckets.entry((stage, interval)).or_default().push((writer, work));
+        } else {
+            hosted.queue.push_back(work);
+        }
+    }
+
+    /// Queues the end of every interval of a stage that all writers have closed.
+    pub(super) fn close_ready(&mut self, partition: u32, stage: u32) {
+        let every = self.limits.rules.checkpoint_intervals.filter(|_| self.limits.topology.reach != Some(0));
+        let Some(hosted) = self.hosted.get_mut(&partition) else { return };
+        while let Some(interval) = hosted.inboxes.get_mut(&stage).and_then(|inbox| inbox.close()) {
+            let mut bucket = hosted.buckets.remove(&(stage, interval)).unwrap_or_default();
+            bucket.sort_by_key(|(writer, work)| (records_of(work).map(|range| (range.client, range.first)), *writer));
+            hosted.queue.extend(bucket.into_iter().map(|(_, work)| work));
+            let with_panes = every.is_some_and(|every| (interval + 1) % every == 0);
+            hosted.queue.push_back(Work::Close { stage, interval, with_panes });
+        }
+    }
+
+    /// Starts a turn wherever there is work and none is under way.
+    pub(super) fn start_turns(&mut self, actions: &mut Vec<NodeAction>) {
+        let buffered: usize = self.hosted.values().flat_map(|hosted| hosted.outboxes.values()).map(|out| out.bytes()).sum();
+        let has_room = buffered < MOST_BUFFERED_BYTES;
+        for (partition, hosted) in &mut self.hosted {
+            if hosted.is_busy || hosted.source.is_none() {
+                continue;
+            }
+            let first = hosted.queue.len().min(MOST_WORKS);
+            let mut works: Vec<Work> = hosted.queue.drain(..first).collect();
+            let waits = hosted.queue.len() > MOST_QUEUED;
+            if has_room && !waits && let Some(held) = self.held.get(partition).filter(|held| held.is_whole) {
+                let mut source = hosted.source.clone().expect("a running partition has a source");
+                while works.len() < first + MOST_BATCHES {
+                    let next = source.wanted().find_map(|(client, next)| held.log.get(client, next));
+                    let Some(batch) = next else { break };
+                    source.took(batch.range);
+                    works.push(Work::Map(batch.clone()));
+                }
+            }
+            if !works.is_empty() {
+                hosted.is_busy = true;
+                actions.push(NodeAction::Run { partition: *partition, since: hosted.since, works });
+            }
+        }
+    }
+
+    /// A turn is over.
+    pub(super) fn ran(
+        &mut self,
+        partition: u32,
+        since: u64,
+        done: Vec<WorkDone>,
+        cpu: Duration,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) else { return };
+        hosted.is_busy = false;
+        account(hosted, &done, cpu, actions);
+        for work in done {
+            match work.done {
+                Done::Mapped { range, interval, parts } => self.mapped(partition, range, interval, parts),
+                Done::Absorbed { stage, records, debt, running, .. } => {
+                    self.credits.pay(debt);
+                    if let (Some(range), Some(rows)) = (records, running) {
+                        let (ranges, all) = self.shown.entry((stage, partition)).or_default();
+                        ranges.push(range);
+                        all.push(rows);
+                    }
+                }
+                Done::Closed { stage, interval, produced, panes } => {
+                    self.closed(partition, stage, interval, produced, actions);
+                    if let Some(panes) = panes {
+                        self.save(partition, stage, interval, panes, actions);
+                    }
+                }
+                Done::Failed { why } => actions.push(NodeAction::Fatal(why)),
+            }
+        }
+        let said = self.credits.say();
+        actions.extend(said.into_iter().map(|(node, bytes)| tell(node, ToPeer::Credit { bytes })));
+        self.serve_states(partition, actions);
+    }
+
+    fn mapped(
+        &mut self,
+        partition: u32,
+        range: RecordRange,
+        interval: u64,
+        parts: BTreeMap<u32, BTreeMap<u32, Bytes>>,
+    ) {
+        let hosted = self.hosted.get_mut(&partition).expect("its turn was just ended");
+        hosted.source.as_mut().expect("it took turns").took(range);
+        for (stage, parts) in parts {
+            let outbox = hosted.outboxes.get_mut(&stage).expect("every map has an outbox");
+            outbox.push(Entry { interval, records: Some(range), parts });
+            self.dirty.insert((partition, stage));
+        }
+    }
+
+    fn closed(
+        &mut self,
+        partition: u32,
+        stage: u32,
+        interval: u64,
+        produced: Produced,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        let leads = self.leads(partition);
+        let only_leader = self.limits.rules.only_leader_hands_in;
+        let target = self.limits.topology.keyed_of(partition).find(|keyed| keyed.stage == stage).map(|keyed| keyed.target);
+        let hosted = self.hosted.get_mut(&partition).expect("its turn was just ended");
+        hosted.closed.insert(stage, interval);
+        match (target, produced) {
+            (Some(Target::Stage(_)), Produced::Slices(slices)) => {
+                let parts = (0u32..).zip(slices).filter(|(_, rows)| !rows.is_empty()).collect();
+                let outbox = hosted.outboxes.get_mut(&stage).expect("it writes a shuffle");
+                outbox.push(Entry { interval, records: None, parts });
+                self.dirty.insert((partition, stage));
+                self.flush_at = Moment::ZERO;
+            }
+            (Some(Target::Output(_)), Produced::Rows(rows)) => {
+                if hosted.mute_through >= Some(interval) {
+                    return; // visible since before the loss
+                }
+                if only_leader && !leads {
+                    hosted.withheld.insert((stage, interval), rows);
+                } else {
+                    self.hand_in(partition, stage, interval, rows, actions);
+                }
+            }
+            _ => actions.push(NodeAction::Fatal(format!("stage {stage} made what it does not end in"))),
+        }
+    }
+
+    fn hand_in(&mut self, partition: u32, stage: u32, interval: u64, rows: Bytes, actions: &mut Vec<NodeAction>) {
+        let Some(epoch) = self.epoch else { return };
+        let hosted = self.hosted.get_mut(&partition).expect("whoever has results runs");
+        if self.limits.topology.is_due(stage, interval) {
+            hosted.handed_in.insert((stage, interval));
+            let since = hosted.since;
+            actions.push(NodeAction::HandIn { partition, since, stage, interval, rows, epoch });
+        }
+    }
+
+    /// Hands in what the leading host would have.
+    pub(super) fn hand_in_withheld(&mut self, actions: &mut Vec<NodeAction>) {
+        let leading: Vec<u32> = self.hosted.keys().copied().filter(|partition| self.leads(*partition)).collect();
+        for partition in leading {
+            let hosted = self.hosted.get_mut(&partition).expect("it was just there");
+            for ((stage, interval), rows) in std::mem::take(&mut hosted.withheld) {
+                self.hand_in(partition, stage, interval, rows, actions);
+            }
+        }
+    }
+
+    fn leads(&self, partition: u32) -> bool {
+        let place = self.assignment.place(partition);
+        place.and_then(|place| place.hosts.first()).is_some_and(|seat| seat.node == self.me())
+    }
+
+    /// Collects the state behind an interval; orders the save when all stages have given theirs.
+    fn save(
+        &mut self,
+        partition: u32,
+        stage: u32,
+        through: u64,
+        panes: Vec<(PaneHeader, Bytes)>,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        let stages = self.limits.topology.keyed_of(partition).count();
+        let border = self.punctuations.iter().filter_map(|(client, ends)| {
+            Some((*client, BTreeMap::from([(through, *ends.get(&through)?)])))
+        });
+        let hosted = self.hosted.get_mut(&partition).expect("its turn was just ended");
+        let of_border = hosted.saving.entry(through).or_default();
+        of_border.insert(stage, panes);
+        if of_border.len() < stages {
+            return;
+        }
+        let panes = hosted.saving.remove(&through).unwrap_or_default();
+        let before = hosted.ordered_save;
+        let all: Vec<(PaneHeader, Bytes)> = panes.into_values().flatten().collect();
+        let previous = before.filter(|before| all.iter().any(|(pane, _)| pane.interval <= *before));
+        let new = all.into_iter().filter(|(pane, _)| Some(pane.interval) > before).collect();
+        hosted.ordered_save = Some(through);
+        let (since, punctuations) = (hosted.since, border.collect());
+        actions.push(NodeAction::Save { partition, since, through, previous, panes: new, punctuations });
+    }
+
+    pub(super) fn saved(&mut self, partition: u32, since: u64, through: u64) {
+        if let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) {
+            hosted.saved = hosted.saved.max(Some(through));
+        }
+    }
+
+    /// How far a partition is.
+    pub(super) fn progress(&self, partition: u32) -> Option<Progress> {
+        let hosted = self.hosted.get(&partition)?;
+        let Some(source) = &hosted.source else {
+            let before = hosted.through;
+            let since = hosted.since;
+            return Some(Progress { partition, since, is_running: false, closed: before, passed_on: before, saved: before });
+        };
+        let keyed = || self.limits.topology.keyed_of(partition);
+        let stage_closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
+        let closed = keyed().map(|keyed| stage_closed(keyed.stage)).min().unwrap_or(source.sealed());
+        let under_way = hosted.handed_in.iter().map(|(_, interval)| *interval).min();
+        let passed_on = under_way.map_or(closed, |first| closed.min(first.checked_sub(1)));
+        let keeps_nothing = keyed().next().is_none() || self.limits.topology.reach == Some(0);
+        let saved = if keeps_nothing { passed_on } else { hosted.saved };
+        Some(Progress { partition, since: hosted.since, is_running: true, closed, passed_on, saved })
+    }
+}
+
+fn records_of(work: &Work) -> Option<RecordRange> {
+    match work {
+        Work::Map(batch) => Some(batch.range),
+        Work::Absorb { records, .. } => *records,
+        Work::Close { .. } => None,
+    }
+}
+
+/// Puts the turn's time into the log of the run, and how much of it went into work that had been done before.
+fn account(hosted: &Hosted, done: &[WorkDone], cpu: Duration, actions: &mut Vec<NodeAction>) {
+    let cpu_ns = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
+    actions.push(NodeAction::Record(Event::CpuUsed { cpu_ns }));
+    let all: u64 = done.iter().map(|work| work.cost_ns).sum();
+    let again: u64 = done.iter().filter(|work| work.interval() < hosted.repeat_below).map(|work| work.cost_ns).sum();
+    if again > 0 {
+        let share = (u128::from(cpu_ns) * u128::from(again) / u128::from(all.max(1))) as u64;
+        actions.push(NodeAction::Record(Event::WorkRepeated { cpu_ns: share }));
+    }
+}

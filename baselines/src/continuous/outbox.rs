@@ -1,0 +1,185 @@
+//! The backup buffer of one operator: what it made, until every reader is safe from having to ask for it again.
+//!
+//! Upstream backup in one word: the reader says where it is, the writer sends from there, and keeps everything that a heir of
+//! the reader would ask for (Hwang et al., ICDE'05). Invariant: a reader gets the entries in their order, each once in a
+//! subscription, from the first that its position lacks.
+//!
+//! ```text
+//! push --> [ trimmed | kept ............................ ]
+//!                      ^ cursor of a reader    ^ another
+//! ```
+
+use crate::continuous::message::{NodeNumber, Position, Reader};
+use bytes::Bytes;
+use dstream_trace::RecordRange;
+use std::collections::{BTreeMap, VecDeque};
+
+/// One step of an operator's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its interval.
+    pub interval: u64,
+    /// The records that it comes from; `None`: the interval is closed.
+    pub records: Option<RecordRange>,
+    /// reader's partition -> its rows; one without rows is not in here
+    pub parts: BTreeMap<u32, Bytes>,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.parts.values().map(Bytes::len).sum()
+    }
+}
+
+/// What a reader has not got yet.
+#[derive(Clone, Debug)]
+struct Cursor {
+    token: u64,
+    /// Place of the next entry.
+    next: u64,
+    /// Number of the next element of this subscription.
+    number: u64,
+    /// Entries before this place had been made when the reader came: they are sent once more.
+    again_below: u64,
+}
+
+/// An entry on its way to a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where the reader is.
+    pub node: NodeNumber,
+    /// The entry's place: equal for all parts of one entry.
+    pub place: u64,
+    /// The reader.
+    pub reader: Reader,
+    /// Its subscription.
+    pub token: u64,
+    /// The element's number in it.
+    pub number: u64,
+    /// The interval.
+    pub interval: u64,
+    /// The records.
+    pub records: Option<RecordRange>,
+    /// The rows.
+    pub rows: Bytes,
+    /// Whether it had been sent to an earlier reader or in an earlier subscription.
+    pub is_again: bool,
+}
+
+/// How many bytes may be under way to a node.
+pub trait Budget {
+    /// Whether the node may get another entry.
+    fn has_room(&self, node: NodeNumber) -> bool;
+    /// It gets so many bytes.
+    fn spend(&mut self, node: NodeNumber, bytes: usize);
+}
+
+/// What cannot be sent any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooOld;
+
+/// The backup buffer.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    /// Place of the first entry that is kept.
+    base: u64,
+    entries: VecDeque<Entry>,
+    trimmed: Option<u64>,
+    bytes: usize,
+    cursors: BTreeMap<(Reader, NodeNumber), Cursor>,
+}
+
+impl Outbox {
+    /// A buffer of an operator that begins behind an interval: nothing of it or before it will come.
+    pub fn behind(through: Option<u64>) -> Outbox {
+        Outbox { trimmed: through, ..Outbox::default() }
+    }
+
+    /// Appends what the operator made.
+    pub fn push(&mut self, entry: Entry) {
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+    }
+
+    /// Bytes of rows that are kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A reader's subscription; it replaces an earlier one of the same reader at the same node.
+    pub fn subscribe(&mut self, reader: Reader, node: NodeNumber, token: u64, position: &Position) -> Result<(), TooOld> {
+        if self.trimmed > position.closed {
+            return Err(TooOld);
+        }
+        let lacks = |entry: &Entry| match entry.records {
+            _ if position.closed >= Some(entry.interval) => false,
+            None => true,
+            Some(range) => position.records.get(&range.client).is_none_or(|last| range.last > *last),
+        };
+        let skipped = self.entries.iter().take_while(|entry| !lacks(entry)).count();
+        let cursor =
+            Cursor { token, next: self.base + skipped as u64, number: 0, again_below: self.end() };
+        self.cursors.insert((reader, node), cursor);
+        Ok(())
+    }
+
+    /// Ends all subscriptions of a node.
+    pub fn forget_node(&mut self, node: NodeNumber) {
+        self.cursors.retain(|(_, reader), _| *reader != node);
+    }
+
+    /// Ends a reader's subscription at a node that does not run it any more.
+    pub fn forget_reader(&mut self, reader: Reader, node: NodeNumber) {
+        self.cursors.remove(&(reader, node));
+    }
+
+    /// Takes what readers have not got, in order, as long as `budget` says that their node may get more bytes: it is asked
+    /// before each entry and told afterwards.
+    pub fn take(&mut self, budget: &mut dyn Budget, out: &mut Vec<Outgoing>) {
+        let end = self.end();
+        for ((reader, node), cursor) in &mut self.cursors {
+            while cursor.next < end && budget.has_room(*node) {
+                let place = cursor.next.max(self.base);
+                let entry = &self.entries[(place - self.base) as usize];
+                cursor.next = place + 1;
+                let rows = entry.parts.get(&reader.partition);
+                if rows.is_none() && entry.records.is_some() {
+                    continue; // nothing for this reader
+                }
+                let rows = rows.cloned().unwrap_or_default();
+                budget.spend(*node, rows.len() + ELEMENT_BYTES);
+                let (number, is_again) = (cursor.number, place < cursor.again_below);
+                cursor.number += 1;
+                let (interval, records, token) = (entry.interval, entry.records, cursor.token);
+                let (reader, node) = (*reader, *node);
+                out.push(Outgoing { node, place, reader, token, number, interval, records, rows, is_again });
+            }
+        }
+    }
+
+    /// Whether any reader has not got everything.
+    pub fn has_more(&self) -> bool {
+        self.cursors.values().any(|cursor| cursor.next < self.end())
+    }
+
+    /// Lets go of everything through this interval.
+    pub fn trim(&mut self, through: u64) {
+        if self.trimmed >= Some(through) {
+            return;
+        }
+        self.trimmed = Some(through);
+        // Entries of later intervals may stand between: they stay, and what is before them with them.
+        while self.entries.front().is_some_and(|entry| entry.interval <= through) {
+            let gone = self.entries.pop_front().expect("there is a front");
+            self.bytes -= gone.bytes();
+            self.base += 1;
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+}
+
+/// What an element counts beside its rows: about its header on the wire, so that empty ones are bounded, too.
+pub const ELEMENT_BYTES: usize = 32;

@@ -1,0 +1,94 @@
+//! Saved states in the durable store: what a partition holds behind an interval, each pane in one object only.
+//!
+//! An object names the one before it that has the older panes. Invariant: an object is written whole before anyone is told
+//! of it, and is never written again with other bytes.
+
+use crate::continuous::message::PaneHeader;
+use crate::continuous::source::Punctuations;
+use bytes::Bytes;
+use dstream_cluster::message::{open, seal};
+use dstream_host::{Host, StoreError};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The most objects that a state is read from: as many checkpoints as a window may span.
+const MOST_OBJECTS: usize = 100_000;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Header {
+    previous: Option<u64>,
+    panes: Vec<PaneHeader>,
+    punctuations: Punctuations,
+}
+
+fn key(partition: u32, through: u64) -> String {
+    format!("continuous/{partition:06}/{through:020}")
+}
+
+/// A state to write.
+pub struct Save {
+    /// Whose.
+    pub partition: u32,
+    /// Behind this interval.
+    pub through: u64,
+    /// The save with the older panes.
+    pub previous: Option<u64>,
+    /// Panes made since.
+    pub panes: Vec<(PaneHeader, Bytes)>,
+    /// Where clients were.
+    pub punctuations: Punctuations,
+}
+
+impl Save {
+    /// Bytes of panes.
+    pub fn bytes(&self) -> u64 {
+        self.panes.iter().map(|(_, rows)| rows.len() as u64).sum()
+    }
+
+    /// Writes it, again and again until the store takes it, with a pause between.
+    pub async fn write(self, host: &Host, pause: Duration) {
+        let (panes, rows): (Vec<PaneHeader>, Vec<Bytes>) = self.panes.into_iter().unzip();
+        let header = Header { previous: self.previous, panes, punctuations: self.punctuations };
+        let object = seal(rows.concat(), &header);
+        while host.store.put(&key(self.partition, self.through), object.clone()).await.is_err() {
+            host.sleep(pause).await;
+        }
+    }
+}
+
+/// Everything that a partition held behind an interval; asks again while the store does not answer.
+pub async fn load(
+    host: &Host,
+    partition: u32,
+    through: u64,
+    pause: Duration,
+) -> Result<(Vec<(PaneHeader, Bytes)>, Punctuations), String> {
+    let (mut panes, mut punctuations, mut next) = (Vec::new(), None, Some(through));
+    for _ in 0..MOST_OBJECTS {
+        let Some(through) = next else { break };
+        let object = loop {
+            match host.store.get(&key(partition, through)).await {
+                Ok(object) => break object,
+                Err(StoreError::Missing(key)) => return Err(format!("the store lacks the saved state `{key}`")),
+                Err(_) => host.sleep(pause).await,
+            }
+        };
+        let damaged = || format!("the saved state `{}` is damaged", key(partition, through));
+        let (header, mut body) = open::<Header>(&object).map_err(|_| damaged())?;
+        for pane in header.panes {
+            let bytes = usize::try_from(pane.bytes).ok().filter(|bytes| *bytes <= body.len()).ok_or_else(damaged)?;
+            panes.push((pane, body.split_to(bytes)));
+        }
+        punctuations.get_or_insert(header.punctuations);
+        next = header.previous;
+    }
+    Ok((panes, punctuations.unwrap_or_default()))
+}
+
+/// Removes the partition's saves before this one. What cannot be removed now stays: it costs room and nothing else.
+pub async fn drop_before(host: &Host, partition: u32, oldest: u64) {
+    let Ok(keys) = host.store.list(&format!("continuous/{partition:06}/")).await else { return };
+    for old in keys.into_iter().filter(|old| *old < key(partition, oldest)) {
+        let _ = host.store.delete(&old).await;
+    }
+}

@@ -1,0 +1,105 @@
+//! The query as a continuous engine sees it: maps run by the sources, keyed operators behind them, channels between.
+//!
+//! Invariant: every shuffle has one stage that writes it and one that reads it.
+
+use dstream_kernel::{OutputId, Query, StageEnd, StageInput, Width};
+
+/// Where an operator's results go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To the operators of this stage.
+    Stage(u32),
+    /// To the sink.
+    Output(OutputId),
+}
+
+/// A stage behind a shuffle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keyed {
+    /// The stage.
+    pub stage: u32,
+    /// The stage that writes what it reads.
+    pub writer: u32,
+    /// How many operators write.
+    pub writers: u32,
+    /// How many operators read: its partitions.
+    pub width: u32,
+    /// Where its results go.
+    pub target: Target,
+    /// It has a result at the end of every so many intervals.
+    pub every: u64,
+}
+
+/// All stages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// How many partitions and sources there are.
+    pub partitions: u32,
+    /// Stages that read lines, each with the stage that reads what it writes.
+    pub maps: Vec<(u32, u32)>,
+    /// The others, in topological order.
+    pub keyed: Vec<Keyed>,
+    /// How many earlier intervals' input a result can depend on, over all stages; `None`: all of them.
+    pub reach: Option<u64>,
+}
+
+/// Why a query cannot be run by long-lived operators.
+pub const NO_SHUFFLE: &str = "an output without a shuffle before it (such as plain lines) has no operator that could close its \
+                              intervals; only `dstream` runs it";
+
+impl Topology {
+    /// Reads the query; nothing where an output has no keyed operator before it.
+    pub fn of(query: &Query, partitions: u32) -> Option<Topology> {
+        let reader = |end: StageEnd| match end {
+            StageEnd::Shuffle(shuffle) => {
+                let reads = query.stages.iter().find(|stage| stage.input == StageInput::Shuffle(shuffle));
+                Target::Stage(reads.expect("every shuffle is read").id.0)
+            }
+            StageEnd::Output(output) => Target::Output(output),
+        };
+        let width = |width: Width| if width == Width::One { 1 } else { partitions };
+        let (mut maps, mut keyed) = (Vec::new(), Vec::<Keyed>::new());
+        for stage in &query.stages {
+            match (stage.input, reader(stage.end)) {
+                (StageInput::Lines, Target::Stage(reader)) => maps.push((stage.id.0, reader)),
+                (StageInput::Lines, Target::Output(_)) => return None,
+                (StageInput::Shuffle(_), target) => {
+                    let from_keyed = keyed.iter().find(|keyed| keyed.target == Target::Stage(stage.id.0));
+                    let from_map = maps.iter().find(|(_, reader)| *reader == stage.id.0).map(|(map, _)| *map);
+                    let (writer, writers) = match (from_keyed, from_map) {
+                        (Some(keyed), _) => (keyed.stage, keyed.width),
+                        (None, map) => (map.expect("every shuffle is written"), partitions),
+                    };
+                    let every = match target {
+                        Target::Output(output) => query.outputs[output.0 as usize].every.max(1),
+                        Target::Stage(_) => 1,
+                    };
+                    keyed.push(Keyed { stage: stage.id.0, writer, writers, width: width(stage.width), target, every });
+                }
+            }
+        }
+        let reach = query.stages.iter().map(|stage| stage.reach).try_fold(0u64, |sum, reach| Some(sum + reach?));
+        Some(Topology { partitions, maps, keyed, reach })
+    }
+
+    /// The keyed stages that a partition has.
+    pub fn keyed_of(&self, partition: u32) -> impl Iterator<Item = &Keyed> {
+        self.keyed.iter().filter(move |keyed| partition < keyed.width)
+    }
+
+    /// The stage that reads what this one writes.
+    pub fn reader_of(&self, writer: u32) -> Option<&Keyed> {
+        self.keyed.iter().find(|keyed| keyed.writer == writer)
+    }
+
+    /// Whether a stage has a result at the end of the interval.
+    pub fn is_due(&self, stage: u32, interval: u64) -> bool {
+        self.keyed.iter().any(|keyed| keyed.stage == stage && (interval + 1) % keyed.every == 0)
+    }
+
+    /// The stages whose output a partition must keep: the maps, and its keyed stages that write a shuffle.
+    pub fn writers_of(&self, partition: u32) -> impl Iterator<Item = u32> {
+        let shuffling = self.keyed_of(partition).filter(|keyed| matches!(keyed.target, Target::Stage(_)));
+        self.maps.iter().map(|(map, _)| *map).chain(shuffling.map(|keyed| keyed.stage))
+    }
+}

@@ -1,0 +1,89 @@
+//! Hot replication's options, and the protocol that follows from them.
+
+use crate::continuous::engine::{Heirs, Protocol};
+use crate::continuous::master::{Border, Redundancy};
+use crate::continuous::node::Rules;
+use crate::options::{Read, buffer, chunk, input, interval};
+use dstream_cluster::option::Unbuilt;
+use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
+use std::time::Duration;
+
+/// The options that have an effect, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Replicas take their input in one order, and readers hear one of them.
+    pub is_synchronous: bool,
+    /// Represented records that are combined before the keyed operators.
+    pub chunk: u64,
+    /// How long output is gathered.
+    pub buffer: Duration,
+    /// Nodes that hold an acknowledged record.
+    pub copies: u32,
+}
+
+impl Settings {
+    /// Reads resolved options; what they do not say is as declared.
+    pub fn from_options(options: &Options) -> Settings {
+        let read = Read { options, declared: declared() };
+        Settings {
+            is_synchronous: read.choice("order") == "sync",
+            chunk: read.count("chunk"),
+            buffer: read.duration("buffer").unwrap_or_default(),
+            copies: u32::try_from(read.count("copies")).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Its nodes beside the workers.
+    pub fn heirs(&self, workers: u32) -> Heirs {
+        Heirs::Replicas(workers)
+    }
+
+    /// The protocol in a cluster.
+    pub fn protocol(&self, workers: u32) -> Protocol {
+        Protocol {
+            heirs: self.heirs(workers),
+            rules: Rules {
+                checkpoint_intervals: None,
+                reads_all: !self.is_synchronous,
+                is_ordered: self.is_synchronous,
+                only_leader_hands_in: self.is_synchronous,
+                is_single: self.chunk <= 1,
+                buffer: self.buffer,
+                replays: false,
+            },
+            redundancy: Redundancy {
+                workers,
+                hosts: 2,
+                copies: self.copies,
+                standbys: 0,
+                spreads: true,
+                border: Border::Closed,
+            },
+            chunk: self.chunk,
+        }
+    }
+}
+
+/// The engine's options.
+pub fn declared() -> Vec<OptionSpec> {
+    vec![
+        interval(),
+        OptionSpec {
+            name: "order",
+            about: "replicas take their input in one order and readers hear one of them, or readers take whatever is first",
+            kind: OptionKind::Choice(&["sync", "first-wins"]),
+            default: OptionValue::Choice("sync".to_owned()),
+            unbuilt: Unbuilt::Nothing,
+        },
+        chunk(),
+        buffer(),
+        OptionSpec {
+            name: "copies",
+            about: "how many nodes hold a record before it is acknowledged: the replicas do",
+            kind: OptionKind::Count { at_least: 2, at_most: 2 },
+            default: OptionValue::Count(2),
+            unbuilt: Unbuilt::Nothing,
+        },
+        input(),
+    ]
+}

@@ -1,0 +1,105 @@
+//! Options that both continuous engines declare, and how options are read.
+
+use dstream_cluster::option::Unbuilt;
+use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
+use std::time::Duration;
+
+/// The most copies of a record that may be asked for; a bound for typing errors, not for the protocol.
+const MOST_COPIES: u64 = 16;
+
+/// The most records in a chunk; more would only wait for each other.
+const MOST_CHUNK: u64 = 1 << 20;
+
+/// Resolved options beside their declarations.
+pub(crate) struct Read<'o> {
+    /// What was resolved.
+    pub options: &'o Options,
+    /// What holds where nothing was.
+    pub declared: Vec<OptionSpec>,
+}
+
+impl Read<'_> {
+    fn value(&self, name: &str) -> Option<OptionValue> {
+        let declared = || self.declared.iter().find(|option| option.name == name).map(|option| option.default.clone());
+        self.options.get(name).cloned().or_else(declared)
+    }
+
+    /// A duration; `None` where it is off.
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        match self.value(name) {
+            Some(OptionValue::Duration(duration)) => Some(duration),
+            _ => None,
+        }
+    }
+
+    /// A count; 0 where it is off.
+    pub fn count(&self, name: &str) -> u64 {
+        match self.value(name) {
+            Some(OptionValue::Count(count)) => count,
+            _ => 0,
+        }
+    }
+
+    /// A word; empty where it is off.
+    pub fn choice(&self, name: &str) -> String {
+        match self.value(name) {
+            Some(OptionValue::Choice(word)) => word,
+            _ => String::new(),
+        }
+    }
+}
+
+/// `interval`.
+pub(crate) fn interval() -> OptionSpec {
+    OptionSpec {
+        name: "interval",
+        about: "length of an interval: a punctuation closes it",
+        kind: OptionKind::Duration { at_least: Duration::from_millis(10) },
+        default: OptionValue::Duration(Duration::from_secs(1)),
+        unbuilt: Unbuilt::Nothing,
+    }
+}
+
+/// `chunk`.
+pub(crate) fn chunk() -> OptionSpec {
+    OptionSpec {
+        name: "chunk",
+        about: "records that are mapped together and combined before they are sent; 1: each alone",
+        kind: OptionKind::Count { at_least: 1, at_most: MOST_CHUNK },
+        default: OptionValue::Count(1),
+        unbuilt: Unbuilt::Nothing,
+    }
+}
+
+/// `buffer`.
+pub(crate) fn buffer() -> OptionSpec {
+    OptionSpec {
+        name: "buffer",
+        about: "how long clients and operators gather output before they send it",
+        kind: OptionKind::Duration { at_least: Duration::from_millis(1) },
+        default: OptionValue::Duration(Duration::from_millis(10)),
+        unbuilt: Unbuilt::Nothing,
+    }
+}
+
+/// `copies`.
+pub(crate) fn copies() -> OptionSpec {
+    OptionSpec {
+        name: "copies",
+        about: "how many nodes hold a record before it is acknowledged",
+        kind: OptionKind::Count { at_least: 1, at_most: MOST_COPIES },
+        default: OptionValue::Count(2),
+        unbuilt: Unbuilt::Nothing,
+    }
+}
+
+/// `input`.
+pub(crate) fn input() -> OptionSpec {
+    OptionSpec {
+        name: "input",
+        about: "where an acknowledged record is held",
+        kind: OptionKind::Choice(&["memory", "log"]),
+        default: OptionValue::Choice("memory".to_owned()),
+        unbuilt: Unbuilt::AllBut(OptionValue::Choice("memory".to_owned())),
+    }
+}

@@ -1,0 +1,108 @@
+//! Upstream backup's options, and the protocol that follows from them.
+
+use crate::continuous::engine::{Heirs, Protocol};
+use crate::continuous::master::{Border, Redundancy};
+use crate::continuous::node::Rules;
+use crate::options::{Read, buffer, chunk, copies, input, interval};
+use dstream_cluster::option::Unbuilt;
+use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
+use std::time::Duration;
+
+/// The options that have an effect, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How often state is saved; `None`: never, heirs replay.
+    pub checkpoint: Option<Duration>,
+    /// Idle nodes.
+    pub standbys: u32,
+    /// A lost node's partitions go to many.
+    pub is_parallel: bool,
+    /// Represented records that are combined before the keyed operators.
+    pub chunk: u64,
+    /// How long output is gathered.
+    pub buffer: Duration,
+    /// Nodes that hold an acknowledged record.
+    pub copies: u32,
+}
+
+impl Settings {
+    /// Reads resolved options; what they do not say is as declared.
+    pub fn from_options(options: &Options) -> Settings {
+        let read = Read { options, declared: declared() };
+        Settings {
+            checkpoint: read.duration("checkpoint"),
+            standbys: u32::try_from(read.count("standbys")).unwrap_or(u32::MAX),
+            is_parallel: read.choice("restore") == "parallel",
+            chunk: read.count("chunk"),
+            buffer: read.duration("buffer").unwrap_or_default(),
+            copies: u32::try_from(read.count("copies")).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Its nodes beside the workers.
+    pub fn heirs(&self) -> Heirs {
+        Heirs::Standbys(self.standbys)
+    }
+
+    /// The protocol in a cluster.
+    pub fn protocol(&self, workers: u32, interval: Duration) -> Protocol {
+        let intervals = |checkpoint: Duration| {
+            u64::try_from(checkpoint.as_nanos().div_ceil(interval.as_nanos().max(1))).unwrap_or(u64::MAX).max(1)
+        };
+        let checkpoint_intervals = self.checkpoint.map(intervals);
+        let border = if checkpoint_intervals.is_some() { Border::Saved } else { Border::Replayed { reach: None } };
+        Protocol {
+            heirs: self.heirs(),
+            rules: Rules {
+                checkpoint_intervals,
+                reads_all: false,
+                is_ordered: false,
+                only_leader_hands_in: false,
+                is_single: self.chunk <= 1,
+                buffer: self.buffer,
+                replays: checkpoint_intervals.is_none(),
+            },
+            redundancy: Redundancy {
+                workers,
+                hosts: 1,
+                copies: self.copies,
+                standbys: self.standbys,
+                spreads: self.is_parallel,
+                border,
+            },
+            chunk: self.chunk,
+        }
+    }
+}
+
+/// The engine's options.
+pub fn declared() -> Vec<OptionSpec> {
+    vec![
+        interval(),
+        OptionSpec {
+            name: "checkpoint",
+            about: "how often state is saved; off: never, heirs replay all input that results depend on",
+            kind: OptionKind::Duration { at_least: Duration::from_millis(1) },
+            default: OptionValue::Duration(Duration::from_secs(10)),
+            unbuilt: Unbuilt::Nothing,
+        },
+        OptionSpec {
+            name: "standbys",
+            about: "idle nodes that take over from lost ones",
+            kind: OptionKind::Count { at_least: 0, at_most: 64 },
+            default: OptionValue::Count(1),
+            unbuilt: Unbuilt::Nothing,
+        },
+        OptionSpec {
+            name: "restore",
+            about: "a lost node's partitions go to one heir, or to many nodes at once",
+            kind: OptionKind::Choice(&["serial", "parallel"]),
+            default: OptionValue::Choice("serial".to_owned()),
+            unbuilt: Unbuilt::Nothing,
+        },
+        chunk(),
+        buffer(),
+        copies(),
+        input(),
+    ]
+}
