@@ -60,6 +60,17 @@ pub(crate) fn interval() -> OptionSpec {
     }
 }
 
+/// `standbys`.
+pub(crate) fn standbys() -> OptionSpec {
+    OptionSpec {
+        name: "standbys",
+        about: "idle nodes that take over what lost ones ran",
+        kind: OptionKind::Count { at_least: 0, at_most: 64 },
+        default: OptionValue::Count(1),
+        unbuilt: Unbuilt::Nothing,
+    }
+}
+
 /// `chunk`.
 pub(crate) fn chunk() -> OptionSpec {
     OptionSpec {

@@ -18,7 +18,10 @@ pub struct Setup {
 impl Setup {
     /// The jobs and engines that come with the software.
     pub fn built_in() -> Setup {
-        Setup { workloads: Arc::new(Workloads::built_in()), engines: vec![Arc::new(DStreams::new()), Arc::new(UpstreamBackup::new()), Arc::new(HotReplication::new())] }
+        Setup {
+            workloads: Arc::new(Workloads::built_in()),
+            engines: vec![Arc::new(DStreams::new()), Arc::new(UpstreamBackup::new()), Arc::new(HotReplication::new())],
+        }
     }
 
     /// The same with one more job; a job of the same name is replaced.

@@ -95,7 +95,8 @@ impl Credits {
 
 impl Budget for Credits {
     fn has_room(&self, node: NodeNumber) -> bool {
-        node == self.own || self.accounts.get(&node).is_some_and(|account| account.is_up && account.under_way < WINDOW_BYTES)
+        node == self.own
+            || self.accounts.get(&node).is_some_and(|account| account.is_up && account.under_way < WINDOW_BYTES)
     }
 
     fn spend(&mut self, node: NodeNumber, bytes: usize) {

@@ -1,7 +1,9 @@
 //! What the continuous engines' nodes are given, and how each begins its life.
 
 use crate::continuous::feeder::Feeder;
-use crate::continuous::master::{self, Border, Master, MasterAction, MasterConfig, MasterEvent, MasterLimits, Redundancy};
+use crate::continuous::master::{
+    self, Border, Master, MasterAction, MasterConfig, MasterEvent, MasterLimits, Redundancy,
+};
 use crate::continuous::node::{self, Node, NodeAction, NodeConfig, NodeEvent, NodeLimits, Rules};
 use crate::continuous::operators::Program;
 use crate::continuous::topology::{NO_SHUFFLE, Topology};
@@ -38,20 +40,17 @@ pub struct Protocol {
 
 /// Nodes beside the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Heirs {
-    /// So many idle ones.
-    Standbys(u32),
-    /// One replica for each worker, or none.
-    Replicas(u32),
+pub struct Heirs {
+    /// One for each worker, or none.
+    pub replicas: u32,
+    /// Idle ones.
+    pub standbys: u32,
 }
 
 impl Heirs {
     /// Their roles.
     pub fn roles(self) -> Vec<Role> {
-        match self {
-            Heirs::Standbys(count) => (1..=count).map(Role::Standby).collect(),
-            Heirs::Replicas(count) => (1..=count).map(Role::Replica).collect(),
-        }
+        (1..=self.replicas).map(Role::Replica).chain((1..=self.standbys).map(Role::Standby)).collect()
     }
 
     /// Their names.
@@ -220,6 +219,7 @@ impl Life {
             names: names.clone(),
             clients: cluster.clients,
             cut: self.cut(),
+            scale: cluster.scale,
             topology: topology.clone(),
             rules: protocol.rules,
             heartbeat: cluster.heartbeat,

@@ -205,8 +205,7 @@ impl Core for Feeder {
             ClientEvent::Known(ranges) => {
                 self.records += ranges.iter().map(RecordRange::count).sum::<u64>();
                 self.next_sequence = ranges.iter().map(|range| range.last + 1).max().unwrap_or(0);
-                actions
-                    .extend(ranges.into_iter().map(|range| ClientAction::Record(Event::RecordsAcked { range })));
+                actions.extend(ranges.into_iter().map(|range| ClientAction::Record(Event::RecordsAcked { range })));
             }
             ClientEvent::Held { by, ranges } => self.held(&by, &ranges, actions),
             ClientEvent::Punctuation { interval, end } => {

@@ -136,7 +136,8 @@ impl Operators {
         let group = NonZeroU64::new(program.chunk / program.scale.max(1)).unwrap_or(NonZeroU64::MIN);
         let (mut parts, mut cost) = (BTreeMap::new(), 0.0);
         for (map, reader) in &program.topology.maps {
-            let width = program.topology.keyed.iter().find(|keyed| keyed.stage == *reader).map_or(1, |keyed| keyed.width);
+            let width =
+                program.topology.keyed.iter().find(|keyed| keyed.stage == *reader).map_or(1, |keyed| keyed.width);
             let at = TaskAt { interval: batch.interval, partitions: width };
             let stage = &program.query.stages[*map as usize];
             let result = stage.program.run_in_groups(&block, group, at, &mut self.scratch)?;

@@ -107,7 +107,13 @@ impl Outbox {
     }
 
     /// A reader's subscription; it replaces an earlier one of the same reader at the same node.
-    pub fn subscribe(&mut self, reader: Reader, node: NodeNumber, token: u64, position: &Position) -> Result<(), TooOld> {
+    pub fn subscribe(
+        &mut self,
+        reader: Reader,
+        node: NodeNumber,
+        token: u64,
+        position: &Position,
+    ) -> Result<(), TooOld> {
         if self.trimmed > position.closed {
             return Err(TooOld);
         }
@@ -117,8 +123,7 @@ impl Outbox {
             Some(range) => position.records.get(&range.client).is_none_or(|last| range.last > *last),
         };
         let skipped = self.entries.iter().take_while(|entry| !lacks(entry)).count();
-        let cursor =
-            Cursor { token, next: self.base + skipped as u64, number: 0, again_below: self.end() };
+        let cursor = Cursor { token, next: self.base + skipped as u64, number: 0, again_below: self.end() };
         self.cursors.insert((reader, node), cursor);
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! Hot replication's options, and the protocol that follows from them.
 
 use crate::continuous::engine::{Heirs, Protocol};
-use crate::continuous::master::{Border, Redundancy};
+use crate::continuous::master::{Border, Heir, Redundancy};
 use crate::continuous::node::Rules;
-use crate::options::{Read, buffer, chunk, input, interval};
+use crate::options::{Read, buffer, chunk, input, interval, standbys};
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
 use std::time::Duration;
@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Replicas take their input in one order, and readers hear one of them.
     pub is_synchronous: bool,
+    /// Idle nodes.
+    pub standbys: u32,
     /// Represented records that are combined before the keyed operators.
     pub chunk: u64,
     /// How long output is gathered.
@@ -27,6 +29,7 @@ impl Settings {
         let read = Read { options, declared: declared() };
         Settings {
             is_synchronous: read.choice("order") == "sync",
+            standbys: u32::try_from(read.count("standbys")).unwrap_or(u32::MAX),
             chunk: read.count("chunk"),
             buffer: read.duration("buffer").unwrap_or_default(),
             copies: u32::try_from(read.count("copies")).unwrap_or(u32::MAX),
@@ -35,7 +38,7 @@ impl Settings {
 
     /// Its nodes beside the workers.
     pub fn heirs(&self, workers: u32) -> Heirs {
-        Heirs::Replicas(workers)
+        Heirs { replicas: workers, standbys: self.standbys }
     }
 
     /// The protocol in a cluster.
@@ -55,8 +58,8 @@ impl Settings {
                 workers,
                 hosts: 2,
                 copies: self.copies,
-                standbys: 0,
-                spreads: true,
+                standbys: self.standbys,
+                heir: Heir::IdleElseMany,
                 border: Border::Closed,
             },
             chunk: self.chunk,
@@ -68,6 +71,7 @@ impl Settings {
 pub fn declared() -> Vec<OptionSpec> {
     vec![
         interval(),
+        standbys(),
         OptionSpec {
             name: "order",
             about: "replicas take their input in one order and readers hear one of them, or readers take whatever is first",

@@ -1,9 +1,9 @@
 //! Upstream backup's options, and the protocol that follows from them.
 
 use crate::continuous::engine::{Heirs, Protocol};
-use crate::continuous::master::{Border, Redundancy};
+use crate::continuous::master::{Border, Heir, Redundancy};
 use crate::continuous::node::Rules;
-use crate::options::{Read, buffer, chunk, copies, input, interval};
+use crate::options::{Read, buffer, chunk, copies, input, interval, standbys};
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl Settings {
 
     /// Its nodes beside the workers.
     pub fn heirs(&self) -> Heirs {
-        Heirs::Standbys(self.standbys)
+        Heirs { replicas: 0, standbys: self.standbys }
     }
 
     /// The protocol in a cluster.
@@ -67,7 +67,7 @@ impl Settings {
                 hosts: 1,
                 copies: self.copies,
                 standbys: self.standbys,
-                spreads: self.is_parallel,
+                heir: if self.is_parallel { Heir::Many } else { Heir::One },
                 border,
             },
             chunk: self.chunk,
@@ -86,13 +86,7 @@ pub fn declared() -> Vec<OptionSpec> {
             default: OptionValue::Duration(Duration::from_secs(10)),
             unbuilt: Unbuilt::Nothing,
         },
-        OptionSpec {
-            name: "standbys",
-            about: "idle nodes that take over from lost ones",
-            kind: OptionKind::Count { at_least: 0, at_most: 64 },
-            default: OptionValue::Count(1),
-            unbuilt: Unbuilt::Nothing,
-        },
+        standbys(),
         OptionSpec {
             name: "restore",
             about: "a lost node's partitions go to one heir, or to many nodes at once",

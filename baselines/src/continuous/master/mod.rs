@@ -7,5 +7,5 @@ mod plan;
 mod shell;
 
 pub use self::core::{Master, MasterAction, MasterEvent, MasterLimits};
-pub use self::plan::{Border, Redundancy};
+pub use self::plan::{Border, Heir, Redundancy};
 pub use self::shell::{MasterConfig, run};

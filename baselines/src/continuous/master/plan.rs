@@ -22,6 +22,17 @@ pub enum Border {
     Closed,
 }
 
+/// Who takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Heir {
+    /// One node: an idle one, or else the one with the least to run.
+    One,
+    /// All nodes, in turn.
+    Many,
+    /// An idle node; if there is none, all in turn.
+    IdleElseMany,
+}
+
 /// What a protocol keeps beside the running partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redundancy {
@@ -33,8 +44,8 @@ pub struct Redundancy {
     pub copies: u32,
     /// Idle nodes that wait for a loss.
     pub standbys: u32,
-    /// What a lost node ran goes to many, else to one.
-    pub spreads: bool,
+    /// To whom goes what a lost node ran.
+    pub heir: Heir,
     /// Where heirs begin.
     pub border: Border,
 }
@@ -62,7 +73,11 @@ impl Redundancy {
             place.holders.retain(|seat| members.contains(&seat.node));
         }
         let mut loads = Loads::of(&next, members);
-        let heir = if self.spreads { None } else { loads.idlest() };
+        let heir = match self.heir {
+            Heir::One => loads.idlest().map(|(node, _)| node),
+            Heir::Many => None,
+            Heir::IdleElseMany => loads.idlest().filter(|(_, hosting)| *hosting == 0).map(|(node, _)| node),
+        };
         for partition in 0..next.places.len() {
             self.mend_hosts(&mut next, partition, members, safe, heir, &mut loads);
             self.mend_holders(&mut next, partition, members, safe, &mut loads);
@@ -142,9 +157,9 @@ impl Loads {
         Loads { hosting, holding, given: zero }
     }
 
-    /// An idle node, or else the one with the least to run.
-    fn idlest(&self) -> Option<NodeNumber> {
-        self.hosting.iter().min_by_key(|(node, count)| (**count, **node)).map(|(node, _)| *node)
+    /// The node with the least to run, and how much that is.
+    fn idlest(&self) -> Option<(NodeNumber, u32)> {
+        self.hosting.iter().min_by_key(|(node, count)| (**count, **node)).map(|(node, count)| (*node, *count))
     }
 
     fn least(&self, nodes: impl Iterator<Item = NodeNumber>) -> Option<NodeNumber> {
@@ -189,9 +204,8 @@ impl Redundancy {
                 place.holders.iter().filter(|seat| waits_for_lost(seat)).map(|seat| seat.node).collect();
             let before = place.clone();
             for node in stuck {
-                let can_give = |seat: &&Seat| {
-                    members.contains(&seat.node) && whole.contains(&(partition, seat.node, seat.since))
-                };
+                let can_give =
+                    |seat: &&Seat| members.contains(&seat.node) && whole.contains(&(partition, seat.node, seat.since));
                 let host = before.hosts.iter().find(|seat| seat.node != node && can_give(seat));
                 let start = match (before.host(node), host) {
                     (Some(_), Some(running)) if self.hosts > 1 => Start::Copied { from: running.node },

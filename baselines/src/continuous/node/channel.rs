@@ -174,13 +174,7 @@ impl Node {
         }
     }
 
-    fn elements(
-        &mut self,
-        from: NodeNumber,
-        elements: Vec<Element>,
-        mut body: Bytes,
-        actions: &mut Vec<NodeAction>,
-    ) {
+    fn elements(&mut self, from: NodeNumber, elements: Vec<Element>, mut body: Bytes, actions: &mut Vec<NodeAction>) {
         for element in elements {
             for part in element.to {
                 let Ok(bytes) = usize::try_from(part.bytes) else { return };
@@ -196,14 +190,7 @@ impl Node {
         actions.extend(said.into_iter().map(|(node, bytes)| tell(node, ToPeer::Credit { bytes })));
     }
 
-    fn element(
-        &mut self,
-        from: NodeNumber,
-        element: Element,
-        part: Part,
-        rows: Bytes,
-        actions: &mut Vec<NodeAction>,
-    ) {
+    fn element(&mut self, from: NodeNumber, element: Element, part: Part, rows: Bytes, actions: &mut Vec<NodeAction>) {
         let Element { writer, interval, records, .. } = element;
         let Reader { stage, partition } = part.reader;
         let debt = self.credits.debt(from, (rows.len() + ELEMENT_BYTES) as u64);

@@ -11,9 +11,7 @@ use crate::continuous::assignment::Assignment;
 use crate::continuous::credit::Credits;
 use crate::continuous::inbox::Inbox;
 use crate::continuous::log::InputLog;
-use crate::continuous::message::{
-    FromMaster, NodeNumber, PaneHeader, Progress, Subscription, ToMaster, ToPeer,
-};
+use crate::continuous::message::{FromMaster, NodeNumber, PaneHeader, Progress, Subscription, ToMaster, ToPeer};
 use crate::continuous::node::work::{Work, WorkDone};
 use crate::continuous::outbox::Outbox;
 use crate::continuous::source::{Punctuations, Source};
@@ -62,6 +60,8 @@ pub struct NodeLimits {
     pub clients: u32,
     /// How they cut their streams.
     pub cut: Cut,
+    /// How many records each record stands for.
+    pub scale: u64,
     /// The query.
     pub topology: Topology,
     /// The protocol.

@@ -76,11 +76,8 @@ impl Node {
                 let Some(seal) = source.seal(&held.log, &self.punctuations) else { break };
                 let interval = seal.interval;
                 actions.extend(seal.lost.iter().map(|range| {
-                    let lost = Event::BlockLost {
-                        block: block_of(range),
-                        ranges: vec![*range],
-                        interval: Some(interval),
-                    };
+                    let lost =
+                        Event::BlockLost { block: block_of(range), ranges: vec![*range], interval: Some(interval) };
                     NodeAction::Record(lost)
                 }));
                 let (ranges, blocks) = (seal.ranges, seal.blocks);

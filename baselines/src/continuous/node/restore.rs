@@ -31,7 +31,9 @@ impl Node {
             self.assign_host(now, *partition, place, actions);
         }
         let version = self.assignment.version;
-        let waits = |partition: u32, node: NodeNumber| places.get(partition as usize).is_some_and(|(_, place)| place.host(node).is_some());
+        let waits = |partition: u32, node: NodeNumber| {
+            places.get(partition as usize).is_some_and(|(_, place)| place.host(node).is_some())
+        };
         self.waiting.retain(|(node, asked)| *node == self.limits.node || waits(asked.reader.partition, *node));
         self.wanted_states.retain(|(_, _, wanted)| *wanted <= version);
         self.fetch_from(None, actions);

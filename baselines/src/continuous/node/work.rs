@@ -19,8 +19,9 @@ use std::time::Duration;
 /// Pieces of input in one turn: enough that a turn's own cost does not count, few enough that others get theirs.
 const MOST_WORKS: usize = 64;
 
-/// Batches of the source's own input in one turn.
-const MOST_BATCHES: usize = 8;
+/// Represented bytes of the source's own input in one turn, or else one batch: some milliseconds of a core, since what comes
+/// of a turn is seen at its end.
+const TURN_BYTES: u64 = 32 << 10;
 
 /// A source that has so many bytes in its backup buffers waits: readers are behind, or cannot save their state.
 const MOST_BUFFERED_BYTES: usize = 1 << 30;
@@ -114,7 +115,9 @@ pub struct WorkDone {
 impl WorkDone {
     fn interval(&self) -> u64 {
         match &self.done {
-            Done::Mapped { interval, .. } | Done::Absorbed { interval, .. } | Done::Closed { interval, .. } => *interval,
+            Done::Mapped { interval, .. } | Done::Absorbed { interval, .. } | Done::Closed { interval, .. } => {
+                *interval
+            }
             Done::Failed { .. } => u64::MAX,
         }
     }
@@ -147,7 +150,8 @@ impl Node {
 
     /// Starts a turn wherever there is work and none is under way.
     pub(super) fn start_turns(&mut self, actions: &mut Vec<NodeAction>) {
-        let buffered: usize = self.hosted.values().flat_map(|hosted| hosted.outboxes.values()).map(|out| out.bytes()).sum();
+        let buffered: usize =
+            self.hosted.values().flat_map(|hosted| hosted.outboxes.values()).map(|out| out.bytes()).sum();
         let has_room = buffered < MOST_BUFFERED_BYTES;
         for (partition, hosted) in &mut self.hosted {
             if hosted.is_busy || hosted.source.is_none() {
@@ -156,12 +160,18 @@ impl Node {
             let first = hosted.queue.len().min(MOST_WORKS);
             let mut works: Vec<Work> = hosted.queue.drain(..first).collect();
             let waits = hosted.queue.len() > MOST_QUEUED;
-            if has_room && !waits && let Some(held) = self.held.get(partition).filter(|held| held.is_whole) {
+            if has_room
+                && !waits
+                && let Some(held) = self.held.get(partition).filter(|held| held.is_whole)
+            {
                 let mut source = hosted.source.clone().expect("a running partition has a source");
-                while works.len() < first + MOST_BATCHES {
-                    let next = source.wanted().find_map(|(client, next)| held.log.get(client, next));
-                    let Some(batch) = next else { break };
+                let mut bytes = 0;
+                while bytes < TURN_BYTES {
+                    // The oldest first: nothing closes before all clients' records are through.
+                    let next = source.wanted().filter_map(|(client, next)| held.log.get(client, next));
+                    let Some(batch) = next.min_by_key(|batch| (batch.interval, batch.range.first)) else { break };
                     source.took(batch.range);
+                    bytes += batch.lines.len() as u64 * self.limits.scale;
                     works.push(Work::Map(batch.clone()));
                 }
             }
@@ -225,17 +235,11 @@ impl Node {
         }
     }
 
-    fn closed(
-        &mut self,
-        partition: u32,
-        stage: u32,
-        interval: u64,
-        produced: Produced,
-        actions: &mut Vec<NodeAction>,
-    ) {
+    fn closed(&mut self, partition: u32, stage: u32, interval: u64, produced: Produced, actions: &mut Vec<NodeAction>) {
         let leads = self.leads(partition);
         let only_leader = self.limits.rules.only_leader_hands_in;
-        let target = self.limits.topology.keyed_of(partition).find(|keyed| keyed.stage == stage).map(|keyed| keyed.target);
+        let target =
+            self.limits.topology.keyed_of(partition).find(|keyed| keyed.stage == stage).map(|keyed| keyed.target);
         let hosted = self.hosted.get_mut(&partition).expect("its turn was just ended");
         hosted.closed.insert(stage, interval);
         match (target, produced) {
@@ -296,9 +300,10 @@ impl Node {
         actions: &mut Vec<NodeAction>,
     ) {
         let stages = self.limits.topology.keyed_of(partition).count();
-        let border = self.punctuations.iter().filter_map(|(client, ends)| {
-            Some((*client, BTreeMap::from([(through, *ends.get(&through)?)])))
-        });
+        let border = self
+            .punctuations
+            .iter()
+            .filter_map(|(client, ends)| Some((*client, BTreeMap::from([(through, *ends.get(&through)?)]))));
         let hosted = self.hosted.get_mut(&partition).expect("its turn was just ended");
         let of_border = hosted.saving.entry(through).or_default();
         of_border.insert(stage, panes);
@@ -327,7 +332,14 @@ impl Node {
         let Some(source) = &hosted.source else {
             let before = hosted.through;
             let since = hosted.since;
-            return Some(Progress { partition, since, is_running: false, closed: before, passed_on: before, saved: before });
+            return Some(Progress {
+                partition,
+                since,
+                is_running: false,
+                closed: before,
+                passed_on: before,
+                saved: before,
+            });
         };
         let keyed = || self.limits.topology.keyed_of(partition);
         let stage_closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
