@@ -87,8 +87,13 @@ impl Operators {
         let next = through.map_or(0, |through| through + 1);
         let mut of_stage: BTreeMap<u32, Vec<HeldPane>> = BTreeMap::new();
         for (header, rows) in panes {
-            let held = HeldPane { kept: header.kept as usize, interval: header.interval, rows };
-            of_stage.entry(header.stage).or_default().push(held);
+            let (stage, kept) = (program.query.stages.get(header.stage as usize), header.kept as usize);
+            // A save brings panes of earlier saves along that are needed no more.
+            let kind = stage.and_then(|stage| stage.kept.get(kept));
+            if kind.is_some_and(|kind| header.interval.saturating_add(*kind.back.end()) >= next) {
+                let held = HeldPane { kept, interval: header.interval, rows };
+                of_stage.entry(header.stage).or_default().push(held);
+            }
         }
         let mut by_stage = BTreeMap::new();
         for keyed in program.topology.keyed_of(partition) {
