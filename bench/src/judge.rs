@@ -22,6 +22,7 @@ pub fn judge(
     setup: &Setup,
     execution: &Execution,
 ) -> Result<Outcome, Failure> {
+    let plan = &plan.of(engine_plan);
     let query = setup.workloads.query(&plan.job).map_err(mendable)?;
     let cluster = &execution.cluster;
     let log = execution.trace.lock();

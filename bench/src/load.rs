@@ -5,9 +5,10 @@
 
 use crate::failure::Failure;
 use crate::setup::Setup;
-use dstream_cluster::{ClusterSpec, Costs, Engine, JobSpec, Options, Pace};
+use dstream_cluster::{ClusterSpec, Costs, Engine, JobSpec, Options, Pace, Registry};
 use dstream_scenarios::plan::{EnginePlan, Plan};
 use dstream_scenarios::swarm::{Template, draw};
+use dstream_scenarios::workload::Workloads;
 use dstream_scenarios::{Context, EngineDeclaration, JobDeclaration, ScenarioError};
 use dstream_trace::Moment;
 use std::collections::BTreeMap;
@@ -130,21 +131,25 @@ pub(crate) fn context(overrides: &Overrides, setup: &Setup) -> Result<Context, F
 }
 
 fn engines(setup: &Setup) -> Vec<EngineDeclaration> {
-    let mut declarations: Vec<EngineDeclaration> = setup.engines.iter().map(declaration).collect();
+    let mut declarations: Vec<EngineDeclaration> =
+        setup.engines.iter().map(|engine| declaration(engine, &setup.workloads)).collect();
     let missing = ENGINES.iter().filter(|name| setup.engine(name).is_none());
     declarations.extend(missing.map(|name| EngineDeclaration::unbuilt(*name)));
     declarations
 }
 
-fn declaration(engine: &Arc<dyn Engine>) -> EngineDeclaration {
-    let costing = engine.clone();
+fn declaration(engine: &Arc<dyn Engine>, workloads: &Arc<Workloads>) -> EngineDeclaration {
+    let [costing, inheriting, refusing] = [engine, engine, engine].map(Arc::clone);
+    let workloads = workloads.clone();
+    let cost = move |costs: &Costs, options: &Options| costing.map_ns_per_byte(&only_costs(costs), options);
+    // A job that cannot be made is refused for itself.
+    let refuses = move |job: &JobSpec, options: &Options| {
+        workloads.query(job).ok().and_then(|query| refusing.refuses(&query, options))
+    };
     EngineDeclaration {
-        name: engine.name().to_string(),
-        options: engine.options(),
-        built: true,
-        map_ns_per_byte: Arc::new(move |costs: &Costs, options: &Options| {
-            costing.map_ns_per_byte(&only_costs(costs), options)
-        }),
+        heirs: Arc::new(move |workers, options| inheriting.heirs(workers, options)),
+        refuses: Arc::new(refuses),
+        ..EngineDeclaration::new(engine.name(), engine.options(), Arc::new(cost))
     }
 }
 

@@ -31,6 +31,7 @@ pub fn simulate(
     progress: Progress<'_>,
 ) -> Result<Execution, Failure> {
     let watch = Stopwatch::start();
+    let plan = &plan.of(engine_plan);
     let cluster = cluster(plan, &workloads, Moment::ZERO + START_UP)?;
     let nodes = nodes(&**engine, &cluster, &engine_plan.options)?;
     let times = times(plan, &cluster, &workloads)?;

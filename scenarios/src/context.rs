@@ -3,12 +3,19 @@
 //! The binary fills it in; nothing here knows an engine, a job or a world by name.
 
 use crate::workload::ParamSpec;
-use dstream_cluster::{Costs, OptionSpec, Options};
+use dstream_cluster::{Costs, JobSpec, OptionSpec, Options};
+use dstream_trace::NodeName;
 use std::fmt;
 use std::sync::Arc;
 
 /// Nanoseconds of one core that a byte of source record costs up to the first combine, fault tolerance off.
 pub type MapCost = Arc<dyn Fn(&Costs, &Options) -> f64 + Send + Sync>;
+
+/// The nodes that an engine adds to so many workers: standbys, replicas.
+pub type Heirs = Arc<dyn Fn(u32, &Options) -> Vec<NodeName> + Send + Sync>;
+
+/// Why an engine cannot run a job with these options; nothing if it can, or if there is no such job.
+pub type Refuses = Arc<dyn Fn(&JobSpec, &Options) -> Option<String> + Send + Sync>;
 
 /// An engine that a scenario may name.
 #[derive(Clone)]
@@ -21,13 +28,23 @@ pub struct EngineDeclaration {
     pub built: bool,
     /// Its cost of a byte, of which shares of the capacity (`rate: 50%`) are taken.
     pub map_ns_per_byte: MapCost,
+    /// Its nodes beside master and workers.
+    pub heirs: Heirs,
+    /// What it cannot run.
+    pub refuses: Refuses,
 }
 
 impl EngineDeclaration {
+    /// An engine of this build that has no heirs and refuses nothing.
+    pub fn new(name: impl Into<String>, options: Vec<OptionSpec>, map_ns_per_byte: MapCost) -> EngineDeclaration {
+        let (heirs, refuses) = (Arc::new(|_: u32, _: &Options| Vec::new()), Arc::new(|_: &JobSpec, _: &Options| None));
+        EngineDeclaration { name: name.into(), options, built: true, map_ns_per_byte, heirs, refuses }
+    }
+
     /// An engine of the contract that this build does not have.
     pub fn unbuilt(name: impl Into<String>) -> EngineDeclaration {
         let map_ns_per_byte = Arc::new(|costs: &Costs, _: &Options| costs.map_ns_per_byte);
-        EngineDeclaration { name: name.into(), options: Vec::new(), built: false, map_ns_per_byte }
+        EngineDeclaration { built: false, ..EngineDeclaration::new(name, Vec::new(), map_ns_per_byte) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scenario files, workloads, oracle and checks. Knows no engine and no world by name.
 
 pub mod check;
+mod compare;
 pub mod context;
 pub mod error;
 pub mod nearest;

@@ -24,7 +24,8 @@ pub struct Plan {
     pub warmup: Duration,
     /// A result is on time if it is visible within this after its interval's end; `None` is taken from the run itself.
     pub slo: Option<Duration>,
-    /// How clusters of different engines are made comparable: `equal-workers`.
+    /// How clusters of different engines are made comparable: `equal-workers`, `equal-nodes`, `equal-cost`. What it comes
+    /// to is each engine's number of workers.
     pub compare: String,
     /// Length of an interval, the same for all engines.
     pub interval: Duration,
@@ -49,6 +50,8 @@ pub struct Plan {
 #[allow(missing_docs, reason = "the scenario file's own names")]
 pub struct ClusterPlan {
     pub workers: u32,
+    /// Nodes beside master, workers and clients. A scenario has none: they are an engine's own, see [`Plan::of`].
+    pub heirs: Vec<NodeName>,
     pub cores: u32,
     pub clients: u32,
     pub partitions: u32,
@@ -104,6 +107,10 @@ pub struct EnginePlan {
     pub label: String,
     /// Its options, resolved.
     pub options: Options,
+    /// Its workers: those of the cluster, or as many as make it comparable with the others.
+    pub workers: u32,
+    /// Its standbys and replicas.
+    pub heirs: Vec<NodeName>,
 }
 
 /// One fault, with its target drawn.
@@ -191,12 +198,36 @@ impl FaultKind {
     }
 }
 
+impl Plan {
+    /// The plan as one of its engines runs it: with that engine's nodes, and with faults that stand between one node and all
+    /// others standing between it and all of those.
+    pub fn of(&self, engine: &EnginePlan) -> Plan {
+        let machines = ClusterPlan { workers: engine.workers, heirs: engine.heirs.clone(), ..self.cluster.clone() };
+        let mut plan = Plan { engines: vec![engine.clone()], ..self.clone() };
+        for fault in &mut plan.faults {
+            if let FaultKind::Outage { between, and } | FaultKind::Delay { between, and, .. } = &mut fault.kind
+                && let Some(node) = self.cluster.alone(between, and).cloned()
+            {
+                *and = machines.nodes().filter(|other| *other != node).collect();
+            }
+        }
+        plan.cluster = machines;
+        plan
+    }
+}
+
 impl ClusterPlan {
-    /// The nodes that a fault may stand between: workers, master, clients.
+    /// The nodes that a fault may stand between: workers, standbys and replicas, master, clients.
     pub fn nodes(&self) -> impl Iterator<Item = NodeName> + use<> {
         let workers = (1..=self.workers).map(NodeName::worker);
         let clients = (1..=self.clients).map(|number| NodeName::new(format!("client-{number}")));
-        workers.chain([NodeName::new("master")]).chain(clients)
+        workers.chain(self.heirs.clone()).chain([NodeName::new("master")]).chain(clients)
+    }
+
+    /// The node that a fault between these two sides cuts off from all others, if that is what it does.
+    pub fn alone<'n>(&self, between: &'n [NodeName], and: &[NodeName]) -> Option<&'n NodeName> {
+        let [node] = between else { return None };
+        self.nodes().filter(|other| other != node).eq(and.iter().cloned()).then_some(node)
     }
 }
 

@@ -12,9 +12,10 @@ mod node;
 mod rate;
 mod source;
 
+use crate::compare::COMPARISONS;
 use crate::context::Context;
 use crate::error::ScenarioError;
-use crate::plan::{ClusterPlan, Link, Plan};
+use crate::plan::{ClusterPlan, EnginePlan, Link, Plan};
 use crate::spec::{At, ClusterWritten, LinkWritten, Reader, ScenarioWritten, WorkloadWritten, read_scenario};
 use crate::unit::show_duration;
 use crate::yaml::{Node, Problem, Sources, Spot, apply_set};
@@ -44,8 +45,6 @@ const LATENCIES_IN_TIMEOUT: u32 = 2 * LATENCIES_TO_CONNECT;
 
 /// Most errors that are shown: a file that is no scenario has thousands, and each place in it is searched for.
 const MOST_SHOWN: usize = 20;
-
-const DEFAULT_COMPARE: &str = "equal-workers";
 
 /// Reads a scenario file's `text` and resolves it. `path` names it in errors, and paths in it count from its folder.
 /// The errors come in the order of the text.
@@ -92,6 +91,10 @@ struct Common<'w> {
     job: &'w JobSpec,
     duration: Duration,
     seed: u64,
+    /// All engines of the scenario, and those asked for.
+    engines: &'w [EnginePlan],
+    chosen: &'w [EnginePlan],
+    compare: &'w str,
 }
 
 fn resolve(
@@ -106,18 +109,26 @@ fn resolve(
     let cluster = written.cluster.as_ref().and_then(|cluster| resolve_cluster(reader, cluster, workload, costs));
     let seed = context.seed.or(written.seed.as_ref().map(|seed| seed.value)).unwrap_or(0);
     let duration = written.duration.as_ref().map(|duration| duration.value);
-    let engines = engine::resolve(reader, written, cluster.as_ref(), context);
+    let compare = written.compare.as_ref().map_or(COMPARISONS[0], |compare| compare.value.as_str());
+    let around = engine::Around { cluster: cluster.as_ref(), compare, context };
+    let engines = engine::resolve(reader, written, around);
     let interval = engines.as_ref().map_or(engine::DEFAULT_INTERVAL, |engines| engines.interval);
     let job = workload.and_then(|workload| resolve_job(workload, interval));
     let (cluster, job, duration) = (cluster?, job?, duration?);
-    let common = Common { cluster: &cluster, job: &job, duration, seed };
+    let all: Vec<EnginePlan> = engines.iter().flat_map(|engines| &engines.all).map(|(plan, _)| plan.clone()).collect();
+    let chosen = engines.as_ref().map_or(&[][..], |engines| &engines.chosen);
+    let common = Common { cluster: &cluster, job: &job, duration, seed, engines: &all, chosen, compare };
     let faults = fault::resolve(reader, &written.faults, &common);
-    let engines = engines?;
-    let source = source::resolve(reader, workload?, &common, &engines, path);
+    let engines = engines.as_ref()?;
+    let source = source::resolve(reader, workload?, &common, engines, path);
+    let before = reader.problems.len();
     check_params(reader, workload?, &job);
+    if reader.problems.len() == before {
+        engine::refuse_jobs(reader, written, engines, &job);
+    }
     let warmup = written.warmup.as_ref().map(|warmup| warmup.value);
     let warmup = warmup.unwrap_or_else(|| engines.default_warmup(&job));
-    engine::refuse_too_long(reader, written, &engines, warmup.saturating_add(duration));
+    engine::refuse_too_long(reader, written, engines, warmup.saturating_add(duration));
     Some(Plan {
         title: written.title.as_ref()?.value.trim().to_string(),
         about: written.about.as_ref().map(|about| about.value.clone()).unwrap_or_default(),
@@ -125,15 +136,15 @@ fn resolve(
         duration,
         warmup,
         slo: written.slo.as_ref().map(|slo| slo.value),
-        compare: written.compare.as_ref().map_or(DEFAULT_COMPARE.to_string(), |compare| compare.value.clone()),
+        compare: compare.to_owned(),
         interval: engines.interval,
         scale: scale(workload),
         source: source?,
-        engines: engines.chosen,
+        engines: engines.chosen.clone(),
         faults,
         expect: written.expect.clone(),
-        job,
-        cluster,
+        job: job.clone(),
+        cluster: cluster.clone(),
     })
 }
 
@@ -192,6 +203,7 @@ fn resolve_cluster(
     let cores = count(&written.cores, DEFAULT_CORES);
     Some(ClusterPlan {
         workers,
+        heirs: Vec::new(),
         cores,
         clients: count(&written.clients, DEFAULT_CLIENTS),
         partitions: count(&written.partitions, 2 * workers * cores),

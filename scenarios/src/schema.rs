@@ -4,6 +4,7 @@
 //! tables; the other fields stand here, and a test holds their names against those that the parser asks for.
 //! Invariant: what the parser accepts is valid here. The reverse is not promised: a schema knows no cluster's size.
 
+use crate::compare::COMPARISONS;
 use crate::context::{Context, EngineDeclaration, JobDeclaration};
 use crate::spec::{FAULT_SHAPES, FaultField, FaultShape, show_option};
 use crate::unit::{self, show_duration};
@@ -14,6 +15,10 @@ use serde_json::{Map, Value, json};
 
 /// The schema's dialect.
 const DIALECT: &str = "http://json-schema.org/draft-07/schema#";
+
+/// Names of nodes.
+const NODES: &str =
+    "`worker-3`, `any-worker`, `master`, `client-1`; `standby-1` and `replica-1` where an engine has them.";
 
 /// The schema of scenario files in this context.
 pub fn schema(context: &Context) -> Value {
@@ -34,13 +39,7 @@ pub fn schema(context: &Context) -> Value {
                 "A result is on time within this after its interval's end. Default: taken from the run.",
             ),
         ),
-        (
-            "compare",
-            described(
-                words(&["equal-workers", "equal-nodes", "equal-cost"]),
-                "What engines have in common. Default equal-workers.",
-            ),
-        ),
+        ("compare", described(words(&COMPARISONS), "What engines have in common. Default equal-workers.")),
         ("cluster", cluster()),
         ("workload", workload(context)),
         ("engines", engines(context)),
@@ -179,24 +178,29 @@ fn options(engine: &EngineDeclaration) -> Value {
 
 fn option(spec: &OptionSpec) -> Value {
     let about = format!("{} Default {}.", sentence(spec.about), show_option(&spec.default));
-    let value = match &spec.kind {
-        OptionKind::Duration { at_least } => described(duration(), &format!("At least {}.", show_duration(*at_least))),
-        OptionKind::Count { at_least, at_most } => {
-            json!({ "type": "integer", "minimum": at_least, "maximum": at_most })
-        }
-        OptionKind::Factor { at_least } => json!({ "type": "number", "minimum": at_least }),
-        OptionKind::Choice(valid) => words(valid),
-    };
-    let may_be_off = spec.default == OptionValue::Off || spec.unbuilt == Unbuilt::Everything;
+    let value = values(&spec.kind);
     let value = match &spec.unbuilt {
         Unbuilt::Everything => words(&["off"]),
-        Unbuilt::Nothing | Unbuilt::AllBut(_) if may_be_off => json!({ "anyOf": [value, { "const": "off" }] }),
+        Unbuilt::Nothing | Unbuilt::AllBut(_) if spec.may_be_off() => json!({ "anyOf": [value, { "const": "off" }] }),
         Unbuilt::Nothing => value,
         // The only value may be written in several ways: `0s` and `0ms`.
         Unbuilt::AllBut(OptionValue::Choice(only)) => words(&[only]),
         Unbuilt::AllBut(_) => value,
     };
     described(value, &about)
+}
+
+/// An option's values, `off` aside.
+fn values(kind: &OptionKind) -> Value {
+    match kind {
+        OptionKind::Duration { at_least } => described(duration(), &format!("At least {}.", show_duration(*at_least))),
+        OptionKind::Count { at_least, at_most } => {
+            json!({ "type": "integer", "minimum": at_least, "maximum": at_most })
+        }
+        OptionKind::Factor { at_least } => json!({ "type": "number", "minimum": at_least }),
+        OptionKind::Choice(valid) => words(valid),
+        OptionKind::OrOff(kind) => values(kind),
+    }
 }
 
 fn faults() -> Value {
@@ -216,7 +220,7 @@ fn fault(shape: &FaultShape) -> Value {
     for field in shape.fields {
         match field {
             FaultField::Node => {
-                fields.push(("node", described(name.clone(), "`worker-3`, `any-worker`, `master`, `client-1`.")));
+                fields.push(("node", described(name.clone(), NODES)));
                 required.push("node");
             }
             FaultField::Sides | FaultField::NodeOrSides => {

@@ -2,7 +2,8 @@
 //!
 //! Invariant: read again in the same context, it gives the same plan.
 
-use crate::plan::{ClusterPlan, Expectation, FaultKind, FaultPlan, Link, Plan, SourcePlan};
+use crate::compare::meaning;
+use crate::plan::{ClusterPlan, EnginePlan, Expectation, FaultKind, FaultPlan, Link, Plan, SourcePlan};
 use crate::spec::show_option;
 use crate::unit::{show_bits_per_second, show_bytes, show_duration, show_per_second};
 use dstream_cluster::Costs;
@@ -25,7 +26,7 @@ pub fn to_yaml(plan: &Plan) -> String {
     if let Some(slo) = plan.slo {
         line(format!("slo: {}", show_duration(slo)));
     }
-    line(format!("compare: {}", scalar(&plan.compare)));
+    line(format!("compare: {}{}", scalar(&plan.compare), remark(meaning(&plan.compare))));
     cluster(plan).into_iter().for_each(&mut line);
     workload(plan).into_iter().for_each(&mut line);
     line("engines:".to_string());
@@ -33,11 +34,29 @@ pub fn to_yaml(plan: &Plan) -> String {
         let label = (engine.label != engine.engine).then(|| format!("as: {}", scalar(&engine.label)));
         let options = engine.options.iter().map(|(name, value)| format!("{name}: {}", show_option(value)));
         let options: Vec<String> = label.into_iter().chain(options).collect();
-        line(format!("  - {}: {{ {} }}", scalar(&engine.engine), options.join(", ")));
+        let nodes = nodes(plan, engine);
+        line(format!("  - {}: {{ {} }}{}", scalar(&engine.engine), options.join(", "), remark(nodes.as_deref())));
     }
     list("faults", plan.faults.iter().map(|planned| fault(&plan.cluster, planned))).into_iter().for_each(&mut line);
     list("expect", plan.expect.iter().map(expectation)).into_iter().for_each(&mut line);
     text
+}
+
+/// A comment at the end of a line.
+fn remark(words: Option<&str>) -> String {
+    words.map(|words| format!(" # {words}")).unwrap_or_default()
+}
+
+/// The engine's nodes, where they are not just the cluster's workers.
+fn nodes(plan: &Plan, engine: &EnginePlan) -> Option<String> {
+    let is_plain = engine.heirs.is_empty() && engine.workers == plan.cluster.workers;
+    let mut nodes = vec![format!("{} worker{}", engine.workers, if engine.workers == 1 { "" } else { "s" })];
+    match engine.heirs.as_slice() {
+        [] => {}
+        [only] => nodes.push(only.to_string()),
+        [first, .., last] => nodes.push(format!("{first} to {last}")),
+    }
+    (!is_plain).then(|| nodes.join(", "))
 }
 
 fn cluster(plan: &Plan) -> Vec<String> {
@@ -132,9 +151,9 @@ fn list(name: &str, items: impl Iterator<Item = String>) -> Vec<String> {
 
 /// The sides of a fault between nodes; short where it stands between one node and all others.
 fn sides(cluster: &ClusterPlan, between: &[NodeName], and: &[NodeName]) -> String {
-    match between {
-        [node] if cluster.nodes().filter(|other| other != node).eq(and.iter().cloned()) => format!("node: {node}"),
-        _ => both_sides(between, and),
+    match cluster.alone(between, and) {
+        Some(node) => format!("node: {node}"),
+        None => both_sides(between, and),
     }
 }
 

@@ -210,8 +210,10 @@ fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame) -> String {
     let built = engine.options.iter().filter(|option| option.unbuilt == Unbuilt::Nothing);
     let values = built.filter_map(|option| {
         let dice = dice.inner(&format!("{} {}", engine.name, option.name));
+        let may_be_off = matches!(option.kind, OptionKind::OrOff(_));
         let value = match option.name {
             "interval" => Some(millis(frame.interval)),
+            "checkpoint" if may_be_off && dice.below("off", 4) == 0 => Some("off".to_owned()),
             "checkpoint" => Some(millis(frame.interval * dice.pick("intervals", &[1u32, 2, 3, 5]))),
             _ if dice.below("default", 2) == 0 => None,
             _ => value(&dice, option, frame),
@@ -222,7 +224,13 @@ fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame) -> String {
 }
 
 fn value(dice: &Dice, option: &OptionSpec, frame: &Frame) -> Option<String> {
-    Some(match (&option.kind, &option.default) {
+    value_of(dice, &option.kind, &option.default, frame)
+}
+
+fn value_of(dice: &Dice, kind: &OptionKind, default: &OptionValue, frame: &Frame) -> Option<String> {
+    Some(match (kind, default) {
+        (OptionKind::OrOff(_), _) if dice.below("off", 3) == 0 => "off".to_owned(),
+        (OptionKind::OrOff(kind), default) => return value_of(dice, kind, default, frame),
         (OptionKind::Duration { at_least }, OptionValue::Duration(default)) if !default.is_zero() => {
             let length = *default / dice.pick("part", &[1u32, 2, 4]);
             millis(length.max(*at_least).min(frame.interval))

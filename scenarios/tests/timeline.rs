@@ -119,6 +119,7 @@ fn plan(faults: Vec<(u64, Option<u64>, FaultKind)>) -> Plan {
         scale: 1,
         cluster: ClusterPlan {
             workers: 3,
+            heirs: Vec::new(),
             cores: 1,
             clients: 1,
             partitions: 2,

@@ -51,6 +51,7 @@ pub fn run_on_tcp(
     progress: Progress<'_>,
 ) -> Result<Execution, Failure> {
     let watch = Stopwatch::start();
+    let plan = &plan.of(engine_plan);
     let scratch = Scratch::new("tcp")?;
     let laid_out = nodes(&**engine, &cluster(plan, workloads, Moment::ZERO)?, &engine_plan.options)?;
     let names: Vec<NodeName> = laid_out.into_iter().map(|node| node.name).collect();

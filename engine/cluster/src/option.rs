@@ -41,6 +41,16 @@ pub enum OptionKind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// One of these values, or `off`.
+    OrOff(Box<OptionKind>),
+}
+
+impl OptionSpec {
+    /// Whether `off` is a value of it, built or not.
+    pub fn may_be_off(&self) -> bool {
+        let declared = matches!(self.kind, OptionKind::OrOff(_)) || self.default == OptionValue::Off;
+        declared || self.unbuilt == Unbuilt::Everything
+    }
 }
 
 /// Which values of an option are not built yet. `off` is always accepted where all but `off` are unbuilt.

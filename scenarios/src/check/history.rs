@@ -105,8 +105,8 @@ impl History {
         History::windowed(intervals, 1, 1)
     }
 
-    /// The same by long-lived operators: partition p is run by worker p + 1, and what its source has is held there and at the
-    /// next worker. Source 0 has its share 20 ms after the interval's end, source 1 10 ms after it.
+    /// The same by long-lived operators: partition p is run by worker p + 1, and what its source has is held there and at
+    /// the next worker. Source 0 has its share 20 ms after the interval's end, source 1 10 ms after it.
     pub fn operators(intervals: u64) -> History {
         let mut history = History::calm(intervals);
         history.by_operators(intervals);

@@ -43,6 +43,7 @@ fn plan(history: &History, expect: Vec<Expectation>) -> Plan {
         scale: 1,
         cluster: ClusterPlan {
             workers: 3,
+            heirs: Vec::new(),
             cores: 1,
             clients: 1,
             partitions: 2,
@@ -66,7 +67,13 @@ pub(super) fn run(history: &History, expect: Vec<Expectation>, drained: bool, in
     let query = WordCount.query(&Params::new(), Duration::from_secs(1)).unwrap();
     let facts = RunFacts {
         plan: &plan,
-        engine: &EnginePlan { engine: "dstream".into(), label: "dstream".into(), options: Default::default() },
+        engine: &EnginePlan {
+            engine: "dstream".into(),
+            label: "dstream".into(),
+            options: Default::default(),
+            workers: 3,
+            heirs: Vec::new(),
+        },
         promise: &Promise { words: "exact".into(), losses_at_once: 1, copies: 2 },
         query: &query,
         world: "sim",

@@ -1,11 +1,13 @@
-//! Engines: their options with defaults, the interval that all share, and what must be a multiple of it.
+//! Engines: their options with defaults, the interval that all share, what must be a multiple of it, and their nodes.
 
+use crate::compare::fit;
 use crate::context::{Context, MapCost};
 use crate::plan::{ClusterPlan, EnginePlan};
 use crate::spec::{At, EngineWritten, Reader, ScenarioWritten};
 use crate::unit::{duration, show_duration};
 use crate::yaml::Spot;
 use dstream_cluster::{JobSpec, OptionValue, Options};
+use dstream_trace::NodeName;
 use std::time::Duration;
 
 /// The interval where no engine says one.
@@ -27,6 +29,14 @@ pub(super) struct Engines {
     pub chosen: Vec<EnginePlan>,
 }
 
+/// What every engine is resolved in.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub cluster: Option<&'a ClusterPlan>,
+    pub compare: &'a str,
+    pub context: &'a Context,
+}
+
 impl Engines {
     /// The job's window plus two checkpoints; what is off counts nothing.
     pub fn default_warmup(&self, job: &JobSpec) -> Duration {
@@ -37,14 +47,13 @@ impl Engines {
         };
         window + 2 * self.all.iter().map(|(engine, _)| checkpoint(engine)).max().unwrap_or_default()
     }
+}
 
-    /// The most copies of the input that any of them holds.
-    pub fn copies(&self) -> u64 {
-        let copies = |engine: &EnginePlan| match engine.options.get(COPIES) {
-            Some(OptionValue::Count(copies)) => *copies,
-            _ => 1,
-        };
-        self.all.iter().map(|(engine, _)| copies(engine)).max().unwrap_or(1)
+/// How many copies of the input the engine holds.
+pub(super) fn copies(engine: &EnginePlan) -> u64 {
+    match engine.options.get(COPIES) {
+        Some(OptionValue::Count(copies)) => *copies,
+        _ => 1,
     }
 }
 
@@ -52,12 +61,12 @@ impl Engines {
 pub(super) fn resolve(
     reader: &mut Reader<'_>,
     written: &ScenarioWritten<'_, '_>,
-    cluster: Option<&ClusterPlan>,
-    context: &Context,
+    around: Around<'_>,
 ) -> Option<Engines> {
+    let context = around.context;
     let engines = written.engines.as_ref()?;
     let interval = common_interval(reader, engines);
-    let all: Vec<_> = engines.iter().map(|engine| resolve_engine(reader, engine, interval, cluster)).collect();
+    let all: Vec<_> = engines.iter().map(|engine| resolve_engine(reader, engine, interval, around)).collect();
     let asked = |engine: &EnginePlan| {
         let labelled = engines.iter().any(|other| context.only.contains(&other.label.value));
         context.only.is_empty()
@@ -107,7 +116,7 @@ fn resolve_engine(
     reader: &mut Reader<'_>,
     engine: &EngineWritten<'_>,
     interval: Duration,
-    cluster: Option<&ClusterPlan>,
+    around: Around<'_>,
 ) -> (EnginePlan, MapCost) {
     let declared = engine.declaration.options.iter();
     let mut options: Options = declared.map(|option| (option.name.to_string(), option.default.clone())).collect();
@@ -118,17 +127,56 @@ fn resolve_engine(
     if let Some(At { value: OptionValue::Duration(length), at }) = given(engine, CHECKPOINT) {
         refuse_fraction(reader, CHECKPOINT, *length, interval, *at);
     }
-    if let (Some(OptionValue::Count(copies)), Some(cluster)) = (options.get(COPIES), cluster) {
-        let workers = u64::from(cluster.workers);
-        if *copies > workers {
-            let at = given(engine, COPIES).map_or(engine.name.at, |copies| copies.at);
-            let message =
-                format!("`{COPIES}` is {copies}; each is held by a worker of its own, and `workers` is {workers}");
-            reader.wrong(at, message);
-        }
+    let (workers, heirs) = lay_out(reader, engine, &options, around);
+    if let (Some(OptionValue::Count(copies)), Some(_)) = (options.get(COPIES), around.cluster)
+        && *copies > u64::from(workers) + heirs.len() as u64
+    {
+        let at = given(engine, COPIES).map_or(engine.name.at, |copies| copies.at);
+        let heirs = if heirs.is_empty() { String::new() } else { format!(" and {} heirs", heirs.len()) };
+        let message =
+            format!("`{COPIES}` is {copies}; each is held by a worker of its own, and `workers` is {workers}{heirs}");
+        reader.wrong(at, message);
     }
     let (name, label) = (engine.name.value.clone(), engine.label.value.clone());
-    (EnginePlan { engine: name, label, options }, engine.declaration.map_ns_per_byte.clone())
+    let plan = EnginePlan { engine: name, label, options, workers, heirs };
+    (plan, engine.declaration.map_ns_per_byte.clone())
+}
+
+/// The engine's workers and the nodes beside them.
+fn lay_out(
+    reader: &mut Reader<'_>,
+    engine: &EngineWritten<'_>,
+    options: &Options,
+    around: Around<'_>,
+) -> (u32, Vec<NodeName>) {
+    let Some(cluster) = around.cluster else { return (0, Vec::new()) };
+    let heirs = |workers| (engine.declaration.heirs)(workers, options);
+    fit(around.compare, cluster.workers, heirs).unwrap_or_else(|| {
+        let (compare, label) = (around.compare, &engine.label.value);
+        let (workers, least) = (cluster.workers, 1 + heirs(1).len());
+        let message = format!(
+            "`compare: {compare}` leaves `{label}` no worker: `cluster.workers` is {workers}, and one worker with its \
+             heirs takes {least} nodes"
+        );
+        reader.wrong(engine.name.at, message);
+        (1, heirs(1))
+    })
+}
+
+/// Refuses a job that an engine asked for cannot run.
+pub(super) fn refuse_jobs(
+    reader: &mut Reader<'_>,
+    written: &ScenarioWritten<'_, '_>,
+    engines: &Engines,
+    job: &JobSpec,
+) {
+    for (engine, (plan, _)) in written.engines.iter().flatten().zip(&engines.all) {
+        let is_asked = engines.chosen.iter().any(|chosen| chosen.label == plan.label);
+        let why = is_asked.then(|| (engine.declaration.refuses)(job, &plan.options)).flatten();
+        if let Some(why) = why {
+            reader.wrong(engine.name.at, format!("the engine `{}` cannot run this: {why}", plan.label));
+        }
+    }
 }
 
 fn refuse_fraction(reader: &mut Reader<'_>, what: &str, length: Duration, interval: Duration, at: Spot) {

@@ -126,7 +126,7 @@ fn target(reader: &mut Reader<'_>, kind: &str, name: &At<String>, common: &Commo
         Role::AnyWorker => return Some(None),
         Role::Worker => true,
         Role::Master => !matches!(kind, "crash" | "power-loss"),
-        Role::Client => true,
+        Role::Client | Role::Heir => true,
         Role::Store => false,
     };
     if !built {
@@ -180,7 +180,9 @@ fn draw_targets(
                 && !is_down(worker, plan.at, placed)
                 && !empties_a_cut(&plan, placed)
         };
-        let workers: Vec<NodeName> = (1..=common.cluster.workers).map(NodeName::worker).filter(free).collect();
+        // Those that every engine has, so that the fault is the same one for all.
+        let most = common.engines.iter().map(|engine| engine.workers).min().unwrap_or(common.cluster.workers);
+        let workers: Vec<NodeName> = (1..=most).map(NodeName::worker).filter(free).collect();
         if workers.is_empty() {
             let at = show_duration(fault.at);
             let message = format!("no worker is left for `{}` at {at}: other faults hold them all", node::ANY_WORKER);

@@ -2,9 +2,11 @@
 
 use super::Common;
 use crate::nearest::nearest;
+use crate::plan::EnginePlan;
 use crate::spec::{At, Reader};
 use crate::yaml::Problem;
 use dstream_trace::NodeName;
+use std::collections::BTreeSet;
 
 /// The name that stands for one worker, to be drawn.
 pub(super) const ANY_WORKER: &str = "any-worker";
@@ -17,6 +19,8 @@ pub(super) enum Role {
     Master,
     Client,
     Store,
+    /// A standby or a replica of some engine.
+    Heir,
 }
 
 /// Reads a target's name; one that does not exist is reported with the nearest that does.
@@ -29,10 +33,32 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &At<String>, common: &Common<'
         text => numbered(text, common),
     };
     if let Some(role) = role {
-        return Some((role, node));
+        let Some(message) = stranger(name, role, common) else { return Some((role, node)) };
+        reader.wrong(name.at, message);
+        return None;
     }
     refuse(reader, name, common);
     None
+}
+
+/// Why the node is none of some engine that is asked for.
+fn stranger(name: &At<String>, role: Role, common: &Common<'_>) -> Option<String> {
+    let has = |engine: &&EnginePlan| match role {
+        Role::Worker => number(&name.value, "worker").is_some_and(|number| number <= engine.workers),
+        Role::Heir => engine.heirs.iter().any(|heir| heir.as_str() == name.value),
+        _ => true,
+    };
+    let lacking = common.chosen.iter().find(|engine| !has(engine))?;
+    let (text, label, workers) = (&name.value, &lacking.label, lacking.workers);
+    let with: Vec<String> =
+        common.engines.iter().filter(has).map(|engine| format!("`--engine {}`", engine.label)).collect();
+    Some(match role {
+        Role::Worker => {
+            let compare = common.compare;
+            format!("the engine `{label}` has no node `{text}`: `compare: {compare}` leaves it {workers} workers")
+        }
+        _ => format!("the engine `{label}` has no node `{text}`; run what has one alone: {}", with.join(" ")),
+    })
 }
 
 /// The number in `worker-3`, if it is written as numbers are.
@@ -47,6 +73,8 @@ fn numbered(text: &str, common: &Common<'_>) -> Option<Role> {
         Some(Role::Worker)
     } else if within(number(text, "client"), common.cluster.clients) {
         Some(Role::Client)
+    } else if common.engines.iter().flat_map(|engine| &engine.heirs).any(|heir| heir.as_str() == text) {
+        Some(Role::Heir)
     } else {
         None
     }
@@ -93,5 +121,7 @@ fn valid(common: &Common<'_>) -> String {
         _ => format!("`{kind}-1` to `{kind}-{most}`"),
     };
     let (workers, clients) = (all("worker", common.cluster.workers), all("client", common.cluster.clients));
-    format!("{workers}, `{ANY_WORKER}`, `master`, {clients}")
+    let heirs: BTreeSet<&NodeName> = common.engines.iter().flat_map(|engine| &engine.heirs).collect();
+    let heirs: String = heirs.iter().map(|heir| format!(", `{heir}`")).collect();
+    format!("{workers}, `{ANY_WORKER}`, `master`, {clients}{heirs}")
 }

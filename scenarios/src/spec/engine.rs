@@ -95,10 +95,9 @@ fn read_option(
         reader.wrong_name(place.key_at, &message, name, &valid);
         return None;
     };
-    let may_be_off = spec.default == OptionValue::Off || spec.unbuilt == Unbuilt::Everything;
     let value = match &place.node.value {
-        Value::Text(text) if text == OFF && may_be_off => At { value: OptionValue::Off, at: place.node.at },
-        _ => read_value(reader, place, spec)?,
+        Value::Text(text) if text == OFF && spec.may_be_off() => At { value: OptionValue::Off, at: place.node.at },
+        _ => read_value(reader, place, &spec.kind)?,
     };
     refuse_unbuilt(reader, place, spec, &value.value)?;
     Some(value)
@@ -130,9 +129,17 @@ pub(crate) fn show_option(value: &OptionValue) -> String {
     }
 }
 
-fn read_value(reader: &mut Reader<'_>, place: &Place<'_>, spec: &OptionSpec) -> Option<At<OptionValue>> {
+fn read_value(reader: &mut Reader<'_>, place: &Place<'_>, kind: &OptionKind) -> Option<At<OptionValue>> {
     let at = place.node.at;
-    let value = match &spec.kind {
+    let value = match kind {
+        OptionKind::OrOff(kind) => {
+            let before = reader.problems.len();
+            let value = read_value(reader, place, kind);
+            for problem in &mut reader.problems[before..] {
+                problem.message.push_str("; `off` is valid too");
+            }
+            return value;
+        }
         OptionKind::Duration { at_least } => {
             let length = duration_or_zero(reader, place)?.value;
             if length < *at_least {

@@ -7,6 +7,7 @@ use super::fault::{FaultWritten, read_faults};
 use super::scalar::{choice, count, duration, duration_or_zero, text, words};
 use super::workload::{WorkloadWritten, read_workload};
 use super::{At, Fields, Place, Reader};
+use crate::compare::COMPARISONS;
 use crate::context::Context;
 use crate::plan::Expectation;
 use crate::yaml::{Node, Spot, Value};
@@ -59,7 +60,7 @@ pub(crate) fn read_scenario<'n, 'c>(
         duration: fields.required(reader, "duration", "duration: 90s", duration),
         warmup: fields.optional(reader, "warmup", duration_or_zero),
         slo: fields.optional(reader, "slo", duration),
-        compare: fields.optional(reader, "compare", read_compare),
+        compare: fields.optional(reader, "compare", choice(&COMPARISONS)),
         cluster: fields.required(reader, "cluster", "cluster: { workers: 8 }", read_cluster),
         workload: fields.required(
             reader,
@@ -75,13 +76,4 @@ pub(crate) fn read_scenario<'n, 'c>(
     };
     fields.close(reader);
     Some(scenario)
-}
-
-fn read_compare(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<At<String>> {
-    let chosen = choice(&["equal-workers", "equal-nodes", "equal-cost"])(reader, place)?;
-    if chosen.value != "equal-workers" {
-        let what = format!("`compare: {}`", chosen.value);
-        reader.unbuilt(chosen.at, &what, "; its only value is `equal-workers`");
-    }
-    Some(chosen)
 }

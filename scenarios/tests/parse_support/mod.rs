@@ -106,7 +106,7 @@ fn slow_options() -> Vec<OptionSpec> {
 
 fn engine(name: &str, options: Vec<OptionSpec>, times: f64) -> EngineDeclaration {
     let map_ns_per_byte = Arc::new(move |costs: &Costs, _: &Options| costs.map_ns_per_byte * times);
-    EngineDeclaration { name: name.to_string(), options, built: true, map_ns_per_byte }
+    EngineDeclaration::new(name, options, map_ns_per_byte)
 }
 
 fn param(name: &'static str, default: &'static str, unbuilt: bool) -> ParamSpec {
