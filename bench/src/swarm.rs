@@ -156,11 +156,17 @@ impl<'a> Swarm<'a> {
         tried.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Each engine has a scenario of its own, with a load that it can carry and faults of its own nodes; unless the template
+    /// names engines: then all run what it says.
     fn run_seed(&self, seed: u64) -> Result<Vec<Tried>, Failure> {
-        let plan = draw_scenario(seed, &self.engines, (&self.path, &self.template), self.setup)?;
+        let together = !self.template.engines().is_empty();
+        let groups = if together { vec![&self.engines[..]] } else { self.engines.chunks(1).collect() };
         let mut tried = Vec::new();
-        for engine in &plan.engines {
-            tried.extend(self.run_one(&plan, engine)?);
+        for group in groups {
+            let plan = draw_scenario(seed, group, (&self.path, &self.template), self.setup)?;
+            for engine in &plan.engines {
+                tried.extend(self.run_one(&plan, engine)?);
+            }
         }
         Ok(tried)
     }

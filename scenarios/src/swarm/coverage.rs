@@ -3,8 +3,11 @@
 //! A fault of workers counts what those workers were doing, another one what anybody did. Invariant: a pure function of
 //! the log; a fault hits at least one state, if only `idle`.
 
+mod operators;
+
 use dstream_trace::measure::FaultFacts;
 use dstream_trace::{BlockName, Event, NodeName, TaskName, TraceLine};
+use operators::Operators;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a cluster may be doing.
@@ -21,12 +24,14 @@ pub enum State {
     Fencing,
     Recovering,
     CheckpointWritten,
+    IntervalClosing,
+    PartitionOrphaned,
     Idle,
 }
 
 impl State {
     /// All, in the order of the data's way.
-    pub const ALL: [State; 11] = [
+    pub const ALL: [State; 13] = [
         State::BlockBeingCopied,
         State::BlockHeldUnsealed,
         State::MapRunning,
@@ -37,6 +42,8 @@ impl State {
         State::Fencing,
         State::Recovering,
         State::CheckpointWritten,
+        State::IntervalClosing,
+        State::PartitionOrphaned,
         State::Idle,
     ];
 
@@ -53,6 +60,8 @@ impl State {
             State::Fencing => "fencing",
             State::Recovering => "recovery under way",
             State::CheckpointWritten => "checkpoint being written",
+            State::IntervalClosing => "interval being closed",
+            State::PartitionOrphaned => "partition without its node",
             State::Idle => "idle",
         }
     }
@@ -109,6 +118,7 @@ struct Walk {
     done: BTreeSet<u64>,
     /// Checkpoints through intervals below this one are complete.
     stored_below: u64,
+    operators: Operators,
 }
 
 impl Walk {
@@ -123,12 +133,18 @@ impl Walk {
                 blocks.iter().for_each(|block| drop(self.unsealed.remove(block)));
                 self.sealed.extend(blocks.iter().copied());
             }
+            Event::SourceSealed { blocks, .. } => {
+                blocks.iter().for_each(|block| drop(self.unsealed.remove(block)));
+                self.sealed.extend(blocks.iter().copied());
+                self.operators.step(line);
+            }
             Event::TaskLaunched { task, again: true, .. } => drop(self.again.insert(*task)),
             Event::TaskStarted { task } => drop(self.running.insert((node.clone(), *task), task.stage > 0)),
             Event::TaskFinished { task, .. } => self.finish(node, *task),
             Event::TaskFailed { task, .. } => drop(self.running.remove(&(node.clone(), *task))),
             Event::ResultVisible { interval, partition, .. } => {
                 self.handed_in.retain(|(_, i, p)| (i, p) != (interval, partition));
+                self.operators.step(line);
             }
             Event::IntervalDone { interval } => {
                 self.handed_in.retain(|(_, i, _)| i > interval);
@@ -142,10 +158,14 @@ impl Walk {
             Event::WorkerLost { worker, .. } => {
                 self.dead.remove(worker);
                 self.unfenced.insert(worker.clone());
+                self.operators.leave(worker);
             }
             Event::Fenced { worker, .. } => drop(self.unfenced.remove(worker)),
-            Event::CheckpointComplete { through } => self.stored_below = through + 1,
-            _ => {}
+            Event::CheckpointComplete { through } => {
+                self.stored_below = through + 1;
+                self.operators.step(line);
+            }
+            _ => self.operators.step(line),
         }
     }
 
@@ -156,9 +176,10 @@ impl Walk {
     }
 
     fn end(&mut self, node: &NodeName) {
-        if node.as_str().starts_with("worker-") {
+        if node.is_of_the_work() {
             self.dead.insert(node.clone());
         }
+        self.operators.leave(node);
         self.running.retain(|(at, _), _| at != node);
         self.handed_in.retain(|(at, _, _)| at != node);
         for holders in self.unsealed.values_mut() {
@@ -173,8 +194,7 @@ impl Walk {
     }
 
     fn states(&self, fault: &FaultFacts) -> Vec<State> {
-        let is_worker = |node: &NodeName| node.as_str().starts_with("worker-");
-        let anybody = !fault.nodes.iter().any(is_worker);
+        let anybody = !fault.nodes.iter().any(NodeName::is_of_the_work);
         let here = |node: &NodeName| anybody || fault.nodes.contains(node);
         let holds = |holders: &BTreeSet<NodeName>| holders.iter().any(here);
         let unsealed = |lacks: bool| {
@@ -191,8 +211,10 @@ impl Walk {
             (State::CopiesRemade, self.copies_below),
             (State::LossUnnoticed, !self.dead.is_empty()),
             (State::Fencing, !self.unfenced.is_empty()),
-            (State::Recovering, again),
-            (State::CheckpointWritten, self.writes_checkpoint()),
+            (State::Recovering, again || !self.operators.catching_up.is_empty()),
+            (State::CheckpointWritten, self.writes_checkpoint() || self.operators.saves),
+            (State::IntervalClosing, !self.operators.closing.is_empty()),
+            (State::PartitionOrphaned, !self.operators.orphans.is_empty()),
         ];
         let mut states: Vec<State> = found.into_iter().filter(|(_, is)| *is).map(|(state, _)| state).collect();
         if states.is_empty() {

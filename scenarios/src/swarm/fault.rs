@@ -172,7 +172,20 @@ impl Storm<'_> {
     }
 
     fn any_worker(&self, dice: &Dice, purpose: &str) -> String {
+        let heirs = self.heirs();
+        if !heirs.is_empty() && dice.below(&format!("{purpose} is an heir"), 4) == 0 {
+            let names: Vec<&str> = heirs.iter().map(String::as_str).collect();
+            return dice.pick(&format!("{purpose} among heirs"), &names).to_owned();
+        }
         format!("worker-{}", 1 + dice.below(purpose, u64::from(self.plan.cluster.workers)))
+    }
+
+    /// Standbys and replicas that all engines have.
+    fn heirs(&self) -> Vec<String> {
+        let engines = &self.plan.engines;
+        let first = engines.first().map_or(&[][..], |engine| &engine.heirs);
+        let common = first.iter().filter(|heir| engines.iter().all(|engine| engine.heirs.contains(heir)));
+        common.map(ToString::to_string).collect()
     }
 
     fn client(&self, dice: &Dice, purpose: &str) -> String {
@@ -197,7 +210,7 @@ impl Storm<'_> {
     fn sides(&self, dice: &Dice, first: &str) -> String {
         let some = |purpose: &str| -> Vec<String> {
             let workers = (1..=self.plan.cluster.workers).map(|number| format!("worker-{number}"));
-            let others = workers.filter(|worker| worker != first);
+            let others = workers.chain(self.heirs()).filter(|worker| worker != first);
             others.filter(|worker| dice.below(&format!("{purpose} {worker}"), 2) == 0).collect()
         };
         let (one, mut other) = match dice.below("between", 6) {

@@ -137,7 +137,58 @@ fn a_fault_strikes_what_its_node_was_doing() {
     check_states(&[("master", lost()), ("sink", fenced)], &["idle"]);
     let again = Event::TaskLaunched { task: task(0, 0), worker: NodeName::worker(2), again: true };
     check_states(&[("master", again), ("worker-2", started(0))], &["recovery under way"]);
-    assert_eq!(State::ALL.len(), 11);
+    assert_eq!(State::ALL.len(), 13);
+}
+
+#[test]
+fn a_fault_strikes_what_operators_were_doing() {
+    let block = BlockName { origin: 1, epoch: 0, number: 0 };
+    let taken = |node: &str| Event::PartitionTaken { partition: 0, node: NodeName::new(node), epoch: 1 };
+    let lost = || Event::WorkerLost { worker: NodeName::worker(2), epoch: 1 };
+    let fenced = Event::Fenced { worker: NodeName::worker(2), epoch: 1 };
+    let ranges = || vec![RecordRange { client: 1, first: 0, last: 9 }];
+    let share =
+        |partition| Event::SourceSealed { interval: 0, partition, of: 2, ranges: ranges(), blocks: vec![block] };
+    let result = |from: &str| Event::ResultVisible {
+        output: "counts".into(),
+        interval: 0,
+        partition: 0,
+        of: 1,
+        from: NodeName::new(from),
+        epoch: 1,
+        rows: dstream_trace::Rows(b""[..].into()),
+    };
+    let held = Event::BlockHeld { block, ranges: ranges(), bytes: 1 };
+    check_states(&[("master", taken("worker-2")), ("master", taken("replica-2"))], &["idle"]);
+    check_states(&[("worker-1", held), ("worker-1", share(0))], &["interval being closed"]);
+    check_states(&[("worker-1", share(0)), ("sink", result("worker-2"))], &["idle"]);
+    let gone = vec![("master", taken("worker-2")), ("master", lost()), ("sink", fenced)];
+    check_states(&gone, &["partition without its node"]);
+    let heir = [gone, vec![("master", taken("standby-1"))]].concat();
+    check_states(&heir, &["recovery under way"]);
+    check_states(&[heir.clone(), vec![("sink", result("worker-2"))]].concat(), &["recovery under way"]);
+    check_states(&[heir, vec![("sink", result("standby-1"))]].concat(), &["idle"]);
+    let saved = Event::StateSaved { through: 0, stage: 1, partition: 0, bytes: 1 };
+    let saving = vec![("master", taken("worker-2")), ("worker-2", saved)];
+    check_states(&saving, &["checkpoint being written"]);
+    check_states(&[saving, vec![("master", Event::CheckpointComplete { through: 0 })]].concat(), &["idle"]);
+}
+
+#[test]
+fn heirs_are_struck_where_every_engine_has_them() {
+    let struck = |engines: &[&str]| -> BTreeSet<String> {
+        let mut context = context();
+        let heirs: crate::context::Heirs = std::sync::Arc::new(|_, _| vec![NodeName::new("standby-1")]);
+        let plain = context.engines[0].clone();
+        context.engines.push(EngineDeclaration { name: "backup".into(), heirs, ..plain });
+        let engines: Vec<String> = engines.iter().map(|name| (*name).to_owned()).collect();
+        let plans = (0..30).map(|seed| draw(seed, &engines, &Template::default(), Path::new("s"), &context).unwrap());
+        let faults: Vec<_> = plans.flat_map(|plan| plan.faults).collect();
+        faults.iter().map(|fault| fault.kind.first_node().as_str().split('-').next().unwrap_or("").to_owned()).collect()
+    };
+    assert!(struck(&["backup"]).contains("standby"));
+    assert!(!struck(&["any"]).contains("standby"));
+    assert!(!struck(&["any", "backup"]).contains("standby"));
 }
 
 #[test]
