@@ -227,7 +227,7 @@ fn declaration(
         }
     }
     add_counts(&mut finding, 0, counts.duplicated);
-    let said = records::declared_lost(input.lines);
+    let said = records::declared_lost(input.facts, input.lines);
     for (interval, records) in seen {
         let allowed = damage::allowed(damage, *interval);
         for range in records.iter() {

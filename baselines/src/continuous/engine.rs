@@ -195,6 +195,7 @@ impl Life {
             partitions: cluster.partitions,
             redundancy: Redundancy { border, ..protocol.redundancy },
             failure_timeout: cluster.failure_timeout,
+            reach,
         };
         let shell = MasterConfig {
             sink: Role::Sink.name(),

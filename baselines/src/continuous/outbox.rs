@@ -143,8 +143,10 @@ impl Outbox {
     pub fn take(&mut self, budget: &mut dyn Budget, out: &mut Vec<Outgoing>) {
         let end = self.end();
         for ((reader, node), cursor) in &mut self.cursors {
+            // What was trimmed the reader has: of another replica, before this one got so far.
+            cursor.next = cursor.next.max(self.base);
             while cursor.next < end && budget.has_room(*node) {
-                let place = cursor.next.max(self.base);
+                let place = cursor.next;
                 let entry = &self.entries[(place - self.base) as usize];
                 cursor.next = place + 1;
                 let rows = entry.parts.get(&reader.partition);

@@ -82,7 +82,7 @@ pub fn declared() -> Vec<OptionSpec> {
         OptionSpec {
             name: "checkpoint",
             about: "how often state is saved; off: never, heirs replay all input that results depend on",
-            kind: OptionKind::Duration { at_least: Duration::from_millis(1) },
+            kind: OptionKind::OrOff(Box::new(OptionKind::Duration { at_least: Duration::from_millis(1) })),
             default: OptionValue::Duration(Duration::from_secs(10)),
             unbuilt: Unbuilt::Nothing,
         },

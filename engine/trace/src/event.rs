@@ -175,6 +175,8 @@ pub enum Event {
     SourceSealed { interval: u64, partition: u32, of: u32, ranges: Vec<RecordRange>, blocks: Vec<BlockName> },
     /// A partition's state behind the interval `through` is here, and its source's input; work on what came later begins.
     PartitionRestored { partition: u32, through: Option<u64>, bytes: u64 },
+    /// No node has what the partition held of the intervals after `after` up to `through`: its results lack them.
+    StateLost { partition: u32, after: Option<u64>, through: u64 },
     /// Of the core time that this node used, so much went into work that had been done before.
     WorkRepeated { cpu_ns: u64 },
 

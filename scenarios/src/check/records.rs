@@ -60,27 +60,48 @@ pub(super) fn counts(input: &CheckInput<'_>, allotment: &Allotment) -> RecordCou
     }
 }
 
-/// Sealed records that the engine gave up, by interval.
+/// Sealed records that the engine gave up, by interval: blocks that nobody has, and what was in a state that nobody has.
 pub(super) fn gone(facts: &Facts, lines: &[TraceLine]) -> BTreeMap<u64, RangeSet> {
     let mut gone: BTreeMap<u64, RangeSet> = BTreeMap::new();
     for line in lines {
-        let Event::BlockLost { ranges, interval: Some(interval), .. } = &line.event else { continue };
-        let Some(seal) = facts.sealed.get(interval) else { continue };
-        let sealed: RangeSet = seal.ranges.iter().copied().collect();
-        for part in ranges.iter().flat_map(|range| sealed.overlap(*range)) {
-            gone.entry(*interval).or_default().insert(part);
+        match &line.event {
+            Event::BlockLost { ranges, interval: Some(interval), .. } => {
+                let Some(seal) = facts.sealed.get(interval) else { continue };
+                let sealed: RangeSet = seal.ranges.iter().copied().collect();
+                for part in ranges.iter().flat_map(|range| sealed.overlap(*range)) {
+                    gone.entry(*interval).or_default().insert(part);
+                }
+            }
+            Event::StateLost { after, through, .. } => {
+                for (interval, seal) in facts.sealed.range(first_after(*after)..=*through) {
+                    let of_interval = gone.entry(*interval).or_default();
+                    seal.ranges.iter().for_each(|range| drop(of_interval.insert(*range)));
+                }
+            }
+            _ => {}
         }
     }
     gone
 }
 
 /// All records that the engine said were gone.
-pub(super) fn declared_lost(lines: &[TraceLine]) -> RangeSet {
-    let lost = lines.iter().filter_map(|line| match &line.event {
-        Event::BlockLost { ranges, .. } => Some(ranges),
-        _ => None,
-    });
-    lost.flatten().copied().collect()
+pub(super) fn declared_lost(facts: &Facts, lines: &[TraceLine]) -> RangeSet {
+    let mut lost = RangeSet::new();
+    for line in lines {
+        match &line.event {
+            Event::BlockLost { ranges, .. } => ranges.iter().for_each(|range| drop(lost.insert(*range))),
+            Event::StateLost { after, through, .. } => {
+                let seals = facts.sealed.range(first_after(*after)..=*through);
+                seals.flat_map(|(_, seal)| &seal.ranges).for_each(|range| drop(lost.insert(*range)));
+            }
+            _ => {}
+        }
+    }
+    lost
+}
+
+fn first_after(interval: Option<u64>) -> u64 {
+    interval.map_or(0, |interval| interval + 1)
 }
 
 /// Whether results of all outputs that cover the interval are visible.

@@ -30,6 +30,8 @@ pub struct MasterLimits {
     pub partitions: u32,
     /// The protocol's part.
     pub redundancy: Redundancy,
+    /// How many intervals a result looks back; `None`: all.
+    pub reach: Option<u64>,
     /// How long a node may be silent.
     pub failure_timeout: Duration,
 }
@@ -176,9 +178,26 @@ impl Master {
         let Some(now) = self.assignment.clone() else { return };
         let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
         let before = self.limits.redundancy.with_reachable_givers(&now, &members, self.safe, &self.whole);
+        self.say_lost_states(&now, &members, actions);
         let next = self.limits.redundancy.mend(&before, &members, self.safe);
         if let Some(next) = next.or((before != now).then_some(before)) {
             self.assign(now, next, actions);
+        }
+    }
+
+    /// Where replicas are the only copies of a state and all that had it are gone, its results will lack what was in it.
+    fn say_lost_states(&self, now: &Assignment, members: &BTreeSet<NodeNumber>, actions: &mut Vec<MasterAction>) {
+        let Some(through) = self.safe.filter(|_| self.limits.redundancy.border == Border::Closed) else { return };
+        for (partition, place) in now.iter() {
+            let has_state = |seat: &&Seat| {
+                let progress = self.progress.get(&(partition, seat.node));
+                members.contains(&seat.node) && progress.is_some_and(|of| of.since == seat.since && of.is_running)
+            };
+            if place.hosts.iter().any(|seat| has_state(&seat)) {
+                continue;
+            }
+            let after = self.limits.reach.and_then(|reach| through.checked_sub(reach));
+            actions.push(MasterAction::Record(Event::StateLost { partition, after, through }));
         }
     }
 
@@ -241,7 +260,10 @@ impl Master {
         }
         if let Some(through) = safe.filter(|_| safe > self.safe) {
             self.safe = safe;
-            actions.push(MasterAction::Record(Event::CheckpointComplete { through }));
+            // What only replicas hold is in no store.
+            if self.limits.redundancy.border != Border::Closed {
+                actions.push(MasterAction::Record(Event::CheckpointComplete { through }));
+            }
         }
         if let Some(last) = visible.filter(|_| visible > self.visible) {
             let first = self.visible.map_or(0, |before| before + 1);

@@ -185,7 +185,7 @@ impl Node {
         let hosted = self.hosted.get(&partition)?;
         let closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
         let mut stages = self.limits.topology.keyed_of(partition).map(|keyed| closed(keyed.stage));
-        let first = stages.next().unwrap_or(hosted.source.as_ref()?.sealed());
+        let first = hosted.source.as_ref()?.sealed();
         stages.all(|closed| closed == first).then_some(first)
     }
 

@@ -343,7 +343,8 @@ impl Node {
         };
         let keyed = || self.limits.topology.keyed_of(partition);
         let stage_closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
-        let closed = keyed().map(|keyed| stage_closed(keyed.stage)).min().unwrap_or(source.sealed());
+        // The source may be behind: what a twin's source sent closes intervals, too.
+        let closed = keyed().map(|keyed| stage_closed(keyed.stage)).chain([source.sealed()]).min().flatten();
         let under_way = hosted.handed_in.iter().map(|(_, interval)| *interval).min();
         let passed_on = under_way.map_or(closed, |first| closed.min(first.checked_sub(1)));
         let keeps_nothing = keyed().next().is_none() || self.limits.topology.reach == Some(0);
