@@ -85,8 +85,23 @@ impl<V: Record> Table<V> {
     where
         F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
     {
+        if let [(key, value)] = pairs {
+            return self.fold_single::<K, F>(*key, *value, reduce);
+        }
         for batch in pairs.chunks(BATCH) {
             self.fold_batch::<K, F>(batch, reduce);
+        }
+    }
+
+    /// The way of an engine that handles record by record: there are no cache misses to overlap.
+    #[inline(never)]
+    fn fold_single<K: Record, F>(&mut self, key: K::Ref<'_>, value: V::Ref<'_>, reduce: &F)
+    where
+        F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,
+    {
+        match K::image(key, &mut self.spare) {
+            Some(image) => self.fold_one(image, hash_of(&self.hash, image), value, reduce),
+            None => self.long.fold(&self.spare, value, &self.hash, reduce),
         }
     }
 
@@ -130,6 +145,7 @@ impl<V: Record> Table<V> {
     }
 
     /// The way of a key that is new, or not in its first slot.
+    #[inline(always)]
     fn fold_one<F>(&mut self, image: Image, hash: u64, value: V::Ref<'_>, reduce: &F)
     where
         F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V,

@@ -9,7 +9,8 @@ use crate::record::Record;
 /// Takes the records that a flat map makes. `'a` is the life of the batch, `'e` that of the call.
 pub struct Emit<'e, 'a, U: Record> {
     chunk: Vec<U::Ref<'a>>,
-    limit: usize,
+    /// One less than a chunk: what is gathered at most.
+    room: usize,
     sink: &'e mut (dyn Sink<'a, U> + 'e),
     /// Holds strings that the closure computes: `out.emit(out.arena.str(&line.to_uppercase()))`.
     pub arena: &'a Arena,
@@ -17,21 +18,28 @@ pub struct Emit<'e, 'a, U: Record> {
 
 impl<'e, 'a, U: Record> Emit<'e, 'a, U> {
     pub(crate) fn new(context: Context<'a>, sink: &'e mut (dyn Sink<'a, U> + 'e)) -> Emit<'e, 'a, U> {
-        // Chunks of one are never gathered.
-        let room = if context.chunk > 1 { context.chunk } else { 0 };
-        Emit { chunk: Vec::with_capacity(room), limit: context.chunk, sink, arena: context.arena }
+        // Chunks of one are never gathered and need no memory.
+        let room = context.chunk - 1;
+        Emit { chunk: Vec::with_capacity(if room > 0 { context.chunk } else { 0 }), room, sink, arena: context.arena }
     }
 
     /// Passes a record on.
     #[inline]
     pub fn emit(&mut self, record: U::Ref<'a>) {
-        if self.limit == 1 {
+        if self.chunk.len() < self.room {
+            self.chunk.push(record);
+        } else {
+            self.complete(record);
+        }
+    }
+
+    /// Hands over a chunk whose last record is here.
+    fn complete(&mut self, record: U::Ref<'a>) {
+        if self.room == 0 {
             return self.sink.chunk(std::slice::from_ref(&record));
         }
         self.chunk.push(record);
-        if self.chunk.len() >= self.limit {
-            self.flush();
-        }
+        self.flush();
     }
 
     /// Passes a computed record on.
