@@ -93,6 +93,17 @@ pub(crate) fn buffer() -> OptionSpec {
     }
 }
 
+/// `straggler`.
+pub(crate) fn straggler() -> OptionSpec {
+    OptionSpec {
+        name: "straggler",
+        about: "a node whose sources are so far behind the foremost is declared lost; off: it is waited for",
+        kind: OptionKind::OrOff(Box::new(OptionKind::Duration { at_least: Duration::from_millis(10) })),
+        default: OptionValue::Off,
+        unbuilt: Unbuilt::Nothing,
+    }
+}
+
 /// `copies`.
 pub(crate) fn copies() -> OptionSpec {
     OptionSpec {

@@ -36,6 +36,8 @@ pub struct Protocol {
     pub redundancy: Redundancy,
     /// So many represented records are combined before the keyed operators; 1: each alone.
     pub chunk: u64,
+    /// A node that is so far behind the others counts as lost; `None`: it is waited for.
+    pub straggler: Option<Duration>,
 }
 
 /// Nodes beside the workers.
@@ -141,6 +143,11 @@ pub async fn start(
     }
 }
 
+/// The least number of intervals that takes so long.
+pub fn intervals(time: Duration, interval: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(interval.as_nanos().max(1))).unwrap_or(u64::MAX).max(1)
+}
+
 /// One node on its way into life.
 struct Life {
     config: Config,
@@ -195,6 +202,7 @@ impl Life {
             partitions: cluster.partitions,
             redundancy: Redundancy { border, ..protocol.redundancy },
             failure_timeout: cluster.failure_timeout,
+            most_behind: protocol.straggler.map(|behind| intervals(behind, cluster.interval)),
             reach,
         };
         let shell = MasterConfig {

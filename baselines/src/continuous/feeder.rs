@@ -86,7 +86,8 @@ impl Feeder {
                 actions.push(ClientAction::Record(Event::RecordsResent { range: batch.range, to: holder.clone() }));
             }
             batch.sent_to.insert(holder.clone());
-            actions.push(ClientAction::Send { first, to: holder.clone() });
+            let is_copy = holders.first() != Some(holder);
+            actions.push(ClientAction::Send { first, to: holder.clone(), is_copy });
         }
         batch.was_sent |= !batch.sent_to.is_empty();
     }

@@ -75,7 +75,9 @@ pub struct Progress {
     pub since: u64,
     /// Its state is restored and it takes in what comes.
     pub is_running: bool,
-    /// Its operators have closed this interval.
+    /// Its source has sealed this interval.
+    pub sealed: Option<u64>,
+    /// Its source and its operators have closed this interval.
     pub closed: Option<u64>,
     /// Its results through this interval are visible, or with the operators behind it.
     pub passed_on: Option<u64>,

@@ -64,9 +64,14 @@ impl Program {
     }
 }
 
-/// How many times what a byte costs in a batch it costs in chunks of so many records.
+/// So many records are a batch: from there on nothing more is saved by combining more of them.
+const BATCH_RECORDS: f64 = 65_536.0;
+
+/// How many times what a byte costs in a batch it costs in chunks of so many records. What a chunk saves is rows, by
+/// combining; that grows with the logarithm of its length (measured by the bench `chunk`).
 pub fn chunk_factor(costs: &Costs, chunk: u64) -> f64 {
-    1.0 + (costs.single_record_factor - 1.0) / chunk.max(1) as f64
+    let share = 1.0 - (chunk.max(1) as f64).ln() / BATCH_RECORDS.ln();
+    1.0 + (costs.single_record_factor - 1.0) * share.max(0.0)
 }
 
 /// The operators of one partition.

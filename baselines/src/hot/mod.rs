@@ -54,9 +54,12 @@ impl Engine for HotReplication {
     }
 
     fn promise(&self, _cluster: &ClusterSpec, options: &Options) -> Promise {
-        let copies = Settings::from_options(options).copies;
-        let words = "exact while at most one node is lost at a time, until every partition has a new twin".to_owned();
-        Promise { words, losses_at_once: 1, copies }
+        let Settings { copies, replicas, .. } = Settings::from_options(options);
+        let words = match replicas {
+            1 => "exact while no node is lost",
+            _ => "exact while at most one node is lost at a time, until every partition has a new twin",
+        };
+        Promise { words: words.to_owned(), losses_at_once: replicas - 1, copies }
     }
 
     fn heirs(&self, workers: u32, options: &Options) -> Vec<NodeName> {

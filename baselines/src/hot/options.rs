@@ -3,7 +3,7 @@
 use crate::continuous::engine::{Heirs, Protocol};
 use crate::continuous::master::{Border, Heir, Redundancy};
 use crate::continuous::node::Rules;
-use crate::options::{Read, buffer, chunk, input, interval, standbys};
+use crate::options::{Read, buffer, chunk, input, interval, standbys, straggler};
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
 use std::time::Duration;
@@ -13,12 +13,16 @@ use std::time::Duration;
 pub struct Settings {
     /// Replicas take their input in one order, and readers hear one of them.
     pub is_synchronous: bool,
+    /// Nodes that run each partition.
+    pub replicas: u32,
     /// Idle nodes.
     pub standbys: u32,
     /// Represented records that are combined before the keyed operators.
     pub chunk: u64,
     /// How long output is gathered.
     pub buffer: Duration,
+    /// A node that is so far behind counts as lost.
+    pub straggler: Option<Duration>,
     /// Nodes that hold an acknowledged record.
     pub copies: u32,
 }
@@ -29,8 +33,10 @@ impl Settings {
         let read = Read { options, declared: declared() };
         Settings {
             is_synchronous: read.choice("order") == "sync",
+            replicas: u32::try_from(read.count("replicas")).unwrap_or(u32::MAX),
             standbys: u32::try_from(read.count("standbys")).unwrap_or(u32::MAX),
             chunk: read.count("chunk"),
+            straggler: read.duration("straggler"),
             buffer: read.duration("buffer").unwrap_or_default(),
             copies: u32::try_from(read.count("copies")).unwrap_or(u32::MAX),
         }
@@ -38,7 +44,7 @@ impl Settings {
 
     /// Its nodes beside the workers.
     pub fn heirs(&self, workers: u32) -> Heirs {
-        Heirs { replicas: workers, standbys: self.standbys }
+        Heirs { replicas: workers * (self.replicas - 1), standbys: self.standbys }
     }
 
     /// The protocol in a cluster.
@@ -56,13 +62,14 @@ impl Settings {
             },
             redundancy: Redundancy {
                 workers,
-                hosts: 2,
+                hosts: self.replicas,
                 copies: self.copies,
                 standbys: self.standbys,
                 heir: Heir::IdleElseMany,
                 border: Border::Closed,
             },
             chunk: self.chunk,
+            straggler: self.straggler,
         }
     }
 }
@@ -71,6 +78,13 @@ impl Settings {
 pub fn declared() -> Vec<OptionSpec> {
     vec![
         interval(),
+        OptionSpec {
+            name: "replicas",
+            about: "how many nodes run each partition; 1: no replication, to see what it costs",
+            kind: OptionKind::Count { at_least: 1, at_most: 2 },
+            default: OptionValue::Count(2),
+            unbuilt: Unbuilt::Nothing,
+        },
         standbys(),
         OptionSpec {
             name: "order",
@@ -81,10 +95,11 @@ pub fn declared() -> Vec<OptionSpec> {
         },
         chunk(),
         buffer(),
+        straggler(),
         OptionSpec {
             name: "copies",
             about: "how many nodes hold a record before it is acknowledged: the replicas do",
-            kind: OptionKind::Count { at_least: 2, at_most: 2 },
+            kind: OptionKind::Count { at_least: 1, at_most: 2 },
             default: OptionValue::Count(2),
             unbuilt: Unbuilt::Nothing,
         },

@@ -1,9 +1,9 @@
 //! Upstream backup's options, and the protocol that follows from them.
 
-use crate::continuous::engine::{Heirs, Protocol};
+use crate::continuous::engine::{Heirs, Protocol, intervals};
 use crate::continuous::master::{Border, Heir, Redundancy};
 use crate::continuous::node::Rules;
-use crate::options::{Read, buffer, chunk, copies, input, interval, standbys};
+use crate::options::{Read, buffer, chunk, copies, input, interval, standbys, straggler};
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub struct Settings {
     pub chunk: u64,
     /// How long output is gathered.
     pub buffer: Duration,
+    /// A node that is so far behind counts as lost.
+    pub straggler: Option<Duration>,
     /// Nodes that hold an acknowledged record.
     pub copies: u32,
 }
@@ -34,6 +36,7 @@ impl Settings {
             standbys: u32::try_from(read.count("standbys")).unwrap_or(u32::MAX),
             is_parallel: read.choice("restore") == "parallel",
             chunk: read.count("chunk"),
+            straggler: read.duration("straggler"),
             buffer: read.duration("buffer").unwrap_or_default(),
             copies: u32::try_from(read.count("copies")).unwrap_or(u32::MAX),
         }
@@ -46,10 +49,7 @@ impl Settings {
 
     /// The protocol in a cluster.
     pub fn protocol(&self, workers: u32, interval: Duration) -> Protocol {
-        let intervals = |checkpoint: Duration| {
-            u64::try_from(checkpoint.as_nanos().div_ceil(interval.as_nanos().max(1))).unwrap_or(u64::MAX).max(1)
-        };
-        let checkpoint_intervals = self.checkpoint.map(intervals);
+        let checkpoint_intervals = self.checkpoint.map(|checkpoint| intervals(checkpoint, interval));
         let border = if checkpoint_intervals.is_some() { Border::Saved } else { Border::Replayed { reach: None } };
         Protocol {
             heirs: self.heirs(),
@@ -71,6 +71,7 @@ impl Settings {
                 border,
             },
             chunk: self.chunk,
+            straggler: self.straggler,
         }
     }
 }
@@ -96,6 +97,7 @@ pub fn declared() -> Vec<OptionSpec> {
         },
         chunk(),
         buffer(),
+        straggler(),
         copies(),
         input(),
     ]

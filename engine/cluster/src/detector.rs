@@ -5,7 +5,7 @@
 //! not take its own silence for that of the workers.
 //!
 //! ```text
-//! absent --Join--> member --silent for failure_timeout, or broken and silent for 2 heartbeats--> absent (lost)
+//! absent --Join--> member --silent for failure_timeout, or broken and silent for 2 heartbeats, or Evict--> absent (lost)
 //!                  member --Join (next incarnation)--> lost, then member under a new epoch
 //! ```
 
@@ -38,6 +38,11 @@ pub enum DetectorEvent {
     },
     /// A connection to the worker broke.
     Broken {
+        /// The worker.
+        worker: WorkerNumber,
+    },
+    /// The worker is to count as lost, though it lives: it is too slow.
+    Evict {
         /// The worker.
         worker: WorkerNumber,
     },
@@ -192,6 +197,11 @@ impl Core for Detector {
                     member.lost_at = member.lost_at.min(now + self.heartbeat * 2);
                 }
             }
+            DetectorEvent::Evict { worker } => {
+                if let Some(member) = self.members.remove(&worker) {
+                    actions.push(DetectorAction::Lost { worker, epoch: member.epoch });
+                }
+            }
             DetectorEvent::Tick => self.tick(now, actions),
         }
     }
@@ -262,6 +272,21 @@ mod tests {
                 (0, Joined { worker: 1, epoch: 1 }),
                 (200, Rejoined { worker: 1, epoch: 1 }),
                 (500, Lost { worker: 1, epoch: 1 }),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_evicted_worker_is_lost_and_may_join_anew() {
+        let beat = DetectorEvent::Heartbeat { worker: 1, epoch: 1 };
+        check(
+            &[(0, join(1, 1, None)), (50, DetectorEvent::Evict { worker: 1 }), (60, beat), (70, join(1, 1, None))],
+            100,
+            &[
+                (0, Joined { worker: 1, epoch: 1 }),
+                (50, Lost { worker: 1, epoch: 1 }),
+                (60, Refuse { worker: 1, epoch: 1 }),
+                (70, Joined { worker: 1, epoch: 2 }),
             ],
         );
     }

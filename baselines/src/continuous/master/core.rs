@@ -34,6 +34,8 @@ pub struct MasterLimits {
     pub reach: Option<u64>,
     /// How long a node may be silent.
     pub failure_timeout: Duration,
+    /// A node whose sources are so many intervals behind the foremost counts as lost; `None`: it is waited for.
+    pub most_behind: Option<u64>,
 }
 
 /// What happens to the master.
@@ -290,6 +292,15 @@ impl Master {
         }
     }
 
+    /// The node that holds all others up, if one may be given up: nothing else is amiss, and it began long ago.
+    fn straggler(&self) -> Option<NodeNumber> {
+        let most = self.limits.most_behind.filter(|_| self.said_lacking == 0)?;
+        let foremost = self.progress.values().filter_map(|progress| progress.sealed).max()?;
+        let behind = self.progress.iter().filter(|(_, progress)| progress.is_running);
+        let behind = behind.map(|((_, node), progress)| (progress.sealed, *node)).min()?;
+        (foremost - behind.0.unwrap_or(0) > most).then_some(behind.1)
+    }
+
     /// What lacks its redundancy: holders, hosts that run, standbys.
     fn lacking(&self) -> u64 {
         let Some(assignment) = &self.assignment else { return 0 };
@@ -334,6 +345,9 @@ impl Core for Master {
                 }
             }
             MasterEvent::Tick => self.detect(now, DetectorEvent::Tick, actions),
+        }
+        if let Some(worker) = self.straggler() {
+            self.detect(now, DetectorEvent::Evict { worker }, actions);
         }
         self.start(now, actions);
         self.say_lacking(actions);

@@ -332,14 +332,8 @@ impl Node {
         let Some(source) = &hosted.source else {
             let before = hosted.through;
             let since = hosted.since;
-            return Some(Progress {
-                partition,
-                since,
-                is_running: false,
-                closed: before,
-                passed_on: before,
-                saved: before,
-            });
+            let (sealed, closed, passed_on, saved) = (before, before, before, before);
+            return Some(Progress { partition, since, is_running: false, sealed, closed, passed_on, saved });
         };
         let keyed = || self.limits.topology.keyed_of(partition);
         let stage_closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
@@ -349,7 +343,8 @@ impl Node {
         let passed_on = under_way.map_or(closed, |first| closed.min(first.checked_sub(1)));
         let keeps_nothing = keyed().next().is_none() || self.limits.topology.reach == Some(0);
         let saved = if keeps_nothing { passed_on } else { hosted.saved };
-        Some(Progress { partition, since: hosted.since, is_running: true, closed, passed_on, saved })
+        let (since, sealed) = (hosted.since, source.sealed());
+        Some(Progress { partition, since, is_running: true, sealed, closed, passed_on, saved })
     }
 }
 

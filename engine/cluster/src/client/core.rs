@@ -102,6 +102,8 @@ pub enum ClientAction {
         first: u64,
         /// To whom.
         to: NodeName,
+        /// It is a further copy, beside one for another node.
+        is_copy: bool,
     },
     /// The batch is acknowledged: its bytes may go.
     Forget {
@@ -208,7 +210,7 @@ impl Client {
             _ => Event::RecordsResent { range: batch.range, to: to.clone() },
         }));
         batch.attempts += 1;
-        actions.push(ClientAction::Send { first, to });
+        actions.push(ClientAction::Send { first, to, is_copy: false });
     }
 
     /// Sends whatever is with no worker, or with one that is gone.
@@ -375,7 +377,7 @@ mod tests {
         let seen: Vec<String> = actions
             .iter()
             .filter_map(|action| match action {
-                ClientAction::Send { first, to } => Some(format!("{first}>{to}")),
+                ClientAction::Send { first, to, .. } => Some(format!("{first}>{to}")),
                 ClientAction::Forget { first } => Some(format!("{first}!")),
                 ClientAction::Record(Event::ClientDone { records }) => Some(format!("done {records}")),
                 ClientAction::Record(_) | ClientAction::Tell { .. } => None,

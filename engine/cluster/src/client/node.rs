@@ -368,8 +368,9 @@ impl Shell {
                     }
                 }
                 ClientAction::Tell { to, word } => self.tell(&to, &word),
-                ClientAction::Send { first, to } => {
-                    if !self.send(first, &to) {
+                ClientAction::Send { first, to, is_copy } => {
+                    let purpose = if is_copy { Purpose::Copy } else { Purpose::Input };
+                    if !self.send(first, &to, purpose) {
                         not_sent.push(first);
                     }
                 }
@@ -389,9 +390,9 @@ impl Shell {
         }
     }
 
-    fn send(&self, first: u64, to: &NodeName) -> bool {
+    fn send(&self, first: u64, to: &NodeName, purpose: Purpose) -> bool {
         let Some(payload) = self.kept.get(&first) else { return true };
         let declared = payload.len() as u64 * self.config.scale;
-        self.peers.send(to, Lane::Data, Purpose::Input, payload.clone(), declared).is_ok()
+        self.peers.send(to, Lane::Data, purpose, payload.clone(), declared).is_ok()
     }
 }
