@@ -20,6 +20,10 @@ use std::time::Duration;
 /// After a connection had no room, what it did not take is offered again this much later.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
+/// Ends of intervals are remembered for so many intervals after these are done: a node that begins anew may inherit a
+/// partition behind a border that lies as far back as checkpoints are apart.
+const REMEMBERED_INTERVALS: u64 = 10_000;
+
 struct Outstanding {
     range: RecordRange,
     source: u32,
@@ -37,7 +41,7 @@ pub struct Feeder {
     version: u64,
     /// By source.
     holders: Vec<Vec<NodeName>>,
-    /// interval -> the number of the next one's first record; intervals whose results are not all visible
+    /// interval -> the number of the next one's first record
     punctuations: BTreeMap<u64, u64>,
     next_sequence: u64,
     records: u64,
@@ -113,8 +117,8 @@ impl Feeder {
     fn up(&mut self, node: NodeName, actions: &mut Vec<ClientAction>) {
         self.introduce(&node, actions);
         if runs_sources(&node) {
-            let all = self.punctuations.iter();
-            actions.extend(all.map(|(interval, end)| punctuation(&node, *interval, *end)));
+            let all = self.punctuations.iter().map(|(interval, end)| (*interval, *end)).collect();
+            actions.push(ClientAction::Tell { to: node.clone(), word: FromClient::Punctuations(all) });
         }
         self.connected.insert(node);
         self.send_all(actions);
@@ -177,10 +181,6 @@ fn runs_sources(node: &NodeName) -> bool {
     matches!(Role::of(node), Some(Role::Worker(_) | Role::Standby(_) | Role::Replica(_)))
 }
 
-fn punctuation(to: &NodeName, interval: u64, end: u64) -> ClientAction {
-    ClientAction::Tell { to: to.clone(), word: FromClient::Punctuation { interval, end } }
-}
-
 impl Core for Feeder {
     type Event = ClientEvent;
     type Action = ClientAction;
@@ -212,9 +212,13 @@ impl Core for Feeder {
             ClientEvent::Punctuation { interval, end } => {
                 self.punctuations.insert(interval, end);
                 let nodes = self.connected.iter().filter(|node| runs_sources(node));
-                actions.extend(nodes.map(|node| punctuation(node, interval, end)));
+                let word = FromClient::Punctuations(vec![(interval, end)]);
+                actions.extend(nodes.map(|node| ClientAction::Tell { to: node.clone(), word: word.clone() }));
             }
-            ClientEvent::Done { interval } => self.punctuations = self.punctuations.split_off(&(interval + 1)),
+            ClientEvent::Done { interval } => {
+                let oldest = interval.saturating_sub(REMEMBERED_INTERVALS);
+                self.punctuations = self.punctuations.split_off(&oldest);
+            }
             ClientEvent::NotSent { first } => {
                 if let Some(batch) = self.outstanding.get_mut(&first) {
                     batch.sent_to.clear();

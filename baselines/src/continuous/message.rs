@@ -198,6 +198,8 @@ pub struct Element {
     pub interval: u64,
     /// The records that the rows come from; `None`: the interval is closed, these rows are its last.
     pub records: Option<RecordRange>,
+    /// Names the given-up input that a closed interval lacks; 0: none.
+    pub lacks: u64,
     /// Who gets it: part after part of the body.
     pub to: Vec<Part>,
 }

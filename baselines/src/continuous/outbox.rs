@@ -23,6 +23,8 @@ pub struct Entry {
     pub records: Option<RecordRange>,
     /// reader's partition -> its rows; one without rows is not in here
     pub parts: BTreeMap<u32, Bytes>,
+    /// Names the given-up input that a closed interval lacks; 0: none.
+    pub lacks: u64,
 }
 
 impl Entry {
@@ -62,6 +64,8 @@ pub struct Outgoing {
     pub records: Option<RecordRange>,
     /// The rows.
     pub rows: Bytes,
+    /// [`Entry::lacks`].
+    pub lacks: u64,
     /// Whether it had been sent to an earlier reader or in an earlier subscription.
     pub is_again: bool,
 }
@@ -157,9 +161,10 @@ impl Outbox {
                 budget.spend(*node, rows.len() + ELEMENT_BYTES);
                 let (number, is_again) = (cursor.number, place < cursor.again_below);
                 cursor.number += 1;
-                let (interval, records, token) = (entry.interval, entry.records, cursor.token);
+                let Entry { interval, records, lacks, .. } = *entry;
+                let token = cursor.token;
                 let (reader, node) = (*reader, *node);
-                out.push(Outgoing { node, place, reader, token, number, interval, records, rows, is_again });
+                out.push(Outgoing { node, place, reader, token, number, interval, records, rows, lacks, is_again });
             }
         }
     }

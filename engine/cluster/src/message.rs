@@ -41,14 +41,9 @@ pub fn open<H: DeserializeOwned>(payload: &Bytes) -> Result<(H, Bytes), MessageE
 pub enum FromClient {
     /// Records; the body holds the lines.
     Records(Batch),
-    /// No record from number `end` on belongs to this interval or to one before it, and all before `end` do. Only engines
-    /// that close their intervals by punctuation are told.
-    Punctuation {
-        /// The interval.
-        interval: u64,
-        /// The number of the first record of the next interval.
-        end: u64,
-    },
+    /// (interval, end): no record from number `end` on belongs to this interval or to one before it, and all before `end`
+    /// do. Only engines that close their intervals by punctuation are told.
+    Punctuations(Vec<(u64, u64)>),
     /// What this client knows of the cluster, and what of it is acknowledged. Said before anything that follows from it.
     View {
         /// The newest [`ToClient::Places`] that it has heard.

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::continuous::assignment::{Assignment, Seat, Start};
-use crate::continuous::master::plan::{Border, Redundancy};
+use crate::continuous::master::plan::{Border, Redundancy, Scene};
 use crate::continuous::message::{FromMaster, NodeNumber, Progress, ToMaster};
 use crate::continuous::node::places;
 use dstream_cluster::core::{BoxCore, Core};
@@ -168,8 +168,9 @@ impl Master {
         }
         let first = self.limits.redundancy.initial(self.limits.partitions);
         let members = self.members.keys().copied().collect();
+        let scene = Scene { members: &members, safe: None, whole: &self.whole };
         // Seats of nodes that are not here are given to others before anybody hears of them: all of them start empty.
-        let mut mended = self.limits.redundancy.mend(&first, &members, None).unwrap_or(first);
+        let mut mended = self.limits.redundancy.mend(&first, &scene).unwrap_or(first);
         for place in &mut mended.places {
             place.hosts.iter_mut().chain(&mut place.holders).for_each(|seat| seat.start = Start::Empty);
         }
@@ -179,9 +180,10 @@ impl Master {
     fn mend(&mut self, actions: &mut Vec<MasterAction>) {
         let Some(now) = self.assignment.clone() else { return };
         let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
-        let before = self.limits.redundancy.with_reachable_givers(&now, &members, self.safe, &self.whole);
+        let scene = Scene { members: &members, safe: self.safe, whole: &self.whole };
+        let before = self.limits.redundancy.with_reachable_givers(&now, &scene);
         self.say_lost_states(&now, &members, actions);
-        let next = self.limits.redundancy.mend(&before, &members, self.safe);
+        let next = self.limits.redundancy.mend(&before, &scene);
         if let Some(next) = next.or((before != now).then_some(before)) {
             self.assign(now, next, actions);
         }

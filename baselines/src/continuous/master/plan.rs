@@ -66,7 +66,8 @@ impl Redundancy {
     }
 
     /// The next assignment for these members, where anything has to change.
-    pub fn mend(&self, now: &Assignment, members: &BTreeSet<NodeNumber>, safe: Option<u64>) -> Option<Assignment> {
+    pub fn mend(&self, now: &Assignment, scene: &Scene<'_>) -> Option<Assignment> {
+        let members = scene.members;
         let mut next = Assignment { version: now.version + 1, places: now.places.clone() };
         for place in &mut next.places {
             place.hosts.retain(|seat| members.contains(&seat.node));
@@ -79,8 +80,8 @@ impl Redundancy {
             Heir::IdleElseMany => loads.idlest().filter(|(_, hosting)| *hosting == 0).map(|(node, _)| node),
         };
         for partition in 0..next.places.len() {
-            self.mend_hosts(&mut next, partition, members, safe, heir, &mut loads);
-            self.mend_holders(&mut next, partition, members, safe, &mut loads);
+            self.mend_hosts(&mut next, partition, scene, heir, &mut loads);
+            self.mend_holders(&mut next, partition, scene, &mut loads);
         }
         (next.places != now.places).then_some(next)
     }
@@ -89,8 +90,7 @@ impl Redundancy {
         &self,
         next: &mut Assignment,
         partition: usize,
-        members: &BTreeSet<NodeNumber>,
-        safe: Option<u64>,
+        scene: &Scene<'_>,
         heir: Option<NodeNumber>,
         loads: &mut Loads,
     ) {
@@ -98,11 +98,11 @@ impl Redundancy {
         let place = &mut next.places[partition];
         while place.hosts.len() < self.hosts as usize {
             let free = |node: &NodeNumber| place.host(*node).is_none();
-            let heir = heir.filter(free).or_else(|| loads.least(members.iter().copied().filter(free)));
+            let heir = heir.filter(free).or_else(|| loads.least(scene.members.iter().copied().filter(free)));
             let Some(node) = heir else { return };
             let start = match place.hosts.first() {
                 Some(running) => Start::Copied { from: running.node },
-                None => Start::Restored { through: safe, input_from: giver(place, node) },
+                None => scene.restored(partition, place, node),
             };
             loads.give(node);
             place.hosts.push(Seat { node, since, start });
@@ -112,30 +112,38 @@ impl Redundancy {
         }
     }
 
-    fn mend_holders(
-        &self,
-        next: &mut Assignment,
-        partition: usize,
-        members: &BTreeSet<NodeNumber>,
-        safe: Option<u64>,
-        loads: &mut Loads,
-    ) {
+    fn mend_holders(&self, next: &mut Assignment, partition: usize, scene: &Scene<'_>, loads: &mut Loads) {
         let since = next.version;
         let place = &mut next.places[partition];
-        while place.holders.len() < (self.copies as usize).min(members.len()) {
+        while place.holders.len() < (self.copies as usize).min(scene.members.len()) {
             let free = |node: &NodeNumber| place.holder(*node).is_none();
-            let Some(node) = loads.least_holding(members.iter().copied().filter(free)) else { return };
-            let start = Start::Restored { through: safe, input_from: giver(place, node) };
+            let Some(node) = loads.least_holding(scene.members.iter().copied().filter(free)) else { return };
+            let start = scene.restored(partition, place, node);
             place.holders.push(Seat { node, since, start });
         }
     }
 }
 
-/// Who can give `node` the input of a place: a holder of before; itself, if it is one.
-fn giver(place: &Place, node: NodeNumber) -> Option<NodeNumber> {
-    match place.holder(node) {
-        Some(_) => Some(node),
-        None => place.holders.first().map(|seat| seat.node),
+/// What there is to plan with.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'s> {
+    /// Nodes that live.
+    pub members: &'s BTreeSet<NodeNumber>,
+    /// The border behind which heirs begin.
+    pub safe: Option<u64>,
+    /// (source, node, since): all of the source's input is there.
+    pub whole: &'s BTreeSet<(u32, NodeNumber, u64)>,
+}
+
+impl Scene<'_> {
+    /// A beginning behind the border, with the input of a holder that has all of it: of the node itself, if it does.
+    fn restored(&self, partition: usize, place: &Place, node: NodeNumber) -> Start {
+        let source = u32::try_from(partition).expect("partitions have 32-bit numbers");
+        let is_whole =
+            |seat: &&Seat| self.members.contains(&seat.node) && self.whole.contains(&(source, seat.node, seat.since));
+        let own = place.holder(node).filter(is_whole);
+        let giver = own.or_else(|| place.holders.iter().filter(|seat| seat.node != node).find(is_whole));
+        Start::Restored { through: self.safe, input_from: giver.map(|seat| seat.node) }
     }
 }
 
@@ -181,13 +189,8 @@ impl Loads {
 
 impl Redundancy {
     /// The assignment with a new beginning for every seat that still waits for input or state of a node that is gone.
-    pub fn with_reachable_givers(
-        &self,
-        now: &Assignment,
-        members: &BTreeSet<NodeNumber>,
-        safe: Option<u64>,
-        whole: &BTreeSet<(u32, NodeNumber, u64)>,
-    ) -> Assignment {
+    pub fn with_reachable_givers(&self, now: &Assignment, scene: &Scene<'_>) -> Assignment {
+        let Scene { members, whole, .. } = *scene;
         let mut next = Assignment { version: now.version + 1, places: now.places.clone() };
         for (partition, place) in (0u32..).zip(&mut next.places) {
             let waits_for_lost = |seat: &Seat| {
@@ -209,10 +212,7 @@ impl Redundancy {
                 let host = before.hosts.iter().find(|seat| seat.node != node && can_give(seat));
                 let start = match (before.host(node), host) {
                     (Some(_), Some(running)) if self.hosts > 1 => Start::Copied { from: running.node },
-                    _ => {
-                        let giver = before.holders.iter().find(|seat| seat.node != node && can_give(seat));
-                        Start::Restored { through: safe, input_from: giver.map(|seat| seat.node) }
-                    }
+                    _ => scene.restored(partition as usize, &before, node),
                 };
                 let since = next.version;
                 let seats = place.hosts.iter_mut().chain(&mut place.holders).filter(|seat| seat.node == node);

@@ -182,8 +182,9 @@ impl Node {
                     return; // no message of this build
                 }
                 let rows = body.split_to(bytes);
-                let Element { writer, interval, records, .. } = element;
-                self.element(from, Element { writer, interval, records, to: Vec::new() }, part, rows, actions);
+                let Element { writer, interval, records, lacks, .. } = element;
+                let element = Element { writer, interval, records, lacks, to: Vec::new() };
+                self.element(from, element, part, rows, actions);
             }
         }
         let said = self.credits.say();
@@ -191,7 +192,7 @@ impl Node {
     }
 
     fn element(&mut self, from: NodeNumber, element: Element, part: Part, rows: Bytes, actions: &mut Vec<NodeAction>) {
-        let Element { writer, interval, records, .. } = element;
+        let Element { writer, interval, records, lacks, .. } = element;
         let Reader { stage, partition } = part.reader;
         let debt = self.credits.debt(from, (rows.len() + ELEMENT_BYTES) as u64);
         let inbox = self.hosted.get_mut(&partition).and_then(|hosted| hosted.inboxes.get_mut(&stage));
@@ -204,6 +205,9 @@ impl Node {
             let is_combined = !self.writes_single_records(writer.stage);
             let work = Work::Absorb { stage, interval, records, rows, is_combined, debt };
             self.take_in(partition, stage, interval, writer.partition, work);
+        }
+        if verdict == Verdict::Fresh && lacks != 0 {
+            self.note_lacking(partition, stage, interval, lacks);
         }
         match verdict {
             Verdict::Fresh if records.is_none() => self.close_ready(partition, stage),
@@ -265,8 +269,8 @@ impl Node {
             for element in elements {
                 for part in element.to {
                     let rows = body.next().expect("a body has a part for each reader");
-                    let Element { writer, interval, records, .. } = element;
-                    let element = Element { writer, interval, records, to: Vec::new() };
+                    let Element { writer, interval, records, lacks, .. } = element;
+                    let element = Element { writer, interval, records, lacks, to: Vec::new() };
                     self.element(self.limits.node, element, part, rows, actions);
                 }
             }
@@ -286,7 +290,8 @@ fn packed(entries: &[(Writer, Outgoing)]) -> Vec<(Vec<Element>, Vec<Bytes>)> {
             bytes: out.rows.len() as u64,
         };
         let to = parts.iter().map(|(_, out)| part(out)).collect();
-        elements.push(Element { writer: *writer, interval: first.interval, records: first.records, to });
+        let Outgoing { interval, records, lacks, .. } = *first;
+        elements.push(Element { writer: *writer, interval, records, lacks, to });
         bytes += parts.iter().map(|(_, out)| out.rows.len()).sum::<usize>();
         body.extend(parts.iter().map(|(_, out)| out.rows.clone()));
         if bytes >= MESSAGE_BYTES {

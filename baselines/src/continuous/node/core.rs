@@ -230,6 +230,8 @@ pub enum NodeAction {
         interval: u64,
         /// The rows.
         rows: Bytes,
+        /// Names the given-up input that it lacks; 0: none.
+        lacks: u64,
         /// The membership under which it is handed in.
         epoch: u64,
     },
@@ -319,7 +321,11 @@ pub(super) struct Hosted {
     /// Results handed in that are not visible: (stage, interval)
     pub handed_in: BTreeSet<(u32, u64)>,
     /// Results that the leading host hands in.
-    pub withheld: BTreeMap<(u32, u64), Bytes>,
+    pub withheld: BTreeMap<(u32, u64), (Bytes, u64)>,
+    /// Names what the state lacked from the beginning.
+    pub lacks: u64,
+    /// (stage, interval) -> names what its input lacks
+    pub lacking: BTreeMap<(u32, u64), u64>,
     /// Results through this interval lack what came before the border; they were visible before.
     pub mute_through: Option<u64>,
     /// Work on intervals before this one repeats what had been done.

@@ -23,10 +23,10 @@ impl Node {
             FromClient::Records(batch) => {
                 self.batch(client, Batch { range: batch.range, interval: batch.interval, lines }, actions);
             }
-            FromClient::Punctuation { interval, end } => {
-                if self.safe < Some(interval) {
-                    self.punctuations.entry(client).or_default().insert(interval, end);
-                }
+            FromClient::Punctuations(ends) => {
+                // The border itself counts: a source that begins behind it asks where its clients were.
+                let needed = ends.into_iter().filter(|(interval, _)| self.safe <= Some(*interval));
+                self.punctuations.entry(client).or_default().extend(needed);
             }
             FromClient::View { version, acked_below } => {
                 self.views.insert(client, version);
@@ -75,6 +75,7 @@ impl Node {
                 }
                 let Some(seal) = source.seal(&held.log, &self.punctuations) else { break };
                 let interval = seal.interval;
+                let lacks = digest(&(*partition, &seal.lost));
                 actions.extend(seal.lost.iter().map(|range| {
                     let lost =
                         Event::BlockLost { block: block_of(range), ranges: vec![*range], interval: Some(interval) };
@@ -84,7 +85,7 @@ impl Node {
                 let sealed = Event::SourceSealed { interval, partition: *partition, of, ranges, blocks };
                 actions.push(NodeAction::Record(sealed));
                 for (map, _) in &self.limits.topology.maps {
-                    let entry = Entry { interval, records: None, parts: BTreeMap::new() };
+                    let entry = Entry { interval, records: None, parts: BTreeMap::new(), lacks };
                     hosted.outboxes.get_mut(map).expect("every map has an outbox").push(entry);
                     self.dirty.insert((*partition, *map));
                     self.flush_at = Moment::ZERO;
@@ -171,6 +172,19 @@ pub fn places(assignment: &crate::continuous::assignment::Assignment, names: &[d
     let name = |node: NodeNumber| names[node as usize - 1].clone();
     let holders = assignment.places.iter().map(|place| place.holders.iter().map(|seat| name(seat.node)).collect());
     ToClient::Places { version: assignment.version, holders: holders.collect() }
+}
+
+/// Names records that a source passed over; 0: none.
+fn digest((source, lost): &(u32, &Vec<RecordRange>)) -> u64 {
+    let numbers = lost.iter().flat_map(|range| [u64::from(range.client), range.first, range.last]);
+    numbers.fold(0, |digest, number| mixed(digest ^ mixed(number ^ mixed(u64::from(*source) + 1))))
+}
+
+/// Spreads a number's bits (the finisher of splitmix64): a name for a set, not a defence against anyone.
+pub(super) fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
 }
 
 fn admit(held: &mut Held, batch: Batch, actions: &mut Vec<NodeAction>) {

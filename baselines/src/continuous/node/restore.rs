@@ -12,6 +12,7 @@ use crate::continuous::inbox::Inbox;
 use crate::continuous::message::{NodeNumber, PaneHeader, ToPeer};
 use crate::continuous::node::channel::tell;
 use crate::continuous::node::core::{Held, Hosted, Node, NodeAction};
+use crate::continuous::node::input::mixed;
 use crate::continuous::outbox::Outbox;
 use crate::continuous::source::{Punctuations, Source};
 use bytes::Bytes;
@@ -79,11 +80,20 @@ impl Node {
         };
         let is_loaded = !matches!(seat.start, Start::Copied { .. }) && (through.is_none() || !self.saves(partition));
         let repeat_below = if seat.start == Start::Empty { 0 } else { self.interval_at(now) + 1 };
-        let hosted = Hosted { repeat_below, is_loaded, ..Hosted::new(seat.since, through) };
+        // Where only replicas had the state, a heir of none of them begins without it.
+        let is_bare =
+            matches!(seat.start, Start::Restored { through: Some(_), .. }) && is_loaded && !self.begins_bare();
+        let lacks = if is_bare { mixed(seat.since) } else { 0 };
+        let hosted = Hosted { repeat_below, is_loaded, lacks, ..Hosted::new(seat.since, through) };
         self.hosted.insert(partition, hosted);
         if let (false, Some(through)) = (is_loaded, through) {
             actions.push(NodeAction::Load { partition, since: seat.since, through });
         }
+    }
+
+    /// Whether heirs begin without a state by design: they replay, or there is none.
+    fn begins_bare(&self) -> bool {
+        self.limits.rules.replays || self.limits.topology.reach == Some(0)
     }
 
     /// Whether there are saves of the partition in the store.
@@ -244,6 +254,8 @@ impl Hosted {
             closed: BTreeMap::new(),
             handed_in: BTreeSet::new(),
             withheld: BTreeMap::new(),
+            lacks: 0,
+            lacking: BTreeMap::new(),
             mute_through: None,
             repeat_below: 0,
             saving: BTreeMap::new(),

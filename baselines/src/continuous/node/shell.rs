@@ -177,8 +177,8 @@ impl Shell {
                 let panes = self.operators.get(&partition).map_or_else(Vec::new, |shared| lock(shared).panes());
                 self.step(NodeEvent::Copied { partition, to: (node, version), through, panes })?;
             }
-            NodeAction::HandIn { partition, since, stage, interval, rows, epoch } => {
-                self.hand_in(partition, since, stage, interval, rows, epoch);
+            NodeAction::HandIn { partition, since, stage, interval, rows, lacks, epoch } => {
+                self.hand_in((partition, since), (stage, interval), rows, lacks, epoch);
             }
             NodeAction::Show { stage, partition, ranges, rows } => self.show(stage, partition, ranges, &rows),
             NodeAction::Load { partition, since, through } => self.load(partition, since, through),
@@ -225,9 +225,16 @@ impl Shell {
     }
 
     /// Hands a result in, again and again until the sink has it or refuses this node.
-    fn hand_in(&self, partition: u32, since: u64, stage: u32, interval: u64, rows: Bytes, epoch: u64) {
+    fn hand_in(
+        &self,
+        (partition, since): (u32, u64),
+        (stage, interval): (u32, u64),
+        rows: Bytes,
+        lacks: u64,
+        epoch: u64,
+    ) {
         let Some((output, of)) = self.output(stage) else { return };
-        let name = ResultName { output, interval, partition, of, epoch, lacks: 0 };
+        let name = ResultName { output, interval, partition, of, epoch, lacks };
         let payload = seal(rows.to_vec(), &ToSink::Result(name));
         let (host, peers, ended) = (self.host.clone(), self.peers.clone(), self.ended.clone());
         let (sink, deadline) = (self.config.sink.clone(), self.config.deadline);

@@ -148,6 +148,13 @@ impl Node {
         }
     }
 
+    /// Takes note of what an interval's input lacks; results of it and of later ones do, too.
+    pub(super) fn note_lacking(&mut self, partition: u32, stage: u32, interval: u64, lacks: u64) {
+        if let Some(hosted) = self.hosted.get_mut(&partition) {
+            *hosted.lacking.entry((stage, interval)).or_default() ^= lacks;
+        }
+    }
+
     /// Starts a turn wherever there is work and none is under way.
     pub(super) fn start_turns(&mut self, actions: &mut Vec<NodeAction>) {
         let buffered: usize =
@@ -230,7 +237,7 @@ impl Node {
         hosted.source.as_mut().expect("it took turns").took(range);
         for (stage, parts) in parts {
             let outbox = hosted.outboxes.get_mut(&stage).expect("every map has an outbox");
-            outbox.push(Entry { interval, records: Some(range), parts });
+            outbox.push(Entry { interval, records: Some(range), parts, lacks: 0 });
             self.dirty.insert((partition, stage));
         }
     }
@@ -242,11 +249,12 @@ impl Node {
             self.limits.topology.keyed_of(partition).find(|keyed| keyed.stage == stage).map(|keyed| keyed.target);
         let hosted = self.hosted.get_mut(&partition).expect("its turn was just ended");
         hosted.closed.insert(stage, interval);
+        let lacks = hosted.lacks_at(stage, interval);
         match (target, produced) {
             (Some(Target::Stage(_)), Produced::Slices(slices)) => {
                 let parts = (0u32..).zip(slices).filter(|(_, rows)| !rows.is_empty()).collect();
                 let outbox = hosted.outboxes.get_mut(&stage).expect("it writes a shuffle");
-                outbox.push(Entry { interval, records: None, parts });
+                outbox.push(Entry { interval, records: None, parts, lacks });
                 self.dirty.insert((partition, stage));
                 self.flush_at = Moment::ZERO;
             }
@@ -255,22 +263,29 @@ impl Node {
                     return; // visible since before the loss
                 }
                 if only_leader && !leads {
-                    hosted.withheld.insert((stage, interval), rows);
+                    hosted.withheld.insert((stage, interval), (rows, lacks));
                 } else {
-                    self.hand_in(partition, stage, interval, rows, actions);
+                    self.hand_in(partition, (stage, interval), rows, lacks, actions);
                 }
             }
             _ => actions.push(NodeAction::Fatal(format!("stage {stage} made what it does not end in"))),
         }
     }
 
-    fn hand_in(&mut self, partition: u32, stage: u32, interval: u64, rows: Bytes, actions: &mut Vec<NodeAction>) {
+    fn hand_in(
+        &mut self,
+        partition: u32,
+        (stage, interval): (u32, u64),
+        rows: Bytes,
+        lacks: u64,
+        actions: &mut Vec<NodeAction>,
+    ) {
         let Some(epoch) = self.epoch else { return };
         let hosted = self.hosted.get_mut(&partition).expect("whoever has results runs");
         if self.limits.topology.is_due(stage, interval) {
             hosted.handed_in.insert((stage, interval));
             let since = hosted.since;
-            actions.push(NodeAction::HandIn { partition, since, stage, interval, rows, epoch });
+            actions.push(NodeAction::HandIn { partition, since, stage, interval, rows, lacks, epoch });
         }
     }
 
@@ -279,8 +294,8 @@ impl Node {
         let leading: Vec<u32> = self.hosted.keys().copied().filter(|partition| self.leads(*partition)).collect();
         for partition in leading {
             let hosted = self.hosted.get_mut(&partition).expect("it was just there");
-            for ((stage, interval), rows) in std::mem::take(&mut hosted.withheld) {
-                self.hand_in(partition, stage, interval, rows, actions);
+            for (of, (rows, lacks)) in std::mem::take(&mut hosted.withheld) {
+                self.hand_in(partition, of, rows, lacks, actions);
             }
         }
     }
@@ -345,6 +360,14 @@ impl Node {
         let saved = if keeps_nothing { passed_on } else { hosted.saved };
         let (since, sealed) = (hosted.since, source.sealed());
         Some(Progress { partition, since, is_running: true, sealed, closed, passed_on, saved })
+    }
+}
+
+impl Hosted {
+    /// Names everything given up that a result of this interval may lack, in it or through state; 0: nothing.
+    fn lacks_at(&self, stage: u32, interval: u64) -> u64 {
+        let own = self.lacking.range((stage, 0)..=(stage, interval)).map(|(_, lacks)| *lacks);
+        own.fold(self.lacks, |all, lacks| all ^ lacks)
     }
 }
 
