@@ -90,6 +90,7 @@ mod setup;
 mod simulation;
 mod swarm;
 mod tcp;
+mod twin;
 mod unbuilt;
 mod wall;
 

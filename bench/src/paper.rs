@@ -11,6 +11,7 @@ use crate::load::{Overrides, load_text};
 use crate::run::{Keep, one};
 use crate::setup::Setup;
 use crate::simulation::SIM;
+use crate::twin::Twins;
 use dstream_reports::{PublishedFigure, ReadError, Reproduction, paper_sentence, paper_table, write_paper};
 use dstream_scenarios::paper::{FIGURES, PaperFigure};
 use dstream_scenarios::plan::Plan;
@@ -31,7 +32,7 @@ struct Asked {
 pub fn paper(args: &PaperArgs, setup: &Setup) -> Result<Ending, Failure> {
     let asked: Vec<Asked> =
         chosen(&args.figure)?.into_iter().map(|one| read(one, args.quick, setup)).collect::<Result<_, _>>()?;
-    let interrupt = Interrupt::by_signal();
+    let (interrupt, twins) = (Interrupt::by_signal(), Twins::open());
     let mut worst = Ending::Good;
     let mut told = Vec::new();
     for asked in &asked {
@@ -39,7 +40,7 @@ pub fn paper(args: &PaperArgs, setup: &Setup) -> Result<Ending, Failure> {
             worst = worst.max(Ending::Undecided);
             break;
         }
-        let (said, ending) = reproduce(args, asked, setup, &interrupt)?;
+        let (said, ending) = reproduce(args, asked, setup, (&twins, &interrupt))?;
         worst = worst.max(ending);
         match args.output.format {
             Format::Text => console::result(&said.text)?,
@@ -78,8 +79,13 @@ struct Said {
     value: Value,
 }
 
-fn reproduce(args: &PaperArgs, asked: &Asked, setup: &Setup, interrupt: &Interrupt) -> Result<(Said, Ending), Failure> {
-    let keep = Keep { out: &args.out, outputs: false, changes: &asked.changes };
+fn reproduce(
+    args: &PaperArgs,
+    asked: &Asked,
+    setup: &Setup,
+    (twins, interrupt): (&Twins, &Interrupt),
+) -> Result<(Said, Ending), Failure> {
+    let keep = Keep { out: &args.out, outputs: false, changes: &asked.changes, twins };
     let engine = asked.plan.engines.first();
     let engine = engine.ok_or_else(|| Failure::broken("the scenario of a figure names no engine"))?;
     let (run, ending) = one(&keep, &asked.plan, engine, SIM, setup, interrupt)?;

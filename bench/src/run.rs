@@ -13,6 +13,7 @@ use crate::load::{Overrides, engine_of, load_scenario};
 use crate::setup::Setup;
 use crate::simulation::{SIM, simulate};
 use crate::tcp::{TCP, run_on_tcp};
+use crate::twin::Twins;
 use dstream_cluster::{Engine, Registry};
 use dstream_reports::{RunReport, fault_table, summary, verdict_table, write_index, write_report};
 use dstream_scenarios::check::{Outcome, rows};
@@ -33,7 +34,8 @@ pub fn run(args: &RunArgs, setup: &Setup) -> Result<Ending, Failure> {
     let worlds = worlds(&args.world)?;
     let plans = plans(args, setup)?;
     let interrupt = Interrupt::by_signal();
-    let keep = Keep { out: &args.out, outputs: args.keep_outputs, changes: &args.changes };
+    let twins = Twins::open();
+    let keep = Keep { out: &args.out, outputs: args.keep_outputs, changes: &args.changes, twins: &twins };
     let mut finished = Vec::new();
     let mut worst = Ending::Good;
     let runs = plans.iter().flat_map(|plan| plan.engines.iter().map(move |engine| (plan, engine)));
@@ -84,6 +86,8 @@ pub struct Keep<'a> {
     pub outputs: bool,
     /// What the scenario's file did not say.
     pub changes: &'a Changes,
+    /// Runs without faults, to compare those with faults with.
+    pub twins: &'a Twins,
 }
 
 /// Runs one engine of a scenario in one world, checks it and writes it down.
@@ -103,10 +107,17 @@ pub fn one(
         bar.set(now.since(Moment::ZERO));
         if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let execution = execute(plan, engine_plan, &engine, world, setup, &mut progress);
+    let mut run = || execute(plan, engine_plan, &engine, world, setup, &mut progress);
+    let (execution, twin) = match world {
+        SIM => keep.twins.beside(plan, engine_plan, setup, interrupt, run),
+        _ => (run(), None),
+    };
     bar.finish();
     let execution = execution?;
-    let outcome = judge(plan, engine_plan, &engine, setup, &execution)?;
+    let mut outcome = judge(plan, engine_plan, &engine, setup, &execution)?;
+    if let Some(twin) = twin {
+        outcome.pair_with(&twin);
+    }
     let directory = write(keep.outputs, keep.changes, plan, setup, directory, &execution, &outcome)?;
     let failed = execution.failed.as_ref().map(ToString::to_string);
     for failed in failed.iter().chain(&outcome.software_failed) {

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 const REST: Duration = Duration::from_millis(200);
 
 /// Equal for equal binaries: what has to be the same on all sides is the whole program, users' functions included.
-fn build() -> Result<u64, Failure> {
+pub fn build() -> Result<u64, Failure> {
     let unreadable = |error| Failure::broken(format!("this program cannot read its own file: {error}"));
     let bytes = std::env::current_exe().and_then(std::fs::read).map_err(unreadable)?;
     Ok(xxhash_rust::xxh3::xxh3_64(&bytes))

@@ -9,7 +9,7 @@ use crate::oracle::Replay;
 use crate::plan::{EnginePlan, Expectation, FaultKind, FaultPlan, Plan};
 use dstream_cluster::{JobError, OptionValue, Promise};
 use dstream_kernel::{OutputSpec, Query, StageEnd};
-use dstream_trace::measure::{Effect, Facts, FaultFacts, OutputFacts};
+use dstream_trace::measure::{Effect, Facts, FaultFacts, OutputFacts, Twin};
 use dstream_trace::result::{CheckResult, RunResult, Verdict};
 use dstream_trace::{MeasureInput, Measured, Moment, NodeName, TraceLine, measure};
 use std::time::Duration;
@@ -67,6 +67,20 @@ pub struct Outcome {
     pub facts: Facts,
     /// Set if the software itself failed.
     pub software_failed: Option<String>,
+}
+
+impl Outcome {
+    /// What is to be kept of this run, for others to be compared with.
+    pub fn as_twin(&self) -> Twin {
+        Twin::of(&self.facts, &self.measured)
+    }
+
+    /// Says how much later and dearer the run was than its twin, the same seed without faults.
+    pub fn pair_with(&mut self, twin: &Twin) {
+        self.measured.pair_with(&twin.excess(&self.facts, &self.measured, &self.run));
+        self.result.faults.clone_from(&self.measured.faults);
+        self.result.cost = self.measured.cost;
+    }
 }
 
 /// On TCP results are on time within this beyond the usual delay; in the simulator within a tick.

@@ -47,14 +47,14 @@ struct Measure<'a> {
     waits_since: Option<Moment>,
 }
 
-/// Measures every planned fault, in the plan's order.
+/// Measures every planned fault, in the plan's order, and says when five intervals after it were on time.
 pub(super) fn faults(
     lines: &[TraceLine],
     facts: &Facts,
     rows: &[IntervalRow],
     input: &MeasureInput,
     slo: Option<Duration>,
-) -> Vec<FaultResult> {
+) -> Vec<(FaultResult, Option<Moment>)> {
     let (members, waits_since) = (Members::read(lines), oldest_due(lines, facts, input));
     let visible = facts.due_visible(&input.outputs);
     let measure = Measure { facts, rows, input, slo, members, visible, waits_since };
@@ -66,7 +66,7 @@ pub(super) fn faults(
         // A fault without effect has nothing that could be detected, restored or caught up with.
         let from_t0 = |moment: Option<Moment>| moment.filter(|_| fired).map(|moment| moment.since(t0).as_secs_f64());
         let gap = times.applied.filter(|_| fired).map(|t0| measure.longest_gap(t0, moments.settled).as_secs_f64());
-        FaultResult {
+        let result = FaultResult {
             fault: fault.fault.clone(),
             node: fault.nodes.first().map(ToString::to_string).unwrap_or_default(),
             at_s: seconds_from(input.warmup_end, t0),
@@ -78,7 +78,8 @@ pub(super) fn faults(
             redundancy_s: from_t0(moments.redundancy),
             longest_gap_s: gap,
             excess_latency_s2: None,
-        }
+        };
+        (result, moments.settled)
     });
     results.collect()
 }

@@ -15,6 +15,7 @@ mod owner;
 mod source;
 mod story;
 mod tables;
+mod twin;
 mod waiting;
 
 pub use facts::{Acked, Facts, FaultTimes, Fence, Lost, Reflected, Sealed, Sent, TaskFacts, Visible};
@@ -26,6 +27,7 @@ pub use owner::{Owner, Owners};
 pub use source::{Share, Shares};
 pub use story::{Happening, NodeState};
 pub use tables::tasks_csv;
+pub use twin::{Excess, Twin};
 
 use crate::log::TraceLine;
 use crate::moment::Moment;
@@ -112,6 +114,8 @@ pub struct Measured {
     pub latency_before_faults: Percentiles,
     /// What each fault did, in the plan's order.
     pub faults: Vec<FaultResult>,
+    /// When five intervals after each of them were on time, those of later faults included where they overlap.
+    pub settled: Vec<Option<Moment>>,
     /// What the run cost.
     pub cost: Cost,
     /// Use of the resources while there was load.
@@ -141,12 +145,13 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
     let latency = latency::latencies(facts, &intervals, input, first_fault);
     let slo = input.slo.or_else(|| interval::usual_delay(&intervals, input, first_fault));
     let (cost, load) = cost::cost_and_load(lines, facts, input);
-    let faults = fault::faults(lines, facts, &intervals, input, slo);
+    let (faults, settled) = fault::faults(lines, facts, &intervals, input, slo).into_iter().unzip();
     Measured {
         latency: latency.all.percentiles(),
         record_latency: (latency.records.count() > 0).then(|| latency.records.percentiles()),
         latency_before_faults: latency.before_faults.percentiles(),
         faults,
+        settled,
         cost,
         load,
         slo,
@@ -156,6 +161,16 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
         happenings: story::happenings(lines),
         fault_ends: input.faults.iter().map(|fault| facts.faults.get(&fault.number)?.ended).collect(),
         intervals,
+    }
+}
+
+impl Measured {
+    /// Fills in what the run has more than its twin.
+    pub fn pair_with(&mut self, excess: &Excess) {
+        self.cost.excess_cpu_s = Some(excess.cpu_s);
+        for (fault, area) in self.faults.iter_mut().zip(&excess.latency_s2) {
+            fault.excess_latency_s2 = *area;
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod operators;
 mod tables;
+mod twins;
 
 use dstream_trace::measure::{Effect, Facts, FaultFacts, OutputFacts};
 use dstream_trace::result::FaultResult;

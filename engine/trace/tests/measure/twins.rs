@@ -1,0 +1,83 @@
+//! A run beside its twin: the area between their latencies, and the difference of their costs.
+
+use super::*;
+use dstream_trace::measure::{Excess, Twin};
+
+fn twin(run: &Run) -> Twin {
+    let lines = run.lines();
+    let facts = Facts::read(&lines);
+    Twin::of(&facts, &measure(&lines, &facts, &run.input))
+}
+
+fn excess(run: &Run, twin: &Twin) -> Excess {
+    let lines = run.lines();
+    let facts = Facts::read(&lines);
+    twin.excess(&facts, &measure(&lines, &facts, &run.input), &run.input)
+}
+
+/// What each fault's area is, in thousandths.
+fn areas(run: &Run, twin: &Twin) -> Vec<Option<i64>> {
+    excess(run, twin).latency_s2.into_iter().map(|area| area.map(|area| (area * 1e3).round() as i64)).collect()
+}
+
+#[test]
+fn the_area_is_what_records_due_after_the_fault_waited_longer() {
+    let mut run = Run::new(&[200, 200, 200, 200, 1500, 900, 200, 200, 200, 200, 200, 200]);
+    let calm = twin(&Run::new(&[200; 12]));
+    run.crash(5500, 2);
+    // Due from 5.5 s on: 5 records of interval 4 waited 1.3 s longer, 10 of interval 5 0.7 s. A record is due every 100 ms.
+    assert_eq!(areas(&run, &calm), [Some(500 * 13 / 10 + 700)]);
+    assert_eq!(areas(&run, &twin(&run)), [Some(0)], "a run beside itself");
+}
+
+#[test]
+fn each_fault_answers_for_its_own_time_unless_it_is_struck_before_it_settled() {
+    let delays = [200, 200, 200, 200, 900, 200, 200, 200, 200, 200, 400, 200, 200, 200, 200, 200, 200];
+    let calm = twin(&Run::new(&[200; 17]));
+    // Interval 10 is from 11 s to 12 s; the five on-time intervals of the first fault are complete at 11.2 s.
+    let between = |first: u64, second: u64| {
+        let mut run = Run::new(&delays);
+        run.crash(first, 2).crash(second, 1);
+        areas(&run, &calm)
+    };
+    assert_eq!(between(5000, 11_201), [Some(760), Some(140)]);
+    assert_eq!(between(5000, 11_000), [Some(900), Some(200)]);
+}
+
+#[test]
+fn a_fault_without_effect_or_without_records_after_it_has_no_area() {
+    let calm = twin(&Run::new(&[200; 12]));
+    let mut run = Run::new(&[200; 12]);
+    run.fault_without_effect(5500, Some(6000), "pause", &["worker-2"], Effect::HeldByPause);
+    run.crash(14_500, 2);
+    assert_eq!(areas(&run, &calm), [None, None]);
+}
+
+#[test]
+fn records_that_are_in_results_of_one_run_only_are_left_out() {
+    let calm = twin(&Run::new(&[200; 12]));
+    let mut run = Run::new(&[200, 200, 200, 200, 1200, 200, 200, 200, 200, 200, 200, 200]);
+    run.crash(5000, 2);
+    for (_, _, event) in &mut run.events {
+        if let Event::IntervalSealed { interval: 4, ranges, .. } = event {
+            ranges[0].last -= 5;
+        }
+    }
+    // Of ten records that waited a second longer, five are in no result.
+    assert_eq!(areas(&run, &calm), [Some(500)]);
+}
+
+#[test]
+fn costs_are_the_difference_and_both_numbers_reach_the_result() {
+    let mut run = Run::new(&[200; 12]);
+    run.crash(5500, 2).add(6000, "worker-1", Event::CpuUsed { cpu_ns: 250_000_000 });
+    let (lines, calm) = (run.lines(), twin(&Run::new(&[200; 12])));
+    let facts = Facts::read(&lines);
+    let mut measured = measure(&lines, &facts, &run.input);
+    assert_eq!((measured.cost.excess_cpu_s, measured.faults[0].excess_latency_s2), (None, None));
+    let excess = calm.excess(&facts, &measured, &run.input);
+    measured.pair_with(&excess);
+    assert!((measured.cost.excess_cpu_s.unwrap() - 0.25).abs() < 1e-9);
+    assert_eq!(measured.faults[0].excess_latency_s2, Some(0.0));
+    assert!(measured.faults_csv(&run.input).contains(",0.000000,,worker-2,"));
+}
