@@ -232,6 +232,7 @@ impl Life {
             topology: topology.clone(),
             rules: protocol.rules,
             heartbeat: cluster.heartbeat,
+            lease: cluster.failure_timeout.saturating_sub(cluster.heartbeat / 2),
             origin: cluster.origin,
             interval: cluster.interval,
         };

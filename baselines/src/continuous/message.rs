@@ -25,6 +25,8 @@ pub enum ToMaster {
     Heartbeat {
         /// Its epoch.
         epoch: u64,
+        /// When, on its own clock.
+        sent_ns: u64,
     },
     /// How far my partitions are, those that moved.
     Progress {
@@ -49,6 +51,13 @@ pub enum FromMaster {
     Welcome {
         /// The epoch.
         epoch: u64,
+    },
+    /// I heard you: you are a member, and no other takes your place before a failure timeout after that.
+    Lease {
+        /// The epoch.
+        epoch: u64,
+        /// When the node said so, on its own clock.
+        sent_ns: u64,
     },
     /// You are no member any more under this epoch: forget everything and join anew.
     Fenced {

@@ -233,8 +233,11 @@ impl Master {
             ToMaster::Join { epoch, .. } => {
                 self.detect(now, DetectorEvent::Join { worker: node, incarnation, epoch }, actions);
             }
-            ToMaster::Heartbeat { epoch } => {
+            ToMaster::Heartbeat { epoch, sent_ns } => {
                 self.detect(now, DetectorEvent::Heartbeat { worker: node, epoch }, actions);
+                if self.members.get(&node) == Some(&epoch) {
+                    actions.push(MasterAction::Tell(node, FromMaster::Lease { epoch, sent_ns }));
+                }
             }
             ToMaster::Progress { epoch, of } if self.members.get(&node) == Some(&epoch) => {
                 self.progress.extend(of.into_iter().map(|progress| ((progress.partition, node), progress)));

@@ -68,6 +68,8 @@ pub struct NodeLimits {
     pub rules: Rules,
     /// How often to beat.
     pub heartbeat: Duration,
+    /// How long after a beat that the master heard this node may acknowledge: shorter than what the master waits.
+    pub lease: Duration,
     /// Interval 0 begins here.
     pub origin: Moment,
     /// Length of an interval.
@@ -353,7 +355,9 @@ pub struct Node {
     pub(super) waiting: Vec<(NodeNumber, Subscription)>,
     /// Replicas that want a partition's state, and the version under which they do.
     pub(super) wanted_states: Vec<(NodeNumber, u32, u64)>,
-    /// Acknowledgements that wait until less is held.
+    /// Until then nobody else is given what this node holds: it may acknowledge.
+    pub(super) lease_until: Moment,
+    /// Acknowledgements that wait for a lease, or until less is held.
     pub(super) unsaid: Vec<(u32, RecordRange)>,
     /// (partition, stage) with something to send
     pub(super) dirty: BTreeSet<(u32, u32)>,
@@ -385,6 +389,7 @@ impl Node {
             token: 0,
             waiting: Vec::new(),
             wanted_states: Vec::new(),
+            lease_until: Moment::ZERO,
             unsaid: Vec::new(),
             dirty: BTreeSet::new(),
             to_ask_again: BTreeSet::new(),
@@ -416,9 +421,15 @@ impl Node {
                     self.begin_anew(actions);
                 }
                 self.epoch = Some(epoch);
+                self.next_beat = now; // the first beat brings the first lease
                 self.said.clear();
                 self.said_whole.clear();
             }
+            FromMaster::Lease { epoch, sent_ns } if self.epoch == Some(epoch) => {
+                self.lease_until = self.lease_until.max(Moment(sent_ns) + self.limits.lease);
+                self.say_held(now, actions);
+            }
+            FromMaster::Lease { .. } => {}
             FromMaster::Fenced { epoch } if self.epoch == Some(epoch) => {
                 self.begin_anew(actions);
                 actions.push(NodeAction::TellMaster(self.join()));
@@ -428,6 +439,7 @@ impl Node {
             FromMaster::Trim { safe, visible } => {
                 self.visible = self.visible.max(visible);
                 self.trim(safe, actions);
+                self.say_held(now, actions);
             }
         }
     }
@@ -446,6 +458,7 @@ impl Node {
             actions.extend(names.map(NodeAction::Record));
         }
         self.epoch = None;
+        self.lease_until = Moment::ZERO;
         self.assignment = Assignment::default();
         self.waiting.clear();
         self.wanted_states.clear();
@@ -509,7 +522,7 @@ impl Node {
             self.next_beat = now + self.limits.heartbeat;
             self.ask_again(actions);
             if let Some(epoch) = self.epoch {
-                actions.push(NodeAction::TellMaster(ToMaster::Heartbeat { epoch }));
+                actions.push(NodeAction::TellMaster(ToMaster::Heartbeat { epoch, sent_ns: now.0 }));
             }
         }
     }
@@ -530,7 +543,7 @@ impl Core for Node {
             NodeEvent::PeerDown(node) => self.peer_down(node, actions),
             NodeEvent::ClientUp(client) => drop(self.views.remove(&client)),
             NodeEvent::Master(word) => self.master(now, word, actions),
-            NodeEvent::Client { client, word, lines } => self.client(client, word, lines, actions),
+            NodeEvent::Client { client, word, lines } => self.client(now, client, word, lines, actions),
             NodeEvent::Peer { from, word, body } => self.peer(now, from, word, body, actions),
             NodeEvent::Ran { partition, since, done, cpu } => self.ran(partition, since, done, cpu, actions),
             NodeEvent::Loaded { partition, since, panes, punctuations } => {

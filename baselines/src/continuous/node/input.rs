@@ -18,10 +18,17 @@ const MOST_HELD_BYTES: usize = 1 << 30;
 const INPUT_MESSAGE_BYTES: usize = 1 << 20;
 
 impl Node {
-    pub(super) fn client(&mut self, client: u32, word: FromClient, lines: Bytes, actions: &mut Vec<NodeAction>) {
+    pub(super) fn client(
+        &mut self,
+        now: Moment,
+        client: u32,
+        word: FromClient,
+        lines: Bytes,
+        actions: &mut Vec<NodeAction>,
+    ) {
         match word {
             FromClient::Records(batch) => {
-                self.batch(client, Batch { range: batch.range, interval: batch.interval, lines }, actions);
+                self.batch(now, client, Batch { range: batch.range, interval: batch.interval, lines }, actions);
             }
             FromClient::Punctuations(ends) => {
                 // The border itself counts: a source that begins behind it asks where its clients were.
@@ -39,7 +46,7 @@ impl Node {
         }
     }
 
-    fn batch(&mut self, client: u32, batch: Batch, actions: &mut Vec<NodeAction>) {
+    fn batch(&mut self, now: Moment, client: u32, batch: Batch, actions: &mut Vec<NodeAction>) {
         let range = batch.range;
         let source = self.limits.cut.source_of(client, range.first);
         let held = self.held.entry(source).or_default();
@@ -51,12 +58,22 @@ impl Node {
             return;
         }
         admit(held, batch, actions);
+        self.unsaid.push((client, range));
+        self.say_held(now, actions);
+    }
+
+    /// Acknowledges what waits for it, if this node may, and holds no more than it should.
+    pub(super) fn say_held(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
         let all: usize = self.held.values().map(|held| held.log.bytes()).sum();
-        if all > MOST_HELD_BYTES {
-            self.unsaid.push((client, range));
-        } else {
-            actions.push(NodeAction::TellClient(client, ToClient::Held(vec![range])));
+        if now >= self.lease_until || all > MOST_HELD_BYTES {
+            return;
         }
+        let mut said: BTreeMap<u32, Vec<RecordRange>> = BTreeMap::new();
+        for (client, range) in std::mem::take(&mut self.unsaid) {
+            said.entry(client).or_default().push(range);
+        }
+        let said = said.into_iter().map(|(client, ranges)| NodeAction::TellClient(client, ToClient::Held(ranges)));
+        actions.extend(said);
     }
 
     /// Who holds what, for clients.
@@ -161,9 +178,6 @@ impl Node {
         }
         // The border itself stays: a source that begins behind it asks where its clients were.
         self.punctuations.values_mut().for_each(|ends| *ends = ends.split_off(&through));
-        let unsaid = std::mem::take(&mut self.unsaid);
-        let said = unsaid.into_iter().map(|(client, range)| (client, ToClient::Held(vec![range])));
-        actions.extend(said.map(|(client, word)| NodeAction::TellClient(client, word)));
     }
 }
 

@@ -104,7 +104,9 @@ impl Shell {
             },
             PeerEvent::Message { peer, payload, .. } => {
                 let Some(event) = self.read(&peer, &payload) else { return Ok(()) };
-                self.pay_for_message().await;
+                if !matches!(event, NodeEvent::Master(FromMaster::Lease { .. })) {
+                    self.pay_for_message().await;
+                }
                 self.step(event)
             }
             PeerEvent::Request { .. } => Ok(()), // nodes are asked nothing that way
