@@ -88,6 +88,8 @@ pub struct Master {
     progress: BTreeMap<(u32, NodeNumber), Progress>,
     /// (source, node, since): all of the source's input is there
     whole: BTreeSet<(u32, NodeNumber, u64)>,
+    /// (partition, node, since): was as far as the others once
+    kept_up: BTreeSet<(u32, NodeNumber, u64)>,
     safe: Option<u64>,
     visible: Option<u64>,
     said_lacking: u64,
@@ -104,6 +106,7 @@ impl Master {
             start_at: Moment::NEVER,
             progress: BTreeMap::new(),
             whole: BTreeSet::new(),
+            kept_up: BTreeSet::new(),
             safe: None,
             visible: None,
             said_lacking: 0,
@@ -297,13 +300,17 @@ impl Master {
         }
     }
 
-    /// The node that holds all others up, if one may be given up: nothing else is amiss, and it began long ago.
-    fn straggler(&self) -> Option<NodeNumber> {
-        let most = self.limits.most_behind.filter(|_| self.said_lacking == 0)?;
+    /// The node that holds all others up, if one may be given up: nothing else is amiss, and it is no heir on its way.
+    fn straggler(&mut self) -> Option<NodeNumber> {
+        let most = self.limits.most_behind?;
         let foremost = self.progress.values().filter_map(|progress| progress.sealed).max()?;
-        let behind = self.progress.iter().filter(|(_, progress)| progress.is_running);
-        let behind = behind.map(|((_, node), progress)| (progress.sealed, *node)).min()?;
-        (foremost - behind.0.unwrap_or(0) > most).then_some(behind.1)
+        let is_near = |progress: &Progress| progress.sealed.is_some_and(|sealed| foremost - sealed <= most);
+        let running = self.progress.iter().filter(|(_, progress)| progress.is_running);
+        let (near, far): (Vec<_>, Vec<_>) = running.partition(|(_, progress)| is_near(progress));
+        let seat = |((partition, node), progress): (&(u32, NodeNumber), &Progress)| (*partition, *node, progress.since);
+        let slow = far.into_iter().map(seat).find(|seat| self.kept_up.contains(seat)).map(|(_, node, _)| node);
+        self.kept_up.extend(near.into_iter().map(seat));
+        slow.filter(|_| self.said_lacking == 0)
     }
 
     /// What lacks its redundancy: holders, hosts that run, standbys.
