@@ -1,8 +1,8 @@
 //! The failure detector: who is a member, under which epoch, and who is lost.
 //!
 //! Knows nothing of blocks and tasks. Heartbeats decide; a broken connection only hastens the decision. Invariant: epochs
-//! grow with every join, so a word of an older epoch is recognised for ever; and a detector that was itself stalled does
-//! not take its own silence for that of the workers.
+//! grow with every join, so a word of an older epoch is recognised for ever; and a detector that was itself stalled, or that
+//! hears nobody at all, does not take its own silence for that of the workers.
 //!
 //! ```text
 //! absent --Join--> member --silent for failure_timeout, or broken and silent for 2 heartbeats, or Evict--> absent (lost)
@@ -106,6 +106,8 @@ pub struct Detector {
     members: BTreeMap<WorkerNumber, Member>,
     last_epoch: u64,
     last_step: Moment,
+    /// When anybody was heard last.
+    last_heard: Moment,
     /// After a stall of its own: until the workers had time to be heard.
     forgiving_until: Moment,
 }
@@ -119,6 +121,7 @@ impl Detector {
             members: BTreeMap::new(),
             last_epoch: 0,
             last_step: Moment::ZERO,
+            last_heard: Moment::ZERO,
             forgiving_until: Moment::ZERO,
         }
     }
@@ -132,6 +135,7 @@ impl Detector {
         actions: &mut Vec<DetectorAction>,
     ) {
         let lost_at = now + self.failure_timeout;
+        self.last_heard = now;
         if let Some(member) = self.members.get_mut(&worker) {
             if incarnation < member.incarnation {
                 return; // a word of an earlier life, late
@@ -151,6 +155,7 @@ impl Detector {
     fn heartbeat(&mut self, now: Moment, worker: WorkerNumber, epoch: u64, actions: &mut Vec<DetectorAction>) {
         match self.members.get_mut(&worker) {
             Some(member) if member.epoch == epoch => {
+                self.last_heard = now;
                 member.lost_at = now + self.failure_timeout;
                 actions.push(DetectorAction::Renew { worker, epoch });
             }
@@ -159,6 +164,10 @@ impl Detector {
     }
 
     fn tick(&mut self, now: Moment, actions: &mut Vec<DetectorAction>) {
+        // Who hears nobody is cut off himself, and has nobody who could take over: everyone gets the time to be heard.
+        if now.since(self.last_heard) > self.heartbeat * 2 && self.members.len() > 1 {
+            self.forgive(now);
+        }
         let lost: Vec<WorkerNumber> =
             self.members.iter().filter(|(_, member)| member.lost_at <= now).map(|(worker, _)| *worker).collect();
         for worker in lost {
@@ -172,12 +181,16 @@ impl Detector {
     fn forgive_own_stall(&mut self, now: Moment) {
         let stalled = now.since(self.last_step);
         if self.last_step != Moment::ZERO && stalled > self.heartbeat * 2 {
-            self.forgiving_until = now + self.failure_timeout;
-            for member in self.members.values_mut() {
-                member.lost_at = member.lost_at.max(self.forgiving_until);
-            }
+            self.forgive(now);
         }
         self.last_step = now;
+    }
+
+    fn forgive(&mut self, now: Moment) {
+        self.forgiving_until = now + self.failure_timeout;
+        for member in self.members.values_mut() {
+            member.lost_at = member.lost_at.max(self.forgiving_until);
+        }
     }
 }
 
@@ -303,6 +316,25 @@ mod tests {
                 (60, Refuse { worker: 1, epoch: 1 }),
             ],
         );
+    }
+
+    #[test]
+    fn who_hears_nobody_blames_nobody_but_who_hears_one_blames_the_other() {
+        let beats = |worker: u32, epoch: u64, until: u64| {
+            (1..)
+                .map(|n| n * 100)
+                .take_while(move |at| *at <= until)
+                .map(move |at| (at, DetectorEvent::Heartbeat { worker, epoch }))
+        };
+        let joins = [(0, join(1, 1, None)), (0, join(2, 1, None))];
+        let joined = [(0, Joined { worker: 1, epoch: 1 }), (0, Joined { worker: 2, epoch: 2 })];
+        check(&joins, 3000, &joined);
+        let mut events: Vec<_> = joins.into_iter().chain(beats(2, 2, 1000)).collect();
+        events.sort_by_key(|(at, _)| *at);
+        let renewed = (1..=10).map(|n| (n * 100, Renew { worker: 2, epoch: 2 }));
+        let mut expected: Vec<_> = joined.into_iter().chain(renewed).collect();
+        expected.insert(7, (500, Lost { worker: 1, epoch: 1 }));
+        check(&events, 1150, &expected);
     }
 
     #[test]
