@@ -124,7 +124,33 @@ fn explain_fills_in_defaults_and_draws_times() {
     assert!(!said.out.contains("any-worker"), "{}", said.out);
     assert_ne!(said.out, folder.dstream(&["explain", "tiny.yaml", "--seed", "5"]).out);
     let json = folder.dstream(&["explain", "tiny.yaml", "--format", "json"]);
-    serde_json::from_str::<serde_json::Value>(&json.out).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    let workers = &json["nodes"]["dstream"]["workers"];
+    assert_eq!((workers, &json["nodes"]["dstream"]["heirs"]), (&json["cluster"]["workers"], &serde_json::json!([])));
+}
+
+#[test]
+fn a_run_with_a_fault_is_paired_with_its_twin_wherever_that_comes_from() {
+    let folder = Folder::new();
+    let crash = "faults:\n  - crash: { node: worker-1, at: 1s, restart_after: 1s }\nexpect:";
+    folder.write("tiny.yaml", TINY.replace("expect:", crash));
+    let result = |name: &str| -> serde_json::Value {
+        let text = std::fs::read_to_string(folder.0.join("runs/tiny").join(name).join("result.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let pair = |name: &str| {
+        let run = result(name);
+        [run["faults"][0]["excess_latency_s2"].clone(), run["cost"]["excess_cpu_s"].clone()]
+    };
+    for _ in 0..2 {
+        folder.dstream(&["run", "tiny.yaml"]);
+    }
+    let made = pair("dstream-sim-0");
+    assert!(made.iter().all(serde_json::Value::is_f64), "{made:?}");
+    assert_eq!(pair("dstream-sim-0-2"), made);
+    let folders =
+        std::fs::read_dir(folder.0.join("runs/tiny")).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert_eq!(folders.count(), 2, "a twin leaves nothing here");
 }
 
 #[test]

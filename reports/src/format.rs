@@ -20,6 +20,21 @@ pub fn milliseconds(value: Option<f64>) -> String {
     seconds(value.map(|value| value / 1e3))
 }
 
+/// A difference of seconds: less than nothing has its sign before it.
+pub fn difference(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value < 0.0 => format!("\u{2212}{}", seconds(Some(-value))),
+        value => seconds(value),
+    }
+}
+
+/// An area of seconds by seconds.
+pub fn area(value: Option<f64>) -> String {
+    let Some(value) = value else { return NOT_REACHED.to_owned() };
+    let sign = if value < 0.0 { "\u{2212}" } else { "" };
+    format!("{sign}{} s\u{b2}", digits(value.abs()))
+}
+
 /// Bytes, with decimal prefixes.
 pub fn bytes(value: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -83,6 +98,13 @@ mod tests {
             assert_eq!(seconds(value), expected, "{value:?}");
         }
         assert_eq!(milliseconds(Some(1250.0)), "1.25 s");
+    }
+
+    #[test]
+    fn differences_and_areas_may_be_less_than_nothing() {
+        let shown = [difference(Some(-0.5)), difference(Some(2.0)), difference(None)];
+        assert_eq!(shown, ["\u{2212}500 ms", "2 s", NOT_REACHED]);
+        assert_eq!([area(Some(1.25)), area(Some(-0.5)), area(None)], ["1.25 s²", "\u{2212}0.5 s²", NOT_REACHED]);
     }
 
     #[test]

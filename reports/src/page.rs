@@ -14,7 +14,7 @@ pub use paper::paper_page;
 pub use run::run_page;
 
 use crate::chart::FaultMark;
-use crate::format::{count, milliseconds, seconds};
+use crate::format::{area, count, milliseconds, seconds};
 use crate::html::{folded, table};
 use crate::tables::Tables;
 use dstream_trace::result::RunResult;
@@ -53,27 +53,40 @@ fn fault_rows(result: &RunResult, tables: &Tables, name: Option<&Markup>) -> Vec
         let lasted = ended.map_or("to the end".to_owned(), |ended| seconds(Some(ended)));
         let times =
             [fault.detect_s, fault.restore_s, fault.catch_up_s, fault.drain_s, fault.redundancy_s, fault.longest_gap_s];
+        let times = times.map(seconds).into_iter().chain([area(fault.excess_latency_s2)]);
         let effect = match fault.fired {
             true => "",
             false if fault.at_s > tables.end_s() => " (not reached)",
             false => " (no effect)",
         };
         let first = [format!("F{}", place + 1), format!("{} {}{effect}", fault.fault, fault.node)];
-        let texts = first.into_iter().chain([seconds(Some(fault.at_s)), lasted]).chain(times.map(seconds));
+        let texts = first.into_iter().chain([seconds(Some(fault.at_s)), lasted]).chain(times);
         name.cloned().into_iter().chain(texts.map(|text| html! { (text) })).collect()
     });
     rows.collect()
 }
 
 /// Its columns.
-const FAULT_COLUMNS: [&str; 10] =
-    ["", "fault", "at", "lasted", "detect", "restore", "catch-up", "drain", "redundancy", "longest gap"];
+const FAULT_COLUMNS: [&str; 11] = [
+    "",
+    "fault",
+    "at",
+    "lasted",
+    "detect",
+    "restore",
+    "catch-up",
+    "drain",
+    "redundancy",
+    "longest gap",
+    "excess latency",
+];
 
 /// What the columns mean.
 const FAULT_NOTE: &str = "Each time counts from the moment the fault struck; a dash was not reached. Detect: the node \
     is declared lost. Restore: its share of the results is out, up to the interval open when it struck. Catch-up: the \
     end of the first of five successive intervals on time. Drain: nothing older than on time waits. Redundancy: every \
-    promised copy exists again.";
+    promised copy exists again. Excess latency: the area between this run's latency over time and that of the same seed \
+    without faults (in the simulator).";
 
 /// Folded numbers, or only the link where there are too many.
 fn numbers(caption: &str, columns: &[&str], rows: &[Vec<Markup>], file: &Markup) -> Markup {

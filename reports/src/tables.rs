@@ -27,6 +27,8 @@ pub struct Tables {
     pub moments: Vec<Moment>,
     /// `tasks.csv`.
     pub tasks: Vec<Task>,
+    /// `owners.csv`: who ran partitions, where operators are long-lived.
+    pub owners: Vec<Owner>,
     /// `scenario.yaml`, as text.
     pub scenario: String,
 }
@@ -112,8 +114,18 @@ pub struct Task {
     pub again: bool,
 }
 
+/// A stretch in which a node ran a partition.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the columns of the table")]
+pub struct Owner {
+    pub node: String,
+    pub from_s: f64,
+    pub until_s: Option<f64>,
+    pub heir: bool,
+}
+
 impl Tables {
-    /// Reads everything but the tasks, which are many.
+    /// Reads everything but tasks and owners, which are many.
     pub fn read(directory: &Path) -> Tables {
         let table = |name: &str| Table::read(&text(directory, name));
         let mut about: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -129,13 +141,15 @@ impl Tables {
             states: table("nodes.csv").rows().filter_map(state).collect(),
             moments: table("moments.csv").rows().filter_map(moment).collect(),
             tasks: Vec::new(),
+            owners: Vec::new(),
             scenario: text(directory, "scenario.yaml"),
         }
     }
 
-    /// Reads the tasks too.
+    /// Reads tasks and owners too.
     pub fn with_tasks(mut self, directory: &Path) -> Tables {
         self.tasks = Table::read(&text(directory, "tasks.csv")).rows().map(task).collect();
+        self.owners = Table::read(&text(directory, "owners.csv")).rows().filter_map(owner).collect();
         self
     }
 
@@ -235,6 +249,15 @@ fn moment(row: Row<'_>) -> Option<Moment> {
         what: row.text("what").to_owned(),
         node: row.text("node").to_owned(),
         amount: row.count("amount"),
+    })
+}
+
+fn owner(row: Row<'_>) -> Option<Owner> {
+    Some(Owner {
+        node: row.text("node").to_owned(),
+        from_s: row.number("from_s")?,
+        until_s: row.number("until_s"),
+        heir: row.text("heir") == "true",
     })
 }
 

@@ -247,6 +247,35 @@ fn runs_on_one_page_are_told_apart_by_what_differs() {
 }
 
 #[test]
+fn operators_have_lanes_running_results_their_latency_and_faults_what_they_cost() {
+    let mut operators = result("hot", Verdict::Valid);
+    operators.record_latency_ms = Some(Percentiles { p50: Some(3.0), p99: Some(9.0), ..Percentiles::default() });
+    operators.faults[0].excess_latency_s2 = Some(1.25);
+    operators.cost.excess_cpu_s = Some(-0.5);
+    let runs =
+        Runs::new("operators", &[("dstream-sim-7", result("dstream", Verdict::Valid)), ("hot-sim-7", operators)]);
+    let owners = "partition,node,epoch,from_s,until_s,heir\n0,worker-3,1,-1.0,40.0,false\n1,worker-3,1,-1.0,40.0,false\n\
+                  0,replica-3,2,-1.0,,false\n1,standby-1,3,40.5,,true\n";
+    fs::write(runs.0.join("hot-sim-7/owners.csv"), owners).unwrap();
+    let page = run_page(&read_run(&runs.0.join("hot-sim-7")).unwrap()).replace('\u{a0}', " ");
+    for part in [
+        "In a running result, which comes before, it shows after p50 3 ms, p99 9 ms, at most –.",
+        "A lane is a node with long-lived operators",
+        "took partitions over",
+        "standby-1",
+        "1.25 s²",
+        "−500 ms",
+        "href=\"owners.csv\"",
+    ] {
+        assert!(page.contains(part), "no `{part}` on the page");
+    }
+    let plain = run_page(&read_run(&runs.0.join("dstream-sim-7")).unwrap());
+    assert!(!plain.contains("running result") && !plain.contains("owners.csv"));
+    let index = fs::read_to_string(write_index(&runs.0).unwrap()).unwrap();
+    assert!(index.contains("running result: p99"));
+}
+
+#[test]
 fn what_is_no_run_directory_is_refused_in_one_line() {
     let runs = Runs::new("refused", &two_runs());
     fs::write(runs.0.join("hot-sim-7/result.json"), "{\"format\":1}").unwrap();

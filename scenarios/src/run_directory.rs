@@ -5,7 +5,7 @@
 
 use crate::check::OutputRow;
 use dstream_trace::TraceLog;
-use dstream_trace::measure::{Facts, MeasureInput, Measured, tasks_csv};
+use dstream_trace::measure::{Facts, MeasureInput, Measured, owners_csv, tasks_csv};
 use dstream_trace::result::RunResult;
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -109,6 +109,9 @@ impl RunDirectory {
         self.write("intervals.csv", &files.measured.intervals_csv(files.run))?;
         self.write("latency.csv", &files.measured.latency_csv())?;
         self.write("tasks.csv", &tasks_csv(files.facts, files.run))?;
+        if let Some(owners) = owners_csv(files.facts, files.run) {
+            self.write("owners.csv", &owners)?;
+        }
         self.write("faults.csv", &files.measured.faults_csv(files.run))?;
         self.write("flow.csv", &files.measured.flow_csv())?;
         self.write("nodes.csv", &files.measured.nodes_csv(files.run))?;

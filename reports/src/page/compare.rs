@@ -108,6 +108,7 @@ fn name(one: &Compared<'_>) -> Markup {
 
 /// One row a run: what failed, when it was on time again, whether anything is wrong, how late it was.
 fn quantities(compared: &[Compared<'_>]) -> Markup {
+    let shows_records = compared.iter().any(|one| one.run.result.record_latency_ms.is_some());
     let rows: Vec<Vec<Markup>> = compared
         .iter()
         .map(|one| {
@@ -121,7 +122,9 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
             let records = &result.records;
             let wrong = [records.lost, records.duplicated, records.wrong_intervals].map(count).join(" / ");
             let latency = &result.latency_ms;
-            vec![
+            let record = result.record_latency_ms.unwrap_or_default();
+            let records_shown = [record.p50, record.p99].map(|value| link("latency", milliseconds(value)));
+            let mut cells = vec![
                 name(one),
                 html! { b.(verdict.class) { (verdict_word(result.verdict)) } },
                 link("checks", wrong),
@@ -131,7 +134,9 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
                 link("latency", milliseconds(latency.max)),
                 link("latency", milliseconds(result.latency_before_faults_ms.p99)),
                 link("cost", seconds(Some(result.cost.cpu_s))),
-            ]
+            ];
+            cells.extend(records_shown.into_iter().filter(|_| shows_records));
+            cells
         })
         .collect();
     let columns = [
@@ -144,9 +149,12 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
         "max",
         "p99 before faults",
         "CPU",
+        "running result: p50",
+        "running result: p99",
     ];
+    let columns = if shows_records { &columns[..] } else { &columns[..columns.len() - 2] };
     html! {
-        (table("Runs", &columns, &rows))
+        (table("Runs", columns, &rows))
         div.cards {
             @for one in compared.iter().filter(|one| one.ink.is_some()) {
                 @let verdict = headline(&one.run.result);

@@ -1,17 +1,18 @@
 //! What a run cost and what it assumed, as rows of a table.
 
-use crate::format::{bytes, count, percent, seconds};
+use crate::format::{bytes, count, difference, percent, seconds};
 use crate::read::RunReport;
 use crate::tables::Tables;
 use dstream_trace::result::RunResult;
 use serde_yaml::Value;
 
 /// Columns of the cost table, after the run's name.
-pub const COST_COLUMNS: [&str; 10] = [
+pub const COST_COLUMNS: [&str; 11] = [
     "nodes",
     "node time",
     "CPU",
     "CPU recomputed",
+    "CPU for the faults",
     "network",
     "input copies",
     "checkpoints",
@@ -28,6 +29,7 @@ pub fn cost_row(result: &RunResult) -> Vec<String> {
         seconds(Some(cost.node_s)),
         seconds(Some(cost.cpu_s)),
         seconds(Some(cost.recomputed_cpu_s)),
+        difference(cost.excess_cpu_s),
         bytes(cost.network_bytes),
         bytes(cost.replicated_bytes),
         bytes(cost.checkpoint_bytes),

@@ -7,7 +7,7 @@ use super::{
 use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS, Recovery};
 use crate::chart::time::{Series, TimeChart, Unit};
-use crate::format::{count, seconds};
+use crate::format::{count, milliseconds, seconds};
 use crate::html::{Figure, Key, area_key, cells, folded, kept_together, line_key, page, table, words_table};
 use crate::ink::Ink;
 use crate::read::RunReport;
@@ -17,7 +17,7 @@ use dstream_trace::result::RunResult;
 use maud::{Markup, html};
 
 /// Files of a run directory, as far as they are there.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "scenario.yaml",
     "result.json",
     "run.csv",
@@ -25,6 +25,7 @@ const FILES: [&str; 11] = [
     "latency.csv",
     "flow.csv",
     "tasks.csv",
+    "owners.csv",
     "faults.csv",
     "nodes.csv",
     "moments.csv",
@@ -39,7 +40,7 @@ pub fn run_page(run: &RunReport) -> String {
         format!("{} · {} · {}, seed {}", run.result.scenario, run.result.engine, run.result.world, run.result.seed);
     let body = html! {
         (head(run, &tables))
-        (latency(&tables, &marks))
+        (latency(&run.result, &tables, &marks))
         (delay(&tables, &marks))
         (flow(run, &tables, &marks))
         (faults(&run.result, &tables))
@@ -103,7 +104,20 @@ fn bound_key(tables: &Tables) -> Option<Key> {
     tables.number("slo_s").map(|slo| line_key(Ink::Bound, format!("on time: {}", seconds(Some(slo)))))
 }
 
-fn latency(tables: &Tables, marks: &[FaultMark]) -> Markup {
+fn latency_note(result: &RunResult) -> String {
+    let note = "From a record's scheduled send to the moment a result that contains it is visible.";
+    match &result.record_latency_ms {
+        Some(record) => format!(
+            "{note} In a running result, which comes before, it shows after p50 {}, p99 {}, at most {}.",
+            milliseconds(record.p50),
+            milliseconds(record.p99),
+            milliseconds(record.max)
+        ),
+        None => note.to_owned(),
+    }
+}
+
+fn latency(result: &RunResult, tables: &Tables, marks: &[FaultMark]) -> Markup {
     let slide = tables.slide_s();
     let line = |ink, value: fn(&crate::tables::Latency) -> Option<f64>| Series {
         ink,
@@ -135,7 +149,7 @@ fn latency(tables: &Tables, marks: &[FaultMark]) -> Markup {
     Figure {
         id: "latency",
         heading: "Latency over time",
-        note: "From a record's scheduled send to the moment a result that contains it is visible.".to_owned(),
+        note: latency_note(result),
         keys,
         draw: &|width| chart.draw(width),
         numbers: numbers("Latency by second", &["second", "p50", "p90", "p99", "max"], &latency_rows(tables), &file),

@@ -2,10 +2,10 @@
 
 use super::fault_marks;
 use crate::chart::timeline::{MOST_WORKERS, Timeline, Trouble};
-use crate::html::{Figure, area_key};
+use crate::html::{Figure, Key, area_key};
 use crate::ink::Ink;
 use crate::read::RunReport;
-use crate::tables::{Tables, Task};
+use crate::tables::{Owner, Tables, Task};
 use maud::{Markup, html};
 
 /// A run of at most so many intervals is shown whole.
@@ -17,20 +17,32 @@ const WIDEST_INTERVALS: f64 = 16.0;
 /// So many close-ups of one run; later faults look alike.
 const MOST_PICTURES: usize = 3;
 
-/// The section with the timelines; nothing where no task is known.
+/// What the lanes show.
+struct Lanes {
+    /// From top to bottom.
+    nodes: Vec<String>,
+    /// Of each.
+    cores: usize,
+    bars: Vec<Task>,
+    about: &'static str,
+    note: &'static str,
+    keys: Vec<Key>,
+    file: &'static str,
+}
+
+/// The section with the timelines; nothing where it is not known who did what.
 pub fn section(run: &RunReport, tables: &Tables) -> Markup {
-    let mut workers: Vec<String> = tables.tasks.iter().map(|task| task.worker.clone()).collect();
-    workers.sort_by_key(|name| (name.len(), name.clone()));
-    workers.dedup();
-    workers.retain(|name| !name.is_empty());
-    if workers.is_empty() {
+    let troubles = troubles(tables);
+    let mut lanes = if tables.tasks.is_empty() { of_owners(tables) } else { of_tasks(tables, &troubles) };
+    lanes.nodes.sort_by_key(|name| (name.len(), name.clone()));
+    lanes.nodes.dedup();
+    lanes.nodes.retain(|name| !name.is_empty());
+    if lanes.nodes.is_empty() {
         return html! {};
     }
-    let hidden = workers.len().saturating_sub(MOST_WORKERS);
-    workers.truncate(MOST_WORKERS);
-    let cores = tables.number("cores").map_or(1, |cores| cores.max(1.0) as usize);
-    let troubles = troubles(tables);
-    let tasks = ended(&tables.tasks, &troubles);
+    let hidden = lanes.nodes.len().saturating_sub(MOST_WORKERS);
+    lanes.nodes.truncate(MOST_WORKERS);
+    let mut keys = std::mem::take(&mut lanes.keys);
     let windows = windows(run, tables);
     let pictures = windows.iter().enumerate().map(|(place, (from_s, until_s))| {
         let heading = match windows.len() {
@@ -39,28 +51,29 @@ pub fn section(run: &RunReport, tables: &Tables) -> Markup {
         };
         let timeline = Timeline {
             title: &heading,
-            about: "One lane for each worker, split by its cores; tasks coloured by kind, times of trouble grey.",
+            about: lanes.about,
             from_s: *from_s,
             until_s: *until_s,
-            workers: &workers,
-            cores,
-            tasks: &tasks,
+            workers: &lanes.nodes,
+            cores: lanes.cores,
+            tasks: &lanes.bars,
             troubles: &troubles,
             moments: moments(run, tables, *from_s, *until_s),
         };
-        let note = if place == 0 { note(windows.len(), hidden) } else { String::new() };
+        let note = if place == 0 { note(lanes.note, windows.len(), hidden) } else { String::new() };
         let id = format!("tasks-{}", place + 1);
-        let keys = if place == 0 { keys() } else { Vec::new() };
+        // The first picture explains all.
+        let keys = std::mem::take(&mut keys);
         let numbers = html! {
-            p.note { "The numbers: " a href="tasks.csv" { "tasks.csv" } ", " a href="nodes.csv" { "nodes.csv" } }
+            p.note { "The numbers: " a href=(lanes.file) { (lanes.file) } ", " a href="nodes.csv" { "nodes.csv" } }
         };
         Figure { id: &id, heading: &heading, note, keys, draw: &|width| timeline.draw(width), numbers }.markup()
     });
     html! { @for picture in pictures { (picture) } }
 }
 
-fn note(pictures: usize, hidden: usize) -> String {
-    let mut note = "A lane is a worker, its rows are its cores.".to_owned();
+fn note(lane: &str, pictures: usize, hidden: usize) -> String {
+    let mut note = lane.to_owned();
     if pictures > 0 {
         note += " Shown are the surroundings of the faults, or the whole run where it is short.";
     }
@@ -70,16 +83,67 @@ fn note(pictures: usize, hidden: usize) -> String {
     note
 }
 
-fn keys() -> Vec<crate::html::Key> {
-    vec![
+fn of_tasks(tables: &Tables, troubles: &[Trouble]) -> Lanes {
+    let kinds = [
         area_key(Ink::Map, "map"),
         area_key(Ink::Reduce, "reduce"),
         area_key(Ink::Again, "recomputation: work begun before and lost"),
         area_key(Ink::Twin, "speculation: a second attempt beside a slow one"),
         area_key(Ink::Unfinished, "ended without a result"),
-        area_key(Ink::Down, "down"),
-        area_key(Ink::Held, "hit by a fault"),
-    ]
+    ];
+    Lanes {
+        nodes: tables.tasks.iter().map(|task| task.worker.clone()).collect(),
+        cores: tables.number("cores").map_or(1, |cores| cores.max(1.0) as usize),
+        bars: ended(&tables.tasks, troubles),
+        about: "One lane for each worker, split by its cores; tasks coloured by kind, times of trouble grey.",
+        note: "A lane is a worker, its rows are its cores.",
+        keys: kinds.into_iter().chain(trouble_keys()).collect(),
+        file: "tasks.csv",
+    }
+}
+
+/// Long-lived operators: a node has one bar from when it got its first partition until it was gone.
+fn of_owners(tables: &Tables) -> Lanes {
+    let mut bars: Vec<Task> = Vec::new();
+    let mut owners: Vec<&Owner> = tables.owners.iter().collect();
+    owners.sort_by(|a, b| (&a.node, a.from_s).partial_cmp(&(&b.node, b.from_s)).unwrap_or(std::cmp::Ordering::Equal));
+    for owner in owners {
+        let until_s = owner.until_s.unwrap_or(tables.end_s());
+        match bars.last_mut() {
+            Some(bar) if bar.worker == owner.node && bar.ended_s.is_some_and(|ended| ended >= owner.from_s) => {
+                bar.ended_s = bar.ended_s.map(|ended| ended.max(until_s));
+            }
+            _ => bars.push(bar(owner, until_s)),
+        }
+    }
+    let kinds = [area_key(Ink::Reduce, "runs partitions"), area_key(Ink::Again, "took partitions over")];
+    Lanes {
+        nodes: bars.iter().map(|bar| bar.worker.clone()).collect(),
+        cores: 1,
+        bars,
+        about: "One lane for each node that ran partitions; times of trouble grey.",
+        note: "A lane is a node with long-lived operators; idle standbys have none.",
+        keys: kinds.into_iter().chain(trouble_keys()).collect(),
+        file: "owners.csv",
+    }
+}
+
+fn bar(owner: &Owner, until_s: f64) -> Task {
+    Task {
+        interval: 0,
+        stage: 1,
+        partition: 0,
+        attempt: 0,
+        worker: owner.node.clone(),
+        started_s: Some(owner.from_s),
+        ended_s: Some(until_s),
+        finished: true,
+        again: owner.heir,
+    }
+}
+
+fn trouble_keys() -> [Key; 2] {
+    [area_key(Ink::Down, "down"), area_key(Ink::Held, "hit by a fault")]
 }
 
 fn troubles(tables: &Tables) -> Vec<Trouble> {

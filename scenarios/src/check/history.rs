@@ -265,7 +265,8 @@ impl History {
         self.fault_of(number, at, fault, NodeName::worker(worker), effect)
     }
 
-    fn fault_of(&mut self, number: u32, at: u64, fault: &str, node: NodeName, effect: Effect) -> &mut History {
+    /// The same of any node.
+    pub fn fault_of(&mut self, number: u32, at: u64, fault: &str, node: NodeName, effect: Effect) -> &mut History {
         self.faults.push(FaultFacts {
             number,
             fault: fault.into(),

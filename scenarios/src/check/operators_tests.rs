@@ -2,6 +2,7 @@
 
 use super::history::{History, closed, records, sealed, share, share_block, taken};
 use super::tests::{FINE, check, check_detail, lost};
+use dstream_trace::measure::Effect;
 use dstream_trace::{Event, NodeName, RecordRange};
 
 /// A word of a source about other records or blocks than it has.
@@ -109,6 +110,10 @@ fn a_record_belongs_to_the_interval_in_which_it_was_due() {
         "lost 0 doubled 0 wrong 1, not exact, not declared",
         "interval 3: it began at 4.000000000s, but record 30 of client 1 was due at 3.999000000s",
     );
+    // What a fault kept from being sent may come later.
+    let mut held = late(1);
+    held.fault_of(0, 3000, "pause", NodeName::client(1), Effect::HeldByPause);
+    check(&held, FINE);
 }
 
 #[test]

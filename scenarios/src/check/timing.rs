@@ -5,7 +5,7 @@
 //! It keeps an engine from putting records wherever it likes.
 
 use super::{CheckInput, records};
-use dstream_trace::{Event, Moment, RangeSet, RecordRange};
+use dstream_trace::{Event, Moment, NodeName, RangeSet, RecordRange};
 use std::time::Duration;
 
 /// The first record of the interval that breaks the rule, in words.
@@ -44,9 +44,11 @@ fn too_late(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option
     Some(format!("it began at {begin}, but record {record} of client {} was held at {at}", range.client))
 }
 
-/// A source may put a record in no later interval than its own.
+/// A source may put a record in no later interval than its own, unless a fault kept the client from sending it in time.
 fn due_before(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option<String> {
-    let is_punctuated = !input.facts.shares.is_empty();
+    let client = NodeName::client(range.client);
+    let is_hit = input.run.faults.iter().any(|fault| fault.nodes.contains(&client) || fault.others.contains(&client));
+    let is_punctuated = !input.facts.shares.is_empty() && !is_hit;
     let mut sent = input.facts.sent_within(range).filter(|_| is_punctuated);
     let early = sent.find(|sent| sent.scheduled(sent.range.first) < begin)?;
     let (record, due) = (early.range.first, early.scheduled(early.range.first));

@@ -26,7 +26,7 @@ pub use latency::{Latencies, SecondRow};
 pub use owner::{Owner, Owners};
 pub use source::{Share, Shares};
 pub use story::{Happening, NodeState};
-pub use tables::tasks_csv;
+pub use tables::{owners_csv, tasks_csv};
 pub use twin::{Excess, Twin};
 
 use crate::log::TraceLine;

@@ -37,6 +37,15 @@ impl Owners {
         self.0.is_empty()
     }
 
+    /// All of them: partition, owner, whether it took the place of one that was gone.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Owner, bool)> {
+        self.0.iter().flat_map(|(partition, owners)| {
+            let is_heir =
+                |owner: &Owner| owners.iter().any(|other| other.until.is_some_and(|until| until <= owner.from));
+            owners.iter().map(move |owner| (*partition, owner, is_heir(owner)))
+        })
+    }
+
     /// The partitions that any of these nodes ran at `at`.
     pub fn of(&self, nodes: &[NodeName], at: Moment) -> BTreeSet<u32> {
         let owns = |owners: &&Vec<Owner>| owners.iter().any(|owner| nodes.contains(&owner.node) && owner.owns_at(at));

@@ -157,6 +157,23 @@ pub fn tasks_csv(facts: &Facts, input: &MeasureInput) -> String {
     text
 }
 
+/// `owners.csv`: who ran which partition; `None` where partitions are given to nothing but tasks.
+pub fn owners_csv(facts: &Facts, input: &MeasureInput) -> Option<String> {
+    let mut text = String::from("partition,node,epoch,from_s,until_s,heir\n");
+    for (partition, owner, is_heir) in facts.owners.iter() {
+        let fields = [
+            partition.to_string(),
+            owner.node.to_string(),
+            owner.epoch.to_string(),
+            at(input, Some(owner.from)),
+            at(input, owner.until),
+            is_heir.to_string(),
+        ];
+        line(&mut text, &fields);
+    }
+    (!facts.owners.is_empty()).then_some(text)
+}
+
 fn task_fields(name: TaskName, task: &TaskFacts, input: &MeasureInput) -> [String; 12] {
     let (ended, outcome) = match (task.finished, &task.failed) {
         (Some(finished), _) => (Some(finished), "finished"),

@@ -126,6 +126,21 @@ fn restored_are_the_partitions_that_the_node_ran_when_it_was_hit() {
 }
 
 #[test]
+fn owners_are_a_table_where_there_are_any() {
+    let mut run = operators(&[200; 8]);
+    run.crash(5500, 2);
+    run.add(6000, "master", taken(1, "standby-1", 7));
+    let table = dstream_trace::measure::owners_csv(&facts(&run), &run.input);
+    assert_eq!(
+        table.unwrap(),
+        "partition,node,epoch,from_s,until_s,heir\n0,worker-1,1,-1.400000,,false\n\
+         1,worker-2,2,-1.400000,3.500000,false\n1,standby-1,7,4.000000,,true\n"
+    );
+    let tasks = Run::new(&[200]);
+    assert_eq!(dstream_trace::measure::owners_csv(&facts(&tasks), &tasks.input), None);
+}
+
+#[test]
 fn a_result_made_of_all_partitions_is_awaited_whole() {
     let mut run = operators(&[200, 200, 200, 200, 900, 200, 200, 200, 200, 200]);
     run.events.retain(|(_, _, event)| !matches!(event, Event::ResultVisible { partition: 1, .. }));
