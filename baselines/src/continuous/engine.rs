@@ -200,6 +200,8 @@ impl Life {
         let limits = MasterLimits {
             names: self.names(),
             partitions: cluster.partitions,
+            clients: cluster.clients,
+            cut: self.cut(),
             redundancy: Redundancy { border, ..protocol.redundancy },
             failure_timeout: cluster.failure_timeout,
             most_behind: protocol.straggler.map(|behind| intervals(behind, cluster.interval)),

@@ -13,7 +13,7 @@ use dstream_cluster::client::{ClientAction, ClientEvent, Cut};
 use dstream_cluster::core::Core;
 use dstream_cluster::layout::Role;
 use dstream_cluster::message::FromClient;
-use dstream_trace::{Event, Moment, NodeName, RecordRange};
+use dstream_trace::{Event, Moment, NodeName, RangeSet, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub struct Feeder {
     /// interval -> the number of the next one's first record
     punctuations: BTreeMap<u64, u64>,
     next_sequence: u64,
+    /// What an earlier life sent from `next_sequence` on, and is held.
+    known: RangeSet,
     records: u64,
     source_ended: bool,
     done: bool,
@@ -62,6 +64,7 @@ impl Feeder {
             holders: Vec::new(),
             punctuations: BTreeMap::new(),
             next_sequence: 0,
+            known: RangeSet::new(),
             records: 0,
             source_ended: false,
             done: false,
@@ -110,8 +113,27 @@ impl Feeder {
     /// Of the records that go to this source, all before this one are acknowledged.
     fn acked_below(&self, source: u32) -> u64 {
         let oldest = self.outstanding.values().find(|batch| batch.source == source);
-        let next = || self.cut.next_of(source, self.client, self.next_sequence);
-        oldest.map_or_else(next, |batch| batch.range.first)
+        oldest.map_or_else(|| self.next_unknown(source), |batch| batch.range.first)
+    }
+
+    /// The first record of a source that was not sent, by this life or an earlier one.
+    fn next_unknown(&self, source: u32) -> u64 {
+        let mut next = self.cut.next_of(source, self.client, self.next_sequence);
+        while self.known.contains(self.client, next) {
+            let rest = RecordRange { client: self.client, first: next, last: self.cut.border(next) - 1 };
+            let unknown = self.known.gaps(rest).first().map(|gap| gap.first);
+            next = unknown.unwrap_or_else(|| self.cut.next_of(source, self.client, rest.last + 1));
+        }
+        next
+    }
+
+    /// An earlier life sent these, and they are held.
+    fn resume(&mut self, ranges: Vec<RecordRange>, actions: &mut Vec<ClientAction>) {
+        self.records += ranges.iter().map(RecordRange::count).sum::<u64>();
+        self.known = ranges.iter().copied().collect();
+        let from_start = self.known.iter().next().filter(|range| range.first == 0);
+        self.next_sequence = from_start.map_or(0, |range| range.last + 1);
+        actions.extend(ranges.into_iter().map(|range| ClientAction::Record(Event::RecordsAcked { range })));
     }
 
     fn up(&mut self, node: NodeName, actions: &mut Vec<ClientAction>) {
@@ -128,6 +150,8 @@ impl Feeder {
         self.connected.remove(node);
         for batch in self.outstanding.values_mut() {
             batch.sent_to.remove(node);
+            // It may come back without what it had.
+            batch.held_by.remove(node);
         }
     }
 
@@ -153,14 +177,21 @@ impl Feeder {
         self.acknowledge(actions);
     }
 
-    /// Lets go of what all present holders have.
+    /// Lets go of what all present holders have, of each source in the order of its records: what is acknowledged is then
+    /// all before some record.
     fn acknowledge(&mut self, actions: &mut Vec<ClientAction>) {
+        let mut waits = BTreeSet::new();
         let is_held = |batch: &Outstanding| {
             let holders = self.holders_of(batch.source);
             !holders.is_empty() && holders.iter().all(|holder| batch.held_by.contains(holder))
         };
-        let held: Vec<u64> =
-            self.outstanding.iter().filter(|(_, batch)| is_held(batch)).map(|(first, _)| *first).collect();
+        let mut held = Vec::new();
+        for (first, batch) in &self.outstanding {
+            match is_held(batch) && !waits.contains(&batch.source) {
+                true => held.push(*first),
+                false => drop(waits.insert(batch.source)),
+            }
+        }
         for first in held {
             let batch = self.outstanding.remove(&first).expect("its key was just read");
             actions.push(ClientAction::Record(Event::RecordsAcked { range: batch.range }));
@@ -203,11 +234,7 @@ impl Core for Feeder {
             ClientEvent::Down(node) => self.down(&node),
             ClientEvent::Places { version, holders } => self.places(version, holders, actions),
             ClientEvent::Members(_) => {}
-            ClientEvent::Known(ranges) => {
-                self.records += ranges.iter().map(RecordRange::count).sum::<u64>();
-                self.next_sequence = ranges.iter().map(|range| range.last + 1).max().unwrap_or(0);
-                actions.extend(ranges.into_iter().map(|range| ClientAction::Record(Event::RecordsAcked { range })));
-            }
+            ClientEvent::Known(ranges) => self.resume(ranges, actions),
             ClientEvent::Held { by, ranges } => self.held(&by, &ranges, actions),
             ClientEvent::Punctuation { interval, end } => {
                 self.punctuations.insert(interval, end);

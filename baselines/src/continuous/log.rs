@@ -3,6 +3,7 @@
 //! Knows not who runs the source. Invariant: a batch is here once, and what was trimmed does not come back.
 
 use bytes::Bytes;
+use dstream_cluster::client::Cut;
 use dstream_trace::{BlockName, RecordRange};
 use std::collections::BTreeMap;
 
@@ -30,6 +31,8 @@ pub struct InputLog {
     batches: BTreeMap<(u32, u64), Batch>,
     trimmed: Option<u64>,
     bytes: usize,
+    /// client -> what comes before this record is here, was trimmed, or is nowhere
+    floor: BTreeMap<u32, u64>,
 }
 
 impl InputLog {
@@ -60,6 +63,40 @@ impl InputLog {
         self.batches.range(keys).map(|(_, batch)| batch)
     }
 
+    /// The client's first batch of an interval behind this one.
+    pub fn first_behind(&self, client: u32, interval: u64) -> Option<&Batch> {
+        let of_client = self.batches.range((client, 0)..=(client, u64::MAX));
+        of_client.map(|(_, batch)| batch).find(|batch| batch.interval > interval)
+    }
+
+    /// Nothing of the client before this record is missing, or else it is nowhere.
+    pub fn pass(&mut self, client: u32, below: u64) {
+        let floor = self.floor.entry(client).or_default();
+        *floor = below.max(*floor);
+    }
+
+    /// What comes before this record of the client is here, was trimmed, or is nowhere, as far as is known.
+    pub fn floor(&self, client: u32) -> u64 {
+        self.floor.get(&client).copied().unwrap_or(0)
+    }
+
+    /// The client's first record that goes to this source and is missing.
+    pub fn frontier(&self, cut: Cut, source: u32, client: u32) -> u64 {
+        let mut next = cut.next_of(source, client, self.floor(client));
+        while let Some(batch) = self.get(client, next) {
+            next = cut.next_of(source, client, batch.range.last + 1);
+        }
+        next
+    }
+
+    /// Lets go of the client's batches from this record on, which stand behind a gap; returns what went.
+    pub fn drop_from(&mut self, client: u32, first: u64) -> Vec<BlockName> {
+        let keys: Vec<(u32, u64)> =
+            self.batches.range((client, first)..=(client, u64::MAX)).map(|(key, _)| *key).collect();
+        let gone = keys.iter().filter_map(|key| self.batches.remove(key));
+        gone.inspect(|batch| self.bytes -= batch.lines.len()).map(|batch| batch.name()).collect()
+    }
+
     /// All batches, by client.
     pub fn iter(&self) -> impl Iterator<Item = &Batch> {
         self.batches.values()
@@ -78,7 +115,11 @@ impl InputLog {
         self.trimmed = Some(through);
         let gone: Vec<(u32, u64)> =
             self.batches.iter().filter(|(_, batch)| batch.interval <= through).map(|(key, _)| *key).collect();
-        let gone = gone.iter().filter_map(|key| self.batches.remove(key));
-        gone.inspect(|batch| self.bytes -= batch.lines.len()).map(|batch| batch.name()).collect()
+        let gone: Vec<Batch> = gone.iter().filter_map(|key| self.batches.remove(key)).collect();
+        for batch in &gone {
+            self.bytes -= batch.lines.len();
+            self.pass(batch.range.client, batch.range.last + 1);
+        }
+        gone.iter().map(Batch::name).collect()
     }
 }

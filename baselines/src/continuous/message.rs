@@ -42,6 +42,28 @@ pub enum ToMaster {
         /// (source, the version under which it became a holder)
         of: Vec<(u32, u64)>,
     },
+    /// What I have of a client that you ask about.
+    ClientHeld {
+        /// Its epoch.
+        epoch: u64,
+        /// The client.
+        client: u32,
+        /// The question's number.
+        round: u64,
+        /// The client is connected to me.
+        is_connected: bool,
+        /// (source whose input I hold, its first record that I lack)
+        upto: Vec<(u32, u64)>,
+        /// No interval from this one on is sealed anywhere, as far as I know.
+        open_from: u64,
+    },
+    /// A client that I turn away is connected to me.
+    ClientBack {
+        /// Its epoch.
+        epoch: u64,
+        /// The client.
+        client: u32,
+    },
 }
 
 /// From the master to a node.
@@ -73,6 +95,67 @@ pub enum FromMaster {
         /// An interval.
         visible: Option<u64>,
     },
+    /// A client may be gone, or was started again: say what you have of it, and close no interval without its word.
+    AskClient {
+        /// The client.
+        client: u32,
+        /// Counts the questions; later ones replace earlier ones.
+        round: u64,
+    },
+    /// Take nothing more of the client, fetch what you lack of its records before these ends, then say so.
+    CloseClient {
+        /// The client.
+        client: u32,
+        /// The question's number.
+        round: u64,
+        /// By source: the first record that nobody has, and who has all before it.
+        ends: Vec<(u64, NodeNumber)>,
+    },
+    /// What became of the client.
+    ClientIs {
+        /// The client.
+        client: u32,
+        /// Where it stands.
+        gate: Gate,
+        /// That is asked anew just now: nothing is closed without its word, and nothing taken.
+        is_asked: bool,
+    },
+}
+
+/// Where the life of a client ended, and what of its later words counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The question that led to it; later ones are greater.
+    pub round: u64,
+    /// By source: the first record that nobody had.
+    pub ends: Vec<u64>,
+    /// What comes of it behind its ends belongs to this interval or to a later one.
+    pub from: u64,
+    /// Nothing more will come: its records end where `ends` say.
+    pub is_ended: bool,
+}
+
+impl Gate {
+    /// Where the client's records of a source ended.
+    pub fn end(&self, source: u32) -> u64 {
+        self.ends.get(source as usize).copied().unwrap_or(0)
+    }
+
+    /// Every source had all of the client's records before this one.
+    pub fn whole_below(&self) -> u64 {
+        self.ends.iter().copied().min().unwrap_or(0)
+    }
+
+    /// Whether the interval is closed without the client's word, when its records before the end are through; intervals
+    /// below `over` lie in the past.
+    pub fn closes(&self, interval: u64, over: u64) -> bool {
+        interval < self.from || (self.is_ended && interval < over)
+    }
+
+    /// Whether a punctuation of an earlier life says where the interval ended: not if some of its records never came.
+    pub fn believes(&self, interval: u64, end: u64) -> bool {
+        end <= self.whole_below() || (interval >= self.from && !self.is_ended)
+    }
 }
 
 /// How far a partition is at one of its hosts. Numbers of intervals; `None`: not even interval 0.
@@ -135,6 +218,32 @@ pub enum ToPeer {
         batches: Vec<(RecordRange, u64, u64)>,
         /// client -> interval -> the number of the next interval's first record
         punctuations: BTreeMap<u32, BTreeMap<u64, u64>>,
+        /// client -> what comes before this record is among these, was trimmed, or is nowhere
+        floors: BTreeMap<u32, u64>,
+        /// Nothing follows.
+        is_last: bool,
+    },
+    /// Send me what you hold of a closed client's records for a source.
+    FetchClient {
+        /// The client.
+        client: u32,
+        /// The master's question because of which I ask.
+        round: u64,
+        /// The source.
+        source: u32,
+        /// From this record on.
+        from: u64,
+    },
+    /// A part of them; the lines are the body.
+    ClientInput {
+        /// The client.
+        client: u32,
+        /// As asked.
+        round: u64,
+        /// The source.
+        source: u32,
+        /// Records, their interval, and bytes of lines.
+        batches: Vec<(RecordRange, u64, u64)>,
         /// Nothing follows.
         is_last: bool,
     },

@@ -6,6 +6,7 @@
 //! Invariant: an interval is sealed once, after all its records, with ranges that follow from the clients' words alone.
 
 use crate::continuous::log::{Batch, InputLog};
+use crate::continuous::message::Gate;
 use dstream_cluster::client::Cut;
 use dstream_trace::{BlockName, RecordRange};
 use std::collections::BTreeMap;
@@ -26,6 +27,33 @@ pub struct Seal {
     pub lost: Vec<RecordRange>,
 }
 
+/// What is known of the clients' streams beside the source's own place in them.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The source's input.
+    pub log: &'a InputLog,
+    /// Where clients said that intervals end.
+    pub punctuations: &'a Punctuations,
+    /// Where clients' lives ended.
+    pub gates: &'a BTreeMap<u32, Gate>,
+    /// client -> its records before this are acknowledged
+    pub acked_below: &'a BTreeMap<u32, u64>,
+    /// Intervals below this one lie in the past.
+    pub over: u64,
+}
+
+impl Known<'_> {
+    fn punctuation(&self, client: u32, interval: u64) -> Option<u64> {
+        self.punctuations.get(&client)?.get(&interval).copied()
+    }
+
+    /// Where a client's life ended, if it closes the interval without the client's word.
+    fn end_of_life(&self, source: u32, client: u32, interval: u64) -> Option<u64> {
+        let gate = self.gates.get(&client).filter(|gate| gate.closes(interval, self.over))?;
+        Some(gate.end(source))
+    }
+}
+
 /// A source's place in its clients' streams.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -34,17 +62,26 @@ pub struct Source {
     /// client -> its next record
     next: BTreeMap<u32, u64>,
     sealed: Option<u64>,
+    /// client -> where the interval that is sealed last ended
+    sealed_to: BTreeMap<u32, u64>,
     /// Records that were passed over because nobody has them, of intervals that are not sealed.
     lost: Vec<RecordRange>,
 }
 
 impl Source {
-    /// A source behind the interval `through`, where `punctuations` say where each client then was.
-    pub fn new(number: u32, cut: Cut, clients: u32, through: Option<u64>, punctuations: &Punctuations) -> Source {
-        let end = |client: u32| Some(*punctuations.get(&client)?.get(&through?)?);
-        let begin = |client: u32| cut.next_of(number, client, end(client).unwrap_or(0));
-        let next = (1..=clients).map(|client| (client, begin(client))).collect();
-        Source { number, cut, next, sealed: through, lost: Vec::new() }
+    /// A source behind the interval `through`, where punctuations or the log say where each client then was.
+    pub fn new(number: u32, cut: Cut, clients: u32, through: Option<u64>, known: &Known<'_>) -> Source {
+        let behind = |client: u32, through: u64| match known.log.first_behind(client, through) {
+            Some(batch) => batch.range.first,
+            None => known.log.frontier(cut, number, client),
+        };
+        let begin = |client: u32| match through {
+            None => 0,
+            Some(through) => known.punctuation(client, through).unwrap_or_else(|| behind(client, through)),
+        };
+        let sealed_to: BTreeMap<u32, u64> = (1..=clients).map(|client| (client, begin(client))).collect();
+        let next = sealed_to.iter().map(|(client, begin)| (*client, cut.next_of(number, *client, *begin))).collect();
+        Source { number, cut, next, sealed: through, sealed_to, lost: Vec::new() }
     }
 
     /// The client and first record of each batch that could be next.
@@ -62,40 +99,55 @@ impl Source {
         self.sealed
     }
 
-    /// Passes over acknowledged records that are not in the log, whose interval is known and whose input is whole: no node
-    /// has them. `acked_below` says from where on a client would send again.
-    pub fn pass_over_lost(&mut self, log: &InputLog, punctuations: &Punctuations, acked_below: &BTreeMap<u32, u64>) {
+    /// Passes over records that are not in the log, whose input is whole, and that nobody will send again: acknowledged ones
+    /// whose interval is known, and those of a client's ended life. No node has them.
+    pub fn pass_over_lost(&mut self, known: &Known<'_>) {
         let interval = self.sealed.map_or(0, |sealed| sealed + 1);
         for (client, next) in &mut self.next {
-            let Some(end) = punctuations.get(client).and_then(|ends| ends.get(&interval)) else { continue };
-            let acked = acked_below.get(client).copied().unwrap_or(0);
-            let held = log.next(*client, *next).map_or(u64::MAX, |batch| batch.range.first);
-            let upto = (*end).min(acked).min(held);
+            let ended = known.end_of_life(self.number, *client, interval);
+            let Some(end) = known.punctuation(*client, interval).or(ended) else { continue };
+            let acked = known.acked_below.get(client).copied().unwrap_or(0);
+            let life = known.gates.get(client).map_or(0, |gate| gate.end(self.number));
+            let held = known.log.next(*client, *next).map_or(u64::MAX, |batch| batch.range.first);
+            let upto = end.min(acked.max(life)).min(held);
             self.lost.extend(ranges_of(self.cut, self.number, *client, *next, upto));
             *next = (*next).max(self.cut.next_of(self.number, *client, upto));
         }
     }
 
+    /// Where a client's part of an interval ends: where it said, or, if it cannot say any more, where its next record is of a
+    /// later interval or there is none.
+    fn end_of(&self, client: u32, next: u64, interval: u64, known: &Known<'_>) -> Option<u64> {
+        if let Some(end) = known.punctuation(client, interval) {
+            return (next >= end).then_some(end);
+        }
+        let end = known.end_of_life(self.number, client, interval)?;
+        let is_closed = match known.log.get(client, next) {
+            Some(batch) => batch.interval > interval,
+            None => next >= end,
+        };
+        is_closed.then_some(next)
+    }
+
     /// The next interval, if all clients have closed it and all its records were taken.
-    pub fn seal(&mut self, log: &InputLog, punctuations: &Punctuations) -> Option<Seal> {
+    pub fn seal(&mut self, known: &Known<'_>) -> Option<Seal> {
         let interval = self.sealed.map_or(0, |sealed| sealed + 1);
-        let mut seal = Seal { interval, ranges: Vec::new(), blocks: Vec::new(), lost: Vec::new() };
+        let mut ends = BTreeMap::new();
         for (client, next) in &self.next {
-            let ends = punctuations.get(client)?;
-            let end = *ends.get(&interval)?;
-            if *next < end {
-                return None;
-            }
-            let begin = interval.checked_sub(1).and_then(|before| ends.get(&before)).copied().unwrap_or(0);
-            for range in ranges_of(self.cut, self.number, *client, begin, end) {
-                seal.blocks.extend(log.within(range).map(Batch::name));
+            ends.insert(*client, self.end_of(*client, *next, interval, known)?);
+        }
+        let mut seal = Seal { interval, ranges: Vec::new(), blocks: Vec::new(), lost: Vec::new() };
+        for (client, end) in &ends {
+            let begin = self.sealed_to.get(client).copied().unwrap_or(0);
+            for range in ranges_of(self.cut, self.number, *client, begin, *end) {
+                seal.blocks.extend(known.log.within(range).map(Batch::name));
                 seal.ranges.push(range);
             }
         }
         // Records are passed over in the open interval only.
         seal.lost = std::mem::take(&mut self.lost);
         seal.blocks.extend(seal.lost.iter().map(block_of));
-        self.sealed = Some(interval);
+        (self.sealed, self.sealed_to) = (Some(interval), ends);
         Some(seal)
     }
 }

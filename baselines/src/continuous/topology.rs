@@ -94,7 +94,7 @@ impl Topology {
 
     /// Whether a stage has a result at the end of the interval.
     pub fn is_due(&self, stage: u32, interval: u64) -> bool {
-        self.keyed.iter().any(|keyed| keyed.stage == stage && (interval + 1) % keyed.every == 0)
+        self.keyed.iter().any(|keyed| keyed.stage == stage && (interval + 1).is_multiple_of(keyed.every))
     }
 
     /// The stages whose output a partition must keep: the maps, and its keyed stages that write a shuffle.

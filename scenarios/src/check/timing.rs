@@ -1,12 +1,17 @@
 //! The timing rule: by the harness's own clocks, a record's interval ends after its scheduled send and begins no later
 //! than its acknowledgement + slack + failure timeout + one interval. Where sources seal intervals by the clients'
-//! punctuation, it is the interval in which the record was due.
+//! punctuation, it is the interval in which the record was due; only a record of a client that a fault held off until that
+//! interval was over may be in a later one.
 //!
 //! It keeps an engine from putting records wherever it likes.
 
 use super::{CheckInput, records};
+use dstream_trace::measure::Sent;
 use dstream_trace::{Event, Moment, NodeName, RangeSet, RecordRange};
 use std::time::Duration;
+
+/// After a fault at a client, and two failure timeouts, its records arrive in time again by then.
+const RETURN_GRACE: Duration = Duration::from_secs(1);
 
 /// The first record of the interval that breaks the rule, in words.
 pub(super) fn violation(input: &CheckInput<'_>, interval: u64) -> Option<String> {
@@ -44,15 +49,39 @@ fn too_late(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option
     Some(format!("it began at {begin}, but record {record} of client {} was held at {at}", range.client))
 }
 
-/// A source may put a record in no later interval than its own, unless a fault kept the client from sending it in time.
+/// A source may put a record in no later interval than its own, unless it could not have it in time.
 fn due_before(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option<String> {
-    let client = NodeName::client(range.client);
-    let is_hit = input.run.faults.iter().any(|fault| fault.nodes.contains(&client) || fault.others.contains(&client));
-    let is_punctuated = !input.facts.shares.is_empty() && !is_hit;
+    let is_punctuated = !input.facts.shares.is_empty();
     let mut sent = input.facts.sent_within(range).filter(|_| is_punctuated);
-    let early = sent.find(|sent| sent.scheduled(sent.range.first) < begin)?;
+    let early = sent.find(|sent| sent.scheduled(sent.range.first) < begin && !was_held_off(input, sent))?;
     let (record, due) = (early.range.first, early.scheduled(early.range.first));
     Some(format!("it began at {begin}, but record {record} of client {} was due at {due}", range.client))
+}
+
+/// Whether a fault at the client explains that nobody held the records before the interval was over in which they were due.
+fn was_held_off(input: &CheckInput<'_>, sent: &Sent) -> bool {
+    let due = sent.scheduled(sent.range.first);
+    let over = input.run.closed(input.run.open_at(due));
+    let client = NodeName::client(sent.range.client);
+    let is_hit = input.run.faults.iter().any(|fault| {
+        let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
+        let until = times.ended.map_or(Moment::NEVER, |ended| ended + input.run.failure_timeout * 2 + RETURN_GRACE);
+        let hits = fault.nodes.contains(&client) || fault.others.contains(&client);
+        hits && times.applied.is_some_and(|applied| applied <= over) && due <= until
+    });
+    is_hit && !is_held_by(input, sent.range, over)
+}
+
+/// Whether any node held one of the records by then.
+fn is_held_by(input: &CheckInput<'_>, range: RecordRange, by: Moment) -> bool {
+    let lines = input.lines.iter().take_while(|line| line.at <= by);
+    lines
+        .filter_map(|line| match &line.event {
+            Event::BlockHeld { ranges, .. } => Some(ranges),
+            _ => None,
+        })
+        .flatten()
+        .any(|held| held.client == range.client && held.first <= range.last && range.first <= held.last)
 }
 
 /// Records that the engine had given up and that a client, started again, sent once more: they are held anew, and that

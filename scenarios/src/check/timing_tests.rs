@@ -1,8 +1,9 @@
 //! When an interval may hold a record: not before the record was due, not long after it was acknowledged, unless it was
 //! given up and acknowledged once more.
 
-use super::history::{History, block, closed, records};
-use dstream_trace::{Event, Moment, RecordRange};
+use super::history::{History, block, closed, records, share, share_block};
+use dstream_trace::measure::Effect;
+use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
 
 /// Records 20 to 29, of interval 2 and acknowledged at 3.97 s, are in the results of interval `interval` instead.
 fn moved_to(interval: u64) -> History {
@@ -10,17 +11,22 @@ fn moved_to(interval: u64) -> History {
     let moved = records(20, 29);
     let own = records(interval * 10, interval * 10 + 9);
     for (of, ranges) in [(2, vec![]), (interval, vec![moved, own])] {
-        let results = [0, 1].map(|partition| history.result(of, partition, &ranges));
-        history.remove(|event| matches!(event, Event::ResultVisible { interval, .. } if *interval == of));
-        for result in results {
-            history.add(closed(of) + 200, "sink", result);
-        }
+        show(&mut history, of, &ranges);
         history.change(|_, event| match event {
             Event::IntervalSealed { interval, ranges: sealed, .. } if *interval == of => sealed.clone_from(&ranges),
             _ => {}
         });
     }
     history
+}
+
+/// The interval's results are those over these records.
+fn show(history: &mut History, of: u64, ranges: &[RecordRange]) {
+    let results = [0, 1].map(|partition| history.result(of, partition, ranges));
+    history.remove(|event| matches!(event, Event::ResultVisible { interval, .. } if *interval == of));
+    for result in results {
+        history.add(closed(of) + 200, "sink", result);
+    }
 }
 
 /// These records are given up at this moment, outside an interval or inside one.
@@ -106,5 +112,39 @@ fn every_record_must_have_been_given_up_and_acknowledged_once_more() {
         give_up(&mut history, 4200, vec![lost], None);
         acknowledge(&mut history, 5000, acked);
         check(&history, false);
+    }
+}
+
+/// A run of operators in which source 0 has records 20 to 24, of interval 2, in interval 3 instead. They were held first at
+/// `held_at`, and the client was cut off from 3.8 s on, until 4.1 s, if `is_hit`.
+fn late(held_at: u64, is_hit: bool) -> History {
+    let mut history = History::operators(6);
+    let (moved, own) = (share(2, 0), share(3, 0));
+    let is_moved = |block: BlockName| block == share_block(2, 0);
+    show(&mut history, 2, &[share(2, 1)]);
+    show(&mut history, 3, &[moved, own, share(3, 1)]);
+    history.change(|at, event| match event {
+        Event::SourceSealed { interval: 2, partition: 0, ranges, blocks, .. } => {
+            (*ranges, *blocks) = (Vec::new(), Vec::new());
+        }
+        Event::SourceSealed { interval: 3, partition: 0, ranges, blocks, .. } => {
+            (*ranges, *blocks) = (vec![moved, own], vec![share_block(2, 0), share_block(3, 0)]);
+        }
+        Event::BlockHeld { block, .. } if is_moved(*block) => *at = held_at,
+        _ => {}
+    });
+    if is_hit {
+        let client = NodeName::client(1);
+        history.fault_of(0, 3800, "outage", client.clone(), Effect::MessageHeld);
+        history.add(4100, "driver", Event::FaultEnded { fault: 0, node: client });
+    }
+    history
+}
+
+#[test]
+fn a_record_is_in_a_later_interval_than_its_own_only_if_a_fault_kept_it_away_until_that_was_over() {
+    let over = closed(2);
+    for (held_at, is_hit, is_fine) in [(over + 1, true, true), (over, true, false), (over + 1, false, false)] {
+        check(&late(held_at, is_hit), is_fine);
     }
 }

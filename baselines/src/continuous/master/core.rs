@@ -8,9 +8,11 @@
 //! ```
 
 use crate::continuous::assignment::{Assignment, Seat, Start};
+use crate::continuous::master::clients::{Clients, Said};
 use crate::continuous::master::plan::{Border, Redundancy, Scene};
 use crate::continuous::message::{FromMaster, NodeNumber, Progress, ToMaster};
 use crate::continuous::node::places;
+use dstream_cluster::client::Cut;
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
 use dstream_cluster::message::ToClient;
@@ -32,6 +34,10 @@ pub struct MasterLimits {
     pub redundancy: Redundancy,
     /// How many intervals a result looks back; `None`: all.
     pub reach: Option<u64>,
+    /// How many clients there are.
+    pub clients: u32,
+    /// How they cut their streams.
+    pub cut: Cut,
     /// How long a node may be silent.
     pub failure_timeout: Duration,
     /// A node whose sources are so many intervals behind the foremost counts as lost; `None`: it is waited for.
@@ -53,7 +59,14 @@ pub enum MasterEvent {
     /// The connection to a node broke.
     Broken(NodeNumber),
     /// A connection to a client is open.
-    ClientUp(NodeName),
+    ClientUp {
+        /// The client.
+        client: u32,
+        /// Counts its starts.
+        incarnation: u64,
+    },
+    /// The connection to the client broke.
+    ClientDown(u32),
     /// Time passed.
     Tick,
 }
@@ -93,13 +106,16 @@ pub struct Master {
     safe: Option<u64>,
     visible: Option<u64>,
     said_lacking: u64,
+    clients: Clients,
 }
 
 impl Master {
     /// A master that knows nobody yet.
     pub fn new(limits: MasterLimits, detector: BoxCore<DetectorEvent, DetectorAction>) -> Master {
+        let clients = Clients::new(limits.clients, limits.partitions, limits.cut, limits.failure_timeout);
         Master {
             limits,
+            clients,
             detector,
             members: BTreeMap::new(),
             assignment: None,
@@ -123,13 +139,17 @@ impl Master {
         for decision in decided {
             match decision {
                 DetectorAction::Joined { worker: node, epoch } => self.joined(now, node, epoch, actions),
-                DetectorAction::Rejoined { worker: node, epoch } => self.welcome(node, epoch, actions),
+                DetectorAction::Rejoined { worker: node, epoch } => {
+                    self.welcome(node, epoch, actions);
+                    self.with_clients(actions, |clients, said| clients.welcome_back(node, said));
+                }
                 DetectorAction::Lost { worker: node, epoch } => {
                     self.members.remove(&node);
                     self.progress.retain(|(_, host), _| *host != node);
                     actions.push(MasterAction::Record(Event::WorkerLost { worker: self.name(node), epoch }));
                     actions.push(MasterAction::Fence { node, epoch });
                     self.mend(actions);
+                    self.ask_members_of_clients(actions);
                 }
                 DetectorAction::Renew { .. } => {}
                 DetectorAction::Refuse { worker: node, epoch } => {
@@ -148,11 +168,29 @@ impl Master {
         } else if self.start_at == Moment::NEVER {
             self.start_at = now + self.limits.failure_timeout * START_TIMEOUTS;
         }
+        self.ask_members_of_clients(actions);
+    }
+
+    fn ask_members_of_clients(&mut self, actions: &mut Vec<MasterAction>) {
+        let members: Vec<NodeNumber> = self.members.keys().copied().collect();
+        self.with_clients(actions, |clients, said| clients.members(members.into_iter(), said));
+    }
+
+    /// Has the clients' part do something, and says what it wants said.
+    fn with_clients(&mut self, actions: &mut Vec<MasterAction>, act: impl FnOnce(&mut Clients, &mut Vec<Said>)) {
+        let mut said = Vec::new();
+        act(&mut self.clients, &mut said);
+        actions.extend(said.into_iter().map(|said| match said {
+            Said::Node(node, word) => MasterAction::Tell(node, word),
+            Said::Client(client, word) => MasterAction::TellClient(NodeName::client(client), word),
+        }));
     }
 
     /// Tells a member everything that it must know.
-    fn welcome(&self, node: NodeNumber, epoch: u64, actions: &mut Vec<MasterAction>) {
+    fn welcome(&mut self, node: NodeNumber, epoch: u64, actions: &mut Vec<MasterAction>) {
         actions.push(MasterAction::Tell(node, FromMaster::Welcome { epoch }));
+        // Before it takes anything in it knows whose words count.
+        self.with_clients(actions, |clients, said| clients.welcome(node, said));
         if let Some(assignment) = &self.assignment {
             actions.push(MasterAction::Tell(node, FromMaster::Assign(assignment.clone())));
             let trim = FromMaster::Trim { safe: self.safe, visible: self.visible };
@@ -178,6 +216,7 @@ impl Master {
             place.hosts.iter_mut().chain(&mut place.holders).for_each(|seat| seat.start = Start::Empty);
         }
         self.assign(Assignment::default(), mended, actions);
+        self.clients.begin(now);
     }
 
     fn mend(&mut self, actions: &mut Vec<MasterAction>) {
@@ -249,7 +288,15 @@ impl Master {
             ToMaster::Whole { epoch, of } if self.members.get(&node) == Some(&epoch) => {
                 self.whole.extend(of.into_iter().map(|(source, since)| (source, node, since)));
             }
-            ToMaster::Progress { .. } | ToMaster::Whole { .. } => {}
+            ToMaster::ClientHeld { epoch, .. } | ToMaster::ClientBack { epoch, .. }
+                if self.members.get(&node) == Some(&epoch) =>
+            {
+                self.with_clients(actions, |clients, said| clients.word(now, node, word, said));
+            }
+            ToMaster::Progress { .. }
+            | ToMaster::Whole { .. }
+            | ToMaster::ClientHeld { .. }
+            | ToMaster::ClientBack { .. } => {}
         }
     }
 
@@ -351,12 +398,18 @@ impl Core for Master {
         match event {
             MasterEvent::Word { node, incarnation, word } => self.word(now, node, incarnation, word, actions),
             MasterEvent::Broken(node) => self.detect(now, DetectorEvent::Broken { worker: node }, actions),
-            MasterEvent::ClientUp(client) => {
+            MasterEvent::ClientUp { client, incarnation } => {
                 if let Some(assignment) = &self.assignment {
-                    actions.push(MasterAction::TellClient(client, places(assignment, &self.limits.names)));
+                    let places = places(assignment, &self.limits.names);
+                    actions.push(MasterAction::TellClient(NodeName::client(client), places));
                 }
+                self.with_clients(actions, |clients, said| clients.up(client, incarnation, said));
             }
-            MasterEvent::Tick => self.detect(now, DetectorEvent::Tick, actions),
+            MasterEvent::ClientDown(client) => self.clients.down(now, client),
+            MasterEvent::Tick => {
+                self.detect(now, DetectorEvent::Tick, actions);
+                self.with_clients(actions, |clients, said| clients.tick(now, said));
+            }
         }
         if let Some(worker) = self.straggler() {
             self.detect(now, DetectorEvent::Evict { worker }, actions);
@@ -366,6 +419,6 @@ impl Core for Master {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        self.detector.deadline()
+        self.detector.deadline().into_iter().chain(self.clients.deadline()).min()
     }
 }

@@ -5,6 +5,7 @@ use crate::continuous::message::{NodeNumber, ToMaster};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::core::BoxCore;
+use dstream_cluster::layout::Role;
 use dstream_cluster::message::{open, seal};
 use dstream_cluster::sink::fence;
 use dstream_host::peer::{Lane, PeerEvent, Peers, SendError};
@@ -79,13 +80,15 @@ impl Shell {
                 }
                 self.step(MasterEvent::Word { node, incarnation, word });
             }
-            PeerEvent::Down { peer, .. } => {
-                if let Some(node) = self.number(&peer) {
-                    self.step(MasterEvent::Broken(node));
+            PeerEvent::Down { peer, .. } => match (self.number(&peer), Role::of(&peer)) {
+                (Some(node), _) => self.step(MasterEvent::Broken(node)),
+                (None, Some(Role::Client(client))) => self.step(MasterEvent::ClientDown(client)),
+                _ => {}
+            },
+            PeerEvent::Up { peer, incarnation } if self.config.clients.contains(&peer) => {
+                if let Some(Role::Client(client)) = Role::of(&peer) {
+                    self.step(MasterEvent::ClientUp { client, incarnation });
                 }
-            }
-            PeerEvent::Up { peer, .. } if self.config.clients.contains(&peer) => {
-                self.step(MasterEvent::ClientUp(peer));
             }
             PeerEvent::Up { .. } | PeerEvent::Request { .. } => {}
         }

@@ -20,6 +20,7 @@ impl Node {
     pub(super) fn peer_up(&mut self, node: NodeNumber, actions: &mut Vec<NodeAction>) {
         self.credits.up(node);
         self.fetch_from(Some(node), actions);
+        self.fetch_clients(Some(node), actions);
         let partitions: Vec<u32> = self.hosted.keys().copied().collect();
         partitions.into_iter().for_each(|partition| self.subscribe_all(partition, Some(node), actions));
     }
@@ -163,9 +164,17 @@ impl Node {
             ToPeer::FetchInput { source, version, after } => {
                 self.hand_on_input(from, source, version, after, actions);
             }
-            ToPeer::Input { source, version, batches, punctuations, is_last } => {
-                self.take_input(source, version, batches, punctuations, body, is_last, actions);
+            ToPeer::Input { .. } => {
+                self.take_input(word, body, actions);
                 self.run_what_is_ready(now, actions);
+                self.complete_clients(now, actions);
+            }
+            ToPeer::FetchClient { client, round, source, from: first } => {
+                self.hand_on_client((from, round), client, source, first, actions);
+            }
+            ToPeer::ClientInput { client, round, source, batches, is_last } => {
+                self.take_client(client, round, source, (&batches, body), is_last, actions);
+                self.complete_clients(now, actions);
             }
             ToPeer::FetchState { partition, version } => self.wanted_states.push((from, partition, version)),
             ToPeer::State { partition, version, through, panes } => {

@@ -12,6 +12,7 @@ use crate::continuous::credit::Credits;
 use crate::continuous::inbox::Inbox;
 use crate::continuous::log::InputLog;
 use crate::continuous::message::{FromMaster, NodeNumber, PaneHeader, Progress, Subscription, ToMaster, ToPeer};
+use crate::continuous::node::clients::Clients;
 use crate::continuous::node::work::{Work, WorkDone};
 use crate::continuous::outbox::Outbox;
 use crate::continuous::source::{Punctuations, Source};
@@ -87,6 +88,8 @@ pub enum NodeEvent {
     PeerDown(NodeNumber),
     /// A connection to a client is open.
     ClientUp(u32),
+    /// The connection to a client broke.
+    ClientDown(u32),
     /// The master says.
     Master(FromMaster),
     /// A client says; lines are those of its records.
@@ -173,6 +176,8 @@ pub enum NodeAction {
     TellMaster(ToMaster),
     /// Say this to a client.
     TellClient(u32, ToClient),
+    /// Make the connection to a client anew.
+    Redial(u32),
     /// Say this to a node.
     Tell {
         /// The node.
@@ -349,6 +354,7 @@ pub struct Node {
     pub(super) punctuations: Punctuations,
     /// client -> the newest version it said it knows
     pub(super) views: BTreeMap<u32, u64>,
+    pub(super) clients: Clients,
     pub(super) credits: Credits,
     pub(super) token: u64,
     /// Subscriptions to partitions that do not run here yet, and by whom.
@@ -385,6 +391,7 @@ impl Node {
             hosted: BTreeMap::new(),
             punctuations: Punctuations::new(),
             views: BTreeMap::new(),
+            clients: Clients::default(),
             credits: Credits::of(limits.node),
             token: 0,
             waiting: Vec::new(),
@@ -424,6 +431,7 @@ impl Node {
                 self.next_beat = now; // the first beat brings the first lease
                 self.said.clear();
                 self.said_whole.clear();
+                self.say_all_back(actions);
             }
             FromMaster::Lease { epoch, sent_ns } if self.epoch == Some(epoch) => {
                 self.lease_until = self.lease_until.max(Moment(sent_ns) + self.limits.lease);
@@ -441,6 +449,11 @@ impl Node {
                 self.trim(safe, actions);
                 self.say_held(now, actions);
             }
+            FromMaster::AskClient { client, round } => self.ask_client(now, client, round, actions),
+            FromMaster::CloseClient { client, round, ends } => {
+                self.close_client(now, (client, round), ends, actions);
+            }
+            FromMaster::ClientIs { client, gate, is_asked } => self.client_is(client, gate, is_asked, actions),
         }
     }
 
@@ -459,6 +472,7 @@ impl Node {
         }
         self.epoch = None;
         self.lease_until = Moment::ZERO;
+        self.clients.forget();
         self.assignment = Assignment::default();
         self.waiting.clear();
         self.wanted_states.clear();
@@ -521,6 +535,8 @@ impl Node {
         if now >= self.next_beat {
             self.next_beat = now + self.limits.heartbeat;
             self.ask_again(actions);
+            self.fetch_clients(None, actions);
+            self.complete_clients(now, actions);
             if let Some(epoch) = self.epoch {
                 actions.push(NodeAction::TellMaster(ToMaster::Heartbeat { epoch, sent_ns: now.0 }));
             }
@@ -541,7 +557,8 @@ impl Core for Node {
             }
             NodeEvent::PeerUp(node) => self.peer_up(node, actions),
             NodeEvent::PeerDown(node) => self.peer_down(node, actions),
-            NodeEvent::ClientUp(client) => drop(self.views.remove(&client)),
+            NodeEvent::ClientUp(client) => self.client_up(client, actions),
+            NodeEvent::ClientDown(client) => self.client_down(client),
             NodeEvent::Master(word) => self.master(now, word, actions),
             NodeEvent::Client { client, word, lines } => self.client(now, client, word, lines, actions),
             NodeEvent::Peer { from, word, body } => self.peer(now, from, word, body, actions),
@@ -561,7 +578,7 @@ impl Core for Node {
             NodeEvent::Broken(why) => actions.push(NodeAction::Fatal(why)),
             NodeEvent::Tick => self.tick(now, actions),
         }
-        self.seal(actions);
+        self.seal(now, actions);
         self.flush(now, actions);
         self.start_turns(actions);
         self.say_progress(now, actions);

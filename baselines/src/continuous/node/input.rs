@@ -1,10 +1,10 @@
 //! What clients send: batches into the log, punctuations, and what they know of the assignment.
 
 use crate::continuous::log::Batch;
-use crate::continuous::message::{NodeNumber, ToPeer};
+use crate::continuous::message::{Gate, NodeNumber, ToPeer};
 use crate::continuous::node::core::{Held, Node, NodeAction};
 use crate::continuous::outbox::Entry;
-use crate::continuous::source::{Punctuations, block_of};
+use crate::continuous::source::{Known, Punctuations, block_of};
 use bytes::Bytes;
 use dstream_cluster::message::{FromClient, ToClient};
 use dstream_trace::{Event, Moment, Purpose, RecordRange};
@@ -27,28 +27,32 @@ impl Node {
         actions: &mut Vec<NodeAction>,
     ) {
         match word {
+            FromClient::Records(_) | FromClient::Punctuations(_) if self.clients.turns_away(client) => {}
             FromClient::Records(batch) => {
                 self.batch(now, client, Batch { range: batch.range, interval: batch.interval, lines }, actions);
             }
             FromClient::Punctuations(ends) => {
                 // The border itself counts: a source that begins behind it asks where its clients were.
-                let needed = ends.into_iter().filter(|(interval, _)| self.safe <= Some(*interval));
+                let opens = self.clients.opens_below(client);
+                let needed = ends.into_iter().filter(|(of, _)| self.safe <= Some(*of) && opens <= *of);
                 self.punctuations.entry(client).or_default().extend(needed);
             }
             FromClient::View { version, acked_below } => {
                 self.views.insert(client, version);
                 for (source, acked) in acked_below {
-                    let of_source = &mut self.held.entry(source).or_default().acked_below;
-                    let known = of_source.entry(client).or_default();
+                    let held = self.held.entry(source).or_default();
+                    held.log.pass(client, acked);
+                    let known = held.acked_below.entry(client).or_default();
                     *known = acked.max(*known);
                 }
             }
         }
     }
 
-    fn batch(&mut self, now: Moment, client: u32, batch: Batch, actions: &mut Vec<NodeAction>) {
+    fn batch(&mut self, now: Moment, client: u32, mut batch: Batch, actions: &mut Vec<NodeAction>) {
         let range = batch.range;
         let source = self.limits.cut.source_of(client, range.first);
+        batch.interval = self.clients.interval_of(client, source, range.first, batch.interval);
         let held = self.held.entry(source).or_default();
         let view = self.views.get(&client).copied().unwrap_or(0);
         if range.client != client || view == 0 || view < held.closed_below {
@@ -82,15 +86,16 @@ impl Node {
     }
 
     /// Seals every interval of the running sources that is whole.
-    pub(super) fn seal(&mut self, actions: &mut Vec<NodeAction>) {
-        let of = self.limits.topology.partitions;
+    pub(super) fn seal(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
+        let (of, over) = (self.limits.topology.partitions, self.interval_at(now));
         for (partition, hosted) in &mut self.hosted {
             let (Some(source), Some(held)) = (&mut hosted.source, self.held.get(partition)) else { continue };
+            let known = held.known(&self.punctuations, self.clients.gates(), over);
             loop {
                 if held.is_whole && !hosted.is_busy {
-                    source.pass_over_lost(&held.log, &self.punctuations, &held.acked_below);
+                    source.pass_over_lost(&known);
                 }
-                let Some(seal) = source.seal(&held.log, &self.punctuations) else { break };
+                let Some(seal) = source.seal(&known) else { break };
                 let interval = seal.interval;
                 let lacks = digest(&(*partition, &seal.lost));
                 actions.extend(seal.lost.iter().map(|range| {
@@ -123,45 +128,37 @@ impl Node {
         let held = self.held.entry(source).or_default();
         // What a client sends that does not know of the asker must not be acknowledged here: the asker would lack it.
         held.closed_below = version.max(held.closed_below);
-        let mut message = (Vec::new(), Vec::new(), 0);
+        let floors = (1..=self.limits.clients).map(|client| (client, held.log.floor(client))).collect();
         let batches = held.log.iter().filter(|batch| Some(batch.interval) > after);
-        for batch in batches {
-            let (names, lines, bytes) = &mut message;
-            names.push((batch.range, batch.interval, batch.lines.len() as u64));
-            lines.push(batch.lines.clone());
-            *bytes += batch.lines.len();
-            if *bytes >= INPUT_MESSAGE_BYTES {
-                let (names, lines, _) = std::mem::take(&mut message);
-                actions.push(input_message(to, source, version, names, lines, Punctuations::new(), false));
-            }
+        let (full, (names, lines)) = in_messages(batches);
+        for (batches, lines) in full {
+            let (punctuations, floors) = (Punctuations::new(), BTreeMap::new());
+            let word = ToPeer::Input { source, version, batches, punctuations, floors, is_last: false };
+            actions.push(hand_on(to, word, lines));
         }
-        let (names, lines, _) = message;
-        actions.push(input_message(to, source, version, names, lines, self.punctuations.clone(), true));
+        let punctuations = self.punctuations.clone();
+        let word = ToPeer::Input { source, version, batches: names, punctuations, floors, is_last: true };
+        actions.push(hand_on(to, word, lines));
     }
 
     /// Takes over what another node holds of a source.
-    pub(super) fn take_input(
-        &mut self,
-        source: u32,
-        version: u64,
-        batches: Vec<(RecordRange, u64, u64)>,
-        punctuations: Punctuations,
-        mut body: Bytes,
-        is_last: bool,
-        actions: &mut Vec<NodeAction>,
-    ) {
+    pub(super) fn take_input(&mut self, word: ToPeer, body: Bytes, actions: &mut Vec<NodeAction>) {
+        let ToPeer::Input { source, version, batches, punctuations, floors, is_last } = word else { return };
         let Some(held) = self.held.get_mut(&source).filter(|held| held.since == version) else { return };
-        for (range, interval, bytes) in batches {
-            let Ok(bytes) = usize::try_from(bytes) else { return };
-            if bytes > body.len() {
-                return; // no message of this build
-            }
-            admit(held, Batch { range, interval, lines: body.split_to(bytes) }, actions);
+        if !held.take(&batches, body, actions) {
+            return;
         }
-        for (client, ends) in punctuations {
-            self.punctuations.entry(client).or_default().extend(ends);
-        }
+        floors.into_iter().for_each(|(client, floor)| held.log.pass(client, floor));
         held.is_whole |= is_last;
+        self.learn_punctuations(punctuations);
+    }
+
+    /// Takes in where clients were by another node's word or the store's.
+    pub(super) fn learn_punctuations(&mut self, punctuations: Punctuations) {
+        for (client, ends) in punctuations {
+            let believed = ends.into_iter().filter(|(interval, end)| self.clients.believes(client, *interval, *end));
+            self.punctuations.entry(client).or_default().extend(believed);
+        }
     }
 
     /// Lets go of what nobody will ask for.
@@ -208,15 +205,51 @@ fn admit(held: &mut Held, batch: Batch, actions: &mut Vec<NodeAction>) {
     }
 }
 
-fn input_message(
-    node: NodeNumber,
-    source: u32,
-    version: u64,
-    batches: Vec<(RecordRange, u64, u64)>,
-    body: Vec<Bytes>,
-    punctuations: Punctuations,
-    is_last: bool,
-) -> NodeAction {
-    let word = ToPeer::Input { source, version, batches, punctuations, is_last };
+/// Records, their interval, and bytes of lines; and the lines.
+type InputPart = (Vec<(RecordRange, u64, u64)>, Vec<Bytes>);
+
+/// Batches in messages of a bounded size: those that are full, and the last one.
+pub(super) fn in_messages<'b>(batches: impl Iterator<Item = &'b Batch>) -> (Vec<InputPart>, InputPart) {
+    let (mut full, mut part, mut bytes) = (Vec::new(), InputPart::default(), 0);
+    for batch in batches {
+        part.0.push((batch.range, batch.interval, batch.lines.len() as u64));
+        part.1.push(batch.lines.clone());
+        bytes += batch.lines.len();
+        if bytes >= INPUT_MESSAGE_BYTES {
+            full.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+    }
+    (full, part)
+}
+
+/// Input on its way to another holder.
+pub(super) fn hand_on(node: NodeNumber, word: ToPeer, body: Vec<Bytes>) -> NodeAction {
     NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled: true }
+}
+
+impl Held {
+    /// What a source beside this input knows of its clients.
+    pub(super) fn known<'a>(
+        &'a self,
+        punctuations: &'a Punctuations,
+        gates: &'a BTreeMap<u32, Gate>,
+        over: u64,
+    ) -> Known<'a> {
+        Known { log: &self.log, punctuations, gates, acked_below: &self.acked_below, over }
+    }
+
+    /// Takes batches in that another node handed on; false if this is no message of this build.
+    pub(super) fn take(
+        &mut self,
+        batches: &[(RecordRange, u64, u64)],
+        mut body: Bytes,
+        actions: &mut Vec<NodeAction>,
+    ) -> bool {
+        for (range, interval, bytes) in batches {
+            let Some(bytes) = usize::try_from(*bytes).ok().filter(|bytes| *bytes <= body.len()) else { return false };
+            admit(self, Batch { range: *range, interval: *interval, lines: body.split_to(bytes) }, actions);
+        }
+        true
+    }
 }

@@ -134,9 +134,7 @@ impl Node {
     ) {
         let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) else { return };
         (hosted.panes, hosted.is_loaded) = (panes, true);
-        for (client, ends) in punctuations {
-            self.punctuations.entry(client).or_default().extend(ends);
-        }
+        self.learn_punctuations(punctuations);
         self.run_what_is_ready(now, actions);
     }
 
@@ -159,7 +157,9 @@ impl Node {
         let mutes = self.limits.rules.checkpoint_intervals.is_none() && self.limits.rules.replays;
         let hosted = self.hosted.get_mut(&partition).expect("it was just found ready");
         let through = hosted.through;
-        let source = Source::new(partition, self.limits.cut, self.limits.clients, through, &self.punctuations);
+        let held = self.held.get(&partition).expect("its input is here");
+        let known = held.known(&self.punctuations, self.clients.gates(), 0);
+        let source = Source::new(partition, self.limits.cut, self.limits.clients, through, &known);
         hosted.source = Some(source);
         let inboxes = topology.keyed_of(partition).map(|keyed| (keyed.stage, Inbox::new(keyed.writers, through)));
         hosted.inboxes = inboxes.collect();

@@ -98,9 +98,10 @@ impl Shell {
                 (None, Some(Role::Client(client))) => self.step(NodeEvent::ClientUp(client)),
                 _ => Ok(()),
             },
-            PeerEvent::Down { peer, .. } => match self.number(&peer) {
-                Some(node) => self.step(NodeEvent::PeerDown(node)),
-                None => Ok(()),
+            PeerEvent::Down { peer, .. } => match (self.number(&peer), Role::of(&peer)) {
+                (Some(node), _) => self.step(NodeEvent::PeerDown(node)),
+                (None, Some(Role::Client(client))) => self.step(NodeEvent::ClientDown(client)),
+                _ => Ok(()),
             },
             PeerEvent::Message { peer, payload, .. } => {
                 let Some(event) = self.read(&peer, &payload) else { return Ok(()) };
@@ -163,6 +164,7 @@ impl Shell {
             NodeAction::TellClient(client, word) => {
                 self.send(&NodeName::client(client), Lane::Control, Purpose::Control, seal(Vec::new(), &word), 1);
             }
+            NodeAction::Redial(client) => self.peers.redial(&NodeName::client(client)),
             NodeAction::Tell { node, word, body, purpose, is_scaled } => {
                 let scale = if is_scaled { self.config.program.scale } else { 1 };
                 let to = self.config.names[node as usize - 1].clone();

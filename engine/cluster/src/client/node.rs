@@ -268,11 +268,10 @@ impl Shell {
                 break; // not all of it is due
             }
             let records = (border.min(due) - self.next_sequence).max(1);
-            let read = self.read(records, room, number, |sequence| schedule.due(sequence))?;
-            self.paced_bytes += read as u64;
-            if read == 0 {
+            let Some(read) = self.read(records, room, number, |sequence| schedule.due(sequence))? else {
                 break; // ended, or nothing has come yet: the next period looks again
-            }
+            };
+            self.paced_bytes += read as u64;
         }
         if now >= end && (bound.is_some() || self.next_sequence >= due) {
             self.end_source();
@@ -292,11 +291,10 @@ impl Shell {
                 return Ok(()); // the next period looks again
             }
             let records = self.config.cut.border(self.next_sequence) - self.next_sequence;
-            let read = self.read(records, room, number, |_| now)?;
-            self.paced_bytes += read as u64;
-            if read == 0 {
+            let Some(read) = self.read(records, room, number, |_| now)? else {
                 return Ok(()); // ended, or nothing has come yet: the next period looks again
-            }
+            };
+            self.paced_bytes += read as u64;
         }
         self.next_batch = now; // there is more
         Ok(())
@@ -316,14 +314,15 @@ impl Shell {
         BATCH_BYTES.min(usize::try_from(rest).unwrap_or(BATCH_BYTES))
     }
 
-    /// Reads one batch and gives it to the core; returns its bytes: none where the source ended or waits.
+    /// Reads one batch and gives it to the core, unless it is known; returns the bytes that are to be sent, and nothing
+    /// where the source ended or waits.
     fn read(
         &mut self,
         records: u64,
         bytes: usize,
         interval: u64,
         due: impl Fn(u64) -> Moment,
-    ) -> Result<usize, NodeError> {
+    ) -> Result<Option<usize>, NodeError> {
         let room = usize::try_from(records).unwrap_or(usize::MAX).saturating_mul(USUAL_RECORD_BYTES);
         let mut lines = Vec::with_capacity(room.min(bytes) + HEADER_BYTES);
         let (records, is_known) = self.next_known(records);
@@ -332,20 +331,20 @@ impl Shell {
             if !self.source.is_waiting() {
                 self.end_source();
             }
-            return Ok(0);
+            return Ok(None);
         }
         let first = self.next_sequence;
         let range = RecordRange { client: self.config.client, first, last: first + read - 1 };
         self.next_sequence += read;
         if is_known {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let length = lines.len();
         let payload = seal(lines, &FromClient::Records(Batch { range, interval }));
         self.kept_bytes += payload.len();
         self.kept.insert(first, payload);
         self.step(ClientEvent::Batch { range, first_due: due(first), last_due: due(range.last) });
-        Ok(length)
+        Ok(Some(length))
     }
 
     fn end_source(&mut self) {
