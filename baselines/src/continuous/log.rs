@@ -63,9 +63,9 @@ impl InputLog {
         self.batches.range(keys).map(|(_, batch)| batch)
     }
 
-    /// The client's first batch of an interval behind this one.
-    pub fn first_behind(&self, client: u32, interval: u64) -> Option<&Batch> {
-        let of_client = self.batches.range((client, 0)..=(client, u64::MAX));
+    /// The client's first batch from this record on that is of a later interval.
+    pub fn first_behind(&self, client: u32, from: u64, interval: u64) -> Option<&Batch> {
+        let of_client = self.batches.range((client, from)..=(client, u64::MAX));
         of_client.map(|(_, batch)| batch).find(|batch| batch.interval > interval)
     }
 

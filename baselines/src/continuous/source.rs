@@ -47,10 +47,15 @@ impl Known<'_> {
         self.punctuations.get(&client)?.get(&interval).copied()
     }
 
-    /// Where a client's life ended, if it closes the interval without the client's word.
-    fn end_of_life(&self, source: u32, client: u32, interval: u64) -> Option<u64> {
+    /// Where a client's part of an interval that begins with this record ends: where it said; if it cannot say any more, where
+    /// the first batch of a later interval begins, or its life ended.
+    fn end_of(&self, source: u32, client: u32, interval: u64, begin: u64) -> Option<u64> {
+        if let Some(end) = self.punctuation(client, interval) {
+            return Some(end);
+        }
         let gate = self.gates.get(&client).filter(|gate| gate.closes(interval, self.over))?;
-        Some(gate.end(source))
+        let end = gate.end(source);
+        Some(self.log.first_behind(client, begin, interval).map_or(end, |batch| batch.range.first.min(end)))
     }
 }
 
@@ -71,9 +76,9 @@ pub struct Source {
 impl Source {
     /// A source behind the interval `through`, where punctuations or the log say where each client then was.
     pub fn new(number: u32, cut: Cut, clients: u32, through: Option<u64>, known: &Known<'_>) -> Source {
-        let behind = |client: u32, through: u64| match known.log.first_behind(client, through) {
-            Some(batch) => batch.range.first,
-            None => known.log.frontier(cut, number, client),
+        let behind = |client: u32, through: u64| {
+            let frontier = known.log.frontier(cut, number, client);
+            known.log.first_behind(client, 0, through).map_or(frontier, |batch| batch.range.first.min(frontier))
         };
         let begin = |client: u32| match through {
             None => 0,
@@ -104,8 +109,8 @@ impl Source {
     pub fn pass_over_lost(&mut self, known: &Known<'_>) {
         let interval = self.sealed.map_or(0, |sealed| sealed + 1);
         for (client, next) in &mut self.next {
-            let ended = known.end_of_life(self.number, *client, interval);
-            let Some(end) = known.punctuation(*client, interval).or(ended) else { continue };
+            let begin = self.sealed_to.get(client).copied().unwrap_or(0);
+            let Some(end) = known.end_of(self.number, *client, interval, begin) else { continue };
             let acked = known.acked_below.get(client).copied().unwrap_or(0);
             let life = known.gates.get(client).map_or(0, |gate| gate.end(self.number));
             let held = known.log.next(*client, *next).map_or(u64::MAX, |batch| batch.range.first);
@@ -115,26 +120,17 @@ impl Source {
         }
     }
 
-    /// Where a client's part of an interval ends: where it said, or, if it cannot say any more, where its next record is of a
-    /// later interval or there is none.
-    fn end_of(&self, client: u32, next: u64, interval: u64, known: &Known<'_>) -> Option<u64> {
-        if let Some(end) = known.punctuation(client, interval) {
-            return (next >= end).then_some(end);
-        }
-        let end = known.end_of_life(self.number, client, interval)?;
-        let is_closed = match known.log.get(client, next) {
-            Some(batch) => batch.interval > interval,
-            None => next >= end,
-        };
-        is_closed.then_some(next)
-    }
-
     /// The next interval, if all clients have closed it and all its records were taken.
     pub fn seal(&mut self, known: &Known<'_>) -> Option<Seal> {
         let interval = self.sealed.map_or(0, |sealed| sealed + 1);
         let mut ends = BTreeMap::new();
         for (client, next) in &self.next {
-            ends.insert(*client, self.end_of(*client, *next, interval, known)?);
+            let begin = self.sealed_to.get(client).copied().unwrap_or(0);
+            let end = known.end_of(self.number, *client, interval, begin)?;
+            if *next < end {
+                return None;
+            }
+            ends.insert(*client, end);
         }
         let mut seal = Seal { interval, ranges: Vec::new(), blocks: Vec::new(), lost: Vec::new() };
         for (client, end) in &ends {
