@@ -1,7 +1,7 @@
 //! The client's core where records go to fixed sources: each batch to every node that holds its source's input.
 //!
 //! Knows neither the records' bytes nor who runs what. Invariant: a batch is either acknowledged by all of its source's
-//! present holders or outstanding; to a connected holder, outstanding batches of one source go in the order of their records.
+//! present holders or outstanding; to a connected holder, outstanding batches of one source go in their records' order.
 //!
 //! ```text
 //! batch:  queued --holder connected--> sent --Held by all present holders--> acknowledged

@@ -47,8 +47,8 @@ impl Known<'_> {
         self.punctuations.get(&client)?.get(&interval).copied()
     }
 
-    /// Where a client's part of an interval that begins with this record ends: where it said; if it cannot say any more, where
-    /// the first batch of a later interval begins, or its life ended.
+    /// Where a client's part of an interval that begins with this record ends: where it said; if it cannot say any more,
+    /// where the first batch of a later interval begins, or its life ended.
     fn end_of(&self, source: u32, client: u32, interval: u64, begin: u64) -> Option<u64> {
         if let Some(end) = self.punctuation(client, interval) {
             return Some(end);

@@ -44,8 +44,8 @@ pub struct Topology {
 }
 
 /// Why a query cannot be run by long-lived operators.
-pub const NO_SHUFFLE: &str = "an output without a shuffle before it (such as plain lines) has no operator that could close its \
-                              intervals; only `dstream` runs it";
+pub const NO_SHUFFLE: &str = "an output without a shuffle before it (such as plain lines) has no operator that could \
+                              close its intervals; only `dstream` runs it";
 
 impl Topology {
     /// Reads the query; nothing where an output has no keyed operator before it.

@@ -88,7 +88,7 @@ pub fn declared() -> Vec<OptionSpec> {
         standbys(),
         OptionSpec {
             name: "order",
-            about: "replicas take their input in one order and readers hear one of them, or readers take whatever is first",
+            about: "replicas take input in one order and readers hear one of them; or readers take what comes first",
             kind: OptionKind::Choice(&["sync", "first-wins"]),
             default: OptionValue::Choice("sync".to_owned()),
             unbuilt: Unbuilt::Nothing,

@@ -71,7 +71,7 @@ impl Engine for UpstreamBackup {
         let Some(topology) = Topology::of(query, 1) else { return Some(NO_SHUFFLE.to_owned()) };
         let replays = Settings::from_options(options).checkpoint.is_none();
         (replays && topology.reach.is_none()).then(|| {
-            "`checkpoint: off` replays all input that a result depends on, and results of this job depend on everything \
+            "`checkpoint: off` replays all input that a result depends on, and results of this job depend on all of it \
              from the start; give it a checkpoint interval"
                 .to_owned()
         })

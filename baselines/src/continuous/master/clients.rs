@@ -5,9 +5,10 @@
 //! has the same, said by all members after they stopped taking more; a member that is lost meanwhile makes the question new.
 //!
 //! ```text
-//! live --silent for a failure timeout, or a new life--> asking --all said--> closing --all have the same--> ended, or live
-//!   ^                                                     |                      `--one has more, or a member was lost--> asking
-//!   +------- somebody is connected to it -----------------+                                      ended --back--> asking
+//! live    --silent for a failure timeout, or a new life--> asking
+//! asking  --all said--> closing;  --somebody is connected to it--> live
+//! closing --all have the same--> ended, or live;  --one has more, or a member was lost--> asking
+//! ended   --back--> asking
 //! ```
 
 use crate::continuous::message::{FromMaster, Gate, NodeNumber, ToMaster};

@@ -5,7 +5,8 @@
 
 use crate::continuous::inbox::Verdict;
 use crate::continuous::message::{Element, NodeNumber, Part, Reader, Subscription, ToPeer, Writer};
-use crate::continuous::node::core::{Node, NodeAction};
+use crate::continuous::node::core::Node;
+use crate::continuous::node::event::NodeAction;
 use crate::continuous::node::work::Work;
 use crate::continuous::outbox::{ELEMENT_BYTES, Outgoing};
 use crate::continuous::topology::Keyed;

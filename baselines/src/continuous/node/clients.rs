@@ -4,13 +4,16 @@
 //! taken in; so all holders of a source have the same of it when its life ends.
 //!
 //! ```text
-//! open --AskClient: says what is here--> open --CloseClient: fetches what it lacks--> closed --ClientIs--> ended, or open again
-//!                                                                          ended --AskClient--> closed
+//! open   --AskClient: says what is here--> open
+//! open   --CloseClient: fetches what it lacks--> closed
+//! closed --ClientIs--> ended, or open again
+//! ended  --AskClient--> closed
 //! ```
 
 use crate::continuous::message::{Gate, NodeNumber, ToMaster, ToPeer};
 use crate::continuous::node::channel::tell;
-use crate::continuous::node::core::{Node, NodeAction};
+use crate::continuous::node::core::Node;
+use crate::continuous::node::event::NodeAction;
 use crate::continuous::node::input::{hand_on, in_messages};
 use bytes::Bytes;
 use dstream_trace::{Event, Moment, RecordRange};

@@ -2,7 +2,8 @@
 
 use crate::continuous::log::Batch;
 use crate::continuous::message::{Gate, NodeNumber, ToPeer};
-use crate::continuous::node::core::{Held, Node, NodeAction};
+use crate::continuous::node::core::{Held, Node};
+use crate::continuous::node::event::NodeAction;
 use crate::continuous::outbox::Entry;
 use crate::continuous::source::{Known, Punctuations, block_of};
 use bytes::Bytes;

@@ -1,18 +1,20 @@
 //! A node of a continuous engine: the partitions it runs, the input it holds, its channels.
 //!
 //! `core` decides, `shell` does. The core's parts: `input` (what clients send), `channel` (what operators send each other),
-//! `work` (what operators do and what becomes of it), `restore` (how a partition comes here and goes), `clients` (clients that die and
-//! return).
+//! `work` (what operators do and what becomes of it), `restore` (how a partition comes here and goes), `clients` (clients that
+//! die and return).
 
 mod channel;
 mod clients;
 mod core;
+mod event;
 mod input;
 mod restore;
 mod shell;
 mod work;
 
-pub use self::core::{Node, NodeAction, NodeEvent, NodeLimits, Rules};
+pub use self::core::{Node, NodeLimits, Rules};
+pub use self::event::{NodeAction, NodeEvent};
 pub use self::input::places;
 pub use self::shell::{NodeConfig, run};
 pub use self::work::{Done, Work, WorkDone};

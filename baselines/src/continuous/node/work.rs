@@ -1,13 +1,14 @@
 //! What a partition's operators do, in turns, and what becomes of it.
 //!
-//! One turn of a partition runs at a time; what comes meanwhile waits for the next. Between what other operators sent and the
-//! source's own input neither starves. Invariant: an interval is closed after all its input; a result goes on once.
+//! One turn of a partition runs at a time; what comes meanwhile waits for the next. Neither what other operators
+//! sent nor the source's own input starves. Invariant: an interval is closed after all its input; a result goes on once.
 
 use crate::continuous::credit::Debt;
 use crate::continuous::log::Batch;
 use crate::continuous::message::{PaneHeader, Progress, ToPeer};
 use crate::continuous::node::channel::tell;
-use crate::continuous::node::core::{Hosted, Node, NodeAction};
+use crate::continuous::node::core::{Hosted, Node};
+use crate::continuous::node::event::NodeAction;
 use crate::continuous::outbox::Entry;
 use crate::continuous::topology::Target;
 use bytes::Bytes;
