@@ -4,6 +4,7 @@
 //! again. Invariant: equal run directories give equal text.
 
 mod chart;
+pub mod comparison;
 mod csv;
 pub mod format;
 mod html;

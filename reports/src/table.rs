@@ -104,6 +104,20 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
 }
 
 fn render(columns: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> String {
+    aligned(columns, rows, width, |place| NAMES.contains(&columns[place]))
+}
+
+/// A table whose first column holds names, and all others numbers.
+pub(crate) fn columns(columns: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> String {
+    aligned(columns, rows, width, |place| place == 0)
+}
+
+fn aligned(
+    columns: &[&str],
+    rows: Vec<Vec<String>>,
+    width: Option<u16>,
+    holds_names: impl Fn(usize) -> bool,
+) -> String {
     let mut table = Table::new();
     // Text only: whoever prints it decides on colours.
     table
@@ -121,8 +135,7 @@ fn render(columns: &[&str], rows: Vec<Vec<String>>, width: Option<u16>) -> Strin
         // A number and its unit stay together, whatever else must break.
         let row = row.into_iter().map(|text| text.replace(' ', "\u{a0}"));
         let cell = |(place, text): (usize, String)| {
-            let is_name = NAMES.contains(&columns[place]);
-            let alignment = if is_name { CellAlignment::Left } else { CellAlignment::Right };
+            let alignment = if holds_names(place) { CellAlignment::Left } else { CellAlignment::Right };
             Cell::new(text).set_alignment(alignment)
         };
         table.add_row(row.enumerate().map(cell));

@@ -56,6 +56,7 @@ pub struct Latency {
     pub p90_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub max_ms: Option<f64>,
+    pub record_p99_ms: Option<f64>,
 }
 
 /// Records of one second.
@@ -217,6 +218,7 @@ fn latency(row: Row<'_>) -> Option<Latency> {
         p90_ms: row.number("p90_ms"),
         p99_ms: row.number("p99_ms"),
         max_ms: row.number("max_ms"),
+        record_p99_ms: row.number("record_p99_ms"),
     })
 }
 

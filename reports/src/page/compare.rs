@@ -1,4 +1,7 @@
-//! The page that puts runs side by side: the same axes, one colour and dash for each run, every number a link.
+//! The page that puts runs side by side: the same axes, one colour and dash for each run, every number a link. Engines
+//! that ran the same scenario come first, as contests.
+
+mod contest;
 
 use super::facts::{COST_COLUMNS, cost_row};
 use super::run::recoveries;
@@ -6,6 +9,7 @@ use super::{FAULT_COLUMNS, FAULT_NOTE, fault_rows, reached_marks};
 use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS};
 use crate::chart::time::{Points, Series, TimeChart, Unit};
+use crate::comparison::contests;
 use crate::format::{count, milliseconds, seconds};
 use crate::html::{Figure, Key, address, area_key, kept_together, line_key, page, swatch, table};
 use crate::ink::{Ink, MOST_RUNS};
@@ -20,6 +24,9 @@ use std::path::Path;
 
 /// Faults of one name that strike within this share of the run are the same fault to the eye, drawn in another phase.
 const NEAR: f64 = 0.02;
+
+/// Contests on one page; further ones are in the table of all runs.
+const MOST_CONTESTS: usize = 4;
 
 /// One run on the page.
 struct Compared<'a> {
@@ -52,14 +59,23 @@ pub fn compare_page(runs: &[RunReport], folder: &Path) -> String {
         })
         .collect();
     let title = title(runs);
+    let all_tables: Vec<Tables> = compared.iter().map(|one| one.tables.clone()).collect();
+    let mut contests = contests(runs, &all_tables);
+    let older = contests.len().saturating_sub(MOST_CONTESTS);
+    contests.drain(..older);
+    let shown: usize = contests.iter().map(|contest| contest.contenders.len()).sum();
     let body = html! {
         h1 { (title) }
+        @for (place, contest) in contests.iter().enumerate() { (contest::section(contest, place, folder)) }
         (verdicts(&compared))
+        @if shown > 0 && shown < compared.len() { section id="runs" { h2 { "All runs" } (quantities(&compared)) } }
         @if !compared.is_empty() {
-            (quantities(&compared))
-            (pictures(&compared))
-            (faults(&compared))
-            (costs(&compared))
+            @if shown == 0 {
+                (quantities(&compared))
+                (pictures(&compared))
+                (faults(&compared))
+                (costs(&compared))
+            }
             p.note { "Each run's page has its numbers as files, what it assumed, and the command that reproduces it." }
         }
     };

@@ -1,0 +1,156 @@
+//! Which engine was how good in what, and when: a table for each fault, then damage and cost, then latency.
+
+use super::{Column, Shown, linked_table};
+use crate::comparison::Contender;
+use crate::comparison::quantity::{LEAST_BYTES, LEAST_CPU_S, LEAST_S};
+use crate::format::{NOT_REACHED, bytes, count, milliseconds, percent, seconds};
+use crate::page::FAULT_NOTE;
+use dstream_trace::result::{FaultResult, Percentiles, RunResult};
+use maud::{Markup, html};
+
+/// A part of a recovery: heading and value.
+type Part = (&'static str, fn(&FaultResult) -> Option<f64>);
+
+/// A quantity of a whole run.
+type Whole = fn(&RunResult) -> Option<f64>;
+
+/// The columns of a fault's table.
+const PARTS: [Part; 6] = [
+    ("detect", |fault| fault.detect_s),
+    ("restore", |fault| fault.restore_s),
+    ("catch-up", |fault| fault.catch_up_s),
+    ("drain", |fault| fault.drain_s),
+    ("redundancy", |fault| fault.redundancy_s),
+    ("longest gap", |fault| fault.longest_gap_s),
+];
+
+/// All tables.
+pub(super) fn section(shown: &Shown<'_>) -> Markup {
+    let faults = shown.contest.contenders.iter().map(|one| one.result().faults.len()).max().unwrap_or(0);
+    html! {
+        section id=(shown.id("recovery")) {
+            h2 { "Which, when" }
+            @for place in 0..faults { (fault(shown, place)) }
+            @if faults > 0 { p.note { (FAULT_NOTE) } } @else { p.note { "The scenario has no faults." } }
+            h3 { "Damage and cost" }
+            (cost(shown))
+            h3 { "Latency" }
+            (latency(shown))
+            p.note {
+                "Underlined: best, where another is worse by a difference that means something. A dash: not reached, not \
+                 measured, or too few samples. Latency by interval ends with the interval's result, by record with \
+                 the first running result that shows the record."
+            }
+        }
+    }
+}
+
+/// Of the fault at this place of a run.
+fn of(one: &Contender<'_>, place: usize, part: fn(&FaultResult) -> Option<f64>) -> Option<f64> {
+    one.result().faults.get(place).and_then(part)
+}
+
+fn fault(shown: &Shown<'_>, place: usize) -> Markup {
+    let contenders = &shown.contest.contenders;
+    let Some(first) = contenders.iter().find_map(|one| one.result().faults.get(place)) else { return html! {} };
+    let title = format!("F{} · {} of {} at {}", place + 1, first.fault, first.node, seconds(Some(first.at_s)));
+    let interval_s = shown.contest.interval_s();
+    let column = |(head, part): Part| Column {
+        head,
+        anchor: "recovery",
+        text: Box::new(move |one| seconds(of(one, place, part))),
+        value: Some(Box::new(move |one| of(one, place, part))),
+        // Being on time again ends with an interval.
+        least: if head == "catch-up" { interval_s / 2.0 } else { LEAST_S },
+        missing_is_worst: true,
+    };
+    let mut columns: Vec<Column<'_>> = PARTS.into_iter().map(column).collect();
+    let excess = move |one: &Contender<'_>| of(one, place, |fault| fault.excess_latency_s2);
+    if contenders.iter().any(|one| excess(one).is_some()) {
+        columns.push(Column {
+            head: "excess latency",
+            anchor: "recovery",
+            text: Box::new(move |one| excess(one).map_or(NOT_REACHED.to_owned(), |area| format!("{area:.2} s²"))),
+            value: Some(Box::new(excess)),
+            least: LEAST_S,
+            missing_is_worst: false,
+        });
+    }
+    let is_idle = |one: &&Contender<'_>| one.result().faults.get(place).is_some_and(|fault| !fault.fired);
+    let idle: Vec<&str> = contenders.iter().filter(is_idle).map(Contender::label).collect();
+    html! {
+        h3 { (title) }
+        (linked_table(shown, &title, &columns))
+        @if !idle.is_empty() { p.note { "It had no effect on " (idle.join(", ")) "." } }
+    }
+}
+
+/// A column of plain numbers of a run.
+fn number(head: &'static str, least: f64, show: fn(f64) -> String, value: Whole) -> Column<'static> {
+    Column {
+        head,
+        anchor: "cost",
+        text: Box::new(move |one| value(one.result()).map_or(NOT_REACHED.to_owned(), show)),
+        value: Some(Box::new(move |one| value(one.result()))),
+        least,
+        missing_is_worst: false,
+    }
+}
+
+/// The same where less is not better by itself.
+fn plain(head: &'static str, show: fn(f64) -> String, value: Whole) -> Column<'static> {
+    Column { value: None, ..number(head, 0.0, show, value) }
+}
+
+fn cost(shown: &Shown<'_>) -> Markup {
+    let whole: fn(f64) -> String = |value| count(value as u64);
+    let size: fn(f64) -> String = |value| bytes(value as u64);
+    let time: fn(f64) -> String = |value| seconds(Some(value));
+    let damage = |head, value: Whole| Column { anchor: "checks", ..number(head, 0.0, whole, value) };
+    let gone =
+        |result: &RunResult| Some(result.broken_promises.iter().map(|broken| broken.records).sum::<u64>() as f64);
+    let mut columns = vec![
+        damage("lost", |result| Some(result.records.lost as f64)),
+        damage("doubled", |result| Some(result.records.duplicated as f64)),
+        damage("wrong intervals", |result| Some(result.records.wrong_intervals as f64)),
+        damage("declared gone", gone),
+        number("nodes", 0.5, whole, |result| Some(f64::from(result.nodes))),
+        number("CPU", LEAST_CPU_S, time, |result| Some(result.cost.cpu_s)),
+        number("network", LEAST_BYTES, size, |result| Some(result.cost.network_bytes as f64)),
+        plain("input copies", size, |result| Some(result.cost.replicated_bytes as f64)),
+        plain("checkpoints", size, |result| Some(result.cost.checkpoint_bytes as f64)),
+        plain("recovery", size, |result| Some(result.cost.recovery_bytes as f64)),
+        plain("CPU load", percent, |result| Some(result.load.cpu)),
+    ];
+    if shown.contest.contenders.iter().any(|one| one.result().cost.excess_cpu_s.is_some()) {
+        let excess = number("excess CPU", LEAST_CPU_S, time, |result| result.cost.excess_cpu_s);
+        columns.insert(6, excess);
+    }
+    linked_table(shown, "Damage and cost", &columns)
+}
+
+fn latency(shown: &Shown<'_>) -> Markup {
+    type All = fn(&RunResult) -> Option<Percentiles>;
+    let of = |head, all: All, part: fn(&Percentiles) -> Option<f64>| Column {
+        head,
+        anchor: "latency",
+        text: Box::new(move |one: &Contender<'_>| milliseconds(all(one.result()).as_ref().and_then(part))),
+        value: Some(Box::new(move |one: &Contender<'_>| all(one.result()).as_ref().and_then(part))),
+        least: LEAST_S * 1e3,
+        missing_is_worst: false,
+    };
+    let whole: All = |result| Some(result.latency_ms);
+    let before: All = |result| Some(result.latency_before_faults_ms);
+    let record: All = |result| result.record_latency_ms;
+    let columns = [
+        of("interval p50", whole, |all| all.p50),
+        of("p99", whole, |all| all.p99),
+        of("p999", whole, |all| all.p999),
+        of("max", whole, |all| all.max),
+        of("p99 before faults", before, |all| all.p99),
+        of("record p50", record, |all| all.p50),
+        of("record p99", record, |all| all.p99),
+        of("record p999", record, |all| all.p999),
+    ];
+    linked_table(shown, "Latency", &columns)
+}
