@@ -16,6 +16,7 @@ pub struct CommandLine {
 }
 
 const EXAMPLES: &str = "Examples:
+  dstream demo
   dstream run scenarios/smoke/worker-crash.yaml
   dstream job word-count --source file:README.md
 
@@ -24,6 +25,9 @@ Exit codes: 0 every check holds, 1 a check failed, 2 undecided, 64 yours to mend
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run every engine through one crash in the simulator, and say which was back first and what it cost
+    #[command(after_help = "Example:\n  dstream demo")]
+    Demo(DemoArgs),
     /// Run scenarios, check their outputs against the oracle, print a verdict table
     #[command(
         after_help = "Example:\n  dstream run scenarios/smoke/worker-crash.yaml --seed 8 --set cluster.workers=6"
@@ -100,6 +104,19 @@ pub struct Changes {
     /// Set a value of the file, such as `cluster.workers=4` or `faults[0].at=20s`
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
+}
+
+/// `dstream demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Draw everything from this seed instead of the scenario's own
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// The folder that holds run directories
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `dstream run`.

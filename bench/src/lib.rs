@@ -71,6 +71,7 @@ mod cluster;
 mod command_line;
 mod compare;
 mod console;
+mod demo;
 mod execution;
 mod explain;
 mod failure;
@@ -153,6 +154,7 @@ fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
         Err(error) => return explain_usage(&error),
     };
     match line.command {
+        Command::Demo(args) => demo::demo(&args, setup),
         Command::Run(args) => run::run(&args, setup),
         Command::Report(args) => report::report(&args),
         Command::Schema(_) => schema::schema(setup),

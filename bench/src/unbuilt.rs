@@ -5,7 +5,7 @@
 use crate::failure::Failure;
 
 /// Commands to come.
-const COMMANDS: &[&str] = &["sweep", "demo", "query", "cluster", "bench", "calibrate"];
+const COMMANDS: &[&str] = &["sweep", "query", "cluster", "bench", "calibrate"];
 
 /// Refuses a command line whose command is not built yet; `words` are those after the program's name.
 pub fn refuse_command(words: &[String]) -> Result<(), Failure> {

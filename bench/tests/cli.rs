@@ -22,8 +22,8 @@ expect:
   - output: exact
 ";
 
-const COMMANDS: [&str; 11] =
-    ["run", "report", "check", "schema", "explain", "meta", "swarm", "replay", "paper", "jobs", "job"];
+const COMMANDS: [&str; 12] =
+    ["demo", "run", "report", "check", "schema", "explain", "meta", "swarm", "replay", "paper", "jobs", "job"];
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_its_name() {
@@ -35,7 +35,6 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
     };
     check("sweep x.yaml --vary a=1", "dstream sweep");
     check("swarm --seeds 1..2 --shrink", "--shrink");
-    check("demo", "dstream demo");
     check("query --master localhost:1", "dstream query");
     check("cluster up --workers 3", "dstream cluster");
     check("bench throughput --job word-count", "dstream bench");

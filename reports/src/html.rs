@@ -25,7 +25,7 @@ pub fn kept_together(text: &str) -> String {
         let before = place.checked_sub(1).is_some_and(|before| letters[before].is_ascii_digit());
         let after = letters[place + 1..].iter().take_while(|letter| letter.is_alphanumeric()).collect::<String>();
         before
-            && (matches!(after.as_str(), "s" | "ms" | "us" | "x")
+            && (matches!(after.as_str(), "s" | "ms" | "us" | "x" | "B" | "kB" | "MB" | "GB" | "TB")
                 || after.starts_with(|letter: char| letter.is_ascii_digit()))
     };
     let mut text = String::new();

@@ -3,6 +3,7 @@
 pub mod check;
 mod compare;
 pub mod context;
+pub mod demo;
 pub mod error;
 pub mod nearest;
 pub mod oracle;

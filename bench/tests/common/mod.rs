@@ -90,10 +90,20 @@ impl Drop for Folder {
     }
 }
 
-/// The scenario files of the repository that run in seconds, by path: all but those of published figures.
+/// The scenario files of the repository that run in seconds, by path: all but those of published figures, and those that
+/// compare all engines.
 pub fn scenario_files() -> Vec<PathBuf> {
-    let found = files_below(root().join("scenarios"), &["src", "tests", "costs", "paper"]);
+    let mut found = files_below(root().join("scenarios"), &["src", "tests", "costs", "paper", "compare"]);
+    found.retain(|path| !path.ends_with("demo.yaml"));
     assert!(found.len() >= 10, "only {} scenarios found", found.len());
+    found
+}
+
+/// The scenario files that compare all engines: the demo's, and cases that one of them should lose.
+pub fn comparing_scenario_files() -> Vec<PathBuf> {
+    let mut found = files_below(root().join("scenarios/compare"), &[]);
+    assert!(found.len() >= 5, "{found:?}");
+    found.push(root().join("scenarios/demo.yaml"));
     found
 }
 

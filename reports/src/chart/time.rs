@@ -69,11 +69,20 @@ const SURE: &str = "the page's own surface never fails";
 impl TimeChart<'_> {
     /// The picture in one width.
     pub fn draw(&self, width: Width) -> String {
+        self.draw_high(width, if width == Width::Wide { 210 } else { 170 })
+    }
+
+    /// The same half as high again: the one picture of a page.
+    pub fn draw_tall(&self, width: Width) -> String {
+        self.draw_high(width, if width == Width::Wide { 320 } else { 240 })
+    }
+
+    fn draw_high(&self, width: Width, plot: i32) -> String {
         let pixels = i32::try_from(width.pixels()).expect("a picture is narrower than two thousand million pixels");
         let (left, right) = (VALUES_WIDTH, pixels - RIGHT);
         let placed = self.placed(left, right);
         let head = i32::try_from(lanes(&placed)).expect("there are few lanes") * LANE + 6;
-        let height = head + if width == Width::Wide { 210 } else { 170 } + TIMES_HEIGHT;
+        let height = head + plot + TIMES_HEIGHT;
         let mut sheet = Sheet::new(width.pixels(), u32::try_from(height).expect("a height is positive"));
         let area = sheet.area();
         self.plot(&area, head, width);

@@ -11,6 +11,12 @@ use crate::words::late_intervals;
 /// With more tiers than this only the first and the last are told.
 const MOST_TIERS: usize = 3;
 
+/// Of being on time again: who did it first, and who never did.
+const ON_TIME: [&str; 2] = ["was on time again first, after", "did not catch up"];
+
+/// Of the lost node's results.
+const RESTORED: [&str; 2] = ["had the lost node's results out first, after", "did not have all of them out"];
+
 /// The comparison in two sentences, and a third where a run is not ranked or lost records.
 pub fn verdict(contest: &Contest<'_>) -> Vec<String> {
     let ranked: Vec<&Contender<'_>> = contest.ranked().collect();
@@ -31,7 +37,7 @@ pub fn verdict(contest: &Contest<'_>) -> Vec<String> {
 fn who_was_first(contest: &Contest<'_>, ranked: &[&Contender<'_>]) -> (String, Vec<usize>) {
     let everyone = || (0..ranked.len()).collect::<Vec<_>>();
     let Some(after) = after_what(ranked) else {
-        let (told, leaders) = order(ranked, &P99, "had the lowest p99 latency,");
+        let (told, leaders) = order(ranked, &P99, ["had the lowest p99 latency,", ""]);
         let told = told.unwrap_or_else(|| {
             let all = told_values(ranked, &P99, &everyone());
             format!("all had about the same p99 latency ({all})")
@@ -39,7 +45,7 @@ fn who_was_first(contest: &Contest<'_>, ranked: &[&Contender<'_>]) -> (String, V
         return (format!("Without a fault, {told}."), leaders.unwrap_or_else(everyone));
     };
     let catch_up = quantity::catch_up(contest.interval_s());
-    if let (Some(told), Some(leaders)) = order(ranked, &catch_up, "was on time again first, after") {
+    if let (Some(told), Some(leaders)) = order(ranked, &catch_up, ON_TIME) {
         return (format!("{after}, {told}."), leaders);
     }
     let no_one_late = ranked.iter().all(|one| late_intervals(one.tables).0 == 0);
@@ -50,7 +56,7 @@ fn who_was_first(contest: &Contest<'_>, ranked: &[&Contender<'_>]) -> (String, V
         }
         _ => format!("all were on time again together, after {}", told_values(ranked, &catch_up, &everyone())),
     };
-    match order(ranked, &RESTORE, "had the lost node's results out first, after") {
+    match order(ranked, &RESTORE, RESTORED) {
         (Some(told), Some(leaders)) => (format!("{after}, {alike}; {told}."), leaders),
         _ => (format!("{after}, {alike}, and the lost results came at about the same time."), everyone()),
     }
@@ -61,14 +67,30 @@ fn after_what(ranked: &[&Contender<'_>]) -> Option<String> {
     let fired: Vec<_> = ranked.first()?.fired().collect();
     match fired[..] {
         [] => None,
-        [one] => Some(format!("After the {} of {} at {}", one.fault, one.node, seconds(Some(one.at_s)))),
-        _ => Some(format!("After {} faults, the slowest recovery of each counted", fired.len())),
+        [one] => Some(format!("After {} at {}", happened(&one.fault, &one.node), seconds(Some(one.at_s)))),
+        _ => Some(format!("Over {} faults, by each engine's slowest recovery", fired.len())),
+    }
+}
+
+/// A fault as something after which something else happens.
+fn happened(fault: &str, node: &str) -> String {
+    match fault {
+        "crash" => format!("the crash of {node}"),
+        "power-loss" => format!("the loss of power of {node}"),
+        "pause" => format!("{node} stood still"),
+        "slow-cpu" => format!("{node} became slow"),
+        "slow-nic" => format!("the network card of {node} became slow"),
+        "partition" => format!("{node} was cut off"),
+        "outage" => format!("messages of {node} were held"),
+        "delay" => format!("messages of {node} were delayed"),
+        other => format!("{other} hit {node}"),
     }
 }
 
 /// `hot-sync and hot-first were on time again first, after 300 ms; then dstream (1.3 s)`, and who came first. Nothing
 /// where nobody is ahead.
-fn order(ranked: &[&Contender<'_>], what: &Quantity, did: &str) -> (Option<String>, Option<Vec<usize>>) {
+fn order(ranked: &[&Contender<'_>], what: &Quantity, words: [&str; 2]) -> (Option<String>, Option<Vec<usize>>) {
+    let [did, did_not] = words;
     let values = values(ranked, what);
     let tiers = tiers(&values, what.least);
     let missing: Vec<usize> = (0..values.len()).filter(|place| values[*place].is_none()).collect();
@@ -85,7 +107,7 @@ fn order(ranked: &[&Contender<'_>], what: &Quantity, did: &str) -> (Option<Strin
         _ => text.push_str(&format!("; then {}", later.iter().map(tell).collect::<Vec<_>>().join(", then "))),
     }
     if !missing.is_empty() && what.missing_is_worst {
-        text.push_str(&format!("; {} did not come so far before the run ended", names(ranked, &missing)));
+        text.push_str(&format!("; {} {did_not} before the run ended", names(ranked, &missing)));
     }
     (Some(text), Some(first.clone()))
 }
@@ -106,17 +128,19 @@ fn what_it_cost(ranked: &[&Contender<'_>], leaders: &[usize]) -> String {
     };
     let times = |place: usize| -> String {
         let factor = cpu[place].unwrap_or(0.0) / cpu[low].unwrap_or(1.0).max(1e-9);
-        if factor < 9.95 { format!("{factor:.1} x") } else { format!("{factor:.0} x") }
+        let text = if factor < 9.95 { format!("{factor:.1}") } else { format!("{factor:.0}") };
+        format!("{} x", text.trim_end_matches(".0"))
     };
     let both: Vec<usize> = cheapest.iter().copied().filter(|place| leaders.contains(place)).collect();
     if both.is_empty() {
         let used: Vec<String> = leaders.iter().map(|place| times(*place)).collect();
+        let own: Vec<String> = leaders.iter().map(|place| told(*place)).collect();
         return format!(
-            "{} cost {} the CPU of {}, the cheapest ({}; {}).",
+            "{} cost {} the CPU of {}, the cheapest ({} against {}).",
             names(ranked, leaders),
             either(&used),
             names(ranked, cheapest),
-            leaders.iter().map(|place| told(*place)).collect::<Vec<_>>().join(", "),
+            either(&own),
             told(low)
         );
     }

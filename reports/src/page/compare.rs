@@ -66,8 +66,10 @@ pub fn compare_page(runs: &[RunReport], folder: &Path) -> String {
     let shown: usize = contests.iter().map(|contest| contest.contenders.len()).sum();
     let body = html! {
         h1 { (title) }
-        @for (place, contest) in contests.iter().enumerate() { (contest::section(contest, place, folder)) }
-        (verdicts(&compared))
+        @for (place, contest) in contests.iter().enumerate() {
+            (contest::section(contest, place, folder, &verdicts(&compared)))
+        }
+        @if shown == 0 { (verdicts(&compared)) }
         @if shown > 0 && shown < compared.len() { section id="runs" { h2 { "All runs" } (quantities(&compared)) } }
         @if !compared.is_empty() {
             @if shown == 0 {
@@ -105,6 +107,7 @@ fn verdicts(compared: &[Compared<'_>]) -> Markup {
             ("warn", format!("All {all} runs are valid; {with_loss} of them lost records, as the promise allows."))
         }
         (1, 0, 0) => ("good", "The run is valid: every check holds.".to_owned()),
+        (2, 0, 0) => ("good", "Both runs are valid: every check holds.".to_owned()),
         (all, 0, 0) => ("good", format!("All {all} runs are valid: every check holds.")),
         (all, 0, open) => ("open", format!("{open} of {all} runs undecided, no check failed in the others.")),
         (all, wrong, 0) => ("bad", format!("{wrong} of {all} runs invalid.")),

@@ -23,6 +23,9 @@ use std::path::Path;
 mod settings;
 mod which;
 
+/// The anchor of the main picture.
+const LATENCY: &str = "latency";
+
 /// A contest as it is shown.
 pub(super) struct Shown<'c> {
     contest: &'c Contest<'c>,
@@ -34,13 +37,14 @@ pub(super) struct Shown<'c> {
     marks: Vec<FaultMark>,
 }
 
-/// All of a contest; `place` is its place on the page.
-pub(super) fn section(contest: &Contest<'_>, place: usize, folder: &Path) -> Markup {
+/// All of a contest; `place` is its place on the page, `status` says of all runs whether they are valid.
+pub(super) fn section(contest: &Contest<'_>, place: usize, folder: &Path, status: &Markup) -> Markup {
     let suffix = if place == 0 { String::new() } else { format!("-{}", place + 1) };
     let shown = Shown { contest, suffix, folder, marks: marks(contest) };
     html! {
         @if !contest.name.is_empty() { h2.contest { (contest.name) } }
         (shown.lead())
+        @if place == 0 { (status) }
         (shown.latency())
         (shown.record_latency())
         (which::section(&shown))
@@ -62,6 +66,11 @@ fn marks(contest: &Contest<'_>) -> Vec<FaultMark> {
         }
     }
     marks
+}
+
+/// When records ended to come; without it, when the run did.
+fn load_end_s(tables: &Tables) -> f64 {
+    tables.number("load_end_s").unwrap_or_else(|| tables.end_s())
 }
 
 impl Shown<'_> {
@@ -88,7 +97,7 @@ impl Shown<'_> {
     /// The engine's sample line and name, and a word where it is not ranked.
     fn name(&self, one: &Contender<'_>) -> Markup {
         html! {
-            span.run-name {
+            span.engine-name {
                 @if let Some(ink) = self.ink_of(one) { (swatch(ink, true)) " " }
                 (self.link(one, "", html! { (one.label()) }))
                 @if !one.is_ranked() {
@@ -123,18 +132,19 @@ impl Shown<'_> {
         keys
     }
 
+    /// A picture of all engines while records came.
     fn figure(&self, words: [&str; 3], unit: Unit, bound: Option<f64>, points: &dyn Fn(&Tables) -> Points) -> Markup {
         let [id, heading, note] = words;
         let series: Vec<Series> = self.inks().map(|(one, ink)| Series { ink, points: points(one.tables) }).collect();
         if series.iter().all(|line| line.points.iter().all(|(_, value)| value.is_none())) {
             return html! {};
         }
-        let ends = self.contest.contenders.iter().map(|one| one.tables.end_s());
-        let end_s = ends.fold(1.0, f64::max);
+        let end_s = self.contest.contenders.iter().map(|one| load_end_s(one.tables)).fold(1.0, f64::max);
         let chart = TimeChart { title: heading, about: note, unit, end_s, series, bound, faults: &self.marks };
         let mut keys = self.keys();
         keys.extend(bound.map(|bound| line_key(Ink::Bound, format!("on time: {}", seconds(Some(bound))))));
-        let draw = |width| chart.draw(width);
+        let is_main = id == LATENCY;
+        let draw = |width| if is_main { chart.draw_tall(width) } else { chart.draw(width) };
         Figure { id: &self.id(id), heading, note: note.to_owned(), keys, draw: &draw, numbers: html! {} }.markup()
     }
 
@@ -142,18 +152,19 @@ impl Shown<'_> {
     fn latency(&self) -> Markup {
         let slide_s = self.contest.contenders.iter().map(|one| one.tables.slide_s()).fold(0.0, f64::max);
         let oldest = |tables: &Tables| -> Points {
-            tables.due().map(|row| (row.closed_s, row.delay_s.map(|delay| delay + tables.slide_s()))).collect()
+            let under_load = tables.due().filter(|row| row.closed_s <= load_end_s(tables) + 1e-6);
+            under_load.map(|row| (row.closed_s, row.delay_s.map(|delay| delay + tables.slide_s()))).collect()
         };
         let note = "For each interval, from the scheduled send of its oldest record to its last result; drawn where the \
                     interval ends.";
         let bound = self.contest.slo_s().map(|slo| slo + slide_s);
-        self.figure(["latency", "Latency over time", note], Unit::Seconds, bound, &oldest)
+        self.figure([LATENCY, "Latency over time", note], Unit::Seconds, bound, &oldest)
     }
 
     fn record_latency(&self) -> Markup {
         let running = |tables: &Tables| -> Points {
             let rows = tables.latency.iter();
-            rows.map(|row| (row.second, row.record_p99_ms.map(|ms| ms / 1e3))).collect()
+            rows.map(|row| (row.second + 0.5, row.record_p99_ms.map(|ms| ms / 1e3))).collect()
         };
         let silent: Vec<&str> = self
             .contest
@@ -174,9 +185,9 @@ impl Shown<'_> {
     fn flow(&self) -> Markup {
         let flow = |tables: &Tables| -> Points {
             let measured = tables.flow.iter().filter(|row| row.second >= 0.0);
-            measured.map(|row| (row.second, Some(row.in_results as f64))).collect()
+            measured.map(|row| (row.second + 0.5, Some(row.in_results as f64))).collect()
         };
-        let words = ["flow", "Records in results, a second", "Records that were moved."];
+        let words = ["flow", "Records in results, a second", "Records that were moved, by second."];
         self.figure(words, Unit::Count, None, &flow)
     }
 
@@ -253,13 +264,16 @@ fn linked_table(shown: &Shown<'_>, caption: &str, columns: &[Column<'_>]) -> Mar
     table(caption, &heads, &rows)
 }
 
+/// A number of a run.
+type Value<'a> = dyn Fn(&Contender<'_>) -> Option<f64> + 'a;
+
 /// A column of such a table.
 struct Column<'a> {
     head: &'a str,
     anchor: &'static str,
     text: Box<dyn Fn(&Contender<'_>) -> String + 'a>,
     /// What decides who is best; `None`: nobody is.
-    value: Option<Box<dyn Fn(&Contender<'_>) -> Option<f64> + 'a>>,
+    value: Option<Box<Value<'a>>>,
     least: f64,
     missing_is_worst: bool,
 }

@@ -53,7 +53,7 @@ fn of(one: &Contender<'_>, place: usize, part: fn(&FaultResult) -> Option<f64>) 
 fn fault(shown: &Shown<'_>, place: usize) -> Markup {
     let contenders = &shown.contest.contenders;
     let Some(first) = contenders.iter().find_map(|one| one.result().faults.get(place)) else { return html! {} };
-    let title = format!("F{} · {} of {} at {}", place + 1, first.fault, first.node, seconds(Some(first.at_s)));
+    let title = format!("F{} {} {} at {}", place + 1, first.fault, first.node, seconds(Some(first.at_s)));
     let interval_s = shown.contest.interval_s();
     let column = |(head, part): Part| Column {
         head,
