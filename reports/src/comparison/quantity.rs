@@ -3,7 +3,7 @@
 //! Invariant: smaller is better in every quantity, and a value that was not reached is worse than any that was.
 
 use super::Contender;
-use crate::format::{bytes, count, milliseconds, seconds};
+use crate::format::{area, bytes, count, milliseconds, seconds};
 use dstream_trace::result::{FaultResult, RunResult};
 
 /// Differences below this share of the smaller value mean nothing.
@@ -11,6 +11,9 @@ pub const SHARE: f64 = 0.05;
 
 /// Times that differ by less are the same, in seconds: a few ticks of the network.
 pub const LEAST_S: f64 = 0.005;
+
+/// Areas of latency over time that differ by less are the same, in seconds by seconds.
+pub const LEAST_AREA_S2: f64 = 0.01;
 
 /// Byte counts that differ by less are the same.
 pub const LEAST_BYTES: f64 = 10_000.0;
@@ -102,6 +105,16 @@ pub const GAP: Quantity = Quantity {
     ..TIME
 };
 
+/// The area between latency over time and that of the same run without faults.
+pub const EXCESS: Quantity = Quantity {
+    name: "the latency that faults added",
+    value: |result| worst(result, |fault| fault.excess_latency_s2),
+    show: |value| area(Some(value)),
+    least: LEAST_AREA_S2,
+    missing_is_worst: false,
+    ..TIME
+};
+
 /// Median latency of interval results.
 pub const P50: Quantity = Quantity { name: "p50 latency", value: |result| result.latency_ms.p50, ..LATENCY };
 
@@ -129,7 +142,7 @@ pub const NETWORK: Quantity =
 
 /// Everything that is compared, in the order in which it is told.
 pub fn all(interval_s: f64) -> Vec<Quantity> {
-    vec![catch_up(interval_s), RESTORE, GAP, REDUNDANCY, P50, P99, RECORD_P50, CPU, NODES, NETWORK]
+    vec![catch_up(interval_s), RESTORE, GAP, EXCESS, REDUNDANCY, P50, P99, RECORD_P50, CPU, NODES, NETWORK]
 }
 
 /// Whether `worse` is so much above `better` that it means something.

@@ -253,6 +253,8 @@ pub fn winners(contest: &Contest<'_>) -> Vec<(Quantity, Option<(String, String)>
     let ranked: Vec<&Contender<'_>> = contest.ranked().collect();
     let faults = ranked.iter().any(|one| one.fired().next().is_some());
     let compared = quantity::all(contest.interval_s()).into_iter().filter(|what| faults || !what.of_faults);
+    let is_measured = |what: &Quantity| values(&ranked, what).iter().any(Option::is_some);
+    let compared = compared.filter(|what| what.missing_is_worst || is_measured(what));
     let row = |what: Quantity| {
         let values = values(&ranked, &what);
         let tiers = tiers(&values, what.least);

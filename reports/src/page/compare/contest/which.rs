@@ -2,8 +2,8 @@
 
 use super::{Column, Shown, linked_table};
 use crate::comparison::Contender;
-use crate::comparison::quantity::{LEAST_BYTES, LEAST_CPU_S, LEAST_S};
-use crate::format::{NOT_REACHED, bytes, count, milliseconds, percent, seconds};
+use crate::comparison::quantity::{LEAST_AREA_S2, LEAST_BYTES, LEAST_CPU_S, LEAST_S};
+use crate::format::{NOT_REACHED, area, bytes, count, difference, milliseconds, percent, seconds};
 use crate::page::FAULT_NOTE;
 use dstream_trace::result::{FaultResult, Percentiles, RunResult};
 use maud::{Markup, html};
@@ -38,8 +38,8 @@ pub(super) fn section(shown: &Shown<'_>) -> Markup {
             (latency(shown))
             p.note {
                 "Underlined: best, where another is worse by a difference that means something. A dash: not reached, not \
-                 measured, or too few samples. Latency by interval ends with the interval's result, by record with \
-                 the first running result that shows the record."
+                 measured, or too few samples. Latency ends with the interval's result; \
+                 that of running results with the first one that shows the record, before its interval is over."
             }
         }
     }
@@ -70,9 +70,9 @@ fn fault(shown: &Shown<'_>, place: usize) -> Markup {
         columns.push(Column {
             head: "excess latency",
             anchor: "recovery",
-            text: Box::new(move |one| excess(one).map_or(NOT_REACHED.to_owned(), |area| format!("{area:.2} s²"))),
+            text: Box::new(move |one| area(excess(one))),
             value: Some(Box::new(excess)),
-            least: LEAST_S,
+            least: LEAST_AREA_S2,
             missing_is_worst: false,
         });
     }
@@ -106,6 +106,7 @@ fn cost(shown: &Shown<'_>) -> Markup {
     let whole: fn(f64) -> String = |value| count(value as u64);
     let size: fn(f64) -> String = |value| bytes(value as u64);
     let time: fn(f64) -> String = |value| seconds(Some(value));
+    let more: fn(f64) -> String = |value| difference(Some(value));
     let damage = |head, value: Whole| Column { anchor: "checks", ..number(head, 0.0, whole, value) };
     let gone =
         |result: &RunResult| Some(result.broken_promises.iter().map(|broken| broken.records).sum::<u64>() as f64);
@@ -123,7 +124,7 @@ fn cost(shown: &Shown<'_>) -> Markup {
         plain("CPU load", percent, |result| Some(result.load.cpu)),
     ];
     if shown.contest.contenders.iter().any(|one| one.result().cost.excess_cpu_s.is_some()) {
-        let excess = number("excess CPU", LEAST_CPU_S, time, |result| result.cost.excess_cpu_s);
+        let excess = number("CPU for the faults", LEAST_CPU_S, more, |result| result.cost.excess_cpu_s);
         columns.insert(6, excess);
     }
     linked_table(shown, "Damage and cost", &columns)
@@ -148,9 +149,9 @@ fn latency(shown: &Shown<'_>) -> Markup {
         of("p999", whole, |all| all.p999),
         of("max", whole, |all| all.max),
         of("p99 before faults", before, |all| all.p99),
-        of("record p50", record, |all| all.p50),
-        of("record p99", record, |all| all.p99),
-        of("record p999", record, |all| all.p999),
+        of("running result: p50", record, |all| all.p50),
+        of("running result: p99", record, |all| all.p99),
+        of("running result: p999", record, |all| all.p999),
     ];
     linked_table(shown, "Latency", &columns)
 }
