@@ -167,7 +167,7 @@ impl Node {
             }
             ToPeer::Input { .. } => {
                 self.take_input(word, body, actions);
-                self.run_what_is_ready(now, actions);
+                self.run_what_is_ready(actions);
                 self.complete_clients(now, actions);
             }
             ToPeer::FetchClient { client, round, source, from: first } => {
@@ -179,7 +179,7 @@ impl Node {
             }
             ToPeer::FetchState { partition, version } => self.wanted_states.push((from, partition, version)),
             ToPeer::State { partition, version, through, panes } => {
-                self.take_state(now, partition, version, through, &panes, body, actions);
+                self.take_state(partition, version, through, &panes, body, actions);
             }
         }
     }

@@ -352,7 +352,7 @@ impl Core for Node {
             NodeEvent::Peer { from, word, body } => self.peer(now, from, word, body, actions),
             NodeEvent::Ran { partition, since, done, cpu } => self.ran(partition, since, done, cpu, actions),
             NodeEvent::Loaded { partition, since, panes, punctuations } => {
-                self.loaded(now, partition, since, panes, punctuations, actions);
+                self.loaded(partition, since, panes, punctuations, actions);
             }
             NodeEvent::Saved { partition, since, through } => self.saved(partition, since, through),
             NodeEvent::Visible { partition, since, stage, interval } => {

@@ -39,7 +39,7 @@ impl Node {
         self.waiting.retain(|(node, asked)| *node == self.limits.node || waits(asked.reader.partition, *node));
         self.wanted_states.retain(|(_, _, wanted)| *wanted <= version);
         self.fetch_from(None, actions);
-        self.run_what_is_ready(now, actions);
+        self.run_what_is_ready(actions);
         let running: Vec<u32> = self.hosted.keys().copied().collect();
         running.into_iter().for_each(|partition| self.subscribe_all(partition, None, actions));
         self.hand_in_withheld(actions);
@@ -126,7 +126,6 @@ impl Node {
     /// The store gave a state.
     pub(super) fn loaded(
         &mut self,
-        now: Moment,
         partition: u32,
         since: u64,
         panes: Vec<(PaneHeader, Bytes)>,
@@ -136,11 +135,11 @@ impl Node {
         let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) else { return };
         (hosted.panes, hosted.is_loaded) = (panes, true);
         self.learn_punctuations(punctuations);
-        self.run_what_is_ready(now, actions);
+        self.run_what_is_ready(actions);
     }
 
     /// Starts every partition whose input and state are here.
-    pub(super) fn run_what_is_ready(&mut self, _now: Moment, actions: &mut Vec<NodeAction>) {
+    pub(super) fn run_what_is_ready(&mut self, actions: &mut Vec<NodeAction>) {
         let is_whole = |partition: &u32| self.held.get(partition).is_some_and(|held| held.is_whole);
         let ready: Vec<u32> = self
             .hosted
@@ -217,7 +216,6 @@ impl Node {
 
     pub(super) fn take_state(
         &mut self,
-        now: Moment,
         partition: u32,
         version: u64,
         through: Option<u64>,
@@ -235,7 +233,7 @@ impl Node {
             panes.push((*header, body.split_to(bytes)));
         }
         (hosted.panes, hosted.through, hosted.is_loaded) = (panes, through, true);
-        self.run_what_is_ready(now, actions);
+        self.run_what_is_ready(actions);
     }
 }
 
