@@ -127,8 +127,8 @@ fn the_verdict_says_who_was_back_first_and_what_it_cost() {
         ],
     );
     let never = [run(&DSTREAM), run(&Given { catch_up_s: None, ..BACKUP })];
-    let first = "After the crash of worker-3 at 10.7 s, dstream was on time again first, after 1.3 s; backup did not catch \
-                 up before the run ended.";
+    let first = "After the crash of worker-3 at 10.7 s, dstream was on time again first, after 1.3 s; backup did not \
+                 catch up before the run ended.";
     with_contest(&never, |contest| assert_eq!(verdict(contest)[0], first));
 }
 
@@ -138,8 +138,8 @@ fn where_nobody_is_ahead_nobody_is_called_better() {
     check(
         &alike,
         &[
-            "After the crash of worker-3 at 10.7 s, all were on time again together, after 1.3 s to 1.6 s, and the lost \
-             results came at about the same time.",
+            "After the crash of worker-3 at 10.7 s, all were on time again together, after 1.3 s to 1.6 s, and the \
+             lost results came at about the same time.",
             "All cost about the same CPU (60 s).",
         ],
     );

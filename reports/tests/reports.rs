@@ -254,8 +254,8 @@ fn operators_have_lanes_running_results_their_latency_and_faults_what_they_cost(
     operators.cost.excess_cpu_s = Some(-0.5);
     let runs =
         Runs::new("operators", &[("dstream-sim-7", result("dstream", Verdict::Valid)), ("hot-sim-7", operators)]);
-    let owners = "partition,node,epoch,from_s,until_s,heir\n0,worker-3,1,-1.0,40.0,false\n1,worker-3,1,-1.0,40.0,false\n\
-                  0,replica-3,2,-1.0,,false\n1,standby-1,3,40.5,,true\n";
+    let owners = "partition,node,epoch,from_s,until_s,heir\n0,worker-3,1,-1.0,40.0,false\n\
+                  1,worker-3,1,-1.0,40.0,false\n0,replica-3,2,-1.0,,false\n1,standby-1,3,40.5,,true\n";
     fs::write(runs.0.join("hot-sim-7/owners.csv"), owners).unwrap();
     let page = run_page(&read_run(&runs.0.join("hot-sim-7")).unwrap()).replace('\u{a0}', " ");
     for part in [

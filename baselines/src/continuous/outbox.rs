@@ -1,8 +1,8 @@
 //! The backup buffer of one operator: what it made, until every reader is safe from having to ask for it again.
 //!
 //! Upstream backup in one word: the reader says where it is, the writer sends from there, and keeps everything that a
-//! heir of the reader would ask for (Hwang et al., ICDE'05). Invariant: a reader gets the entries in their order, each once in a
-//! subscription, from the first that its position lacks.
+//! heir of the reader would ask for (Hwang et al., ICDE'05). Invariant: a reader gets the entries in their order, each once
+//! in a subscription, from the first that its position lacks.
 //!
 //! ```text
 //! push --> [ trimmed | kept ............................ ]

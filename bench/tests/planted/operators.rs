@@ -125,7 +125,7 @@ impl CoreFactory for Planted {
     }
 
     fn sink(&self) -> BoxCore<SinkEvent, SinkAction> {
-        let inner: BoxCore<SinkEvent, SinkAction> = Box::new(Sink::default());
+        let inner: BoxCore<SinkEvent, SinkAction> = Box::<Sink>::default();
         if self.0 != Defect::FenceIgnored {
             return inner;
         }
@@ -225,11 +225,11 @@ fn spoil_action(defect: Defect, action: &mut NodeAction, is_new: &mut bool) {
             }
         }
         (Defect::PaneNotSaved, NodeAction::Save { panes, .. }) => drop(panes.pop()),
-        (Defect::InputHandedOnInPart, NodeAction::Tell { word: ToPeer::Input { batches, .. }, body, .. }) => {
-            if !batches.is_empty() {
-                batches.remove(0);
-                body.remove(0);
-            }
+        (Defect::InputHandedOnInPart, NodeAction::Tell { word: ToPeer::Input { batches, .. }, body, .. })
+            if !batches.is_empty() =>
+        {
+            batches.remove(0);
+            body.remove(0);
         }
         (Defect::WholeTooEarly, NodeAction::Tell { word, body, .. }) if matches!(word, ToPeer::FetchInput { .. }) => {
             // It asks for nothing: whatever it has it takes for all.

@@ -155,8 +155,8 @@ impl Shown<'_> {
             let under_load = tables.due().filter(|row| row.closed_s <= load_end_s(tables) + 1e-6);
             under_load.map(|row| (row.closed_s, row.delay_s.map(|delay| delay + tables.slide_s()))).collect()
         };
-        let note = "For each interval, from the scheduled send of its oldest record to its last result; drawn where the \
-                    interval ends.";
+        let note = "For each interval, from the scheduled send of its oldest record to its last result; drawn where \
+                    the interval ends.";
         let bound = self.contest.slo_s().map(|slo| slo + slide_s);
         self.figure([LATENCY, "Latency over time", note], Unit::Seconds, bound, &oldest)
     }

@@ -37,8 +37,8 @@ pub(super) fn section(shown: &Shown<'_>) -> Markup {
             h3 { "Latency" }
             (latency(shown))
             p.note {
-                "Underlined: best, where another is worse by a difference that means something. A dash: not reached, not \
-                 measured, or too few samples. Latency ends with the interval's result; \
+                "Underlined: best, where another is worse by a difference that means something. A dash: not reached, \
+                 not measured, or too few samples. Latency ends with the interval's result; \
                  that of running results with the first one that shows the record, before its interval is over."
             }
         }
