@@ -56,7 +56,7 @@ fn seeds_that_pass_leave_a_table_and_nothing_else() {
 
 #[test]
 fn what_the_swarm_draws_passes_without_a_template() {
-    Folder::new().dstream(&["swarm", "--seeds", "0..1", "--format", "json"]).expect(0, &["\"runs\": 1"]);
+    Folder::new().dstream(&["swarm", "--seeds", "0..1", "--format", "json"]).expect(0, &["\"runs\": 3"]);
 }
 
 #[test]
