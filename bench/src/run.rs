@@ -35,7 +35,7 @@ pub fn run(args: &RunArgs, setup: &Setup) -> Result<Ending, Failure> {
     let plans = plans(args, setup)?;
     let interrupt = Interrupt::by_signal();
     let twins = Twins::open();
-    let keep = Keep { out: &args.out, outputs: args.keep_outputs, changes: &args.changes, twins: &twins };
+    let keep = Keep { out: &args.out, outputs: args.keep_outputs, changes: &args.changes, twins: Some(&twins) };
     let mut finished = Vec::new();
     let mut worst = Ending::Good;
     let runs = plans.iter().flat_map(|plan| plan.engines.iter().map(move |engine| (plan, engine)));
@@ -86,8 +86,8 @@ pub struct Keep<'a> {
     pub outputs: bool,
     /// What the scenario's file did not say.
     pub changes: &'a Changes,
-    /// Runs without faults, to compare those with faults with.
-    pub twins: &'a Twins,
+    /// Runs without faults, to compare those with faults with; `None`: they are not compared.
+    pub twins: Option<&'a Twins>,
 }
 
 /// Runs one engine of a scenario in one world, checks it and writes it down.
@@ -108,9 +108,9 @@ pub fn one(
         if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let mut run = || execute(plan, engine_plan, &engine, world, setup, &mut progress);
-    let (execution, twin) = match world {
-        SIM => keep.twins.beside(plan, engine_plan, setup, interrupt, run),
-        _ => (run(), None),
+    let (execution, twin) = match keep.twins.filter(|_| world == SIM) {
+        Some(twins) => twins.beside(plan, engine_plan, setup, interrupt, run),
+        None => (run(), None),
     };
     bar.finish();
     let execution = execution?;

@@ -7,8 +7,9 @@ mod common;
 use common::{Folder, paper_scenario_files, root};
 use dstream::{Overrides, Setup, load_scenario};
 use dstream_cluster::OptionValue;
-use dstream_reports::PublishedFigure;
-use dstream_scenarios::paper::FIGURES;
+use dstream_reports::model::Model;
+use dstream_reports::{ModelFigure, PublishedFigure};
+use dstream_scenarios::paper::{FIGURES, FigureKind, PaperFigure};
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
@@ -26,21 +27,28 @@ fn every_scenario_of_a_figure_is_read_and_checked() {
 fn each_figure_has_the_setup_that_its_model_is_computed_for() {
     let mut ids = BTreeSet::new();
     for one in FIGURES {
-        let figure = PublishedFigure::read(one.figure).unwrap();
-        assert_eq!(figure.id, one.id);
         assert!(ids.insert(one.id), "{} twice", one.id);
         assert!(root().join(format!("scenarios/paper/figures/{}.yaml", one.id)).is_file());
-        let path = root().join("scenarios/paper").join(&figure.scenario);
-        assert_eq!(path, root().join(one.scenario_path));
-        assert_eq!(fs::read_to_string(&path).unwrap(), one.scenario);
-        let plan = load_scenario(&path, &Overrides::default(), &Setup::built_in()).unwrap();
-        assert_eq!(plan.cluster.workers, figure.nodes, "{}", one.id);
-        let checkpoint = OptionValue::Duration(Duration::from_secs_f64(figure.checkpoint_s));
-        assert_eq!(plan.engines[0].options["checkpoint"], checkpoint, "{}", one.id);
-        // Room for the last period after the failure.
-        let last_s = plan.faults[0].at.as_secs_f64() + figure.period_s * (figure.after_s.len() + 1) as f64;
-        assert!(plan.duration.as_secs_f64() >= last_s, "{}", one.id);
+        for scenario in one.scenarios {
+            assert_eq!(fs::read_to_string(root().join(scenario.path())).unwrap(), scenario.text);
+        }
+        if one.kind == FigureKind::Published {
+            fits_its_model(one);
+        }
     }
+}
+
+fn fits_its_model(one: &PaperFigure) {
+    let figure = PublishedFigure::read(one.figure).unwrap();
+    assert_eq!(figure.id, one.id);
+    let path = root().join(one.scenario(&figure.scenario).unwrap().path());
+    let plan = load_scenario(&path, &Overrides::default(), &Setup::built_in()).unwrap();
+    assert_eq!(plan.cluster.workers, figure.nodes, "{}", one.id);
+    let checkpoint = OptionValue::Duration(Duration::from_secs_f64(figure.checkpoint_s));
+    assert_eq!(plan.engines[0].options["checkpoint"], checkpoint, "{}", one.id);
+    // Room for the last period after the failure.
+    let last_s = plan.faults[0].at.as_secs_f64() + figure.period_s * (figure.after_s.len() + 1) as f64;
+    assert!(plan.duration.as_secs_f64() >= last_s, "{}", one.id);
 }
 
 #[test]
@@ -74,4 +82,56 @@ fn a_figure_that_nobody_knows_is_refused_with_those_that_are() {
     let folder = Folder::new();
     folder.dstream(&["paper", "--figure", "one-falure"]).expect(64, &["no figure `one-falure`", "`one-failure`"]);
     assert!(!folder.0.join("runs").exists());
+}
+
+#[test]
+fn every_run_of_a_model_is_a_scenario_and_the_quick_stand_in_has_both_formulas_and_a_run_without_an_end() {
+    let one = FIGURES.iter().find(|figure| figure.kind == FigureKind::Model).unwrap();
+    let figure = ModelFigure::read(one.figure).unwrap();
+    assert_eq!(figure.id, one.id);
+    let mut titles = BTreeSet::new();
+    for (series, run) in figure.series.iter().flat_map(|series| series.runs.iter().map(move |run| (series, run))) {
+        let path = root().join(one.scenario(&series.scenario).unwrap().path());
+        let overrides = Overrides { set: series.settings(run), ..Overrides::default() };
+        let plan = load_scenario(&path, &overrides, &Setup::built_in()).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!((plan.engines.len(), plan.cluster.workers), (1, series.nodes), "{}", series.name);
+        assert!(titles.insert(plan.title.clone()), "{} twice", plan.title);
+        // Just before a checkpoint is due, and with time to catch up.
+        let struck_s = (plan.warmup + plan.faults[0].at).as_secs_f64() % figure.since_checkpoint_s;
+        assert!(figure.since_checkpoint_s - struck_s < 1.0, "{}: {struck_s} s after a checkpoint", plan.title);
+        assert!(plan.duration > plan.faults[0].at, "{}", plan.title);
+    }
+    let quick = || figure.series.iter().filter(|series| series.runs.iter().any(|run| run.quick));
+    assert!([Model::Upstream, Model::Parallel].into_iter().all(|model| quick().any(|series| series.model == model)));
+}
+
+#[test]
+fn overheads_and_slow_replicas_are_measured_for_every_engine_of_their_scenarios() {
+    let folder = Folder::new();
+    let said = folder.dstream(&["paper", "--figure", "overhead", "--quick", "--format", "json"]);
+    said.expect(0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let rows = json[0]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 4, "{json:#}");
+    for row in rows {
+        for (name, quantity) in row["quantities"].as_object().unwrap() {
+            assert!(quantity["ratio"].as_f64().is_some_and(|ratio| ratio > 0.2), "{name} of {row:#}");
+        }
+        // A second copy of the input costs bytes, whatever else is copied.
+        assert!(row["quantities"]["network"]["ratio"].as_f64().unwrap() > 1.2, "{row:#}");
+    }
+    assert!(folder.read("runs/paper/overhead-quick.html").contains("hot replication, first wins"));
+    let said = folder.dstream(&["paper", "--figure", "slow-replica", "--quick", "--format", "json"]);
+    said.expect(0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let rows = json[0]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 6, "{json:#}");
+    for row in rows {
+        assert_eq!(row["verdict"], "valid", "{row:#}");
+        assert_eq!(row["faults"].as_array().unwrap().len(), 2, "{row:#}");
+        assert!(row["faults"][1]["worst_s"].as_f64().unwrap() >= row["before_s"].as_f64().unwrap(), "{row:#}");
+    }
+    let page = folder.read("runs/paper/slow-replica-quick.html");
+    assert!(page.contains("l run-5") && page.contains("slow-cpu worker-2"));
+    assert_eq!(folder.read("runs/paper/slow-replica-quick.csv").lines().count(), 13);
 }

@@ -3,6 +3,7 @@
 //! Reads files only and runs nothing: what a report says follows from the run directory alone, so old runs can be shown
 //! again. Invariant: equal run directories give equal text.
 
+pub mod beside;
 mod chart;
 pub mod comparison;
 mod csv;
@@ -10,6 +11,7 @@ pub mod format;
 mod html;
 mod ink;
 mod label;
+pub mod model;
 pub mod page;
 pub mod paper;
 pub mod read;
@@ -19,14 +21,16 @@ pub mod table;
 pub mod tables;
 pub mod words;
 
-pub use page::{compare_page, paper_page, run_page};
+pub use beside::{FaultsFigure, Overhead, OverheadFigure, Struck};
+pub use model::{ModelFigure, ModelPoint, ModelShown, model_sentence, model_sentences};
+pub use page::{compare_page, faults_sentence, overhead_sentence, paper_page, run_page};
 pub use paper::{PublishedFigure, Reproduction, paper_sentence};
 pub use read::{
-    ReadError, RunReport, read_run, read_runs, read_scenario_folder, write_comparison, write_index, write_paper,
-    write_report,
+    ReadError, RunReport, read_run, read_runs, read_scenario_folder, write_comparison, write_figure, write_index,
+    write_paper, write_report,
 };
 pub use sentence::{summary, verdict_sentence};
-pub use table::{fault_table, paper_table, verdict_table};
+pub use table::{effect_table, fault_table, model_table, overhead_table, paper_table, verdict_table};
 
 use serde_json::{Value, json};
 

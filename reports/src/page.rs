@@ -3,13 +3,19 @@
 //!
 //! Invariant: equal run directories give equal pages.
 
+mod beside;
 mod compare;
 mod facts;
+mod model;
 mod paper;
 mod run;
 mod tasks;
 
+pub(crate) use beside::{fault_texts, quantity_text};
+pub use beside::{faults_page, faults_sentence, overhead_page, overhead_sentence};
 pub use compare::compare_page;
+pub use model::model_page;
+pub(crate) use model::texts as model_texts;
 pub use paper::paper_page;
 pub use run::run_page;
 

@@ -101,11 +101,22 @@ pub fn write_comparison(runs: &[RunReport], path: &Path) -> Result<PathBuf, Read
 /// Writes a published figure beside its run into `folder`: its page and its numbers, which are named for the figure.
 /// Returns the page's path and the table's.
 pub fn write_paper(shown: &Reproduction<'_>, folder: &Path) -> Result<(PathBuf, PathBuf), ReadError> {
+    write_figure(&shown.figure.id, shown.quick, folder, &paper_page(shown, folder), &shown.csv())
+}
+
+/// Writes a figure's page and its numbers into `folder`, named for the figure. Returns the page's path and the table's.
+pub fn write_figure(
+    id: &str,
+    quick: bool,
+    folder: &Path,
+    page: &str,
+    csv: &str,
+) -> Result<(PathBuf, PathBuf), ReadError> {
     let unwritable = |cause| ReadError { path: folder.to_owned(), why: format!("cannot be written: {cause}") };
     fs::create_dir_all(folder).map_err(unwritable)?;
-    let name = if shown.quick { format!("{}-quick", shown.figure.id) } else { shown.figure.id.clone() };
-    let numbers = write(&folder.join(format!("{name}.csv")), &shown.csv())?;
-    let page = write(&folder.join(format!("{name}.html")), &paper_page(shown, folder))?;
+    let name = if quick { format!("{id}-quick") } else { id.to_owned() };
+    let numbers = write(&folder.join(format!("{name}.csv")), csv)?;
+    let page = write(&folder.join(format!("{name}.html")), page)?;
     Ok((page, numbers))
 }
 

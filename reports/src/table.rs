@@ -1,6 +1,9 @@
 //! The verdict in text: tables that fit a terminal of 80 columns, one line an engine or fault.
 
+use crate::beside::{Overhead, QUANTITIES, Struck};
 use crate::format::{bytes, count, milliseconds, percent, seconds};
+use crate::model::ModelShown;
+use crate::page::{fault_texts, model_texts, quantity_text};
 use crate::paper::{Reproduction, factor, ratio};
 use crate::read::RunReport;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
@@ -19,8 +22,12 @@ const FAULT_COLUMNS: [&str; 8] =
 /// Columns of the table of a published figure.
 const PAPER_COLUMNS: [&str; 6] = ["period", "reference", "processing", "ratio", "delay", "ratio"];
 
+/// Columns of the table of a model.
+const MODEL_COLUMNS: [&str; 11] =
+    ["engine", "λ", "formula", "raw", "detect", "load", "replay", "drain", "ratio", "sur-\nvivors", ""];
+
 /// Columns that hold names.
-const NAMES: [&str; 5] = ["engine", "world", "verdict", "fault", "period"];
+const NAMES: [&str; 6] = ["engine", "world", "verdict", "fault", "period", ""];
 
 /// The verdicts and what each run cost, at most `width` characters wide where the content allows it; `None`: as wide as
 /// the content.
@@ -51,6 +58,40 @@ pub fn paper_table(shown: &Reproduction<'_>, width: Option<u16>) -> String {
         [name, seconds(reference)].into_iter().chain(cells.into_iter().flatten()).collect()
     });
     render(&PAPER_COLUMNS, rows.collect(), width)
+}
+
+/// A model beside its runs.
+pub fn model_table(shown: &ModelShown<'_>, width: Option<u16>) -> String {
+    let row = |point: &crate::model::ModelPoint<'_>| {
+        std::iter::once(point.series.name.clone()).chain(model_texts(point)).collect()
+    };
+    render(&MODEL_COLUMNS, shown.points.iter().map(row).collect(), width)
+}
+
+/// Engines beside themselves without fault tolerance: each quantity's ratio, and the two values.
+pub fn overhead_table(pairs: &[Overhead<'_>], width: Option<u16>) -> String {
+    let columns: Vec<&str> = std::iter::once("engine").chain(QUANTITIES).collect();
+    let row = |pair: &Overhead<'_>| {
+        let quantities = QUANTITIES.iter().zip(pair.quantities().into_iter().zip(pair.ratios()));
+        let cells = quantities.map(|(name, (both, ratio))| {
+            let [with, without] = both.map(|value| quantity_text(name, value));
+            format!("{}\n{with}\n{without}", factor(ratio))
+        });
+        std::iter::once(pair.pair.name.clone()).chain(cells).collect()
+    };
+    render(&columns, pairs.iter().map(row).collect(), width)
+}
+
+/// What faults did to each engine: the largest delay, when the node was declared lost, when results were on time again.
+pub fn effect_table(engines: &[Struck<'_>], width: Option<u16>) -> String {
+    let faults = engines.first().map_or(0, |engine| engine.run.result.faults.len());
+    let mut columns = vec!["engine".to_owned(), "nodes".to_owned(), "CPU".to_owned(), "before".to_owned()];
+    for fault in 1..=faults {
+        columns.extend(["worst", "lost", "on time"].map(|column| format!("F{fault}\n{column}")));
+    }
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let row = |engine: &Struck<'_>| std::iter::once(engine.named.name.clone()).chain(fault_texts(engine)).collect();
+    render(&columns, engines.iter().map(row).collect(), width)
 }
 
 fn verdict_row(result: &RunResult) -> Vec<String> {

@@ -78,6 +78,10 @@ pub struct FaultLine {
     pub nodes: Vec<String>,
     /// The other side of a fault between nodes.
     pub others: Vec<String>,
+    /// When lost work began to be done again.
+    pub begins_s: Option<f64>,
+    /// Share of the cores' time that its nodes had used before.
+    pub load_before: Option<f64>,
 }
 
 /// A stretch in which a node was not as it should be.
@@ -233,7 +237,13 @@ fn flow(row: Row<'_>) -> Option<Flow> {
 
 fn fault(row: Row<'_>) -> FaultLine {
     let names = |column| row.text(column).split_whitespace().map(str::to_owned).collect();
-    FaultLine { ended_s: row.number("ended_s"), nodes: names("nodes"), others: names("others") }
+    FaultLine {
+        ended_s: row.number("ended_s"),
+        nodes: names("nodes"),
+        others: names("others"),
+        begins_s: row.number("begins_s"),
+        load_before: row.number("load_before"),
+    }
 }
 
 fn state(row: Row<'_>) -> Option<State> {

@@ -4,6 +4,7 @@
 //! are those of the contract's part 4, each in the file that is named after it.
 
 mod cost;
+mod effort;
 mod facts;
 mod fault;
 mod fired;
@@ -18,6 +19,7 @@ mod tables;
 mod twin;
 mod waiting;
 
+pub use effort::Effort;
 pub use facts::{Acked, Facts, FaultTimes, Fence, Lost, Reflected, Sealed, Sent, TaskFacts, Visible};
 pub use fired::Effect;
 pub use flow::FlowRow;
@@ -134,6 +136,8 @@ pub struct Measured {
     pub states: Vec<NodeState>,
     /// What the master said about members and copies.
     pub happenings: Vec<Happening>,
+    /// What each recovery began with, in the plan's order.
+    pub efforts: Vec<Effort>,
     /// When each planned fault was over, in the plan's order; `None` where it lasted, or was never applied.
     pub fault_ends: Vec<Option<Moment>>,
 }
@@ -159,6 +163,7 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
         flow: flow::flow(facts, &intervals, input),
         states: story::states(lines, input),
         happenings: story::happenings(lines),
+        efforts: effort::efforts(lines, facts, input),
         fault_ends: input.faults.iter().map(|fault| facts.faults.get(&fault.number)?.ended).collect(),
         intervals,
     }

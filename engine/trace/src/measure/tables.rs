@@ -60,10 +60,12 @@ impl Measured {
     pub fn faults_csv(&self, input: &MeasureInput) -> String {
         let mut text = String::from(
             "fault,node,at_s,fired,detect_s,restore_s,catch_up_s,drain_s,redundancy_s,longest_gap_s,\
-             excess_latency_s2,ended_s,nodes,others\n",
+             excess_latency_s2,ended_s,nodes,others,\
+             begins_s,load_before\n",
         );
         let names = |nodes: &[NodeName]| nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" ");
-        for ((fault, planned), ended) in self.faults.iter().zip(&input.faults).zip(&self.fault_ends) {
+        let planned = input.faults.iter().zip(&self.fault_ends).zip(&self.efforts);
+        for (fault, ((planned, ended), effort)) in self.faults.iter().zip(planned) {
             let fields = [
                 fault.fault.clone(),
                 fault.node.clone(),
@@ -79,6 +81,8 @@ impl Measured {
                 at(input, *ended),
                 names(&planned.nodes),
                 names(&planned.others),
+                at(input, effort.begins),
+                number(effort.load_before),
             ];
             line(&mut text, &fields);
         }

@@ -224,3 +224,19 @@ fn who_takes_the_place_of_a_lost_node_is_told_and_who_was_there_from_the_start_i
     let said: Vec<&str> = moments.lines().filter(|line| line.contains("took over")).collect();
     assert_eq!(said, ["4.000000,took over,standby-1,2"], "{moments}");
 }
+
+#[test]
+fn a_recovery_begins_when_an_heir_has_the_state_and_the_load_is_that_of_the_struck_node() {
+    let mut run = operators(&[200; 8]);
+    // Three seconds of two cores, before which the warm-up and after which the failure lies.
+    run.crash(5000, 2).add(5600, "master", taken(1, "standby-1", 3));
+    let used = |cpu_ns: u64| Event::CpuUsed { cpu_ns };
+    run.add(1500, "worker-2", used(800_000_000)).add(3000, "worker-2", used(1_500_000_000));
+    run.add(3000, "worker-1", used(2_000_000_000));
+    run.add(5700, "standby-1", Event::PartitionRestored { partition: 1, through: Some(1), bytes: 9 });
+    run.add(5900, "standby-1", Event::PartitionRestored { partition: 3, through: Some(1), bytes: 9 });
+    let effort = run.measured().efforts[0];
+    assert_eq!(effort.begins, Some(Moment::from_millis(5700)));
+    assert!((effort.load_before.unwrap() - 0.25).abs() < 1e-9, "{effort:?}");
+    assert!(run.measured().faults_csv(&run.input).ends_with(",worker-2,,3.700000,0.250000\n"));
+}

@@ -18,7 +18,7 @@ fn tables_count_seconds_from_the_warm_ups_end() {
     assert!(measured.latency_csv().starts_with("second,records,p50_ms,p90_ms,p99_ms,p999_ms,max_ms\n1,10,"));
     let faults = measured.faults_csv(&run.input);
     assert!(
-        faults.ends_with("crash,worker-2,1.500000,true,0.500000,,,0.000000,0.800000,5.800000,,,worker-2,\n"),
+        faults.ends_with("crash,worker-2,1.500000,true,0.500000,,,0.000000,0.800000,5.800000,,,worker-2,,,0.033333\n"),
         "{faults}"
     );
     let facts = Facts::read(&run.lines());
@@ -49,7 +49,7 @@ fn tables_for_the_page_say_when_nodes_were_down_and_what_the_master_said() {
     let said = "2.000000,declared lost,worker-2,2\n2.000000,copies missing,master,4\n\
                 2.300000,copies whole,master,0\n2.800000,joined,worker-2,9\n3.000000,checkpoint,master,1\n";
     assert!(moments.ends_with(said), "{moments}");
-    assert!(measured.faults_csv(&run.input).ends_with(",2.700000,master,\n"));
+    assert!(measured.faults_csv(&run.input).ends_with(",2.700000,master,,,0.000000\n"));
     let flow = measured.flow_csv();
     assert_eq!(flow, "second,due,acked,in_results\n-1,10,10,0\n0,10,10,10\n1,10,10,10\n2,0,0,10\n");
     let more = [("set", "cluster.cores=4".to_owned())];
