@@ -118,6 +118,8 @@ struct Walk<'a, 'b> {
     slices: BTreeMap<NodeName, BTreeSet<TaskName>>,
     /// Long-lived operators.
     operators: Operators,
+    /// When all that had the state of some partition were gone beyond the promise, and who was lost then.
+    state_gone: Option<(Moment, Vec<NodeName>)>,
     joined: BTreeSet<NodeName>,
     losses: BTreeMap<NodeName, Loss>,
     /// What workers hold that live and were declared lost: theirs again when they join again.
@@ -139,6 +141,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             orphans: BTreeMap::new(),
             slices: BTreeMap::new(),
             operators: Operators::default(),
+            state_gone: None,
             joined: BTreeSet::new(),
             losses: BTreeMap::new(),
             away: BTreeMap::new(),
@@ -171,6 +174,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::PartitionTaken { partition, node, .. } => {
                 self.operators.take(*partition, node, self.losses.is_empty());
             }
+            Event::PartitionRestored { partition, .. } => self.operators.restore(*partition, node),
             Event::ProcessEnded if node.is_of_the_work() => {
                 self.lose(node, line.at, false);
                 self.away.remove(node);
@@ -225,8 +229,21 @@ impl<'a, 'b> Walk<'a, 'b> {
                 && is_needed
                 && lives_on
             {
-                self.operators.absorb(block, held.ranges);
+                self.let_into_state(block, held.ranges, at);
             }
+        }
+    }
+
+    /// The last copy of the block went, because operators have taken in what is in it. The word to let it go may have been
+    /// under way when the state was lost: then it is gone with that.
+    fn let_into_state(&mut self, block: BlockName, ranges: Vec<RecordRange>, now: Moment) {
+        let until = |at: Moment| at + self.input.run.failure_timeout + LOSS_GRACE;
+        match self.state_gone.clone().filter(|(at, _)| now <= until(*at)) {
+            Some((at, lost)) => {
+                let interval = self.intervals.get(&block).copied();
+                self.damage.push(Damage { at, lost, interval, ranges });
+            }
+            None => self.operators.absorb(block, ranges),
         }
     }
 
@@ -246,6 +263,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             self.orphans.extend(orphaned);
             if state_is_gone {
                 self.orphans.extend(self.operators.take_absorbed());
+                self.state_gone = Some((at, self.losses.keys().cloned().collect()));
             }
             self.record_damage(at);
         } else if self.operators.exist() {

@@ -1,7 +1,8 @@
 //! What long-lived operators hold beside blocks: records that their sources let go, because they are in the state of the
 //! operators now. Such a record is gone when all nodes are lost that had the state of one partition.
 //!
-//! A node that takes a partition while a loss is open may still be catching up: it counts when redundancy is back.
+//! A node that takes a partition while a loss is open may still be catching up: it counts when it has said that it has the
+//! state, or when redundancy is back.
 //! Invariant: a run whose partitions are given to nobody but tasks has nothing in here.
 
 use dstream_trace::{BlockName, NodeName, RecordRange};
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Holders {
     /// Surely.
     whole: BTreeSet<NodeName>,
-    /// As soon as redundancy is back.
+    /// Not yet.
     catching_up: BTreeSet<NodeName>,
 }
 
@@ -37,6 +38,15 @@ impl Operators {
             holders.whole.insert(node.clone());
         } else if !holders.whole.contains(node) {
             holders.catching_up.insert(node.clone());
+        }
+    }
+
+    /// The node has the partition's state and input.
+    pub fn restore(&mut self, partition: u32, node: &NodeName) {
+        if let Some(holders) = self.partitions.get_mut(&partition)
+            && holders.catching_up.remove(node)
+        {
+            holders.whole.insert(node.clone());
         }
     }
 

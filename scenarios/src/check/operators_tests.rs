@@ -245,8 +245,42 @@ fn a_twin_that_catches_up_has_no_state_until_redundancy_is_back() {
         }
         history
     };
-    check(&with_new_twin(false), "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]");
+    let gone = "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]";
+    check(&with_new_twin(false), gone);
     check(&with_new_twin(true), "lost 0 doubled 0 wrong 1, not exact, not declared");
+    // Or until it says that it has it.
+    for (partition, expected) in [(1, gone), (0, "lost 0 doubled 0 wrong 1, not exact, not declared")] {
+        let mut history = with_new_twin(false);
+        history.add(closed(3) + 600, "worker-2", Event::PartitionRestored { partition, through: None, bytes: 0 });
+        check(&history, expected);
+    }
+}
+
+#[test]
+fn what_is_let_go_just_after_the_state_was_lost_is_gone_with_it() {
+    // Struck at 6.025 s and 6.035 s. The failure timeout and a second later it is the engine's own doing.
+    let let_go_at = |after: u64| {
+        let mut history = absorbed(&[(25, "worker-1"), (35, "replica-1")], "replica-1");
+        history.remove(|event| matches!(event, Event::BlockForgotten { block } if *block == share_block(3, 1)));
+        history.add(closed(3) - 10, "worker-2", Event::BlockForgotten { block: share_block(3, 1) });
+        history.add(closed(3) + 35 + after, "worker-3", Event::BlockForgotten { block: share_block(3, 1) });
+        history
+    };
+    check(&let_go_at(1500), "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]");
+    check(&let_go_at(1501), "lost 0 doubled 0 wrong 1, not exact, not declared, given up 5 in [3]");
+}
+
+#[test]
+fn a_state_that_is_declared_lost_is_allowed_where_all_that_had_it_are_gone() {
+    let declared = |crashes: &[(u64, &str)]| {
+        let mut history = absorbed(crashes, "replica-1");
+        history.remove(|event| matches!(event, Event::BlockLost { .. }));
+        history.add(closed(3) + 700, "master", Event::StateLost { partition: 0, after: Some(2), through: 3 });
+        history
+    };
+    let gone = "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]";
+    check(&declared(&[(25, "worker-1"), (35, "replica-1")]), gone);
+    check(&declared(&[(25, "worker-1")]), "lost 0 doubled 0 wrong 1, not exact, not declared");
 }
 
 #[test]
