@@ -23,6 +23,7 @@ use dstream_trace::Moment;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -139,7 +140,10 @@ impl<'a> Swarm<'a> {
                 if seed >= seeds.end || self.interrupt.is_raised() || is_over() {
                     return;
                 }
-                let found = self.run_seed(seed);
+                let found = catch_unwind(AssertUnwindSafe(|| self.run_seed(seed)));
+                let found = found.unwrap_or_else(|_| {
+                    Err(Failure::broken(format!("seed {seed}: dstream itself failed; the line above says where")))
+                });
                 bar.step();
                 let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
                 match (found, &mut *tried) {

@@ -62,18 +62,22 @@ pub fn draw(
 ) -> Result<Plan, Vec<ScenarioError>> {
     let dice = Dice::new(seed);
     let frame = Frame::draw(&dice, template);
-    let mut lines = frame.lines(seed, &dice);
-    lines.extend(workload(&dice, &frame, template, context));
-    lines.push("engines:".to_owned());
-    let declared = context.engines.iter().filter(|engine| engines.contains(&engine.name));
-    lines.extend(declared.map(|engine| format!("  - {}: {{ {} }}", engine.name, options(&dice, engine, &frame))));
-    lines.push(format!("expect:\n  - output: declared\n  - calm: {}", millis(frame.calm())));
-    let calm = lines.join("\n");
-    let resolve = |faults: &[String]| {
+    let mut common = frame.lines(seed, &dice);
+    common.extend(workload(&dice, &frame, template, context));
+    common.push(format!("expect:\n  - output: declared\n  - calm: {}", millis(frame.calm())));
+    let declared = || context.engines.iter().filter(|engine| engines.contains(&engine.name));
+    let resolve = |offs: Offs, faults: &[String]| {
+        let engines =
+            declared().map(|engine| format!("  - {}: {{ {} }}", engine.name, options(&dice, engine, &frame, offs)));
+        let engines: Vec<String> = engines.collect();
         let faults: Vec<String> = faults.iter().map(|fault| format!("  - {fault}\n")).collect();
         let list = if faults.is_empty() { String::new() } else { format!("\nfaults:\n{}", faults.concat()) };
-        load(path, &template.complete(&format!("{calm}{list}")), context)
+        let text = format!("{}\nengines:\n{}{list}", common.join("\n"), engines.join("\n"));
+        load(path, &template.complete(&text), context)
     };
+    // An engine may refuse the job without what was drawn to be off.
+    let offs = if resolve(Offs::Drawn, &[]).is_ok() { Offs::Drawn } else { Offs::None };
+    let resolve = |faults: &[String]| resolve(offs, faults);
     let plan = resolve(&[])?;
     if !plan.faults.is_empty() {
         return Ok(plan); // the template's own
@@ -205,8 +209,15 @@ fn params(dice: &Dice, job: &JobDeclaration, frame: &Frame) -> Vec<String> {
     params
 }
 
+/// Whether parts of an engine may be drawn to be off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offs {
+    Drawn,
+    None,
+}
+
 /// The options that work in this build, each at its default as often as not.
-fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame) -> String {
+fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame, offs: Offs) -> String {
     let built = engine.options.iter().filter(|option| option.unbuilt == Unbuilt::Nothing);
     let values = built.filter_map(|option| {
         let dice = dice.inner(&format!("{} {}", engine.name, option.name));
@@ -218,6 +229,7 @@ fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame) -> String {
             _ if dice.below("default", 2) == 0 => None,
             _ => value(&dice, option, frame),
         };
+        let value = value.filter(|value| offs == Offs::Drawn || value != "off");
         value.map(|value| format!("{}: {value}", option.name))
     });
     values.collect::<Vec<_>>().join(", ")

@@ -3,7 +3,7 @@
 //! Every count is of distinct records, however often they were sent or told.
 
 use super::CheckInput;
-use dstream_trace::measure::Facts;
+use dstream_trace::measure::{Facts, Sealed};
 use dstream_trace::result::RecordCounts;
 use dstream_trace::{Event, Moment, RangeSet, RecordRange, TraceLine};
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ pub(super) fn gone(facts: &Facts, lines: &[TraceLine]) -> BTreeMap<u64, RangeSet
                 }
             }
             Event::StateLost { after, through, .. } => {
-                for (interval, seal) in facts.sealed.range(first_after(*after)..=*through) {
+                for (interval, seal) in seals_of_state(facts, *after, *through) {
                     let of_interval = gone.entry(*interval).or_default();
                     seal.ranges.iter().for_each(|range| drop(of_interval.insert(*range)));
                 }
@@ -91,7 +91,7 @@ pub(super) fn declared_lost(facts: &Facts, lines: &[TraceLine]) -> RangeSet {
         match &line.event {
             Event::BlockLost { ranges, .. } => ranges.iter().for_each(|range| drop(lost.insert(*range))),
             Event::StateLost { after, through, .. } => {
-                let seals = facts.sealed.range(first_after(*after)..=*through);
+                let seals = seals_of_state(facts, *after, *through);
                 seals.flat_map(|(_, seal)| &seal.ranges).for_each(|range| drop(lost.insert(*range)));
             }
             _ => {}
@@ -100,8 +100,10 @@ pub(super) fn declared_lost(facts: &Facts, lines: &[TraceLine]) -> RangeSet {
     lost
 }
 
-fn first_after(interval: Option<u64>) -> u64 {
-    interval.map_or(0, |interval| interval + 1)
+/// The seals of what was in a state: of the intervals behind `after` up to `through`; none where that is no interval.
+fn seals_of_state(facts: &Facts, after: Option<u64>, through: u64) -> impl Iterator<Item = (&u64, &Sealed)> {
+    let first = after.map_or(0, |interval| interval.saturating_add(1));
+    facts.sealed.range(first.min(through.saturating_add(1))..).take_while(move |(interval, _)| **interval <= through)
 }
 
 /// Whether results of all outputs that cover the interval are visible.

@@ -233,7 +233,9 @@ impl Master {
 
     /// Where replicas are the only copies of a state and all that had it are gone, its results will lack what was in it.
     fn say_lost_states(&self, now: &Assignment, members: &BTreeSet<NodeNumber>, actions: &mut Vec<MasterAction>) {
-        let Some(through) = self.safe.filter(|_| self.limits.redundancy.border == Border::Closed) else { return };
+        // Where a result looks back at nothing there is no state.
+        let keeps_state = self.limits.redundancy.border == Border::Closed && self.limits.reach != Some(0);
+        let Some(through) = self.safe.filter(|_| keeps_state) else { return };
         for (partition, place) in now.iter() {
             let has_state = |seat: &&Seat| {
                 let progress = self.progress.get(&(partition, seat.node));
@@ -260,6 +262,13 @@ impl Master {
         let word = FromMaster::Assign(next.clone());
         actions.extend(self.members.keys().map(|node| MasterAction::Tell(*node, word.clone())));
         actions.push(MasterAction::TellClients(places(&next, &self.limits.names)));
+        let place = |partition: u32| next.place(partition);
+        self.whole.retain(|(source, node, since)| {
+            place(*source).and_then(|place| place.holder(*node)).is_some_and(|seat| seat.since == *since)
+        });
+        self.kept_up.retain(|(partition, node, since)| {
+            place(*partition).and_then(|place| place.host(*node)).is_some_and(|seat| seat.since == *since)
+        });
         self.assignment = Some(next);
     }
 
@@ -347,7 +356,8 @@ impl Master {
         }
     }
 
-    /// The node that holds all others up, if one may be given up: nothing else is amiss, and it is no heir on its way.
+    /// The node that holds all others up, if one may be given up: nothing is below its redundancy, and no heir is on its way,
+    /// as a node that makes up for another's loss is behind for a reason that giving it up would only spread.
     fn straggler(&mut self) -> Option<NodeNumber> {
         let most = self.limits.most_behind?;
         let foremost = self.progress.values().filter_map(|progress| progress.sealed).max()?;
@@ -355,9 +365,10 @@ impl Master {
         let running = self.progress.iter().filter(|(_, progress)| progress.is_running);
         let (near, far): (Vec<_>, Vec<_>) = running.partition(|(_, progress)| is_near(progress));
         let seat = |((partition, node), progress): (&(u32, NodeNumber), &Progress)| (*partition, *node, progress.since);
-        let slow = far.into_iter().map(seat).find(|seat| self.kept_up.contains(seat)).map(|(_, node, _)| node);
+        let slow = far.first().map(|((_, node), _)| *node);
+        let all_kept_up = far.into_iter().map(seat).all(|seat| self.kept_up.contains(&seat));
         self.kept_up.extend(near.into_iter().map(seat));
-        slow.filter(|_| self.said_lacking == 0)
+        slow.filter(|_| all_kept_up && self.lacking() == 0)
     }
 
     /// What lacks its redundancy: holders, hosts that run, standbys.

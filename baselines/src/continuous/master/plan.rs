@@ -80,8 +80,9 @@ impl Redundancy {
             Heir::IdleElseMany => loads.idlest().filter(|(_, hosting)| *hosting == 0).map(|(node, _)| node),
         };
         for partition in 0..next.places.len() {
-            self.mend_hosts(&mut next, partition, scene, heir, &mut loads);
-            self.mend_holders(&mut next, partition, scene, &mut loads);
+            let before = &now.places[partition];
+            self.mend_hosts(&mut next, partition, (before, scene), heir, &mut loads);
+            self.mend_holders(&mut next, partition, (before, scene), &mut loads);
         }
         (next.places != now.places).then_some(next)
     }
@@ -90,7 +91,7 @@ impl Redundancy {
         &self,
         next: &mut Assignment,
         partition: usize,
-        scene: &Scene<'_>,
+        (before, scene): (&Place, &Scene<'_>),
         heir: Option<NodeNumber>,
         loads: &mut Loads,
     ) {
@@ -102,7 +103,7 @@ impl Redundancy {
             let Some(node) = heir else { return };
             let start = match place.hosts.first() {
                 Some(running) => Start::Copied { from: running.node },
-                None => scene.restored(partition, place, node),
+                None => scene.restored(partition, before, node),
             };
             loads.give(node);
             place.hosts.push(Seat { node, since, start });
@@ -112,13 +113,20 @@ impl Redundancy {
         }
     }
 
-    fn mend_holders(&self, next: &mut Assignment, partition: usize, scene: &Scene<'_>, loads: &mut Loads) {
+    /// Who has the input follows from the seats before: a holder that has just become a host sits there anew.
+    fn mend_holders(
+        &self,
+        next: &mut Assignment,
+        partition: usize,
+        (before, scene): (&Place, &Scene<'_>),
+        loads: &mut Loads,
+    ) {
         let since = next.version;
         let place = &mut next.places[partition];
         while place.holders.len() < (self.copies as usize).min(scene.members.len()) {
             let free = |node: &NodeNumber| place.holder(*node).is_none();
             let Some(node) = loads.least_holding(scene.members.iter().copied().filter(free)) else { return };
-            let start = scene.restored(partition, place, node);
+            let start = scene.restored(partition, before, node);
             place.holders.push(Seat { node, since, start });
         }
     }
