@@ -258,6 +258,8 @@ mod tests {
             ended_s,
             nodes: vec!["worker-3".into()],
             others: others.iter().map(|other| (*other).to_owned()).collect(),
+            begins_s: None,
+            load_before: None,
         };
         for (fault, line, expected) in [
             (fault("crash", true), line(Some(25.15), &[]), "worker-3 crashed at 15.2 s and came back 10 s later"),

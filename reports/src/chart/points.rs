@@ -45,6 +45,9 @@ pub struct Limit {
     pub ink: Ink,
 }
 
+/// The value at a share; `None` where there is none.
+pub type Curve<'a> = &'a dyn Fn(f64) -> Option<f64>;
+
 /// A picture of values over a share.
 pub struct PointsChart<'a> {
     /// Its name.
@@ -57,8 +60,8 @@ pub struct PointsChart<'a> {
     pub share: &'a str,
     /// The scale: from 10 to this power to 10 to that.
     pub powers: (i32, i32),
-    /// Curves: role, and the value at a share; `None` where there is none.
-    pub curves: Vec<(Ink, &'a dyn Fn(f64) -> Option<f64>)>,
+    /// Curves, each with its role.
+    pub curves: Vec<(Ink, Curve<'a>)>,
     /// Points: role, share, mark.
     pub points: Vec<(Ink, f64, Mark)>,
     /// Limits.
@@ -151,7 +154,7 @@ impl PointsChart<'_> {
     }
 
     /// The part of a curve inside the scale.
-    fn curve(&self, value: &dyn Fn(f64) -> Option<f64>) -> Vec<(f64, f64)> {
+    fn curve(&self, value: Curve<'_>) -> Vec<(f64, f64)> {
         let (low, high) = (f64::from(self.powers.0), f64::from(self.powers.1));
         let shares = (1..PIECES).map(|piece| f64::from(piece) / f64::from(PIECES));
         let points = shares.filter_map(|share| Some((share, value(share)?.log10())));

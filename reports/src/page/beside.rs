@@ -142,8 +142,8 @@ fn faults_numbers(figure: &FaultsFigure, engines: &[Struck<'_>], quick: bool, fo
     html! {
         (table("Effects", &columns, &rows.collect::<Vec<_>>()))
         p.note {
-            "Before: the largest delay before the first fault. Worst: the largest from a fault to the next. Declared lost, on \
-             time again: so long after the fault; a dash: never. As a file: " (csv_link(&figure.id, quick)) "."
+            "Before: the largest delay before the first fault. Worst: the largest from a fault to the next. Declared \
+             lost, on time again: so long after the fault; a dash: never. As a file: " (csv_link(&figure.id, quick)) "."
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a run without an end has a triangle and words, never a number; a stand-in says that it is one.
 
-use crate::chart::points::{Limit, Mark, PointsChart};
+use crate::chart::points::{Curve, Limit, Mark, PointsChart};
 use crate::format::{percent, seconds};
 use crate::html::{Figure, Key, address, area_key, cells, kept_together, line_key, page, table};
 use crate::ink::Ink;
@@ -69,7 +69,7 @@ fn picture(shown: &ModelShown<'_>, folder: &Path) -> Markup {
         .map(|series| move |load: f64| series.formula_s(figure.since_checkpoint_s, load).map(|seconds| seconds / 60.0))
         .collect();
     let with_curve = || figure.series.iter().zip(&minutes).filter(|(series, _)| series.within.is_some());
-    let curves = with_curve().map(|(series, value)| (ink(shown, series), value as &dyn Fn(f64) -> Option<f64>));
+    let curves = with_curve().map(|(series, value)| (ink(shown, series), value as Curve<'_>));
     let limits = with_curve().filter(|(series, _)| series.limit() < 1.0).map(|(series, _)| Limit {
         at: series.limit(),
         label: format!("N = {}", series.nodes),
@@ -127,11 +127,11 @@ fn numbers(shown: &ModelShown<'_>, folder: &Path) -> Markup {
     html! {
         (table("Formula and measured", &columns, &rows.collect::<Vec<_>>()))
         p.note {
-            "λ: the share of the cores of the node that fails that was in use before it did. Raw: from the failure until nothing is late; \
-             it is the sum of the four parts. Detect: until it is noticed. Load: until lost work begins to be done again. \
-             Replay: until all that the lost node had done is done again. Drain: until nothing is late. Ratio: replay and \
-             drain over the formula. Survivors: the same over a formula in which N - 1 nodes share the lost work instead \
-             of N. As a file: "
+            "λ: the share of the cores of the node that fails that was in use before it did. Raw: from the failure \
+             until nothing is late; it is the sum of the four parts. Detect: until it is noticed. Load: until lost \
+             work begins to be done again. Replay: until all that the lost node had done is done again. Drain: until \
+             nothing is late. Ratio: replay and drain over the formula. Survivors: the same over a formula in which \
+             N - 1 nodes share the lost work instead of N. As a file: "
             a href={ (name) ".csv" } { (name) ".csv" } "."
         }
     }
