@@ -263,6 +263,13 @@ impl Master {
         actions.extend(self.members.keys().map(|node| MasterAction::Tell(*node, word.clone())));
         actions.push(MasterAction::TellClients(places(&next, &self.limits.names)));
         let place = |partition: u32| next.place(partition);
+        // Who sits anew where its input already is has it, before it can say so: it may be asked for it at once.
+        self.whole.extend(next.iter().flat_map(|(source, place)| {
+            let is_here = |seat: &&Seat| {
+                matches!(seat.start, Start::Restored { input_from, .. } if input_from == Some(seat.node))
+            };
+            place.holders.iter().filter(is_here).map(move |seat| (source, seat.node, seat.since))
+        }));
         self.whole.retain(|(source, node, since)| {
             place(*source).and_then(|place| place.holder(*node)).is_some_and(|seat| seat.since == *since)
         });
