@@ -74,15 +74,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// A source behind the interval `through`, where punctuations or the log say where each client then was.
+    /// A source behind the interval `through`, where each client's part of that ended.
     pub fn new(number: u32, cut: Cut, clients: u32, through: Option<u64>, known: &Known<'_>) -> Source {
-        let behind = |client: u32, through: u64| {
-            let frontier = known.log.frontier(cut, number, client);
-            known.log.first_behind(client, 0, through).map_or(frontier, |batch| batch.range.first.min(frontier))
-        };
+        // Where nobody knows, the input itself is all there is to go by.
+        let held = |client: u32| known.log.frontier(cut, number, client);
         let begin = |client: u32| match through {
             None => 0,
-            Some(through) => known.punctuation(client, through).unwrap_or_else(|| behind(client, through)),
+            Some(through) => known.end_of(number, client, through, 0).unwrap_or_else(|| held(client)),
         };
         let sealed_to: BTreeMap<u32, u64> = (1..=clients).map(|client| (client, begin(client))).collect();
         let next = sealed_to.iter().map(|(client, begin)| (*client, cut.next_of(number, *client, *begin))).collect();

@@ -1,8 +1,8 @@
 //! Comparing an interval's visible rows with the oracle's answer.
 //!
 //! Where records of a sealed interval were given up, some partitions may have been visible before and hold them while
-//! others do not: each partition must equal one of the two answers, whole. Where results depend on earlier intervals, see
-//! [`super::bounds`].
+//! others do not: each partition must equal one of the two answers, whole. Where results depend on earlier intervals, and
+//! where long-lived operators had taken in some of the lost batches and not others, see [`super::bounds`].
 
 use super::CheckInput;
 use super::bounds::{self, Seen};
@@ -54,8 +54,9 @@ pub(super) struct Comparison {
 
 /// Compares an interval. `answer.reduced` is there if records of it were declared gone.
 pub(super) fn compare(input: &CheckInput<'_>, interval: u64, answer: &Answer) -> Comparison {
-    // What was given up may be in the panes of earlier results.
-    let declared = answer.reduced.is_some() && !input.keeps_state;
+    // What was given up may be in the panes of earlier results, and in what running operators had taken in.
+    let mixes = input.keeps_state || !input.facts.owners.is_empty();
+    let declared = answer.reduced.is_some() && !mixes;
     let unexplained = |wrong: String| Comparison { wrong: Some(wrong), explained: false, declared };
     if !input.facts.sealed.contains_key(&interval) {
         return unexplained("it was never sealed".to_owned());
@@ -68,9 +69,7 @@ pub(super) fn compare(input: &CheckInput<'_>, interval: u64, answer: &Answer) ->
         let results = input.facts.results.get(&interval).and_then(|outputs| outputs.get(&spec.name));
         let compared = match results {
             _ if !is_due(spec, interval) => not_due(spec, results),
-            Some(partitions) if input.keeps_state && answer.reduced.is_some() => {
-                compare_bounds(spec, partitions, answer)
-            }
+            Some(partitions) if mixes && answer.reduced.is_some() => compare_bounds(spec, partitions, answer),
             Some(partitions) => compare_output(spec, partitions, answer),
             None => Err(format!("no result of output `{}` is visible", spec.name)),
         };

@@ -144,13 +144,20 @@ pub struct Scene<'s> {
 }
 
 impl Scene<'_> {
-    /// A beginning behind the border, with the input of a holder that has all of it: of the node itself, if it does.
+    /// A beginning behind the border, with the input of a holder that has all of it: of the node itself, if it does; or else
+    /// of one that has as much as is left and waits for nobody.
     fn restored(&self, partition: usize, place: &Place, node: NodeNumber) -> Start {
         let source = u32::try_from(partition).expect("partitions have 32-bit numbers");
         let is_whole =
             |seat: &&Seat| self.members.contains(&seat.node) && self.whole.contains(&(source, seat.node, seat.since));
         let own = place.holder(node).filter(is_whole);
-        let giver = own.or_else(|| place.holders.iter().filter(|seat| seat.node != node).find(is_whole));
+        let mut others = place.holders.iter().filter(|seat| seat.node != node && self.members.contains(&seat.node));
+        let waits_for_nobody = |seat: &&Seat| match seat.start {
+            Start::Empty => true,
+            Start::Restored { input_from, .. } => input_from.is_none_or(|giver| giver == seat.node),
+            Start::Copied { .. } => false,
+        };
+        let giver = own.or_else(|| others.clone().find(is_whole)).or_else(|| others.find(waits_for_nobody));
         Start::Restored { through: self.safe, input_from: giver.map(|seat| seat.node) }
     }
 }
@@ -220,7 +227,7 @@ impl Redundancy {
                 let host = before.hosts.iter().find(|seat| seat.node != node && can_give(seat));
                 let start = match (before.host(node), host) {
                     (Some(_), Some(running)) if self.hosts > 1 => Start::Copied { from: running.node },
-                    _ => scene.restored(partition as usize, &before, node),
+                    _ => scene.restored(partition as usize, &place.clone(), node),
                 };
                 let since = next.version;
                 let seats = place.hosts.iter_mut().chain(&mut place.holders).filter(|seat| seat.node == node);

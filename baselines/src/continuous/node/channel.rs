@@ -30,6 +30,7 @@ impl Node {
         self.credits.down(node);
         self.waiting.retain(|(reader, _)| *reader != node);
         self.wanted_states.retain(|(replica, _, _)| *replica != node);
+        self.wanted_inputs.retain(|((holder, _, _), _)| *holder != node);
         for hosted in self.hosted.values_mut() {
             hosted.outboxes.values_mut().for_each(|outbox| outbox.forget_node(node));
             for inbox in hosted.inboxes.values_mut() {
@@ -163,7 +164,8 @@ impl Node {
                 self.all_dirty();
             }
             ToPeer::FetchInput { source, version, after } => {
-                self.hand_on_input(from, source, version, after, actions);
+                self.wanted_inputs.push(((from, source, version), after));
+                self.serve_inputs(actions);
             }
             ToPeer::Input { .. } => {
                 self.take_input(word, body, actions);
@@ -217,7 +219,7 @@ impl Node {
             self.take_in(partition, stage, interval, writer.partition, work);
         }
         if verdict == Verdict::Fresh && lacks != 0 {
-            self.note_lacking(partition, stage, interval, lacks);
+            self.note_lacking(partition, stage, interval, (writer.partition, lacks));
         }
         match verdict {
             Verdict::Fresh if records.is_none() => self.close_ready(partition, stage),

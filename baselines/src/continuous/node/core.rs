@@ -149,6 +149,8 @@ pub struct Node {
     pub(super) waiting: Vec<(NodeNumber, Subscription)>,
     /// Replicas that want a partition's state, and the version under which they do.
     pub(super) wanted_states: Vec<(NodeNumber, u32, u64)>,
+    /// (holder, source, version) that wait for input behind an interval, until this node knows that version.
+    pub(super) wanted_inputs: Vec<((NodeNumber, u32, u64), Option<u64>)>,
     /// Until then nobody else is given what this node holds: it may acknowledge.
     pub(super) lease_until: Moment,
     /// Acknowledgements that wait for a lease, or until less is held.
@@ -184,6 +186,7 @@ impl Node {
             token: 0,
             waiting: Vec::new(),
             wanted_states: Vec::new(),
+            wanted_inputs: Vec::new(),
             lease_until: Moment::ZERO,
             unsaid: Vec::new(),
             dirty: BTreeSet::new(),
@@ -241,7 +244,10 @@ impl Node {
             FromMaster::CloseClient { client, round, ends } => {
                 self.close_client(now, (client, round), ends, actions);
             }
-            FromMaster::ClientIs { client, gate, is_asked } => self.client_is(client, gate, is_asked, actions),
+            FromMaster::ClientIs { client, gate, is_asked } => {
+                self.client_is(client, gate, is_asked, actions);
+                self.run_what_is_ready(actions);
+            }
         }
     }
 
@@ -264,6 +270,7 @@ impl Node {
         self.assignment = Assignment::default();
         self.waiting.clear();
         self.wanted_states.clear();
+        self.wanted_inputs.clear();
         self.unsaid.clear();
         self.dirty.clear();
         self.shown.clear();

@@ -37,6 +37,7 @@ impl Node {
                 let opens = self.clients.opens_below(client);
                 let needed = ends.into_iter().filter(|(of, _)| self.safe <= Some(*of) && opens <= *of);
                 self.punctuations.entry(client).or_default().extend(needed);
+                self.run_what_is_ready(actions);
             }
             FromClient::View { version, acked_below } => {
                 self.views.insert(client, version);

@@ -5,7 +5,8 @@
 //!                                                    state: none, from the store, or from the other replica
 //! ```
 //!
-//! Invariant: a partition runs only when all input behind its border that was acknowledged is here, or no node has it.
+//! Invariant: a partition runs only when all input behind its border that was acknowledged is here, or no node has it, and
+//! when it is known where each client was at the border.
 
 use crate::continuous::assignment::{Assignment, Place, Start};
 use crate::continuous::inbox::Inbox;
@@ -37,7 +38,13 @@ impl Node {
             places.get(partition as usize).is_some_and(|(_, place)| place.host(node).is_some())
         };
         self.waiting.retain(|(node, asked)| *node == self.limits.node || waits(asked.reader.partition, *node));
-        self.wanted_states.retain(|(_, _, wanted)| *wanted <= version);
+        let seat = |partition: u32, node: NodeNumber| places.get(partition as usize)?.1.holder(node);
+        let is_wanted = |(node, partition, since): (NodeNumber, u32, u64)| {
+            since > version || seat(partition, node).is_some_and(|seat| seat.since == since)
+        };
+        self.wanted_states.retain(|wanted| is_wanted(*wanted));
+        self.wanted_inputs.retain(|(wanted, _)| is_wanted(*wanted));
+        self.serve_inputs(actions);
         self.fetch_from(None, actions);
         self.run_what_is_ready(actions);
         let running: Vec<u32> = self.hosted.keys().copied().collect();
@@ -145,11 +152,21 @@ impl Node {
             .hosted
             .iter()
             .filter(|(partition, hosted)| hosted.source.is_none() && hosted.is_loaded && is_whole(partition))
+            .filter(|(_, hosted)| hosted.through.is_none_or(|through| self.knows_border(through)))
             .map(|(partition, _)| *partition)
             .collect();
         for partition in ready {
             self.start_running(partition, actions);
         }
+    }
+
+    /// Whether it is known where each client was behind an interval: from who handed the input on, from the store, or from
+    /// the client; or that the client's life ended, so that its input says it.
+    fn knows_border(&self, through: u64) -> bool {
+        (1..=self.limits.clients).all(|client| {
+            let is_said = self.punctuations.get(&client).is_some_and(|ends| ends.contains_key(&through));
+            is_said || self.clients.gates().get(&client).is_some_and(|gate| gate.closes(through, through + 1))
+        })
     }
 
     fn start_running(&mut self, partition: u32, actions: &mut Vec<NodeAction>) {
@@ -158,7 +175,8 @@ impl Node {
         let hosted = self.hosted.get_mut(&partition).expect("it was just found ready");
         let through = hosted.through;
         let held = self.held.get(&partition).expect("its input is here");
-        let known = held.known(&self.punctuations, self.clients.gates(), 0);
+        // What is behind the border is past.
+        let known = held.known(&self.punctuations, self.clients.gates(), through.map_or(0, |through| through + 1));
         let source = Source::new(partition, self.limits.cut, self.limits.clients, through, &known);
         hosted.source = Some(source);
         let inboxes = topology.keyed_of(partition).map(|keyed| (keyed.stage, Inbox::new(keyed.writers, through)));
@@ -174,6 +192,18 @@ impl Node {
         actions.push(NodeAction::Open { partition, through, panes });
         self.subscribe_all(partition, None, actions);
         self.serve_waiting(partition, actions);
+    }
+
+    /// Gives holders the input they asked for, if this node knows the assignment that made them ask: it may have become the
+    /// one to ask by that, and what it has is all there is only from then on.
+    pub(super) fn serve_inputs(&mut self, actions: &mut Vec<NodeAction>) {
+        let version = self.assignment.version;
+        let (now, later) =
+            std::mem::take(&mut self.wanted_inputs).into_iter().partition(|((_, _, since), _)| *since <= version);
+        self.wanted_inputs = later;
+        for ((node, source, since), after) in now {
+            self.hand_on_input(node, source, since, after, actions);
+        }
     }
 
     /// Gives replicas the state they asked for, as it is between two turns.

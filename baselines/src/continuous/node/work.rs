@@ -9,6 +9,7 @@ use crate::continuous::message::{PaneHeader, Progress, ToPeer};
 use crate::continuous::node::channel::tell;
 use crate::continuous::node::core::{Hosted, Node};
 use crate::continuous::node::event::NodeAction;
+use crate::continuous::node::input::mixed;
 use crate::continuous::outbox::Entry;
 use crate::continuous::topology::Target;
 use bytes::Bytes;
@@ -149,10 +150,12 @@ impl Node {
         }
     }
 
-    /// Takes note of what an interval's input lacks; results of it and of later ones do, too.
-    pub(super) fn note_lacking(&mut self, partition: u32, stage: u32, interval: u64, lacks: u64) {
+    /// Takes note of what an interval's input from a writer lacks; results of it and of later ones do, too. The writer is
+    /// part of the name, or two that lack the same would look like none.
+    pub(super) fn note_lacking(&mut self, partition: u32, stage: u32, interval: u64, (writer, lacks): (u32, u64)) {
         if let Some(hosted) = self.hosted.get_mut(&partition) {
-            *hosted.lacking.entry((stage, interval)).or_default() ^= lacks;
+            let all = hosted.lacking.entry((stage, interval)).or_default();
+            *all = all.wrapping_add(mixed(lacks ^ mixed(u64::from(writer) + 1)));
         }
     }
 
@@ -368,7 +371,7 @@ impl Hosted {
     /// Names everything given up that a result of this interval may lack, in it or through state; 0: nothing.
     fn lacks_at(&self, stage: u32, interval: u64) -> u64 {
         let own = self.lacking.range((stage, 0)..=(stage, interval)).map(|(_, lacks)| *lacks);
-        own.fold(self.lacks, |all, lacks| all ^ lacks)
+        own.fold(self.lacks, u64::wrapping_add)
     }
 }
 
