@@ -101,7 +101,7 @@ pub struct Master {
     progress: BTreeMap<(u32, NodeNumber), Progress>,
     /// (source, node, since): all of the source's input is there
     whole: BTreeSet<(u32, NodeNumber, u64)>,
-    /// (partition, node, since): was as far as the others once
+    /// (partition, node, since): was the foremost once, or level with it
     kept_up: BTreeSet<(u32, NodeNumber, u64)>,
     safe: Option<u64>,
     visible: Option<u64>,
@@ -368,14 +368,14 @@ impl Master {
     fn straggler(&mut self) -> Option<NodeNumber> {
         let most = self.limits.most_behind?;
         let foremost = self.progress.values().filter_map(|progress| progress.sealed).max()?;
-        let is_near = |progress: &Progress| progress.sealed.is_some_and(|sealed| foremost - sealed <= most);
         let running = self.progress.iter().filter(|(_, progress)| progress.is_running);
-        let (near, far): (Vec<_>, Vec<_>) = running.partition(|(_, progress)| is_near(progress));
         let seat = |((partition, node), progress): (&(u32, NodeNumber), &Progress)| (*partition, *node, progress.since);
-        let slow = far.first().map(|((_, node), _)| *node);
-        let all_kept_up = far.into_iter().map(seat).all(|seat| self.kept_up.contains(&seat));
-        self.kept_up.extend(near.into_iter().map(seat));
-        slow.filter(|_| all_kept_up && self.lacking() == 0)
+        let level = running.clone().filter(|(_, progress)| progress.sealed == Some(foremost));
+        self.kept_up.extend(level.map(seat));
+        let is_far = |progress: &Progress| foremost - progress.sealed.unwrap_or(0) > most;
+        let slow = running.clone().find(|(_, progress)| is_far(progress)).map(|((_, node), _)| *node)?;
+        let is_calm = running.map(seat).all(|seat| self.kept_up.contains(&seat)) && self.lacking() == 0;
+        is_calm.then_some(slow)
     }
 
     /// What lacks its redundancy: holders, hosts that run, standbys.

@@ -179,7 +179,13 @@ impl Node {
                 self.take_client(client, round, source, (&batches, body), is_last, actions);
                 self.complete_clients(now, actions);
             }
-            ToPeer::FetchState { partition, version } => self.wanted_states.push((from, partition, version)),
+            ToPeer::FetchState { partition, version } => {
+                self.wanted_states.push((from, partition, version));
+                // Without input no turn will end.
+                if self.hosted.get(&partition).is_some_and(|hosted| !hosted.is_busy) {
+                    self.serve_states(partition, actions);
+                }
+            }
             ToPeer::State { partition, version, through, panes } => {
                 self.take_state(partition, version, through, &panes, body, actions);
             }

@@ -5,7 +5,7 @@
 
 use crate::continuous::credit::Debt;
 use crate::continuous::log::Batch;
-use crate::continuous::message::{PaneHeader, Progress, ToPeer};
+use crate::continuous::message::{NodeNumber, PaneHeader, Progress, ToPeer};
 use crate::continuous::node::channel::tell;
 use crate::continuous::node::core::{Hosted, Node};
 use crate::continuous::node::event::NodeAction;
@@ -253,7 +253,7 @@ impl Node {
             self.limits.topology.keyed_of(partition).find(|keyed| keyed.stage == stage).map(|keyed| keyed.target);
         let hosted = self.hosted.get_mut(&partition).expect("its turn was just ended");
         hosted.closed.insert(stage, interval);
-        let lacks = hosted.lacks_at(stage, interval);
+        let lacks = hosted.lacks_at(stage, interval, self.limits.node);
         match (target, produced) {
             (Some(Target::Stage(_)), Produced::Slices(slices)) => {
                 let parts = (0u32..).zip(slices).filter(|(_, rows)| !rows.is_empty()).collect();
@@ -368,10 +368,14 @@ impl Node {
 }
 
 impl Hosted {
-    /// Names everything given up that a result of this interval may lack, in it or through state; 0: nothing.
-    fn lacks_at(&self, stage: u32, interval: u64) -> u64 {
+    /// Names everything given up that a result of this interval may lack, in it or through state; 0: nothing. What a host had
+    /// taken in before it was given up is in its results and not in another's, so the host is part of the name.
+    fn lacks_at(&self, stage: u32, interval: u64, node: NodeNumber) -> u64 {
         let own = self.lacking.range((stage, 0)..=(stage, interval)).map(|(_, lacks)| *lacks);
-        own.fold(self.lacks, u64::wrapping_add)
+        match own.fold(self.lacks, u64::wrapping_add) {
+            0 => 0,
+            all => mixed(all ^ mixed(self.since ^ (u64::from(node) << 48))),
+        }
     }
 }
 
