@@ -105,3 +105,6 @@ impl Budget for Credits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
