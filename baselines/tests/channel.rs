@@ -291,7 +291,8 @@ proptest! {
         let expected = all.iter().filter(|entry| entry.interval > through);
         let expected = expected.filter(|entry| entry.records.is_none() || entry.parts.contains_key(&0));
         let got = out.iter().filter(|out| out.interval > through).map(|out| (out.interval, out.records));
-        prop_assert_eq!(got.collect::<Vec<_>>(), expected.map(|entry| (entry.interval, entry.records)).collect::<Vec<_>>());
+        let expected = expected.map(|entry| (entry.interval, entry.records));
+        prop_assert_eq!(got.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
         outbox.trim(3);
         prop_assert_eq!((outbox.bytes(), closed < all.len()), (0, true));
     }

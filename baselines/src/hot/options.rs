@@ -106,3 +106,6 @@ pub fn declared() -> Vec<OptionSpec> {
         input(),
     ]
 }
+
+#[cfg(test)]
+mod tests;

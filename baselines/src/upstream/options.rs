@@ -102,3 +102,6 @@ pub fn declared() -> Vec<OptionSpec> {
         input(),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -368,8 +368,9 @@ impl Node {
 }
 
 impl Hosted {
-    /// Names everything given up that a result of this interval may lack, in it or through state; 0: nothing. What a host had
-    /// taken in before it was given up is in its results and not in another's, so the host is part of the name.
+    /// Names everything given up that a result of this interval may lack, in it or through state; 0: nothing. What a
+    /// host had taken in before it was given up is in its results and not in another's, so the host is part of the
+    /// name.
     fn lacks_at(&self, stage: u32, interval: u64, node: NodeNumber) -> u64 {
         let own = self.lacking.range((stage, 0)..=(stage, interval)).map(|(_, lacks)| *lacks);
         match own.fold(self.lacks, u64::wrapping_add) {
