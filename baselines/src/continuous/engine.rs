@@ -204,7 +204,7 @@ impl Life {
             cut: self.cut(),
             redundancy: Redundancy { border, ..protocol.redundancy },
             failure_timeout: cluster.failure_timeout,
-            most_behind: protocol.straggler.map(|behind| intervals(behind, cluster.interval)),
+            most_behind: protocol.straggler.map(|behind| (intervals(behind, cluster.interval), behind)),
             reach,
         };
         let shell = MasterConfig {

@@ -116,6 +116,12 @@ impl Inbox {
         Verdict::Fresh
     }
 
+    /// (writer, the client's last record that was taken from it), where any was.
+    pub fn taken(&self, client: u32) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let last = move |upstream: &Upstream| upstream.position.records.get(&client).copied();
+        (0u32..).zip(&self.upstream).filter_map(move |(writer, upstream)| Some((writer, last(upstream)?)))
+    }
+
     /// The next interval that every writer has closed, given out once.
     pub fn close(&mut self) -> Option<u64> {
         let next = self.closed.map_or(0, |closed| closed + 1);

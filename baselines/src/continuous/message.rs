@@ -54,8 +54,12 @@ pub enum ToMaster {
         is_connected: bool,
         /// (source whose input I hold, its first record that I lack)
         upto: Vec<(u32, u64)>,
+        /// (source, the first record behind those of its that my operators have taken in)
+        taken: Vec<(u32, u64)>,
         /// No interval from this one on is sealed anywhere, as far as I know.
         open_from: u64,
+        /// Where the client said that intervals end: interval -> the number of the next one's first record.
+        punctuations: BTreeMap<u64, u64>,
     },
     /// A client that I turn away is connected to me.
     ClientBack {
@@ -127,8 +131,10 @@ pub enum FromMaster {
 pub struct Gate {
     /// The question that led to it; later ones are greater.
     pub round: u64,
-    /// By source: the first record that nobody had.
+    /// By source: the first record that nobody had, and that is in no sealed interval and no operator.
     pub ends: Vec<u64>,
+    /// Where the client had said that intervals end, all those that anybody knew.
+    pub punctuations: BTreeMap<u64, u64>,
     /// What comes of it behind its ends belongs to this interval or to a later one.
     pub from: u64,
     /// Nothing more will come: its records end where `ends` say.
@@ -254,7 +260,20 @@ pub enum ToPeer {
         /// The version under which I am its host.
         version: u64,
     },
-    /// The state of a partition; the panes are the body. Its input comes before it.
+    /// What a stage of a partition made and readers may ask for; the rows are the body.
+    Made {
+        /// The partition.
+        partition: u32,
+        /// As asked.
+        version: u64,
+        /// The stage.
+        stage: u32,
+        /// Nobody asks for what came before this interval's end.
+        after: Option<u64>,
+        /// What was made, in order.
+        entries: Vec<Made>,
+    },
+    /// The state of a partition; the panes are the body. Its input and what was made of it come before it.
     State {
         /// The partition.
         partition: u32,
@@ -262,9 +281,24 @@ pub enum ToPeer {
         version: u64,
         /// The border: behind this interval.
         through: Option<u64>,
+        /// Names the given-up input that the state lacks; 0: none.
+        lacks: u64,
         /// The panes.
         panes: Vec<PaneHeader>,
     },
+}
+
+/// One step of an operator's output, kept for its readers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Its interval.
+    pub interval: u64,
+    /// The records that it comes from; `None`: the interval is closed.
+    pub records: Option<RecordRange>,
+    /// Names the given-up input that a closed interval lacks; 0: none.
+    pub lacks: u64,
+    /// (reader's partition, bytes of its rows)
+    pub parts: Vec<(u32, u64)>,
 }
 
 /// Which operator writes a channel.

@@ -105,6 +105,16 @@ impl Outbox {
         self.entries.push_back(entry);
     }
 
+    /// Through which interval nobody asks any more.
+    pub fn trimmed(&self) -> Option<u64> {
+        self.trimmed
+    }
+
+    /// What is kept of the intervals through this one, in order.
+    pub fn kept_through(&self, through: Option<u64>) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| Some(entry.interval) <= through)
+    }
+
     /// Bytes of rows that are kept.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -1,6 +1,7 @@
 //! Acknowledged means held: a client may learn that records are held only when as many nodes hold them as promised.
 //!
-//! Counts copies by the nodes' own events, never by the master's word. Promised is min(copies, live workers); the least
+//! Counts copies by the nodes' own events, never by the master's word; a node that has a partition's state behind an
+//! interval has what its source had sealed up to there, as good as in a block. Promised is min(copies, live workers); the least
 //! number of live workers within one failure timeout counts, since membership takes that long to be known everywhere.
 //! For the same reason a holder that died counts until it is declared lost, but no longer than a failure timeout: whether
 //! the detector does its work must not decide what this check sees.
@@ -33,6 +34,11 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
             }
             Event::BlockHeld { block, ranges, .. } => copies.hold(*block, node, ranges),
             Event::BlockForgotten { block } => copies.lose(*block, node),
+            Event::PartitionRestored { partition, through: Some(through), .. } => {
+                let shares = input.facts.shares.iter();
+                let in_state = shares.filter(|(interval, source, _)| interval <= through && source == partition);
+                in_state.flat_map(|(_, _, share)| &share.blocks).for_each(|block| copies.hold_in_state(*block, node));
+            }
             Event::RecordsAcked { range } => {
                 let promised = input.promise.copies.min(members.least_live(line.at)).max(1);
                 // A client that was started again hears of records that an earlier life knew of.
@@ -117,6 +123,13 @@ impl Copies {
         let reached = held.holders.len().min(self.levels.len());
         for range in ranges {
             self.levels[reached - 1].insert(*range);
+        }
+    }
+
+    /// The node has what is in a block that somebody holds.
+    fn hold_in_state(&mut self, block: BlockName, node: &NodeName) {
+        if let Some(ranges) = self.blocks.get(&block).map(|held| held.ranges.clone()) {
+            self.hold(block, node, &ranges);
         }
     }
 

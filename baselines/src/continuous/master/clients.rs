@@ -56,6 +56,10 @@ struct Client {
     /// By source: how much somebody has, and who.
     ends: Vec<(u64, NodeNumber)>,
     open_from: u64,
+    /// By source: what operators have taken in.
+    taken: BTreeMap<u32, u64>,
+    /// interval -> the number of the next one's first record, as the client told anybody
+    punctuations: BTreeMap<u64, u64>,
     /// A node is connected to it.
     is_seen: bool,
     /// Nodes take nothing of it.
@@ -139,18 +143,32 @@ impl Clients {
         }
     }
 
-    /// A member's word.
-    pub fn word(&mut self, now: Moment, node: NodeNumber, word: ToMaster, said: &mut Vec<Said>) {
+    /// A member's word. `sealed`: by source, the last interval that was sealed.
+    pub fn word(
+        &mut self,
+        now: Moment,
+        node: NodeNumber,
+        word: ToMaster,
+        sealed: &BTreeMap<u32, u64>,
+        said: &mut Vec<Said>,
+    ) {
         match word {
-            ToMaster::ClientHeld { client: number, round, is_connected, upto, open_from, .. } => {
+            ToMaster::ClientHeld {
+                client: number, round, is_connected, upto, taken, open_from, punctuations, ..
+            } => {
                 let Some(client) = self.clients.get_mut(&number).filter(|client| client.round == round) else { return };
                 client.open_from = client.open_from.max(open_from);
+                client.punctuations.extend(punctuations);
+                for (source, end) in taken {
+                    let known = client.taken.entry(source).or_default();
+                    *known = end.max(*known);
+                }
                 client.is_seen |= is_connected;
                 client.waits.remove(&node);
                 let has_more = client.take_ends(node, &upto);
                 match client.phase {
                     Phase::Closing if has_more => client.ask(number, &self.members, said),
-                    Phase::Asking | Phase::Closing => self.advance(now, number, said),
+                    Phase::Asking | Phase::Closing => self.advance(now, number, sealed, said),
                     Phase::Live | Phase::Ended => {}
                 }
             }
@@ -165,7 +183,7 @@ impl Clients {
         }
     }
 
-    fn advance(&mut self, now: Moment, number: u32, said: &mut Vec<Said>) {
+    fn advance(&mut self, now: Moment, number: u32, sealed: &BTreeMap<u32, u64>, said: &mut Vec<Said>) {
         let timeout = self.timeout;
         let client = self.clients.get_mut(&number).expect("it was just there");
         if !client.waits.is_empty() {
@@ -174,6 +192,7 @@ impl Clients {
         let is_here = client.is_up || client.is_seen;
         if client.phase == Phase::Closing {
             let is_gone = !is_here && now >= client.down_since + timeout;
+            client.raise_ends(number, sealed, self.cut);
             return client.decide(now + timeout, number, is_gone, self.cut, &self.members, said);
         }
         if client.is_seen && !client.is_closed && client.incarnation <= client.known {
@@ -214,6 +233,8 @@ impl Client {
             waits: BTreeSet::new(),
             ends: vec![(0, 0); sources as usize],
             open_from: 0,
+            taken: BTreeMap::new(),
+            punctuations: BTreeMap::new(),
             is_seen: false,
             is_closed: false,
             was_ended: false,
@@ -263,6 +284,15 @@ impl Client {
         has_more
     }
 
+    /// What is in a sealed interval or in an operator was there, even if all who held it are lost.
+    fn raise_ends(&mut self, number: u32, sealed: &BTreeMap<u32, u64>, cut: Cut) {
+        for (source, (end, _)) in (0u32..).zip(&mut self.ends) {
+            let sealed_to = sealed.get(&source).and_then(|interval| self.punctuations.get(interval));
+            let sealed_to = sealed_to.map_or(0, |sealed_to| cut.next_of(source, number, *sealed_to));
+            *end = sealed_to.max(self.taken.get(&source).copied().unwrap_or(0)).max(*end);
+        }
+    }
+
     fn go_on(&mut self) {
         self.phase = Phase::Live;
         self.waits.clear();
@@ -279,7 +309,10 @@ impl Client {
     ) {
         let from = if self.was_ended && !is_gone { self.open_from.max(self.gate.from) } else { self.gate.from };
         let ends = self.ends.iter().map(|(end, _)| *end).collect();
-        self.gate = Gate { round: self.round, ends, from, is_ended: is_gone };
+        self.gate = Gate { round: self.round, ends, punctuations: BTreeMap::new(), from, is_ended: is_gone };
+        let whole_below = self.gate.whole_below();
+        self.punctuations.retain(|_, end| *end <= whole_below);
+        self.gate.punctuations.clone_from(&self.punctuations);
         let word = FromMaster::ClientIs { client: number, gate: self.gate.clone(), is_asked: false };
         said.extend(members.iter().map(|node| Said::Node(*node, word.clone())));
         if is_gone {

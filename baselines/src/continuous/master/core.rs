@@ -40,8 +40,9 @@ pub struct MasterLimits {
     pub cut: Cut,
     /// How long a node may be silent.
     pub failure_timeout: Duration,
-    /// A node whose sources are so many intervals behind the foremost counts as lost; `None`: it is waited for.
-    pub most_behind: Option<u64>,
+    /// A node whose sources are more than so many intervals behind the foremost, for so long, counts as lost; `None`: it is
+    /// waited for.
+    pub most_behind: Option<(u64, Duration)>,
 }
 
 /// What happens to the master.
@@ -103,6 +104,10 @@ pub struct Master {
     whole: BTreeSet<(u32, NodeNumber, u64)>,
     /// (partition, node, since): was the foremost once, or level with it
     kept_up: BTreeSet<(u32, NodeNumber, u64)>,
+    /// Who is too far behind, and since when.
+    slow_since: Option<(NodeNumber, Moment)>,
+    /// By source: the last interval that was sealed.
+    sealed: BTreeMap<u32, u64>,
     safe: Option<u64>,
     visible: Option<u64>,
     said_lacking: u64,
@@ -123,6 +128,8 @@ impl Master {
             progress: BTreeMap::new(),
             whole: BTreeSet::new(),
             kept_up: BTreeSet::new(),
+            slow_since: None,
+            sealed: BTreeMap::new(),
             safe: None,
             visible: None,
             said_lacking: 0,
@@ -298,7 +305,13 @@ impl Master {
                 }
             }
             ToMaster::Progress { epoch, of } if self.members.get(&node) == Some(&epoch) => {
-                self.progress.extend(of.into_iter().map(|progress| ((progress.partition, node), progress)));
+                for progress in of {
+                    if let Some(sealed) = progress.sealed {
+                        let last = self.sealed.entry(progress.partition).or_default();
+                        *last = sealed.max(*last);
+                    }
+                    self.progress.insert((progress.partition, node), progress);
+                }
                 self.advance(actions);
             }
             ToMaster::Whole { epoch, of } if self.members.get(&node) == Some(&epoch) => {
@@ -307,7 +320,9 @@ impl Master {
             ToMaster::ClientHeld { epoch, .. } | ToMaster::ClientBack { epoch, .. }
                 if self.members.get(&node) == Some(&epoch) =>
             {
-                self.with_clients(actions, |clients, said| clients.word(now, node, word, said));
+                let sealed = std::mem::take(&mut self.sealed);
+                self.with_clients(actions, |clients, said| clients.word(now, node, word, &sealed, said));
+                self.sealed = sealed;
             }
             ToMaster::Progress { .. }
             | ToMaster::Whole { .. }
@@ -363,17 +378,22 @@ impl Master {
         }
     }
 
-    /// The node that holds all others up, if one may be given up: nothing is below its redundancy, and no heir is on its way,
-    /// as a node that makes up for another's loss is behind for a reason that giving it up would only spread.
-    fn straggler(&mut self) -> Option<NodeNumber> {
-        let most = self.limits.most_behind?;
+    /// The node that holds all others up, if one may be given up: it has been behind for as long as that is far; nothing is
+    /// below its redundancy, and no heir is on its way, as a node that makes up for another's loss is behind for a reason that
+    /// giving it up would only spread.
+    fn straggler(&mut self, now: Moment) -> Option<NodeNumber> {
+        let (most, long) = self.limits.most_behind?;
         let foremost = self.progress.values().filter_map(|progress| progress.sealed).max()?;
         let running = self.progress.iter().filter(|(_, progress)| progress.is_running);
         let seat = |((partition, node), progress): (&(u32, NodeNumber), &Progress)| (*partition, *node, progress.since);
         let level = running.clone().filter(|(_, progress)| progress.sealed == Some(foremost));
         self.kept_up.extend(level.map(seat));
         let is_far = |progress: &Progress| foremost - progress.sealed.unwrap_or(0) > most;
-        let slow = running.clone().find(|(_, progress)| is_far(progress)).map(|((_, node), _)| *node)?;
+        let slow = running.clone().find(|(_, progress)| is_far(progress)).map(|((_, node), _)| *node);
+        // Right after a pause of its own the master has heard of some nodes and not yet of others.
+        let since = slow.map(|slow| self.slow_since.filter(|(node, _)| *node == slow).unwrap_or((slow, now)));
+        self.slow_since = since;
+        let (slow, _) = since.filter(|(_, since)| *since + long <= now)?;
         let is_calm = running.map(seat).all(|seat| self.kept_up.contains(&seat)) && self.lacking() == 0;
         is_calm.then_some(slow)
     }
@@ -429,7 +449,7 @@ impl Core for Master {
                 self.with_clients(actions, |clients, said| clients.tick(now, said));
             }
         }
-        if let Some(worker) = self.straggler() {
+        if let Some(worker) = self.straggler(now) {
             self.detect(now, DetectorEvent::Evict { worker }, actions);
         }
         self.start(now, actions);

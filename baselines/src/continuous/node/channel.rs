@@ -186,9 +186,8 @@ impl Node {
                     self.serve_states(partition, actions);
                 }
             }
-            ToPeer::State { partition, version, through, panes } => {
-                self.take_state(partition, version, through, &panes, body, actions);
-            }
+            ToPeer::Made { .. } => self.take_made(word, body),
+            ToPeer::State { .. } => self.take_state(word, body, actions),
         }
     }
 
@@ -242,7 +241,7 @@ impl Node {
     }
 
     /// Whether the rows of a stage's output were not combined over several records.
-    fn writes_single_records(&self, stage: u32) -> bool {
+    pub(super) fn writes_single_records(&self, stage: u32) -> bool {
         self.limits.rules.is_single && self.limits.topology.maps.iter().any(|(map, _)| *map == stage)
     }
 

@@ -12,7 +12,7 @@
 
 use crate::continuous::message::{Gate, NodeNumber, ToMaster, ToPeer};
 use crate::continuous::node::channel::tell;
-use crate::continuous::node::core::Node;
+use crate::continuous::node::core::{Held, Node};
 use crate::continuous::node::event::NodeAction;
 use crate::continuous::node::input::{hand_on, in_messages};
 use bytes::Bytes;
@@ -114,15 +114,30 @@ impl Node {
 
     fn say_client_held(&self, now: Moment, client: u32, round: u64, actions: &mut Vec<NodeAction>) {
         let Some(epoch) = self.epoch else { return };
-        let cut = self.limits.cut;
         let held = self.held.iter().filter(|(_, held)| held.since > 0);
-        let upto = held.map(|(source, held)| (*source, held.log.frontier(cut, *source, client))).collect();
+        let upto = held.map(|(source, held)| (*source, self.frontier(client, *source, held))).collect();
         let sealed = self.hosted.values().filter_map(|hosted| hosted.source.as_ref()?.sealed()).max();
         // Nobody seals an interval that is not over, so a node that is lost has not either.
         let open_from = self.interval_at(now).max(sealed.map_or(0, |sealed| sealed + 1));
         let is_connected = self.clients.connected.contains(&client);
-        let word = ToMaster::ClientHeld { epoch, client, round, is_connected, upto, open_from };
+        let punctuations = self.punctuations.get(&client).cloned().unwrap_or_default();
+        let taken = self.taken_of(client);
+        let word = ToMaster::ClientHeld { epoch, client, round, is_connected, upto, taken, open_from, punctuations };
         actions.push(NodeAction::TellMaster(word));
+    }
+
+    /// By source: the first record behind those of the client that operators here have taken from it.
+    fn taken_of(&self, client: u32) -> Vec<(u32, u64)> {
+        let behind_maps: BTreeSet<u32> = self.limits.topology.maps.iter().map(|(_, reader)| *reader).collect();
+        let mut taken: BTreeMap<u32, u64> = BTreeMap::new();
+        let inboxes = self.hosted.values().flat_map(|hosted| &hosted.inboxes);
+        for (_, inbox) in inboxes.filter(|(stage, _)| behind_maps.contains(stage)) {
+            for (source, last) in inbox.taken(client) {
+                let end = taken.entry(source).or_default();
+                *end = self.limits.cut.next_of(source, client, last + 1).max(*end);
+            }
+        }
+        taken.into_iter().collect()
     }
 
     /// The client's life is to end at these records.
@@ -154,12 +169,19 @@ impl Node {
     /// Sources whose input is here, but not all of the client's: the first record that is missing, and who has it.
     fn lacking(&self, client: u32, question: &Question) -> Vec<(u32, u64, NodeNumber)> {
         let held = self.held.iter().filter(|(source, held)| held.since > 0 && !question.fetched.contains(source));
-        let of = |(source, held): (&u32, &crate::continuous::node::core::Held)| {
+        let of = |(source, held): (&u32, &Held)| {
             let (end, at) = question.ends.get(*source as usize).copied().unwrap_or_default();
-            let frontier = held.log.frontier(self.limits.cut, *source, client);
+            let frontier = self.frontier(client, *source, held);
             (frontier < end).then_some((*source, frontier, at))
         };
         held.filter_map(of).collect()
+    }
+
+    /// The client's first record of a source that is missing here; what was before the end of a life is settled, even where
+    /// nobody has it any more.
+    fn frontier(&self, client: u32, source: u32, held: &Held) -> u64 {
+        let ended = self.clients.gates.get(&client).map_or(0, |gate| gate.end(source));
+        held.log.frontier(self.limits.cut, source, client).max(ended)
     }
 
     /// Answers the master's questions to which nothing is missing any more.
@@ -260,12 +282,12 @@ impl Node {
             }
             actions.extend(said);
         }
-        if let Some(ends) = self.punctuations.get_mut(&client) {
-            let before = ends.len();
-            ends.retain(|_, end| *end <= gate.whole_below());
-            if ends.len() < before {
-                self.clients.turned_away.insert(client);
-            }
+        let ends = self.punctuations.entry(client).or_default();
+        let before = ends.len();
+        ends.retain(|_, end| *end <= gate.whole_below());
+        if ends.len() < before {
+            self.clients.turned_away.insert(client);
         }
+        ends.extend(gate.punctuations.iter().filter(|(interval, _)| self.safe <= Some(**interval)));
     }
 }

@@ -107,6 +107,8 @@ pub(super) struct Hosted {
     pub source: Option<Source>,
     pub inboxes: BTreeMap<u32, Inbox>,
     pub outboxes: BTreeMap<u32, Outbox>,
+    /// What another replica kept for readers, until the partition runs.
+    pub made: BTreeMap<u32, Outbox>,
     pub queue: VecDeque<Work>,
     /// Input of intervals that are not whole, where the order matters: interval -> (stage, work)
     pub buckets: BTreeMap<(u32, u64), Vec<(u32, Work)>>,

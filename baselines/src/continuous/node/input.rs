@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 /// and, at their own bound, stop reading. A gigabyte is a minute of a fast network card's stream.
 const MOST_HELD_BYTES: usize = 1 << 30;
 
-/// Bytes of lines in one message of a log that is handed on.
-const INPUT_MESSAGE_BYTES: usize = 1 << 20;
+/// Bytes in one message of what is handed on to another node.
+pub(super) const INPUT_MESSAGE_BYTES: usize = 1 << 20;
 
 impl Node {
     pub(super) fn client(

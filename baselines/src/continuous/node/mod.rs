@@ -1,11 +1,12 @@
 //! A node of a continuous engine: the partitions it runs, the input it holds, its channels.
 //!
 //! `core` decides, `shell` does. The core's parts: `input` (what clients send), `channel` (what operators send each other),
-//! `work` (what operators do and what becomes of it), `restore` (how a partition comes here and goes), `clients`
-//! (clients that die and return).
+//! `work` (what operators do and what becomes of it), `restore` (how a partition comes here and goes), `copy`
+//! (how it comes to another replica), `clients` (clients that die and return).
 
 mod channel;
 mod clients;
+mod copy;
 mod core;
 mod event;
 mod input;

@@ -18,7 +18,7 @@ use crate::continuous::node::input::mixed;
 use crate::continuous::outbox::Outbox;
 use crate::continuous::source::{Punctuations, Source};
 use bytes::Bytes;
-use dstream_trace::{Event, Moment, Purpose};
+use dstream_trace::{Event, Moment};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 impl Node {
@@ -181,7 +181,9 @@ impl Node {
         hosted.source = Some(source);
         let inboxes = topology.keyed_of(partition).map(|keyed| (keyed.stage, Inbox::new(keyed.writers, through)));
         hosted.inboxes = inboxes.collect();
-        hosted.outboxes = topology.writers_of(partition).map(|stage| (stage, Outbox::behind(through))).collect();
+        let mut made = std::mem::take(&mut hosted.made);
+        let outbox = |stage: u32| (stage, made.remove(&stage).unwrap_or_else(|| Outbox::behind(through)));
+        hosted.outboxes = topology.writers_of(partition).map(outbox).collect();
         hosted.mute_through = through.filter(|_| mutes).and_then(|through| Some(through + topology.reach?));
         (hosted.saved, hosted.ordered_save) = (through, through);
         let panes = std::mem::take(&mut hosted.panes);
@@ -205,66 +207,6 @@ impl Node {
             self.hand_on_input(node, source, since, after, actions);
         }
     }
-
-    /// Gives replicas the state they asked for, as it is between two turns.
-    pub(super) fn serve_states(&mut self, partition: u32, actions: &mut Vec<NodeAction>) {
-        let is_served = |(_, wanted, _): &(NodeNumber, u32, u64)| *wanted == partition;
-        if !self.wanted_states.iter().any(is_served) {
-            return;
-        }
-        let Some(through) = self.common_border(partition) else { return };
-        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.wanted_states).into_iter().partition(is_served);
-        self.wanted_states = later;
-        for (node, partition, version) in now {
-            actions.push(NodeAction::CopyState { partition, node, version, through });
-        }
-    }
-
-    /// The interval behind which all of the partition's stages stand, if it is one.
-    fn common_border(&self, partition: u32) -> Option<Option<u64>> {
-        let hosted = self.hosted.get(&partition)?;
-        let closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
-        let mut stages = self.limits.topology.keyed_of(partition).map(|keyed| closed(keyed.stage));
-        let first = hosted.source.as_ref()?.sealed();
-        stages.all(|closed| closed == first).then_some(first)
-    }
-
-    /// The partition's state behind an interval, for a replica; its input goes first.
-    pub(super) fn copied(
-        &mut self,
-        partition: u32,
-        (node, version): (NodeNumber, u64),
-        through: Option<u64>,
-        panes: Vec<(PaneHeader, Bytes)>,
-        actions: &mut Vec<NodeAction>,
-    ) {
-        self.hand_on_input(node, partition, version, through, actions);
-        let (headers, body) = panes.into_iter().unzip();
-        let word = ToPeer::State { partition, version, through, panes: headers };
-        actions.push(NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled: false });
-    }
-
-    pub(super) fn take_state(
-        &mut self,
-        partition: u32,
-        version: u64,
-        through: Option<u64>,
-        headers: &[PaneHeader],
-        mut body: Bytes,
-        actions: &mut Vec<NodeAction>,
-    ) {
-        let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == version) else { return };
-        let mut panes = Vec::new();
-        for header in headers {
-            let Ok(bytes) = usize::try_from(header.bytes) else { return };
-            if bytes > body.len() {
-                return; // no message of this build
-            }
-            panes.push((*header, body.split_to(bytes)));
-        }
-        (hosted.panes, hosted.through, hosted.is_loaded) = (panes, through, true);
-        self.run_what_is_ready(actions);
-    }
 }
 
 impl Hosted {
@@ -277,6 +219,7 @@ impl Hosted {
             source: None,
             inboxes: BTreeMap::new(),
             outboxes: BTreeMap::new(),
+            made: BTreeMap::new(),
             queue: VecDeque::new(),
             buckets: BTreeMap::new(),
             is_busy: false,
