@@ -1,0 +1,109 @@
+//! How a running partition comes to another replica.
+//!
+//! It gets everything the giver would need in its place: the state behind an interval, the input that any heir may ask for,
+//! and what readers may ask for of what was made of it. Invariant: a copy that runs can do whatever the one it was made of
+//! can, so that the older one may be lost the moment after.
+
+use crate::continuous::message::{Made, NodeNumber, PaneHeader, ToPeer};
+use crate::continuous::node::core::Node;
+use crate::continuous::node::event::NodeAction;
+use crate::continuous::node::input::INPUT_MESSAGE_BYTES;
+use crate::continuous::outbox::{Entry, Outbox};
+use bytes::Bytes;
+use dstream_trace::Purpose;
+use std::collections::BTreeMap;
+
+impl Node {
+    /// Gives replicas the state they asked for, as it is between two turns.
+    pub(super) fn serve_states(&mut self, partition: u32, actions: &mut Vec<NodeAction>) {
+        let is_served = |(_, wanted, _): &(NodeNumber, u32, u64)| *wanted == partition;
+        if !self.wanted_states.iter().any(is_served) {
+            return;
+        }
+        let Some(through) = self.common_border(partition) else { return };
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.wanted_states).into_iter().partition(is_served);
+        self.wanted_states = later;
+        for (node, partition, version) in now {
+            actions.push(NodeAction::CopyState { partition, node, version, through });
+        }
+    }
+
+    /// The interval behind which all of the partition's stages stand, if it is one.
+    fn common_border(&self, partition: u32) -> Option<Option<u64>> {
+        let hosted = self.hosted.get(&partition)?;
+        let closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
+        let mut stages = self.limits.topology.keyed_of(partition).map(|keyed| closed(keyed.stage));
+        let first = hosted.source.as_ref()?.sealed();
+        stages.all(|closed| closed == first).then_some(first)
+    }
+
+    /// The partition's state behind an interval, for a replica; its input and what was made of it go first.
+    pub(super) fn copied(
+        &mut self,
+        partition: u32,
+        (node, version): (NodeNumber, u64),
+        through: Option<u64>,
+        panes: Vec<(PaneHeader, Bytes)>,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        self.hand_on_input(node, partition, version, self.safe, actions);
+        let Some(hosted) = self.hosted.get(&partition) else { return };
+        for (stage, outbox) in &hosted.outboxes {
+            let (stage, after) = (*stage, outbox.trimmed());
+            let is_scaled = self.writes_single_records(stage);
+            for (entries, body) in in_messages(outbox.kept_through(through)) {
+                let word = ToPeer::Made { partition, version, stage, after, entries };
+                actions.push(NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled });
+            }
+        }
+        let lacks = hosted.lacking.values().copied().fold(hosted.lacks, u64::wrapping_add);
+        let (headers, body) = panes.into_iter().unzip();
+        let word = ToPeer::State { partition, version, through, lacks, panes: headers };
+        actions.push(NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled: false });
+    }
+
+    /// Takes what another replica keeps for the readers of a stage.
+    pub(super) fn take_made(&mut self, word: ToPeer, mut body: Bytes) {
+        let ToPeer::Made { partition, version, stage, after, entries } = word else { return };
+        let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == version) else { return };
+        let outbox = hosted.made.entry(stage).or_insert_with(|| Outbox::behind(after));
+        for Made { interval, records, lacks, parts } in entries {
+            let mut rows = BTreeMap::new();
+            for (reader, bytes) in parts {
+                let Some(bytes) = usize::try_from(bytes).ok().filter(|bytes| *bytes <= body.len()) else { return };
+                rows.insert(reader, body.split_to(bytes));
+            }
+            outbox.push(Entry { interval, records, parts: rows, lacks });
+        }
+    }
+
+    /// Takes the state, which comes last.
+    pub(super) fn take_state(&mut self, word: ToPeer, mut body: Bytes, actions: &mut Vec<NodeAction>) {
+        let ToPeer::State { partition, version, through, lacks, panes: headers } = word else { return };
+        let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == version) else { return };
+        let mut panes = Vec::new();
+        for header in headers {
+            let Some(bytes) = usize::try_from(header.bytes).ok().filter(|bytes| *bytes <= body.len()) else { return };
+            panes.push((header, body.split_to(bytes)));
+        }
+        (hosted.panes, hosted.through, hosted.lacks, hosted.is_loaded) = (panes, through, lacks, true);
+        self.run_what_is_ready(actions);
+    }
+}
+
+/// Entries in messages of a bounded size, at least one, so that the reader's side knows where the buffer begins.
+fn in_messages<'e>(entries: impl Iterator<Item = &'e Entry>) -> Vec<(Vec<Made>, Vec<Bytes>)> {
+    let (mut messages, mut bytes) = (vec![(Vec::new(), Vec::new())], 0);
+    for Entry { interval, records, parts, lacks } in entries {
+        if bytes >= INPUT_MESSAGE_BYTES {
+            messages.push((Vec::new(), Vec::new()));
+            bytes = 0;
+        }
+        let (made, body) = messages.last_mut().expect("there is always one");
+        let sizes = parts.iter().map(|(reader, rows)| (*reader, rows.len() as u64)).collect();
+        made.push(Made { interval: *interval, records: *records, lacks: *lacks, parts: sizes });
+        body.extend(parts.values().cloned());
+        bytes += parts.values().map(Bytes::len).sum::<usize>();
+    }
+    messages
+}
