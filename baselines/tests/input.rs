@@ -260,7 +260,8 @@ proptest! {
             holder.work();
             prop_assert_eq!(holder.seals.len() as u64, silent_from, "a silent client is waited for");
             let ends = (0..history.sources).map(|_| history.total(1)).collect();
-            holder.gates.insert(1, Gate { round: 1, ends, from: 0, is_ended: true });
+            let gate = Gate { round: 1, ends, is_ended: true, ..Gate::default() };
+            holder.gates.insert(1, gate);
             holder.work();
             check_seals(&history, number, 0, &holder.seals)?;
         }

@@ -147,7 +147,8 @@ pub struct Node {
     pub(super) clients: Clients,
     pub(super) credits: Credits,
     pub(super) token: u64,
-    /// Subscriptions to partitions that do not run here yet, and by whom.
+    /// Subscriptions to partitions that do not run here yet, and by whom: the last of each reader at each node. They are
+    /// kept whatever this node knows, as the asker may know more.
     pub(super) waiting: Vec<(NodeNumber, Subscription)>,
     /// Replicas that want a partition's state, and the version under which they do.
     pub(super) wanted_states: Vec<(NodeNumber, u32, u64)>,
@@ -270,7 +271,9 @@ impl Node {
         self.lease_until = Moment::ZERO;
         self.clients.forget();
         self.assignment = Assignment::default();
-        self.waiting.clear();
+        // Others may know a newer assignment than this node and ask once: what they said holds as long as the connection.
+        let me = self.me();
+        self.waiting.retain(|(node, _)| *node != me);
         self.wanted_states.clear();
         self.wanted_inputs.clear();
         self.unsaid.clear();

@@ -34,10 +34,6 @@ impl Node {
             self.assign_host(now, *partition, place, actions);
         }
         let version = self.assignment.version;
-        let waits = |partition: u32, node: NodeNumber| {
-            places.get(partition as usize).is_some_and(|(_, place)| place.host(node).is_some())
-        };
-        self.waiting.retain(|(node, asked)| *node == self.limits.node || waits(asked.reader.partition, *node));
         let seat = |partition: u32, node: NodeNumber| places.get(partition as usize)?.1.holder(node);
         let is_wanted = |(node, partition, since): (NodeNumber, u32, u64)| {
             since > version || seat(partition, node).is_some_and(|seat| seat.since == since)
@@ -70,7 +66,8 @@ impl Node {
                 Start::Restored { input_from: Some(from), .. } => from == self.limits.node,
                 Start::Copied { .. } => false,
             };
-            *held = Held { since: seat.since, is_whole, ..std::mem::take(held) };
+            // The answer to what was asked for an earlier seat is not looked at: it asks anew.
+            *held = Held { since: seat.since, is_whole, asked: None, ..std::mem::take(held) };
         }
     }
 
