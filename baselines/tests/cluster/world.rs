@@ -403,8 +403,8 @@ impl World {
                 self.node(node, NodeEvent::Copied { partition, to: (to, version), through, panes });
             }
             NodeAction::HandIn { partition, since, stage, interval, rows, lacks, epoch } => {
-                assert_eq!(lacks, 0, "seed {}: interval {interval} lacks something", self.seed);
                 if self.fenced.get(&node).is_none_or(|fenced| *fenced < epoch) {
+                    assert_eq!(lacks, 0, "seed {}: interval {interval} lacks something", self.seed);
                     let before = self.results.insert((interval, partition), rows.clone());
                     let is_same = before.is_none_or(|before| before == rows);
                     assert!(is_same, "seed {}: {interval} of {partition} is another one", self.seed);
@@ -421,6 +421,9 @@ impl World {
             }
             NodeAction::DropSaves { partition, before } => {
                 self.store.retain(|(of, through), _| *of != partition || *through >= before);
+            }
+            NodeAction::Record(Event::BlockLost { ranges, .. }) => {
+                panic!("seed {}: {node} says that {ranges:?} are lost", self.seed);
             }
             NodeAction::Show { .. } | NodeAction::Record(_) => {}
             NodeAction::Fatal(why) => panic!("seed {}: {why}", self.seed),

@@ -90,11 +90,13 @@ impl Node {
     /// Seals every interval of the running sources that is whole.
     pub(super) fn seal(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
         let (of, over) = (self.limits.topology.partitions, self.interval_at(now));
+        let has_lease = now < self.lease_until;
         for (partition, hosted) in &mut self.hosted {
             let (Some(source), Some(held)) = (&mut hosted.source, self.held.get(partition)) else { continue };
             let known = held.known(&self.punctuations, self.clients.gates(), over);
             loop {
-                if held.is_whole && !hosted.is_busy {
+                // Who was given up himself, and has not heard so, hears what is acknowledged elsewhere: it is not lost.
+                if has_lease && held.is_whole && !hosted.is_busy {
                     source.pass_over_lost(&known);
                 }
                 let Some(seal) = source.seal(&known) else { break };

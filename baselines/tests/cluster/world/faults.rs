@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl World {
-    /// A crash if the protocol promises to survive one more, or else a connection breaks.
+    /// A crash, or a cut from the master, if the protocol promises to survive one more; or else a connection breaks.
     pub(super) fn fault(&mut self) {
         let after = Duration::from_millis(50 + self.network.dice.below(400));
         if self.now < ORIGIN + Duration::from_millis(INTERVAL_MS * INTERVALS) {
@@ -26,6 +26,13 @@ impl World {
         if may_crash && self.network.dice.below(2) == 0 {
             (self.crashes, self.losses) = (self.crashes + 1, self.losses + 1);
             self.crashed.insert(node);
+            if self.network.dice.below(3) == 0 && self.network.is_up(End::Node(node), End::Master) {
+                // It lives and is missed: when it is heard again it has to begin anew.
+                self.disconnect(End::Node(node), End::Master);
+                let again = Duration::from_millis(300 + self.network.dice.below(500));
+                self.network.at(self.now + again, Next::Connect(End::Node(node), End::Master));
+                return;
+            }
             self.nodes[node as usize - 1].is_up = false;
             ends.iter().for_each(|end| self.disconnect(End::Node(node), *end));
             self.network.soon(self.now, 1200, Next::Begin(node));
