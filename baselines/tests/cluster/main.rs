@@ -14,7 +14,7 @@ use std::time::Duration;
 use world::World;
 
 /// Seeds of each protocol.
-const SEEDS: u64 = 50;
+const SEEDS: u64 = 30;
 
 /// A protocol as an engine makes it of its options.
 #[derive(Clone, Copy)]
