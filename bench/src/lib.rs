@@ -72,6 +72,7 @@ mod command_line;
 mod compare;
 mod console;
 mod demo;
+pub mod engine;
 mod execution;
 mod explain;
 mod failure;

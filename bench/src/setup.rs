@@ -31,6 +31,13 @@ impl Setup {
         Setup { workloads: Arc::new(workloads), engines: self.engines }
     }
 
+    /// The same with one more engine; an engine of the same name is replaced.
+    pub fn with_engine(mut self, engine: impl Engine + 'static) -> Setup {
+        self.engines.retain(|other| other.name() != engine.name());
+        self.engines.push(Arc::new(engine));
+        self
+    }
+
     /// The engine that runs jobs, in one process or on a cluster.
     pub fn job_engine(&self) -> Result<Arc<dyn Engine>, Failure> {
         self.engine("dstream").ok_or_else(|| Failure::broken("this binary has no engine that runs jobs"))
