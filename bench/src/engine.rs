@@ -8,8 +8,8 @@
 pub use dstream_cluster::core::{BoxCore, Core};
 pub use dstream_cluster::option::Unbuilt;
 pub use dstream_cluster::{
-    ClusterSpec, Costs, Engine, EngineError, JobError, JobSpec, LineSource, OptionKind, OptionSpec, OptionValue, Options,
-    Pace, Promise, Registry,
+    ClusterSpec, Costs, Engine, EngineError, JobError, JobSpec, LineSource, OptionKind, OptionSpec, OptionValue,
+    Options, Pace, Promise, Registry,
 };
 pub use dstream_host::{BoxFuture, CoreTime, Host, NodeError, NodeSpec, StoreError};
 pub use dstream_trace::{BlockName, Event, Moment, NodeName, Purpose, RangeSet, RecordRange, TaskName};

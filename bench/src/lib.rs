@@ -70,6 +70,7 @@ mod check;
 mod cluster;
 mod command_line;
 mod compare;
+pub mod conformance;
 mod console;
 mod demo;
 pub mod engine;

@@ -32,9 +32,14 @@ impl Setup {
     }
 
     /// The same with one more engine; an engine of the same name is replaced.
-    pub fn with_engine(mut self, engine: impl Engine + 'static) -> Setup {
+    pub fn with_engine(self, engine: impl Engine + 'static) -> Setup {
+        self.with_shared_engine(Arc::new(engine))
+    }
+
+    /// The same with an engine that is used elsewhere, too.
+    pub(crate) fn with_shared_engine(mut self, engine: Arc<dyn Engine>) -> Setup {
         self.engines.retain(|other| other.name() != engine.name());
-        self.engines.push(Arc::new(engine));
+        self.engines.push(engine);
         self
     }
 

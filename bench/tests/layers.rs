@@ -1,4 +1,5 @@
-//! Holds the walls between the crates: who may import whom, and who may use tokio, randomness and the simulator.
+//! Holds the walls between the crates: who may import whom, and who may use tokio, randomness and the simulator. Crates
+//! under `examples/` see what a user sees: the facade, and nothing behind it.
 //!
 //! Reads `cargo metadata` only. Development dependencies count: a test that reaches over a wall is a wall with a hole.
 
@@ -22,11 +23,22 @@ const WALLS: &[(&str, &[&str], bool)] = &[
     ("dstream", &["trace", "kernel", "host", "cluster", "engine", "baselines", "sim", "scenarios", "reports"], true),
 ];
 
+/// The crate that users' crates depend on. No crate of the product does.
+const FACADE: &str = "dstream";
+
 /// Only this crate knows the simulator's network.
 const SIMULATOR: &str = "dstream-sim";
 
-/// Crate -> the names of everything it depends on, whatever the kind of dependency.
-fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+/// The workspace as `cargo metadata` shows it.
+#[derive(Default)]
+struct Workspace {
+    /// Crate -> the names of everything it depends on, whatever the kind of dependency.
+    uses: BTreeMap<String, BTreeSet<String>>,
+    /// The crates under `examples/`.
+    examples: BTreeSet<String>,
+}
+
+fn workspace() -> Workspace {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--offline", "--format-version", "1", "--no-deps"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -38,18 +50,28 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         crate_["dependencies"].as_array().unwrap().iter().map(|d| d["name"].as_str().unwrap().to_string()).collect()
     };
     let packages = metadata["packages"].as_array().expect("it lists packages");
-    packages.iter().map(|package| (package["name"].as_str().unwrap().to_string(), names(package))).collect()
+    let name = |package: &Value| package["name"].as_str().unwrap().to_string();
+    let is_example = |package: &&Value| package["manifest_path"].as_str().unwrap().contains("/examples/");
+    Workspace {
+        uses: packages.iter().map(|package| (name(package), names(package))).collect(),
+        examples: packages.iter().filter(is_example).map(name).collect(),
+    }
 }
 
 /// What is wrong with these dependencies; empty where every wall holds.
-fn breaches(dependencies: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+fn breaches(workspace: &Workspace) -> Vec<String> {
     let mut found = Vec::new();
-    for (name, uses) in dependencies {
+    for (name, uses) in &workspace.uses {
+        if workspace.examples.contains(name) {
+            let behind = uses.iter().filter(|used| workspace.uses.contains_key(*used) && *used != FACADE);
+            found.extend(behind.map(|used| format!("{name} is an example and may import `{FACADE}` only, not {used}")));
+            continue;
+        }
         let Some((_, may_import, may_use_tokio)) = WALLS.iter().find(|(wall, ..)| wall == name) else {
             found.push(format!("{name} is not in the table of walls"));
             continue;
         };
-        for used in uses.iter().filter(|used| dependencies.contains_key(*used)) {
+        for used in uses.iter().filter(|used| workspace.uses.contains_key(*used)) {
             let short = used.strip_prefix("dstream-").unwrap_or(used);
             // The product's own tests may see what they prove: a crate may depend on itself only.
             if !may_import.contains(&short) && used != name {
@@ -69,19 +91,22 @@ fn breaches(dependencies: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
 
 #[test]
 fn every_crate_keeps_to_its_walls() {
-    let dependencies = dependencies();
-    assert_eq!(breaches(&dependencies), Vec::<String>::new());
+    let workspace = workspace();
+    assert_eq!(breaches(&workspace), Vec::<String>::new());
+    assert!(!workspace.examples.is_empty(), "no crate lies under examples/");
     for (name, ..) in WALLS {
-        assert!(dependencies.contains_key(*name), "{name} is in the table of walls, but not in the workspace");
+        assert!(workspace.uses.contains_key(*name), "{name} is in the table of walls, but not in the workspace");
     }
 }
 
 #[test]
 fn a_breach_is_named() {
     let check = |name: &str, uses: &[&str], expected: &[&str]| {
-        let mut workspace: BTreeMap<String, BTreeSet<String>> =
-            WALLS.iter().map(|(wall, ..)| (wall.to_string(), BTreeSet::new())).collect();
-        workspace.insert(name.to_string(), uses.iter().map(|used| used.to_string()).collect());
+        let mut workspace = Workspace::default();
+        workspace.uses = WALLS.iter().map(|(wall, ..)| (wall.to_string(), BTreeSet::new())).collect();
+        workspace.uses.insert(name.to_string(), uses.iter().map(|used| used.to_string()).collect());
+        workspace.examples = BTreeSet::from(["example".to_string(), "other-example".to_string()]);
+        workspace.uses.entry("other-example".to_string()).or_default();
         assert_eq!(breaches(&workspace), expected, "{name} with {uses:?}");
     };
     check("dstream-kernel", &["bytes", "memchr"], &[]);
@@ -94,4 +119,9 @@ fn a_breach_is_named() {
     check("dstream-sim", &["turmoil", "tokio", "dstream-host"], &[]);
     check("dstream-reports", &["tokio-util"], &["dstream-reports may not use tokio"]);
     check("newcomer", &[], &["newcomer is not in the table of walls"]);
+    check("example", &["dstream", "tokio", "bytes"], &[]);
+    let behind = |used: &str| format!("example is an example and may import `dstream` only, not {used}");
+    check("example", &["dstream-host"], &[&behind("dstream-host")]);
+    check("example", &["other-example"], &[&behind("other-example")]);
+    check("dstream-engine", &["dstream"], &["dstream-engine may not import dstream"]);
 }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use dstream::engine::message::{FromSink, ResultName, ToClient, ToSink, open, seal};
 use dstream::engine::peer::{Lane, Peers};
 use dstream::engine::query::{
-    Counts, Kept, LineBlock, Produced, Query, Scratch, Stage, StageEnd, StageInput, TaskAt, TaskInput, TaskResult, Width,
+    Counts, Kept, LineBlock, Produced, Query, Scratch, Stage, StageEnd, StageInput, TaskAt, TaskInput, TaskResult,
+    Width,
 };
 use dstream::engine::{CoreTime, Costs, Event, Host, NodeName, Purpose};
 use std::collections::BTreeMap;
@@ -131,10 +132,8 @@ impl Computation {
         let width = if stage.width == Width::One { 1 } else { self.partitions };
         let made = slices.get(&from.0).map_or(&[][..], Vec::as_slice);
         let of = |partition: u32| made.iter().filter_map(|task| task.get(partition as usize).cloned()).collect();
-        let task = |partition| TaskInput::Slices {
-            slices: of(partition),
-            past: panes.past(stage, partition, input.interval),
-        };
+        let task =
+            |partition| TaskInput::Slices { slices: of(partition), past: panes.past(stage, partition, input.interval) };
         (0..width).map(task).collect()
     }
 
@@ -153,7 +152,8 @@ impl Computation {
             let (stage, costs, scale) = (stage.clone(), self.costs.clone(), self.scale);
             let work = move || {
                 let result = run_guarded(&stage, &input, at);
-                let cost = result.as_ref().map_or(CoreTime::default(), |made| cost_of(&costs, scale, &input, made.counts));
+                let cost =
+                    result.as_ref().map_or(CoreTime::default(), |made| cost_of(&costs, scale, &input, made.counts));
                 let _ = told.send(result); // nobody waits for it where the node ends
                 cost
             };

@@ -11,8 +11,8 @@ use dstream::engine::peer::{PeerConfig, PeerEvent, Peers};
 use dstream::engine::query::Query;
 use dstream::engine::sink::{self, Sink, SinkConfig};
 use dstream::engine::{
-    BoxFuture, ClusterSpec, Costs, Engine, EngineError, Host, NodeError, NodeName, NodeSpec, OptionSpec, Options, Promise,
-    Registry,
+    BoxFuture, ClusterSpec, Costs, Engine, EngineError, Host, NodeError, NodeName, NodeSpec, OptionSpec, Options,
+    Promise, Registry,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

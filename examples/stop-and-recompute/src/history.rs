@@ -129,3 +129,85 @@ impl History {
         self.closed_below
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn range(first: u64, last: u64) -> RecordRange {
+        RecordRange { client: 1, first, last }
+    }
+
+    /// An entry with batches (first, last, interval of each).
+    fn entry(batches: &[(u64, u64, u64)], closes_below: u64) -> (Entry, Bytes) {
+        let batch =
+            |(first, last, interval): &(u64, u64, u64)| Batch { range: range(*first, *last), interval: *interval };
+        let lines =
+            |batch: &Batch| (batch.range.first..=batch.range.last).map(|n| format!("{n}\n")).collect::<String>();
+        let batches: Vec<Batch> = batches.iter().map(batch).collect();
+        let body: Vec<Bytes> = batches.iter().map(|batch| Bytes::from(lines(batch))).collect();
+        let batches = batches.into_iter().zip(&body).map(|(batch, lines)| (batch, lines.len())).collect();
+        let entry = Entry { term: 1, worker: 1, epoch: 1, batches, closes_below };
+        Entry::read(&entry.to_bytes(&body)).expect("what was written is read")
+    }
+
+    /// (interval, its records) of all that the entries close.
+    fn closed(entries: &[(Entry, Bytes)]) -> Vec<(u64, Vec<RecordRange>)> {
+        let mut history = History::default();
+        let numbered = (0..).zip(entries);
+        let taken = numbered.flat_map(|(number, (entry, body))| history.take(number, entry, body)).collect::<Vec<_>>();
+        for input in &taken {
+            let read: u64 = input.blocks.iter().map(LineBlock::records_read).sum();
+            assert_eq!(read, input.ranges.iter().map(RecordRange::count).sum::<u64>(), "{input:?}");
+        }
+        taken.into_iter().map(|input| (input.interval, input.ranges)).collect()
+    }
+
+    #[test]
+    fn a_record_counts_where_it_stands_first() {
+        let check = |entries: &[(Entry, Bytes)], expected: &[(u64, &[RecordRange])]| {
+            let expected: Vec<_> = expected.iter().map(|(interval, ranges)| (*interval, ranges.to_vec())).collect();
+            assert_eq!(closed(entries), expected);
+        };
+        check(&[entry(&[(0, 4, 0)], 0), entry(&[(3, 7, 0)], 1)], &[(0, &[range(0, 4), range(5, 7)])]);
+        // Late records are in the first interval that is not over; early ones wait for theirs.
+        check(
+            &[entry(&[], 1), entry(&[(0, 4, 0), (5, 5, 2)], 3)],
+            &[(0, &[]), (1, &[range(0, 4)]), (2, &[range(5, 5)])],
+        );
+        // What is over stays as it is, whoever closes it again.
+        check(&[entry(&[(0, 0, 0)], 1), entry(&[(0, 0, 0), (1, 1, 0)], 1)], &[(0, &[range(0, 0)])]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_entry_are_refused() {
+        let (short, _) = entry(&[(0, 4, 0)], 0);
+        for stored in [Bytes::new(), Bytes::from_static(b"abc"), short.to_bytes(&[])] {
+            assert_eq!(Entry::read(&stored), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_is_in_one_interval_and_intervals_close_in_order(
+            drawn in prop::collection::vec((prop::collection::vec((0u64..40, 0u64..6, 0u64..8), 0..4), 0u64..8), 0..12)
+        ) {
+            let batches = |batches: &[(u64, u64, u64)]| -> Vec<(u64, u64, u64)> {
+                batches.iter().map(|(first, more, interval)| (*first, first + more, *interval)).collect()
+            };
+            let mut entries: Vec<_> = drawn.iter().map(|(own, closes)| entry(&batches(own), *closes)).collect();
+            entries.push(entry(&[], 9));
+            let intervals = closed(&entries);
+            let mut seen = RangeSet::new();
+            for (expected, (interval, ranges)) in (0..).zip(&intervals) {
+                prop_assert_eq!(*interval, expected);
+                for range in ranges {
+                    prop_assert_eq!(seen.insert(*range), vec![]);
+                }
+            }
+            let sent: RangeSet = entries.iter().flat_map(|(entry, _)| entry.ranges()).collect();
+            prop_assert_eq!(seen, sent);
+        }
+    }
+}

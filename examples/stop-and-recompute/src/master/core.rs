@@ -149,7 +149,9 @@ impl Master {
     /// Names a runner if it is time.
     fn name_runner(&mut self, now: Moment, actions: &mut Vec<MasterAction>) {
         let State::Waiting { until } = self.state else { return };
-        let Some((worker, epoch)) = self.members.first_key_value().map(|(worker, epoch)| (*worker, *epoch)) else { return };
+        let Some((worker, epoch)) = self.members.first_key_value().map(|(worker, epoch)| (*worker, *epoch)) else {
+            return;
+        };
         if now < until && self.members.len() < self.limits.workers as usize {
             return;
         }
@@ -195,5 +197,79 @@ impl Core for Master {
             _ => Moment::NEVER,
         };
         Some(self.detector.deadline().map_or(named, |deadline| deadline.min(named)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_millis(500);
+
+    fn join(worker: u32, incarnation: u64) -> MasterEvent {
+        MasterEvent::Member(DetectorEvent::Join { worker, incarnation, epoch: None })
+    }
+
+    fn broken(worker: u32) -> MasterEvent {
+        MasterEvent::Member(DetectorEvent::Broken { worker })
+    }
+
+    fn beat(worker: u32, epoch: u64) -> MasterEvent {
+        MasterEvent::Member(DetectorEvent::Heartbeat { worker, epoch })
+    }
+
+    fn close(interval: u64) -> MasterEvent {
+        MasterEvent::Closed { worker: 1, interval, ranges: Vec::new(), blocks: Vec::new() }
+    }
+
+    /// Feeds events at milliseconds to a master of two workers; compares who is named when, as (time, worker, term), fences
+    /// (worker, epoch), and sealed intervals.
+    fn check(events: &[(u64, MasterEvent)], named: &[(u64, u32, u64)], fenced: &[(u32, u64)], sealed: &[u64]) {
+        let mut master = Master::new(Limits { workers: 2, heartbeat: TIMEOUT / 5, failure_timeout: TIMEOUT });
+        let (mut seen, mut fences, mut seals) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, event) in events {
+            let mut actions = Vec::new();
+            master.step(Moment::from_millis(*at), event.clone(), &mut actions);
+            for action in actions {
+                match action {
+                    MasterAction::Tell(worker, ToWorker::Run { term, .. }) => seen.push((*at, worker, term)),
+                    MasterAction::Fence(worker, epoch) => fences.push((worker, epoch)),
+                    MasterAction::Record(Event::IntervalSealed { interval, .. }) => seals.push(interval),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!((seen.as_slice(), fences.as_slice(), seals.as_slice()), (named, fenced, sealed));
+    }
+
+    #[test]
+    fn the_lowest_worker_is_named_when_all_are_there_or_time_is_up() {
+        check(&[(0, join(2, 1)), (10, join(1, 1))], &[(10, 1, 1)], &[], &[]);
+        let beats = (1..6).map(|n| (n * 100, beat(2, 1)));
+        let alone: Vec<_> = [(0, join(2, 1))].into_iter().chain(beats).collect();
+        check(&alone, &[(500, 2, 1)], &[], &[]);
+    }
+
+    #[test]
+    fn the_next_one_is_named_when_the_sink_refuses_the_one_before() {
+        let start = [(0, join(1, 1)), (0, join(2, 1)), (50, broken(1)), (100, beat(2, 2)), (200, beat(2, 2))];
+        let lost: Vec<_> = start.into_iter().chain([(260, MasterEvent::Tick)]).collect();
+        check(&lost, &[(0, 1, 1)], &[(1, 1)], &[]);
+        let fenced: Vec<_> = lost.iter().cloned().chain([(270, MasterEvent::Fenced(1, 1))]).collect();
+        check(&fenced, &[(0, 1, 1), (270, 2, 2)], &[(1, 1)], &[]);
+        // It stays, though a lower one comes back.
+        let back: Vec<_> = fenced.into_iter().chain([(280, join(1, 2))]).collect();
+        check(&back, &[(0, 1, 1), (270, 2, 2)], &[(1, 1)], &[]);
+    }
+
+    #[test]
+    fn a_runner_that_starts_again_is_a_new_one() {
+        let again = [(0, join(1, 1)), (0, join(2, 1)), (20, join(1, 2)), (30, MasterEvent::Fenced(1, 1))];
+        check(&again, &[(0, 1, 1), (30, 1, 2)], &[(1, 1)], &[]);
+    }
+
+    #[test]
+    fn an_interval_is_sealed_once_and_in_order() {
+        check(&[(0, close(0)), (1, close(0)), (2, close(2)), (3, close(1))], &[], &[], &[0, 1]);
     }
 }

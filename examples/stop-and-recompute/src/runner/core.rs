@@ -1,7 +1,8 @@
 //! The runner's core: reads the log, then writes it; computes its intervals in order.
 //!
-//! Knows neither bytes of lines nor results. Invariants: nothing is acknowledged that is not in the log, and nothing computed that the master has not sealed; what is written
-//! follows on everything that was read; a runner that reads an entry of a later term than its own is none any more.
+//! Knows neither bytes of lines nor results. Invariants: nothing is acknowledged that is not in the log, and nothing
+//! computed that the master has not sealed; what is written follows on everything that was read; a runner that reads an
+//! entry of a later term than its own is none any more.
 //!
 //! ```text
 //! idle --named--> reading --the log ends--> ready --an interval is over, or records have waited--> writing
@@ -122,7 +123,13 @@ impl Term {
     }
 
     /// Takes in what was read, in order. Whether this term goes on.
-    fn read(&mut self, number: u64, entry: Option<(Entry, Bytes)>, limits: &Limits, actions: &mut Vec<RunnerAction>) -> bool {
+    fn read(
+        &mut self,
+        number: u64,
+        entry: Option<(Entry, Bytes)>,
+        limits: &Limits,
+        actions: &mut Vec<RunnerAction>,
+    ) -> bool {
         if let Stage::Reading { ahead, .. } = &mut self.stage {
             ahead.insert(number, entry);
         }

@@ -34,7 +34,11 @@ pub struct WorkerConfig {
 enum Answer {
     Event(RunnerEvent),
     /// How the computation of an interval ended, for this term; its panes are for the next one.
-    Computed { term: u64, interval: u64, ended: Result<Panes, Failed> },
+    Computed {
+        term: u64,
+        interval: u64,
+        ended: Result<Panes, Failed>,
+    },
     /// The log cannot be read.
     Broken(String),
 }
@@ -157,7 +161,9 @@ impl Shell {
                 self.step(RunnerEvent::Computed { term, interval });
             }
             Answer::Computed { ended: Err(Failed::Refused), .. } => self.step(RunnerEvent::Over),
-            Answer::Computed { ended: Err(Failed::Broken(why)), .. } | Answer::Broken(why) => return Err(NodeError(why)),
+            Answer::Computed { ended: Err(Failed::Broken(why)), .. } | Answer::Broken(why) => {
+                return Err(NodeError(why));
+            }
         }
         Ok(())
     }
