@@ -44,7 +44,8 @@ impl Subject {
         Subject { engine: Arc::new(engine), options: String::new() }
     }
 
-    /// The same with these options, written as in a scenario: `checkpoint: 5s, restore: parallel`. The interval is the suite's.
+    /// The same with these options, written as in a scenario: `checkpoint: 5s, restore: parallel`. The interval is the
+    /// suite's.
     pub fn with_options(self, options: &str) -> Subject {
         Subject { options: options.to_owned(), ..self }
     }
