@@ -102,10 +102,11 @@ fn every_crate_keeps_to_its_walls() {
 #[test]
 fn a_breach_is_named() {
     let check = |name: &str, uses: &[&str], expected: &[&str]| {
-        let mut workspace = Workspace::default();
-        workspace.uses = WALLS.iter().map(|(wall, ..)| (wall.to_string(), BTreeSet::new())).collect();
+        let mut workspace = Workspace {
+            uses: WALLS.iter().map(|(wall, ..)| (wall.to_string(), BTreeSet::new())).collect(),
+            examples: BTreeSet::from(["example".to_string(), "other-example".to_string()]),
+        };
         workspace.uses.insert(name.to_string(), uses.iter().map(|used| used.to_string()).collect());
-        workspace.examples = BTreeSet::from(["example".to_string(), "other-example".to_string()]);
         workspace.uses.entry("other-example".to_string()).or_default();
         assert_eq!(breaches(&workspace), expected, "{name} with {uses:?}");
     };

@@ -88,9 +88,12 @@ impl Workload for WordsAndInitials {
 /// Output, key, what is added to its value.
 type Row = (&'static str, String, u64);
 
+/// What a line adds.
+type RowsOf = Box<dyn Fn(&str) -> Vec<Row> + Send>;
+
 /// Sums by output and key, interval by interval.
 struct Tally {
-    rows: Box<dyn Fn(&str) -> Vec<Row> + Send>,
+    rows: RowsOf,
     outputs: &'static [&'static str],
     /// interval -> (output, key) -> sum
     open: BTreeMap<u64, BTreeMap<(&'static str, String), u64>>,

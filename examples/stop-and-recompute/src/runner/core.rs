@@ -292,6 +292,7 @@ impl Core for Runner {
         }
         let limits = &self.limits;
         let Some(own) = &mut self.term else { return };
+        let mut is_overtaken = false;
         match event {
             RunnerEvent::Named { sealed_below, .. } => {
                 own.sealed_below = sealed_below.max(own.sealed_below);
@@ -301,10 +302,7 @@ impl Core for Runner {
             RunnerEvent::ClientUp(client) => own.tell_known(&client, limits, actions),
             RunnerEvent::Batch(batch, lines) => own.batch(now, batch, lines, actions),
             RunnerEvent::Read { term, number, entry } if term == own.number => {
-                if !own.read(number, entry, limits, actions) {
-                    self.term = None;
-                    return;
-                }
+                is_overtaken = !own.read(number, entry, limits, actions);
             }
             RunnerEvent::Written { term } if term == own.number => own.written(actions),
             RunnerEvent::Taken { term } if term == own.number => own.taken(),
@@ -313,6 +311,10 @@ impl Core for Runner {
             }
             // What was asked for an earlier term concerns nobody; the rest was dealt with above, or is below.
             _ => {}
+        }
+        if is_overtaken {
+            self.term = None;
+            return;
         }
         own.go_on(limits, actions);
         own.write(now, limits, actions);
