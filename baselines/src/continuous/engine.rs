@@ -204,7 +204,10 @@ impl Life {
             cut: self.cut(),
             redundancy: Redundancy { border, ..protocol.redundancy },
             failure_timeout: cluster.failure_timeout,
-            most_behind: protocol.straggler.map(|behind| (intervals(behind, cluster.interval), behind)),
+            // A node that is silent meanwhile would have been noticed: giving up two at once is not promised.
+            most_behind: protocol
+                .straggler
+                .map(|behind| (intervals(behind, cluster.interval), behind.max(cluster.failure_timeout))),
             reach,
         };
         let shell = MasterConfig {

@@ -170,6 +170,8 @@ pub enum Event {
     // -- continuous engines ------------------------------------------------------------------------------
     /// This node runs the partition from now on, under this epoch; of replicas, one of those that do.
     PartitionTaken { partition: u32, node: NodeName, epoch: u64 },
+    /// A node that lives runs a partition no more: another has taken it over.
+    PartitionLeft { partition: u32, node: NodeName },
     /// The source beside the partition has all of the interval's records that clients send to it: these, in these blocks,
     /// for ever. `of` sources make the interval whole. Every replica and every heir says it again, and the same.
     SourceSealed { interval: u64, partition: u32, of: u32, ranges: Vec<RecordRange>, blocks: Vec<BlockName> },

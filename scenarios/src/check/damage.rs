@@ -174,6 +174,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::PartitionTaken { partition, node, .. } => {
                 self.operators.take(*partition, node, self.losses.is_empty());
             }
+            Event::PartitionLeft { partition, node } => self.operators.hand_on(*partition, node),
             Event::PartitionRestored { partition, .. } => self.operators.restore(*partition, node),
             Event::ProcessEnded if node.is_of_the_work() => {
                 self.lose(node, line.at, false);

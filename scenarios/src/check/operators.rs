@@ -1,8 +1,8 @@
 //! What long-lived operators hold beside blocks: records that their sources let go, because they are in the state of the
 //! operators now. Such a record is gone when all nodes are lost that had the state of one partition.
 //!
-//! A node that takes a partition while a loss is open may still be catching up: it counts when it has said that it has the
-//! state, or when redundancy is back.
+//! A node that takes a partition while a loss is open, or from another that runs it, may still be catching up: it counts
+//! when it has said that it has the state; only at the start, when there is none, it is enough that all copies are there.
 //! Invariant: a run whose partitions are given to nobody but tasks has nothing in here.
 
 use dstream_trace::{BlockName, NodeName, RecordRange};
@@ -23,6 +23,8 @@ pub(super) struct Operators {
     partitions: BTreeMap<u32, Holders>,
     /// Blocks that nobody holds any more, though their interval may still need what was in them.
     absorbed: BTreeMap<BlockName, Vec<RecordRange>>,
+    /// All copies were there once.
+    has_begun: bool,
 }
 
 impl Operators {
@@ -34,7 +36,7 @@ impl Operators {
     /// The node runs the partition from now on; `is_calm` if no loss is open.
     pub fn take(&mut self, partition: u32, node: &NodeName, is_calm: bool) {
         let holders = self.partitions.entry(partition).or_default();
-        if is_calm {
+        if is_calm && !self.has_begun {
             holders.whole.insert(node.clone());
         } else if !holders.whole.contains(node) {
             holders.catching_up.insert(node.clone());
@@ -50,8 +52,19 @@ impl Operators {
         }
     }
 
-    /// All copies are there again, those of state among them.
+    /// The node runs the partition no more; another has its state.
+    pub fn hand_on(&mut self, partition: u32, node: &NodeName) {
+        if let Some(holders) = self.partitions.get_mut(&partition) {
+            holders.whole.remove(node);
+            holders.catching_up.remove(node);
+        }
+    }
+
+    /// All copies are there, those of state among them.
     pub fn settle(&mut self) {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return; // later ones say themselves that they have it
+        }
         for holders in self.partitions.values_mut() {
             holders.whole.append(&mut holders.catching_up);
         }

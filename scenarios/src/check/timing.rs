@@ -13,6 +13,9 @@ use std::time::Duration;
 /// After a fault at a client, and two failure timeouts, its records arrive in time again by then.
 const RETURN_GRACE: Duration = Duration::from_secs(1);
 
+/// What was due at an interval's last moment may be under way for so long after it: a client's buffer and the network.
+const UNDER_WAY: Duration = Duration::from_millis(100);
+
 /// The first record of the interval that breaks the rule, in words.
 pub(super) fn violation(input: &CheckInput<'_>, interval: u64) -> Option<String> {
     let seal = input.facts.sealed.get(&interval)?;
@@ -67,7 +70,7 @@ fn was_held_off(input: &CheckInput<'_>, sent: &Sent) -> bool {
         let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
         let until = times.ended.map_or(Moment::NEVER, |ended| ended + input.run.failure_timeout * 2 + RETURN_GRACE);
         let hits = fault.nodes.contains(&client) || fault.others.contains(&client);
-        hits && times.applied.is_some_and(|applied| applied <= over) && due <= until
+        hits && times.applied.is_some_and(|applied| applied <= over + UNDER_WAY) && due <= until
     });
     is_hit && !is_held_by(input, sent.range, over)
 }

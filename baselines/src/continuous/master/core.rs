@@ -104,6 +104,10 @@ pub struct Master {
     whole: BTreeSet<(u32, NodeNumber, u64)>,
     /// (partition, node, since): was the foremost once, or level with it
     kept_up: BTreeSet<(u32, NodeNumber, u64)>,
+    /// Nodes that were given up for being slow: they are heirs where need be, and otherwise run nothing.
+    given_up: BTreeSet<NodeNumber>,
+    /// (partition, node, since): the last interval that was closed when it began to run
+    began_behind: BTreeMap<(u32, NodeNumber, u64), Option<u64>>,
     /// Who is too far behind, and since when.
     slow_since: Option<(NodeNumber, Moment)>,
     /// By source: the last interval that was sealed.
@@ -128,6 +132,8 @@ impl Master {
             progress: BTreeMap::new(),
             whole: BTreeSet::new(),
             kept_up: BTreeSet::new(),
+            given_up: BTreeSet::new(),
+            began_behind: BTreeMap::new(),
             slow_since: None,
             sealed: BTreeMap::new(),
             safe: None,
@@ -266,6 +272,14 @@ impl Master {
                 }
             }
         }
+        for (partition, place) in before.iter() {
+            let runs = |node: NodeNumber| next.place(partition).is_some_and(|place| place.host(node).is_some());
+            for Seat { node, .. } in place.hosts.iter().filter(|seat| !runs(seat.node)) {
+                if self.members.contains_key(node) {
+                    actions.push(MasterAction::Record(Event::PartitionLeft { partition, node: self.name(*node) }));
+                }
+            }
+        }
         let word = FromMaster::Assign(next.clone());
         actions.extend(self.members.keys().map(|node| MasterAction::Tell(*node, word.clone())));
         actions.push(MasterAction::TellClients(places(&next, &self.limits.names)));
@@ -280,9 +294,11 @@ impl Master {
         self.whole.retain(|(source, node, since)| {
             place(*source).and_then(|place| place.holder(*node)).is_some_and(|seat| seat.since == *since)
         });
-        self.kept_up.retain(|(partition, node, since)| {
+        let sits = |(partition, node, since): &(u32, NodeNumber, u64)| {
             place(*partition).and_then(|place| place.host(*node)).is_some_and(|seat| seat.since == *since)
-        });
+        };
+        self.kept_up.retain(sits);
+        self.began_behind.retain(|seat, _| sits(seat));
         self.assignment = Some(next);
     }
 
@@ -310,8 +326,13 @@ impl Master {
                         let last = self.sealed.entry(progress.partition).or_default();
                         *last = sealed.max(*last);
                     }
+                    if progress.is_running {
+                        let seat = (progress.partition, node, progress.since);
+                        self.began_behind.entry(seat).or_insert(progress.closed);
+                    }
                     self.progress.insert((progress.partition, node), progress);
                 }
+                self.balance(actions);
                 self.advance(actions);
             }
             ToMaster::Whole { epoch, of } if self.members.get(&node) == Some(&epoch) => {
@@ -361,6 +382,25 @@ impl Master {
         }
         let trim = FromMaster::Trim { safe: self.safe, visible: self.visible };
         actions.extend(self.members.keys().map(|node| MasterAction::Tell(*node, trim.clone())));
+    }
+
+    /// Relieves who has handed a partition on; where nothing is amiss, has nodes that run less than others take over more.
+    fn balance(&mut self, actions: &mut Vec<MasterAction>) {
+        let Some(now) = self.assignment.clone() else { return };
+        let has_taken_over = |partition: u32, seat: &Seat| {
+            let begun = self.began_behind.get(&(partition, seat.node, seat.since));
+            begun.is_some_and(|begun| *begun <= self.visible)
+        };
+        if let Some(next) = self.limits.redundancy.relieve(&now, has_taken_over) {
+            return self.assign(now, next, actions);
+        }
+        let is_settled = now.iter().all(|(_, place)| place.hosts.len() == self.limits.redundancy.hosts as usize);
+        if is_settled && self.said_lacking == 0 && self.lacking() == 0 {
+            let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
+            if let Some(next) = self.limits.redundancy.even_out(&now, &members, &self.given_up) {
+                self.assign(now, next, actions);
+            }
+        }
     }
 
     /// Behind which interval a heir of this host could begin.
@@ -450,6 +490,7 @@ impl Core for Master {
             }
         }
         if let Some(worker) = self.straggler(now) {
+            self.given_up.insert(worker);
             self.detect(now, DetectorEvent::Evict { worker }, actions);
         }
         self.start(now, actions);

@@ -2,6 +2,7 @@
 //!
 //! It is not on the way of the data: without it everything goes on until a node is lost or buffers are full.
 
+mod balance;
 mod clients;
 mod core;
 mod plan;

@@ -163,14 +163,14 @@ impl Scene<'_> {
 }
 
 /// How much each member has, and was given in this round.
-struct Loads {
-    hosting: BTreeMap<NodeNumber, u32>,
+pub(super) struct Loads {
+    pub hosting: BTreeMap<NodeNumber, u32>,
     holding: BTreeMap<NodeNumber, u32>,
     given: BTreeMap<NodeNumber, u32>,
 }
 
 impl Loads {
-    fn of(assignment: &Assignment, members: &BTreeSet<NodeNumber>) -> Loads {
+    pub fn of(assignment: &Assignment, members: &BTreeSet<NodeNumber>) -> Loads {
         let zero: BTreeMap<NodeNumber, u32> = members.iter().map(|node| (*node, 0)).collect();
         let (mut hosting, mut holding) = (zero.clone(), zero.clone());
         for place in &assignment.places {

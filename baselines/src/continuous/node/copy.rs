@@ -86,7 +86,8 @@ impl Node {
             let Some(bytes) = usize::try_from(header.bytes).ok().filter(|bytes| *bytes <= body.len()) else { return };
             panes.push((header, body.split_to(bytes)));
         }
-        (hosted.panes, hosted.through, hosted.lacks, hosted.is_loaded) = (panes, through, lacks, true);
+        (hosted.panes, hosted.through, hosted.lacks) = (panes, through, lacks);
+        (hosted.is_loaded, hosted.is_copy) = (true, true);
         self.run_what_is_ready(actions);
     }
 }

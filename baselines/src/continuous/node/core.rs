@@ -102,6 +102,8 @@ pub(super) struct Hosted {
     pub through: Option<u64>,
     /// Its state is here, or none is needed.
     pub is_loaded: bool,
+    /// Its state is that of another host, which the store may not have.
+    pub is_copy: bool,
     pub panes: Vec<(PaneHeader, Bytes)>,
     /// There once it runs.
     pub source: Option<Source>,

@@ -181,8 +181,9 @@ impl Node {
         let mut made = std::mem::take(&mut hosted.made);
         let outbox = |stage: u32| (stage, made.remove(&stage).unwrap_or_else(|| Outbox::behind(through)));
         hosted.outboxes = topology.writers_of(partition).map(outbox).collect();
-        hosted.mute_through = through.filter(|_| mutes).and_then(|through| Some(through + topology.reach?));
-        (hosted.saved, hosted.ordered_save) = (through, through);
+        let from_store = through.filter(|_| !hosted.is_copy);
+        hosted.mute_through = from_store.filter(|_| mutes).and_then(|through| Some(through + topology.reach?));
+        (hosted.saved, hosted.ordered_save) = (from_store, from_store);
         let panes = std::mem::take(&mut hosted.panes);
         if hosted.repeat_below > 0 {
             let bytes = panes.iter().map(|(_, pane)| pane.len() as u64).sum();
@@ -212,6 +213,7 @@ impl Hosted {
             since,
             through,
             is_loaded: false,
+            is_copy: false,
             panes: Vec::new(),
             source: None,
             inboxes: BTreeMap::new(),

@@ -243,6 +243,7 @@ impl Facts {
                 }
             }
             Event::PartitionTaken { partition, node, epoch } => self.owners.take(*partition, node, *epoch, at),
+            Event::PartitionLeft { partition, node } => self.owners.hand_on(*partition, node, at),
             Event::ProcessEnded => self.owners.leave(&line.node, at),
             Event::MapsCut { interval, inputs } => {
                 self.cuts.entry(*interval).or_insert_with(|| inputs.clone());

@@ -68,6 +68,12 @@ impl Owners {
         owners.push(Owner { node: node.clone(), epoch, from: at, until: None });
     }
 
+    /// The node runs the partition no more.
+    pub(super) fn hand_on(&mut self, partition: u32, node: &NodeName, at: Moment) {
+        let owners = self.0.get_mut(&partition).into_iter().flatten();
+        owners.filter(|owner| owner.until.is_none() && owner.node == *node).for_each(|owner| owner.until = Some(at));
+    }
+
     /// The node runs nothing any more.
     pub(super) fn leave(&mut self, node: &NodeName, at: Moment) {
         let owners = self.0.values_mut().flatten();

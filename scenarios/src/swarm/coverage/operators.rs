@@ -28,6 +28,10 @@ impl Operators {
                     self.catching_up.insert((*partition, node.clone()));
                 }
             }
+            Event::PartitionLeft { partition, node } => {
+                self.owners.entry(*partition).or_default().remove(node);
+                self.catching_up.remove(&(*partition, node.clone()));
+            }
             Event::SourceSealed { interval, .. } => drop(self.closing.entry(*interval).or_default()),
             Event::ResultVisible { interval, partition, of, from, .. } => {
                 self.catching_up.remove(&(*partition, from.clone()));
