@@ -105,11 +105,23 @@ impl ModelSeries {
         }
     }
 
+    /// The same with the lost work shared by those who are left, `T * (load / (N - 1)) / (1 - N * load / (N - 1))`; where
+    /// the formula says so already there is none.
+    pub fn formula_of_survivors_s(&self, since_checkpoint_s: f64, load: f64) -> Option<f64> {
+        let published = self.formula_s(since_checkpoint_s, load).filter(|_| self.model == Model::Parallel);
+        published.map(|seconds| seconds / self.share_of_survivors())
+    }
+
+    /// Those who are left, as a share of all nodes.
+    fn share_of_survivors(&self) -> f64 {
+        f64::from(self.nodes.saturating_sub(1)) / f64::from(self.nodes.max(1))
+    }
+
     /// The load from which on there is no end.
     pub fn limit(&self) -> f64 {
         match self.model {
             Model::Upstream => 1.0,
-            Model::Parallel => f64::from(self.nodes.saturating_sub(1)) / f64::from(self.nodes.max(1)),
+            Model::Parallel => self.share_of_survivors(),
         }
     }
 }
@@ -125,7 +137,9 @@ pub fn upstream_backup_s(since_checkpoint_s: f64, load: f64) -> Option<f64> {
 pub enum Became {
     /// As near to the formula as its series asks for.
     Near,
-    /// Further from it.
+    /// Further from it, but as near as asked for if only those share the lost work that are left.
+    NearOfSurvivors,
+    /// Further from both.
     Far,
     /// Held against nothing: the formula gives too few intervals, or is known to fail here.
     Shown,
@@ -201,10 +215,15 @@ impl<'a> ModelPoint<'a> {
         crate::paper::ratio(self.measured_s(), self.formula_s)
     }
 
-    /// Measured over what the formula gives if only those share the lost work that are left: `T*(load/(N-1))/(1-..)`.
+    /// Measured over what the formula gives if only those share the lost work that are left.
     pub fn ratio_of_survivors(&self) -> Option<f64> {
-        let nodes = f64::from(self.series.nodes);
-        (self.series.model == Model::Parallel).then(|| self.ratio().map(|ratio| ratio * (nodes - 1.0) / nodes))?
+        let formula = self.series.formula_of_survivors_s(self.since_checkpoint_s?, self.load?);
+        crate::paper::ratio(self.measured_s(), formula)
+    }
+
+    /// Whether it is held against the formula.
+    pub fn is_held(&self) -> bool {
+        matches!(self.became, Became::Near | Became::NearOfSurvivors | Became::Far)
     }
 
     fn judged(&self, figure: &ModelFigure, tables: &Tables) -> Became {
@@ -221,6 +240,9 @@ impl<'a> ModelPoint<'a> {
             (Some(_), None) => Became::Shown,
             (Some(_), Some(_)) if formula < figure.least_intervals * interval_s => Became::Shown,
             (Some(ratio), Some(within)) if (ratio - 1.0).abs() <= within => Became::Near,
+            (_, Some(within)) if self.ratio_of_survivors().is_some_and(|ratio| (ratio - 1.0).abs() <= within) => {
+                Became::NearOfSurvivors
+            }
             _ => Became::Far,
         }
     }
@@ -284,6 +306,7 @@ impl Became {
     pub fn word(self) -> &'static str {
         match self {
             Became::Near => "near",
+            Became::NearOfSurvivors => "near with N - 1",
             Became::Far => "far",
             Became::Shown => "shown",
             Became::Diverges(..) => "diverges",
@@ -296,15 +319,24 @@ impl Became {
 pub fn model_sentence(shown: &ModelShown<'_>) -> String {
     let of = |model: Model, name: &str| {
         let points = || shown.points.iter().filter(move |point| point.series.model == model);
-        let near = points().filter(|point| point.became == Became::Near).count();
-        let held = points().filter(|point| matches!(point.became, Became::Near | Became::Far)).count();
+        let count = |became: Became| points().filter(|point| point.became == became).count();
+        let held = points().filter(|point| point.is_held()).count();
         let within = shown.figure.series.iter().find(|series| series.model == model).and_then(|series| series.within);
         let within = crate::format::percent(within.unwrap_or(0.0));
-        format!("{name}: {near} of {held} runs are within {within} of the published formula.")
+        let more = match count(Became::NearOfSurvivors) {
+            0 => String::new(),
+            more => format!(", {more} more if the N - 1 nodes that are left share the lost work"),
+        };
+        if held == 0 {
+            return None;
+        }
+        Some(format!(
+            "{name}: {} of {held} runs are within {within} of the published formula{more}.",
+            count(Became::Near)
+        ))
     };
-    [(Model::Upstream, "Upstream backup"), (Model::Parallel, "D-Streams")]
-        .map(|(model, name)| of(model, name))
-        .join(" ")
+    let models = [(Model::Upstream, "Upstream backup"), (Model::Parallel, "D-Streams")];
+    models.into_iter().filter_map(|(model, name)| of(model, name)).collect::<Vec<_>>().join(" ")
 }
 
 /// What there is to say about each series, a sentence each.
@@ -312,7 +344,7 @@ pub fn model_sentences(shown: &ModelShown<'_>) -> Vec<String> {
     let mut said = Vec::new();
     for series in &shown.figure.series {
         let of = || shown.points.iter().filter(|point| std::ptr::eq(point.series, series));
-        let held = || of().filter(|point| matches!(point.became, Became::Near | Became::Far));
+        let held = || of().filter(|point| point.is_held());
         let least_to_most = |ratio: fn(&ModelPoint<'_>) -> Option<f64>| {
             let ratios: Vec<f64> = held().filter_map(ratio).collect();
             let (least, most) = (ratios.iter().copied().reduce(f64::min)?, ratios.iter().copied().reduce(f64::max)?);
@@ -376,6 +408,10 @@ mod tests {
         check(Model::Parallel, 20, 0.8, Some(15.2));
         check(Model::Parallel, 5, 0.8, None);
         assert_eq!([Model::Upstream, Model::Parallel].map(|model| series(model, 5).limit()), [1.0, 0.8]);
+        // Lost work T * load over the rest that four nodes have at half load, each of which has 5/4 of it to do.
+        let survivors = series(Model::Parallel, 5).formula_of_survivors_s(60.0, 0.5).unwrap_or(0.0);
+        assert!((survivors - 60.0 * 0.5 / (4.0 * (1.0 - 0.625))).abs() < 1e-9, "{survivors}");
+        assert_eq!(series(Model::Upstream, 5).formula_of_survivors_s(60.0, 0.5), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::master::tracker::TrackerLimits;
 use crate::master::{self, MasterConfig, MasterLimits};
 use crate::options::{self, Settings};
 use crate::worker::receiver::ReceiverLimits;
-use crate::worker::{self, Seats, SharedHoldings, TaskContext, WorkerConfig};
+use crate::worker::{self, Chains, Seats, SharedHoldings, TaskContext, WorkerConfig};
 use dstream_cluster::client::{self, ClientConfig, ClientLimits, Cut};
 use dstream_cluster::layout::{Role, peer_config, roles};
 use dstream_cluster::sink::{self, SinkConfig};
@@ -175,6 +175,7 @@ async fn start_worker(
     let (peers, events) = connect(&host, cluster, Role::Worker(number), query.fingerprint).await?;
     let context = TaskContext {
         seats: Seats::new(host.cpu.cores()),
+        chains: Chains::default(),
         host,
         peers,
         holdings: SharedHoldings::default(),

@@ -133,7 +133,7 @@ pub struct Cost {
     pub cpu_s: f64,
     /// Core-seconds spent on work that had been done before.
     pub recomputed_cpu_s: f64,
-    /// Bytes handed to the network.
+    /// Bytes handed to the network; of what clients send, second copies of input only.
     pub network_bytes: u64,
     /// Of these, copies of input.
     pub replicated_bytes: u64,

@@ -68,8 +68,16 @@ fn picture(shown: &ModelShown<'_>, folder: &Path) -> Markup {
         .iter()
         .map(|series| move |load: f64| series.formula_s(figure.since_checkpoint_s, load).map(|seconds| seconds / 60.0))
         .collect();
+    let of_survivors: Vec<_> = figure
+        .series
+        .iter()
+        .map(|series| move |load: f64| Some(series.formula_of_survivors_s(figure.since_checkpoint_s, load)? / 60.0))
+        .collect();
     let with_curve = || figure.series.iter().zip(&minutes).filter(|(series, _)| series.within.is_some());
+    let is_held = |(series, _): &(&ModelSeries, _)| series.within.is_some();
+    let survivors = figure.series.iter().zip(&of_survivors).filter(is_held);
     let curves = with_curve().map(|(series, value)| (ink(shown, series), value as Curve<'_>));
+    let curves = survivors.map(|(_, value)| (Ink::Soft, value as Curve<'_>)).chain(curves);
     let limits = with_curve().filter(|(series, _)| series.limit() < 1.0).map(|(series, _)| Limit {
         at: series.limit(),
         label: format!("N = {}", series.nodes),
@@ -87,6 +95,7 @@ fn picture(shown: &ModelShown<'_>, folder: &Path) -> Markup {
     };
     let mut keys: Vec<Key> =
         with_curve().map(|(series, _)| line_key(ink(shown, series), series.name.clone())).collect();
+    keys.push(line_key(Ink::Soft, "the same, the lost work shared by N - 1 nodes instead of N".to_owned()));
     let without = figure.series.iter().filter(|series| series.within.is_none());
     keys.extend(without.map(|series| area_key(ink(shown, series), series.name.clone())));
     Figure {

@@ -16,6 +16,10 @@ pub(super) type Blocks = BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>;
 /// (interval, stage, worker) -> partitions
 pub(super) type Launched = BTreeMap<(u64, usize, u32), Vec<usize>>;
 
+/// How many steps of lost state are ordered at once, one behind the other at one worker: enough to bridge the way of a
+/// message to the master and back at a few milliseconds a step; few, since each takes the place of a task of another core.
+const STEPS_AT_ONCE: usize = 4;
+
 /// What a round works on.
 pub(super) struct Scheduler<'a> {
     pub(super) shape: &'a Shape,
@@ -62,7 +66,12 @@ impl Scheduler<'_> {
         let slices = parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
         let slices: BTreeSet<u32> = slices.iter().filter_map(|source| source.worker).collect();
         for partition in waiting {
-            let Some(past) = self.past(interval, stage, partition) else { continue };
+            let Some(past) = self.past(interval, stage, partition) else {
+                if let Some(worker) = self.behind(interval, stage, partition, &slices) {
+                    self.give(interval, stage, partition, worker);
+                }
+                continue;
+            };
             match self.place(interval, stage, partition, &slices, &past) {
                 Some(Place::At(worker)) => self.give(interval, stage, partition, worker),
                 Some(Place::CutOff(worker)) => {
@@ -82,6 +91,30 @@ impl Scheduler<'_> {
     fn past(&self, interval: u64, stage: usize, partition: usize) -> Option<Vec<PaneSource>> {
         let place = (number(stage), number(partition));
         self.shape.stages[stage].past_of(interval).into_iter().map(|past| self.panes.source(place, past)).collect()
+    }
+
+    /// Where a step of lost state can wait for the steps before it, which run there, and take over their core. Only where
+    /// nothing but panes is wanted of any of them: what goes to the sink is made of what is there.
+    fn behind(&self, interval: u64, stage: usize, partition: usize, slices: &BTreeSet<u32>) -> Option<u32> {
+        let task = &self.runs[&interval].stages[stage][partition];
+        let first = coming(self.runs, interval.checked_sub(1)?, stage, partition).filter(|_| task.committed)?;
+        let worker = first.worker?;
+        let steps = (1..=interval).map_while(|back| coming(self.runs, interval - back, stage, partition));
+        let ahead = steps.take(STEPS_AT_ONCE).take_while(|step| step.worker == Some(worker)).count();
+        let place = (number(stage), number(partition));
+        let is_had = |past: u64| match self.panes.source(place, past) {
+            Some(_) => true,
+            None => coming(self.runs, past, stage, partition).is_some_and(|step| step.worker == Some(worker)),
+        };
+        if ahead >= STEPS_AT_ONCE || task.avoid.contains(&worker) {
+            return None;
+        }
+        let past = self.shape.stages[stage].past_of(interval);
+        let elsewhere = past.iter().filter_map(|past| self.panes.source(place, *past));
+        let mut sources = slices.clone();
+        sources.extend(elsewhere.filter(|pane| pane.checkpoint.is_none()).filter_map(|pane| pane.worker));
+        let at = self.workers.for_slices(&sources, &task.avoid, Some(worker), number(partition));
+        (past.into_iter().all(is_had) && at == Place::At(worker)).then_some(worker)
     }
 
     /// A place for a waiting task; nothing if a block that it reads is nowhere.
@@ -167,6 +200,18 @@ fn remake_slices(tasks: &mut [Task], worker: u32, blocks: &Blocks) -> bool {
         found = true;
     }
     found
+}
+
+/// Where the panes will be that a step of lost state is making: its result is at the sink, and what it makes will count.
+pub(super) fn coming(runs: &BTreeMap<u64, Run>, interval: u64, stage: usize, partition: usize) -> Option<PaneSource> {
+    let task = runs.get(&interval)?.stages.get(stage)?.get(partition)?;
+    let attempt = task.attempts.checked_sub(1)?;
+    match task.state {
+        TaskState::Running { worker } if task.committed && attempt >= task.stale_below => {
+            Some(PaneSource { interval, attempt, worker: Some(worker), checkpoint: None })
+        }
+        _ => None,
+    }
 }
 
 /// Takes the blocks that nobody holds from what the task reads.

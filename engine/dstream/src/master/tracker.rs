@@ -11,7 +11,7 @@ use crate::master::lineage::Lineage;
 use crate::master::panes::Panes;
 use crate::master::placement::Workers;
 use crate::master::run::{Run, Shape, Task, TaskState};
-use crate::master::schedule::{Blocks, Launched, Scheduler, number, sources_of};
+use crate::master::schedule::{Blocks, Launched, Scheduler, coming, number, sources_of};
 use crate::message::{BlockOrder, Launch, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
@@ -369,7 +369,8 @@ impl Tracker {
         let place = (number(stage), number(partition));
         let source = |interval| {
             let nowhere = PaneSource { interval, attempt: 0, worker: None, checkpoint: None };
-            self.panes.source(place, interval).unwrap_or(nowhere)
+            let coming = || coming(&self.runs, interval, stage, partition);
+            self.panes.source(place, interval).or_else(coming).unwrap_or(nowhere)
         };
         TaskOrder {
             partition: place.1,

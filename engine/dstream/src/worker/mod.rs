@@ -1,5 +1,6 @@
 //! The worker: receives records, holds blocks, slices and panes, computes tasks.
 
+mod chain;
 mod node;
 pub mod receiver;
 mod seats;
@@ -8,6 +9,7 @@ mod state;
 mod store;
 mod task;
 
+pub use chain::Chains;
 pub use node::{WorkerConfig, run};
 pub use seats::Seats;
 pub use store::{Pane, SharedHoldings};

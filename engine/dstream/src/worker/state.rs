@@ -76,7 +76,8 @@ pub async fn fetch_past(
     if is_whole { Ok(past) } else { Err(failed) }
 }
 
-fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
+/// Those of them that are here.
+pub fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
     let holdings = context.holdings.lock();
     let pane = |source: &PaneSource| {
         Some((source.interval, holdings.pane(place.key(), source.interval, source.attempt)?.clone()))

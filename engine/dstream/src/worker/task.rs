@@ -4,10 +4,12 @@
 //! the same order gives the same bytes whichever worker runs it.
 
 use crate::message::{
-    BlockOrder, Fetch, Fetched, Launch, NotFetched, Reads, Skip, SliceSource, TaskFailure, TaskId, TaskOrder,
+    BlockOrder, Fetch, Fetched, Launch, NotFetched, PaneSource, Reads, Skip, SliceSource, TaskFailure, TaskId,
+    TaskOrder,
 };
-use crate::worker::seats::{Rank, Seats};
-use crate::worker::state::{PlaceOfState, fetch_past, in_order, lacks};
+use crate::worker::chain::{Chains, Link, Step};
+use crate::worker::seats::{Rank, Seat, Seats};
+use crate::worker::state::{Past, PlaceOfState, fetch_past, in_order, lacks, own};
 use crate::worker::store::{HeldBlock, Pane, SharedHoldings};
 use bytes::Bytes;
 use dstream_cluster::Costs;
@@ -52,6 +54,8 @@ pub struct TaskContext {
     pub deadline: Duration,
     /// Its cores, in the order in which its tasks get them.
     pub seats: Seats,
+    /// Steps of state that are made again here, one behind the other.
+    pub chains: Chains,
 }
 
 /// How an attempt ended.
@@ -79,10 +83,31 @@ impl Common {
     fn id(&self, order: &TaskOrder) -> TaskId {
         TaskId { interval: self.interval, stage: self.stage, partition: order.partition, attempt: order.attempt }
     }
+
+    /// This attempt's step, or one before it.
+    fn step(&self, partition: u32, interval: u64, attempt: u32) -> Step {
+        Step { epoch: self.epoch, stage: self.stage, partition, interval, attempt }
+    }
+}
+
+/// The steps of state of a launch, by partition: they are under way from the moment at which it was read.
+pub fn begin_steps(context: &TaskContext, epoch: u64, launch: &Launch) -> BTreeMap<u32, Link> {
+    if context.query.stages[launch.stage as usize].kept.is_empty() {
+        return BTreeMap::new();
+    }
+    let Launch { interval, stage, .. } = *launch;
+    let step = |order: &TaskOrder| Step { epoch, stage, partition: order.partition, interval, attempt: order.attempt };
+    launch.tasks.iter().map(|order| (order.partition, context.chains.begin(step(order)))).collect()
 }
 
 /// Runs the tasks of a launch; `ended` hears of each as it ends.
-pub async fn run_launch(context: TaskContext, epoch: u64, launch: Launch, ended: tokio::sync::mpsc::Sender<TaskEnd>) {
+pub async fn run_launch(
+    context: TaskContext,
+    epoch: u64,
+    launch: Launch,
+    mut links: BTreeMap<u32, Link>,
+    ended: tokio::sync::mpsc::Sender<TaskEnd>,
+) {
     let Launch { interval, stage, of, given_up, sources, tasks } = launch;
     let common = Common { epoch, interval, stage, of, given_up };
     let (slice_tasks, block_tasks): (Vec<TaskOrder>, Vec<TaskOrder>) =
@@ -92,7 +117,7 @@ pub async fn run_launch(context: TaskContext, epoch: u64, launch: Launch, ended:
         tokio::spawn(async move {
             let end = match order.reads.clone() {
                 Reads::Blocks(blocks) => match fetch_blocks(&context, &blocks, order.again).await {
-                    Ok(input) => run_task(&context, common, &order, input, 0).await,
+                    Ok(input) => run_task(&context, common, &order, (input, 0), Turn::default()).await,
                     Err(failure) => Err(failure),
                 },
                 Reads::Slices => unreachable!("the launch was parted by what its tasks read"),
@@ -105,10 +130,10 @@ pub async fn run_launch(context: TaskContext, epoch: u64, launch: Launch, ended:
     }
     let fetched = fetch_slices(&context, common, &sources, &slice_tasks).await;
     for (order, input) in slice_tasks.into_iter().zip(fetched) {
-        let (context, ended) = (context.clone(), ended.clone());
+        let (context, ended, link) = (context.clone(), ended.clone(), links.remove(&order.partition));
         tokio::spawn(async move {
             let end = match input {
-                Ok(slices) => run_on_slices(&context, common, &order, slices).await,
+                Ok(slices) => run_on_slices(&context, common, &order, slices, link).await,
                 Err(failure) => Err(failure),
             };
             let _ = ended.send(TaskEnd { epoch, task: common.id(&order), end }).await;
@@ -318,27 +343,54 @@ async fn run_on_slices(
     common: Common,
     order: &TaskOrder,
     slices: Vec<Bytes>,
+    link: Option<Link>,
 ) -> Result<(), TaskFailure> {
-    let place = PlaceOfState { epoch: common.epoch, stage: common.stage, partition: order.partition };
-    let past = fetch_past(context, place, &order.past, purpose(order.again)).await.map_err(TaskFailure::NotFetched)?;
+    let (past, seat) = past_of(context, common, order).await.map_err(TaskFailure::NotFetched)?;
     let kept = &context.query.stages[common.stage as usize].kept;
     let input = TaskInput::Slices { slices, past: in_order(kept, common.interval, &past) };
-    run_task(context, common, order, input, lacks(common.given_up, &past)).await
+    run_task(context, common, order, (input, lacks(common.given_up, &past)), Turn { link, seat }).await
+}
+
+/// The panes that a task reads. Those of a step that is under way here are waited for; its core comes with them.
+async fn past_of(context: &TaskContext, common: Common, order: &TaskOrder) -> Result<(Past, Option<Seat>), NotFetched> {
+    let place = PlaceOfState { epoch: common.epoch, stage: common.stage, partition: order.partition };
+    let step = |source: &PaneSource| common.step(order.partition, source.interval, source.attempt);
+    let is_coming =
+        |source: &PaneSource| source.worker == Some(context.worker) && context.chains.is_under_way(step(source));
+    let (coming, there): (Vec<PaneSource>, Vec<PaneSource>) = order.past.iter().partition(|source| is_coming(source));
+    let mut past = fetch_past(context, place, &there, purpose(order.again)).await?;
+    let Some(last) = coming.last() else { return Ok((past, None)) };
+    let seat = context.chains.follow(step(last)).await;
+    past.extend(own(context, place, &coming));
+    let missing = coming.iter().filter(|source| !past.contains_key(&source.interval));
+    let panes_missing: Vec<(u64, u32)> = missing.map(|source| (source.interval, context.worker)).collect();
+    if panes_missing.is_empty() { Ok((past, seat)) } else { Err(NotFetched { panes_missing, ..NotFetched::default() }) }
+}
+
+/// What a step of state has of its chain: its own link, and the core of the step before it.
+#[derive(Default)]
+struct Turn {
+    link: Option<Link>,
+    seat: Option<Seat>,
 }
 
 async fn run_task(
     context: &TaskContext,
     common: Common,
     order: &TaskOrder,
-    input: TaskInput,
-    lacks: u64,
+    (input, lacks): (TaskInput, u64),
+    turn: Turn,
 ) -> Result<(), TaskFailure> {
     let id = common.id(order);
-    let result = compute(context, id, input).await?;
+    let (result, seat) = compute(context, id, input, turn.seat).await?;
     if !result.kept.is_empty() {
         let place = (common.stage, order.partition);
         let pane = Pane { parts: result.kept, attempt: order.attempt, lacks };
         context.holdings.lock().keep_pane(common.epoch, place, common.interval, pane);
+    }
+    match turn.link {
+        Some(link) => link.hand_on(seat),
+        None => drop(seat),
     }
     match result.produced {
         Produced::Slices(slices) => {
@@ -351,7 +403,12 @@ async fn run_task(
     }
 }
 
-async fn compute(context: &TaskContext, id: TaskId, input: TaskInput) -> Result<TaskResult, TaskFailure> {
+async fn compute(
+    context: &TaskContext,
+    id: TaskId,
+    input: TaskInput,
+    seat: Option<Seat>,
+) -> Result<(TaskResult, Seat), TaskFailure> {
     let outcome: Arc<Mutex<Option<Result<TaskResult, String>>>> = Arc::default();
     let (shared, place) = (context.clone(), outcome.clone());
     let work = move || {
@@ -361,9 +418,11 @@ async fn compute(context: &TaskContext, id: TaskId, input: TaskInput) -> Result<
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         cost
     };
-    let seat = context.seats.enter(Rank::of(id.interval, id.stage)).await;
+    let seat = match seat {
+        Some(seat) => seat,
+        None => context.seats.enter(Rank::of(id.interval, id.stage)).await,
+    };
     let used = context.host.cpu.run(Box::new(work)).await;
-    drop(seat);
     let result = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
     let result = result.unwrap_or_else(|| Err("the core ended before the task".to_owned()));
     match result {
@@ -371,7 +430,7 @@ async fn compute(context: &TaskContext, id: TaskId, input: TaskInput) -> Result<
             let cpu_ns = u64::try_from(used.0.as_nanos()).unwrap_or(u64::MAX);
             let records = result.counts.records_in.max(result.counts.rows_in);
             context.host.trace.record(Event::TaskFinished { task: id.name(), cpu_ns, records });
-            Ok(result)
+            Ok((result, seat))
         }
         Err(why) => Err(TaskFailure::Broken(why)),
     }

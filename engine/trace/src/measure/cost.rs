@@ -15,13 +15,16 @@ struct Card {
     received: u64,
 }
 
-/// Sums over the log. Nodes of the harness cost nothing.
+/// Sums over the log. Nodes of the harness cost nothing, but for second copies of input that an engine has clients send:
+/// others send them from worker to worker.
 pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> (Cost, Load) {
     let mut cost =
         Cost { node_s: f64::from(input.nodes) * input.end.since(input.warmup_end).as_secs_f64(), ..Cost::default() };
     let mut cards: BTreeMap<&NodeName, Card> = BTreeMap::new();
     let (mut cpu_ns, mut again_ns, mut load_cpu_ns) = (0u64, 0u64, 0u64);
-    let measured = |line: &&TraceLine| line.at >= input.warmup_end && !input.harness.contains(&line.node);
+    let is_harness = |line: &TraceLine| input.harness.contains(&line.node);
+    let is_copy = |line: &TraceLine| matches!(line.event, Event::FrameSent { purpose: Purpose::Copy, .. });
+    let measured = |line: &&TraceLine| line.at >= input.warmup_end && (!is_harness(line) || is_copy(line));
     for line in lines.iter().filter(measured) {
         let under_load = line.at <= input.load_end;
         match &line.event {
@@ -34,7 +37,7 @@ pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureI
             Event::StateSaved { bytes, .. } => cost.checkpoint_bytes += bytes,
             Event::FrameSent { purpose, bytes, .. } => {
                 add_frame(&mut cost, *purpose, *bytes);
-                cards.entry(&line.node).or_default().sent += if under_load { *bytes } else { 0 };
+                cards.entry(&line.node).or_default().sent += if under_load && !is_harness(line) { *bytes } else { 0 };
             }
             Event::FrameDelivered { bytes, .. } if under_load => {
                 cards.entry(&line.node).or_default().received += bytes;

@@ -453,20 +453,21 @@ fn a_fault_fires_only_by_its_own_effect_at_its_own_node_while_it_is_on() {
 }
 
 #[test]
-fn costs_and_load_begin_at_the_warm_ups_end_and_leave_the_harness_out() {
+fn costs_and_load_begin_at_the_warm_ups_end_and_leave_the_harness_out_but_for_copies() {
     let mut run = Run::new(&[200; 4]);
     let frame = |purpose, bytes| Event::FrameSent { to: node("worker-1"), purpose, bytes };
     run.add(1999, "worker-2", frame(Purpose::Copy, 1)).add(3000, "sink", frame(Purpose::Control, 7));
     run.add(3000, "worker-2", frame(Purpose::Copy, 100)).add(3000, "worker-2", frame(Purpose::Recovery, 20));
     run.add(3000, "client-1", frame(Purpose::Input, 500)).add(3000, "worker-2", frame(Purpose::Shuffle, 80));
+    run.add(3000, "sink", frame(Purpose::Copy, 40));
     let delivered = Event::FrameDelivered { from: node("client-1"), purpose: Purpose::Input, bytes: 2000 };
     run.add(3001, "worker-1", delivered).add(3000, "master", Event::CpuUsed { cpu_ns: 1_000_000_000 });
     run.add_task(3000, 3100, task(2, 1, 0, 1), 1, true);
     let measured = run.measured();
     let cost = measured.cost;
     // The run lasts from 2 s to 11 s on three nodes.
-    assert_eq!((cost.node_s, cost.network_bytes), (27.0, 700));
-    assert_eq!((cost.replicated_bytes, cost.recovery_bytes, cost.checkpoint_bytes), (100, 20, 0));
+    assert_eq!((cost.node_s, cost.network_bytes), (27.0, 740));
+    assert_eq!((cost.replicated_bytes, cost.recovery_bytes, cost.checkpoint_bytes), (140, 20, 0));
     // Interval 0's tasks finish after 2 s: eight tasks and one again, of 50 ms each, and the master's second.
     assert!((cost.cpu_s - 1.45).abs() < 1e-9 && (cost.recomputed_cpu_s - 0.05).abs() < 1e-9, "{cost:?}");
     // Load lasts four seconds on four cores of workers, whose tasks took 450 ms.

@@ -78,10 +78,56 @@ fn lost_panes_are_computed_again_from_the_checkpoint_on_without_their_results() 
     check_windowed(events.clone(), 1, &["3: stage 0 [0.1 again]", "2: stage 0 [0.1 again]"]);
     events.push(done_in(2, 3, 0, 1));
     check_windowed(events.clone(), 1, &["3: stage 1 [0.1 again on 0@store1 1@store1 for its panes]"]);
-    events.extend([done_in(3, 2, 0, 1), done_in(2, 3, 1, 1)]);
+    // The next step is ordered behind it, at the worker where it runs.
+    events.push(done_in(3, 2, 0, 1));
     check_windowed(events.clone(), 1, &["3: stage 1 [0.1 again on 1@store1 2@3 for its panes]"]);
+    events.push(done_in(2, 3, 1, 1));
+    check_windowed(events.clone(), 1, &[]);
     events.push(done_in(3, 3, 1, 1));
     check_windowed(events, 1, &["3: save 1.0 again through 3: 2@3 3@3"]);
+}
+
+/// So many intervals are lost before a checkpoint was written; all is mapped again at 3, and the first step runs there.
+fn made_again(intervals: u64) -> Vec<TrackerEvent> {
+    let mut events = computed(intervals);
+    events.push(lost(1));
+    events.extend((1..intervals).chain([0]).map(|interval| done_in(interval, 3, 0, 1)));
+    events
+}
+
+fn check_steps(events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
+    check_query(&windowed(), &[1, 3], events, steps, expected);
+}
+
+#[test]
+fn steps_of_lost_state_are_ordered_a_few_ahead_one_behind_the_other() {
+    let mut events = made_again(6);
+    let ahead = [
+        "3: stage 1 [0.1 again for its panes]",
+        "3: stage 1 [0.1 again on 0@3 for its panes]",
+        "3: stage 1 [0.1 again on 0@3 1@3 for its panes]",
+        "3: stage 1 [0.1 again on 1@3 2@3 for its panes]",
+    ];
+    check_steps(events.clone(), 1, &ahead);
+    events.push(done_in(0, 3, 1, 1));
+    check_steps(events.clone(), 1, &["3: stage 1 [0.1 again on 2@3 3@3 for its panes]"]);
+    // They are given again in the same order over a new connection.
+    events.push(TrackerEvent::Reconnected(3));
+    let again = [ahead[1], ahead[2], ahead[3], "3: stage 1 [0.1 again on 2@3 3@3 for its panes]"];
+    check_steps(events, 1, &again);
+}
+
+#[test]
+fn a_step_whose_forerunner_failed_is_ordered_again_behind_it() {
+    let mut events = made_again(3);
+    let failed = |interval, panes_missing: &[(u64, u32)]| TrackerEvent::Failed {
+        worker: 3,
+        task: TaskId { interval, stage: 1, partition: 0, attempt: 1 },
+        why: TaskFailure::NotFetched(NotFetched { panes_missing: panes_missing.to_vec(), ..NotFetched::default() }),
+    };
+    events.extend([failed(0, &[]), failed(1, &[(0, 3)])]);
+    let expected = ["3: stage 1 [0.2 again for its panes]", "3: stage 1 [0.2 again on 0@3 for its panes]"];
+    check_steps(events, 2, &expected);
 }
 
 /// Intervals 0 and 1 computed at 1, the others at 2: worker 1 only maps for them.
@@ -135,8 +181,10 @@ fn lost_panes_that_only_a_checkpoint_still_wants_are_computed_again() {
     events.push(lost(1));
     // All that read the panes of intervals 0 and 1 are done; the checkpoint through 1 is not.
     check_windowed(events.clone(), 1, &["3: stage 0 [0.1 again]", "2: stage 0 [0.1 again]"]);
-    events.extend([done_in(0, 3, 0, 1), done_in(1, 2, 0, 1), done_in(0, 2, 1, 1)]);
+    events.extend([done_in(0, 3, 0, 1), done_in(1, 2, 0, 1)]);
     check_windowed(events.clone(), 1, &["2: stage 1 [0.1 again on 0@2 for its panes]"]);
+    events.push(done_in(0, 2, 1, 1));
+    check_windowed(events.clone(), 1, &[]);
     events.push(done_in(1, 2, 1, 1));
     check_windowed(events, 1, &["2: save 1.0 again through 1: 0@2 1@2"]);
 }
