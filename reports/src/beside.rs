@@ -4,7 +4,7 @@
 //! what one of them lacks has none.
 
 use crate::read::RunReport;
-use crate::tables::Tables;
+use crate::tables::{Interval, Tables};
 use serde::Deserialize;
 use std::fmt::Write as _;
 
@@ -145,7 +145,7 @@ pub struct Struck<'a> {
 pub struct Effect {
     /// Until the node was declared lost; `None`: it was not.
     pub declared_s: Option<f64>,
-    /// The largest delay of a result from the fault to the next one, or to the end.
+    /// The largest delay of a result that came after the fault and before the next one, or the end.
     pub worst_s: Option<f64>,
     /// Until results were on time again.
     pub on_time_s: Option<f64>,
@@ -161,7 +161,7 @@ impl<'a> Struck<'a> {
         with_run.collect()
     }
 
-    /// The largest delay before the first fault.
+    /// The largest delay of what was out before the first fault.
     pub fn before_s(&self) -> Option<f64> {
         self.worst_s(0.0, self.run.result.faults.first()?.at_s)
     }
@@ -180,11 +180,13 @@ impl<'a> Struck<'a> {
         faults.iter().enumerate().map(effect).collect()
     }
 
-    /// The largest delay of the intervals that ended in this time; nothing where one of them has no result.
+    /// The largest delay of the results that came in this time; nothing where one is missing that ended in it.
     fn worst_s(&self, from_s: f64, until_s: f64) -> Option<f64> {
         let load_end_s = self.tables.number("load_end_s").unwrap_or(f64::INFINITY);
-        let ended = self.tables.due().filter(|row| row.closed_s > from_s && row.closed_s <= until_s.min(load_end_s));
-        ended.map(|row| row.delay_s).collect::<Option<Vec<f64>>>()?.into_iter().max_by(f64::total_cmp)
+        let ended = self.tables.due().filter(|row| row.closed_s <= load_end_s);
+        let came_s = |row: &Interval| row.closed_s + row.delay_s.unwrap_or(0.0);
+        let came = ended.filter(|row| came_s(row) > from_s && came_s(row) <= until_s);
+        came.map(|row| row.delay_s).collect::<Option<Vec<f64>>>()?.into_iter().max_by(f64::total_cmp)
     }
 }
 

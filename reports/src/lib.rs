@@ -23,7 +23,7 @@ pub mod words;
 
 pub use beside::{FaultsFigure, Overhead, OverheadFigure, Struck};
 pub use model::{ModelFigure, ModelPoint, ModelShown, model_sentence, model_sentences};
-pub use page::{compare_page, faults_sentence, overhead_sentence, paper_page, run_page};
+pub use page::{compare_page, faults_sentences, overhead_sentences, paper_page, run_page};
 pub use paper::{PublishedFigure, Reproduction, paper_sentence};
 pub use read::{
     ReadError, RunReport, read_run, read_runs, read_scenario_folder, write_comparison, write_figure, write_index,

@@ -12,7 +12,7 @@ mod run;
 mod tasks;
 
 pub(crate) use beside::{fault_texts, quantity_text};
-pub use beside::{faults_page, faults_sentence, overhead_page, overhead_sentence};
+pub use beside::{faults_page, faults_sentences, overhead_page, overhead_sentences};
 pub use compare::compare_page;
 pub use model::model_page;
 pub(crate) use model::texts as model_texts;

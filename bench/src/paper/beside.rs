@@ -7,7 +7,7 @@ use crate::setup::Setup;
 use dstream_reports::beside::{QUANTITIES, Quick, faults_csv, overhead_csv, read};
 use dstream_reports::page::{faults_page, overhead_page};
 use dstream_reports::{
-    FaultsFigure, Overhead, OverheadFigure, Struck, effect_table, faults_sentence, overhead_sentence, overhead_table,
+    FaultsFigure, Overhead, OverheadFigure, Struck, effect_table, faults_sentences, overhead_sentences, overhead_table,
     write_figure,
 };
 use dstream_scenarios::paper::PaperFigure;
@@ -44,7 +44,7 @@ impl AskedOverhead {
         let page = overhead_page(figure, &pairs, quick, &folder);
         let written = write_figure(&figure.id, quick, &folder, &page, &overhead_csv(&pairs));
         let files = written.map_err(|error| Failure::usage(error.to_string()))?;
-        let text = [overhead_table(&pairs, console::width()), overhead_sentence(&pairs)];
+        let text = [overhead_table(&pairs, console::width()), overhead_sentences(&pairs).join("\n")];
         let rows = pairs.iter().map(|pair| {
             let quantities = QUANTITIES.iter().zip(pair.quantities().into_iter().zip(pair.ratios()));
             let quantities: Map<String, Value> = quantities
@@ -73,7 +73,7 @@ impl AskedFaults {
         let page = faults_page(figure, &engines, quick, &folder);
         let written = write_figure(&figure.id, quick, &folder, &page, &faults_csv(&engines));
         let files = written.map_err(|error| Failure::usage(error.to_string()))?;
-        let text = [effect_table(&engines, console::width()), faults_sentence(&engines)];
+        let text = [effect_table(&engines, console::width()), faults_sentences(&engines).join("\n")];
         let rows = engines.iter().map(|engine| {
             let effects = engine.effects().into_iter().map(|effect| {
                 json!({"declared_s": effect.declared_s, "worst_s": effect.worst_s, "on_time_s": effect.on_time_s})

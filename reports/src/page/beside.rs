@@ -24,33 +24,33 @@ pub fn overhead_page(figure: &OverheadFigure, pairs: &[Overhead<'_>], quick: boo
     let body = html! {
         h1 { (figure.title) }
         p.facts { (kept_together(&figure.about)) }
-        (verdict(&runs, quick.then_some(&figure.quick), &overhead_sentence(pairs)))
+        (verdict(&runs, quick.then_some(&figure.quick), &overhead_sentences(pairs)))
         section id="figure" {
             h2 { "With, over without" }
             (table("Overheads", &columns, &rows))
-            p.note { "In brackets: with, and without. As a file: " (csv_link(&figure.id, quick)) "." }
+            p.note { "Below each ratio: with, and without. As a file: " (csv_link(&figure.id, quick)) "." }
         }
         (again(&figure.id, quick))
     };
     page(&figure.title, body)
 }
 
-/// The pairs in a sentence.
-pub fn overhead_sentence(pairs: &[Overhead<'_>]) -> String {
+/// A sentence for each pair.
+pub fn overhead_sentences(pairs: &[Overhead<'_>]) -> Vec<String> {
     let said = pairs.iter().map(|pair| {
-        let [cpu, network, ..] = pair.ratios().map(factor);
-        format!("{}: {cpu} the CPU, {network} the network.", pair.pair.name)
+        let [cpu, network, nodes, _, p99] = pair.ratios().map(factor);
+        format!("{}: {cpu} the CPU, {network} the network, {nodes} the nodes, {p99} the p99 latency.", pair.pair.name)
     });
-    said.collect::<Vec<_>>().join(" ")
+    said.collect()
 }
 
 fn overhead_row(pair: &Overhead<'_>, folder: &Path) -> Vec<Markup> {
     let links = pair.runs.map(|run| link(folder, run));
-    let name = html! { (pair.pair.name) " " a href=(links[0]) { "with" } " " a href=(links[1]) { "without" } };
+    let name = html! { (pair.pair.name) br; a href=(links[0]) { "with" } br; a href=(links[1]) { "without" } };
     let cells =
         QUANTITIES.iter().zip(pair.quantities().into_iter().zip(pair.ratios())).map(|(quantity, (both, ratio))| {
             let [with, without] = both.map(|value| quantity_text(quantity, value));
-            html! { b { (factor(ratio)) } " (" (with) ", " (without) ")" }
+            html! { b { (factor(ratio)) } br; (with) br; (without) }
         });
     std::iter::once(name).chain(cells).collect()
 }
@@ -71,15 +71,15 @@ pub fn faults_page(figure: &FaultsFigure, engines: &[Struck<'_>], quick: bool, f
     let body = html! {
         h1 { (figure.title) }
         p.facts { (kept_together(&figure.about)) }
-        (verdict(&runs, quick.then_some(&figure.quick), &faults_sentence(engines)))
+        (verdict(&runs, quick.then_some(&figure.quick), &faults_sentences(engines)))
         (delays(figure, engines, quick, folder))
         (again(&figure.id, quick))
     };
     page(&figure.title, body)
 }
 
-/// What the last fault did to each, in a sentence.
-pub fn faults_sentence(engines: &[Struck<'_>]) -> String {
+/// What the last fault did to each, a sentence for each.
+pub fn faults_sentences(engines: &[Struck<'_>]) -> Vec<String> {
     let said = engines.iter().filter_map(|engine| {
         let (last, before) = (*engine.effects().last()?, engine.before_s());
         let declared =
@@ -87,7 +87,7 @@ pub fn faults_sentence(engines: &[Struck<'_>]) -> String {
         let [before, worst] = [before, last.worst_s].map(seconds);
         Some(format!("{}: a delay of at most {worst} instead of {before}{declared}.", engine.named.name))
     });
-    said.collect::<Vec<_>>().join(" ")
+    said.collect()
 }
 
 fn delays(figure: &FaultsFigure, engines: &[Struck<'_>], quick: bool, folder: &Path) -> Markup {
@@ -158,7 +158,7 @@ pub(crate) fn fault_texts(engine: &Struck<'_>) -> Vec<String> {
     texts
 }
 
-fn verdict(runs: &[&RunReport], quick: Option<&Quick>, sentence: &str) -> Markup {
+fn verdict(runs: &[&RunReport], quick: Option<&Quick>, sentences: &[String]) -> Markup {
     let wrong = runs.iter().find(|run| run.result.verdict == Verdict::Invalid);
     let class = match (wrong, quick) {
         (Some(_), _) => "bad",
@@ -170,8 +170,9 @@ fn verdict(runs: &[&RunReport], quick: Option<&Quick>, sentence: &str) -> Markup
             b.(class) aria-hidden="true" { (sign(class)) }
             @if let Some(quick) = quick { "A quick stand-in, not for comparing: " (quick.about) ". " }
             @if let Some(wrong) = wrong { (wrong.result.engine) ": " (headline(&wrong.result).text) " " }
-            (kept_together(sentence))
+            @if wrong.is_none() && quick.is_none() { "Every result of every run is right." }
         }
+        ul { @for sentence in sentences { li { (kept_together(sentence)) } } }
     }
 }
 
