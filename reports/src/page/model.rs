@@ -154,9 +154,6 @@ pub(crate) fn texts(point: &ModelPoint<'_>) -> Vec<String> {
     let formula =
         if point.formula_s.is_none() && point.load.is_some() { "no end".to_owned() } else { seconds(point.formula_s) };
     let became = match point.became {
-        Became::Diverges(half, end) => {
-            format!("{}, then {} behind", seconds(Some(half)), seconds(Some(end)))
-        }
         Became::Shown if point.series.within.is_some() => "under five intervals".to_owned(),
         other => other.word().to_owned(),
     };
