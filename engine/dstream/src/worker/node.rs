@@ -7,7 +7,7 @@ use crate::worker::receiver::{ReceiverAction, ReceiverEvent, held_event};
 use crate::worker::serve;
 use crate::worker::state;
 use crate::worker::store::HeldBlock;
-use crate::worker::task::{TaskContext, TaskEnd, begin_steps, run_launch};
+use crate::worker::task::{TaskContext, TaskEnd, run_launch};
 use bytes::Bytes;
 use dstream_cluster::core::BoxCore;
 use dstream_cluster::layout::worker_number;
@@ -289,7 +289,7 @@ impl Worker {
             self.report_end(&end);
         }
         if !launch.tasks.is_empty() {
-            let steps = begin_steps(&self.context, epoch, &launch);
+            let steps = state::begin_steps(&self.context, epoch, &launch);
             tokio::spawn(run_launch(self.context.clone(), epoch, launch, steps, self.ended.clone()));
         }
     }

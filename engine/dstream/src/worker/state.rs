@@ -4,8 +4,11 @@
 //! Knows nothing of what is in them. Invariant: panes are kept under the epoch under which they were made or read, so what
 //! the master does not know of any more is not there either.
 
-use crate::message::{Fetch, Fetched, NotFetched, PaneHeader, PaneSource, Save, Stored, checkpoint_key};
-use crate::worker::seats::Rank;
+use crate::message::{
+    Fetch, Fetched, Launch, NotFetched, PaneHeader, PaneSource, Save, Stored, TaskOrder, checkpoint_key,
+};
+use crate::worker::chain::{Link, Step};
+use crate::worker::seats::{Rank, Seat};
 use crate::worker::store::Pane;
 use crate::worker::task::{Answer, TaskContext, fetch};
 use bytes::Bytes;
@@ -33,10 +36,46 @@ impl PlaceOfState {
     fn key(self) -> (u32, u32) {
         (self.stage, self.partition)
     }
+
+    fn step(self, interval: u64, attempt: u32) -> Step {
+        Step { epoch: self.epoch, stage: self.stage, partition: self.partition, interval, attempt }
+    }
 }
 
 /// interval -> its panes
 pub type Past = BTreeMap<u64, Pane>;
+
+/// The steps of state of a launch, by partition: they are under way from the moment at which it was read.
+pub fn begin_steps(context: &TaskContext, epoch: u64, launch: &Launch) -> BTreeMap<u32, Link> {
+    if context.query.stages[launch.stage as usize].kept.is_empty() {
+        return BTreeMap::new();
+    }
+    let begin = |order: &TaskOrder| {
+        let place = PlaceOfState { epoch, stage: launch.stage, partition: order.partition };
+        (order.partition, context.chains.begin(place.step(launch.interval, order.attempt)))
+    };
+    launch.tasks.iter().map(begin).collect()
+}
+
+/// The panes that a task reads. Those of a step that is under way here are waited for; its core comes with them.
+pub async fn past_and_core(
+    context: &TaskContext,
+    place: PlaceOfState,
+    sources: &[PaneSource],
+    purpose: Purpose,
+) -> Result<(Past, Option<Seat>), NotFetched> {
+    let step = |source: &PaneSource| place.step(source.interval, source.attempt);
+    let is_coming =
+        |source: &PaneSource| source.worker == Some(context.worker) && context.chains.is_under_way(step(source));
+    let (coming, there): (Vec<PaneSource>, Vec<PaneSource>) = sources.iter().partition(|source| is_coming(source));
+    let mut past = fetch_past(context, place, &there, purpose).await?;
+    let Some(last) = coming.last() else { return Ok((past, None)) };
+    let seat = context.chains.follow(step(last)).await;
+    past.extend(own(context, place, &coming));
+    let missing = coming.iter().filter(|source| !past.contains_key(&source.interval));
+    let panes_missing: Vec<(u64, u32)> = missing.map(|source| (source.interval, context.worker)).collect();
+    if panes_missing.is_empty() { Ok((past, seat)) } else { Err(NotFetched { panes_missing, ..NotFetched::default() }) }
+}
 
 /// Gets all panes, each from the nearest place that has it.
 pub async fn fetch_past(
@@ -76,8 +115,7 @@ pub async fn fetch_past(
     if is_whole { Ok(past) } else { Err(failed) }
 }
 
-/// Those of them that are here.
-pub fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
+fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
     let holdings = context.holdings.lock();
     let pane = |source: &PaneSource| {
         Some((source.interval, holdings.pane(place.key(), source.interval, source.attempt)?.clone()))

@@ -4,12 +4,11 @@
 //! the same order gives the same bytes whichever worker runs it.
 
 use crate::message::{
-    BlockOrder, Fetch, Fetched, Launch, NotFetched, PaneSource, Reads, Skip, SliceSource, TaskFailure, TaskId,
-    TaskOrder,
+    BlockOrder, Fetch, Fetched, Launch, NotFetched, Reads, Skip, SliceSource, TaskFailure, TaskId, TaskOrder,
 };
-use crate::worker::chain::{Chains, Link, Step};
+use crate::worker::chain::{Chains, Link};
 use crate::worker::seats::{Rank, Seat, Seats};
-use crate::worker::state::{Past, PlaceOfState, fetch_past, in_order, lacks, own};
+use crate::worker::state::{PlaceOfState, in_order, lacks, past_and_core};
 use crate::worker::store::{HeldBlock, Pane, SharedHoldings};
 use bytes::Bytes;
 use dstream_cluster::Costs;
@@ -83,21 +82,6 @@ impl Common {
     fn id(&self, order: &TaskOrder) -> TaskId {
         TaskId { interval: self.interval, stage: self.stage, partition: order.partition, attempt: order.attempt }
     }
-
-    /// This attempt's step, or one before it.
-    fn step(&self, partition: u32, interval: u64, attempt: u32) -> Step {
-        Step { epoch: self.epoch, stage: self.stage, partition, interval, attempt }
-    }
-}
-
-/// The steps of state of a launch, by partition: they are under way from the moment at which it was read.
-pub fn begin_steps(context: &TaskContext, epoch: u64, launch: &Launch) -> BTreeMap<u32, Link> {
-    if context.query.stages[launch.stage as usize].kept.is_empty() {
-        return BTreeMap::new();
-    }
-    let Launch { interval, stage, .. } = *launch;
-    let step = |order: &TaskOrder| Step { epoch, stage, partition: order.partition, interval, attempt: order.attempt };
-    launch.tasks.iter().map(|order| (order.partition, context.chains.begin(step(order)))).collect()
 }
 
 /// Runs the tasks of a launch; `ended` hears of each as it ends.
@@ -345,26 +329,12 @@ async fn run_on_slices(
     slices: Vec<Bytes>,
     link: Option<Link>,
 ) -> Result<(), TaskFailure> {
-    let (past, seat) = past_of(context, common, order).await.map_err(TaskFailure::NotFetched)?;
+    let place = PlaceOfState { epoch: common.epoch, stage: common.stage, partition: order.partition };
+    let past = past_and_core(context, place, &order.past, purpose(order.again)).await;
+    let (past, seat) = past.map_err(TaskFailure::NotFetched)?;
     let kept = &context.query.stages[common.stage as usize].kept;
     let input = TaskInput::Slices { slices, past: in_order(kept, common.interval, &past) };
     run_task(context, common, order, (input, lacks(common.given_up, &past)), Turn { link, seat }).await
-}
-
-/// The panes that a task reads. Those of a step that is under way here are waited for; its core comes with them.
-async fn past_of(context: &TaskContext, common: Common, order: &TaskOrder) -> Result<(Past, Option<Seat>), NotFetched> {
-    let place = PlaceOfState { epoch: common.epoch, stage: common.stage, partition: order.partition };
-    let step = |source: &PaneSource| common.step(order.partition, source.interval, source.attempt);
-    let is_coming =
-        |source: &PaneSource| source.worker == Some(context.worker) && context.chains.is_under_way(step(source));
-    let (coming, there): (Vec<PaneSource>, Vec<PaneSource>) = order.past.iter().partition(|source| is_coming(source));
-    let mut past = fetch_past(context, place, &there, purpose(order.again)).await?;
-    let Some(last) = coming.last() else { return Ok((past, None)) };
-    let seat = context.chains.follow(step(last)).await;
-    past.extend(own(context, place, &coming));
-    let missing = coming.iter().filter(|source| !past.contains_key(&source.interval));
-    let panes_missing: Vec<(u64, u32)> = missing.map(|source| (source.interval, context.worker)).collect();
-    if panes_missing.is_empty() { Ok((past, seat)) } else { Err(NotFetched { panes_missing, ..NotFetched::default() }) }
 }
 
 /// What a step of state has of its chain: its own link, and the core of the step before it.
