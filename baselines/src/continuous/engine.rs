@@ -207,6 +207,7 @@ impl Life {
             // A node that is silent meanwhile would have been noticed: giving up two at once is not promised.
             most_behind: protocol
                 .straggler
+                .filter(|_| protocol.redundancy.survives_a_loss())
                 .map(|behind| (intervals(behind, cluster.interval), behind.max(cluster.failure_timeout))),
             reach,
         };

@@ -135,6 +135,7 @@ impl Operators {
                 })
             }
             Work::Close { stage, interval, with_panes } => self.close(stage, interval, with_panes),
+            Work::SoFar { stage, interval, more } => self.so_far(stage, interval, &more),
         };
         let (done, cost) = done.map_err(|error| error.to_string())?;
         Ok(WorkDone { done, cost_ns: cost.round() as u64 })
@@ -157,6 +158,19 @@ impl Operators {
             parts.insert(*map, rows);
         }
         Ok((Done::Mapped { range: batch.range, interval: batch.interval, parts }, cost))
+    }
+
+    fn so_far(&mut self, stage: u32, interval: u64, more: &[(u64, Bytes)]) -> Result<(Done, f64), TaskError> {
+        let operator = self.by_stage.get_mut(&stage).expect("work is for stages of the partition");
+        if operator.next() > interval {
+            return Ok((Done::SoFar { stage, interval, rows: None }, 0.0));
+        }
+        let result = operator.so_far(TaskAt { interval, partitions: 1 }, more, &mut self.scratch)?;
+        let Produced::Rows(rows) = result.produced else {
+            return Err(TaskError::WrongInput(self.program.query.stages[stage as usize].id));
+        };
+        let cost = self.program.close_cost(result.counts);
+        Ok((Done::SoFar { stage, interval, rows: Some(rows) }, cost))
     }
 
     fn close(&mut self, stage: u32, interval: u64, with_panes: bool) -> Result<(Done, f64), TaskError> {

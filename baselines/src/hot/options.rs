@@ -23,6 +23,8 @@ pub struct Settings {
     pub buffer: Duration,
     /// A node that is so far behind counts as lost.
     pub straggler: Option<Duration>,
+    /// A result that is so late is shown before all its input is there.
+    pub tentative: Option<Duration>,
     /// Nodes that hold an acknowledged record.
     pub copies: u32,
 }
@@ -37,6 +39,7 @@ impl Settings {
             standbys: u32::try_from(read.count("standbys")).unwrap_or(u32::MAX),
             chunk: read.count("chunk"),
             straggler: read.duration("straggler"),
+            tentative: read.duration("tentative"),
             buffer: read.duration("buffer").unwrap_or_default(),
             copies: u32::try_from(read.count("copies")).unwrap_or(u32::MAX),
         }
@@ -59,6 +62,7 @@ impl Settings {
                 is_single: self.chunk <= 1,
                 buffer: self.buffer,
                 replays: false,
+                tentative: self.tentative,
             },
             redundancy: Redundancy {
                 workers,
@@ -96,6 +100,13 @@ pub fn declared() -> Vec<OptionSpec> {
         chunk(),
         buffer(),
         straggler(),
+        OptionSpec {
+            name: "tentative",
+            about: "a result so late after its interval is shown on what input there is, and itself later; off: it waits",
+            kind: OptionKind::OrOff(Box::new(OptionKind::Duration { at_least: Duration::from_millis(10) })),
+            default: OptionValue::Off,
+            unbuilt: Unbuilt::Nothing,
+        },
         OptionSpec {
             name: "copies",
             about: "how many nodes hold a record before it is acknowledged: the replicas do",

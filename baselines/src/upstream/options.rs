@@ -60,6 +60,7 @@ impl Settings {
                 only_leader_hands_in: false,
                 is_single: self.chunk <= 1,
                 buffer: self.buffer,
+                tentative: None,
                 replays: checkpoint_intervals.is_none(),
             },
             redundancy: Redundancy {

@@ -25,6 +25,9 @@ struct Protocol {
     losses_at_once: u32,
 }
 
+/// A result is late so long after its interval.
+const LATE: Duration = Duration::from_millis(20);
+
 const PLAIN: Rules = Rules {
     checkpoint_intervals: None,
     reads_all: false,
@@ -33,6 +36,7 @@ const PLAIN: Rules = Rules {
     is_single: true,
     buffer: Duration::from_millis(5),
     replays: false,
+    tentative: None,
 };
 
 fn backup(checkpoint_intervals: Option<u64>, heir: Heir, copies: u32) -> Protocol {
@@ -49,7 +53,8 @@ fn hot(is_synchronous: bool) -> Protocol {
     let (reads_all, is_ordered, only_leader_hands_in) = (!is_synchronous, is_synchronous, is_synchronous);
     let (heir, border) = (Heir::IdleElseMany, Border::Closed);
     Protocol {
-        rules: Rules { reads_all, is_ordered, only_leader_hands_in, ..PLAIN },
+        // Late results are shown on the way and must change nothing.
+        rules: Rules { reads_all, is_ordered, only_leader_hands_in, tentative: Some(LATE), ..PLAIN },
         redundancy: Redundancy { workers: 1, hosts: 2, copies: 2, standbys: 1, heir, border },
         losses_at_once: 1,
     }

@@ -425,7 +425,7 @@ impl World {
             NodeAction::Record(Event::BlockLost { ranges, .. }) => {
                 panic!("seed {}: {node} says that {ranges:?} are lost", self.seed);
             }
-            NodeAction::Show { .. } | NodeAction::Record(_) => {}
+            NodeAction::Show { .. } | NodeAction::ShowTentative { .. } | NodeAction::Record(_) => {}
             NodeAction::Fatal(why) => panic!("seed {}: {why}", self.seed),
         }
     }

@@ -99,6 +99,8 @@ pub enum ToSink {
         /// The records.
         ranges: Vec<RecordRange>,
     },
+    /// Rows that a result would have if no more input came: it is late. The result itself follows.
+    Tentative(ResultName),
     /// Refuse results of this worker under this and older epochs from now on.
     Fence {
         /// The worker.

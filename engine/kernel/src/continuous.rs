@@ -37,6 +37,13 @@ pub trait Operator: Send {
     /// [`TaskError::WrongInterval`] out of order, [`TaskError::Corrupt`] if panes do not belong together.
     fn close(&mut self, at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError>;
 
+    /// The result that `at.interval`, which may be any open one, would have if it and those before it closed now, with
+    /// further slices of open intervals taken in (interval, slice). Nothing changes.
+    ///
+    /// # Errors
+    /// [`TaskError::WrongInterval`] if the interval is closed, [`TaskError::Corrupt`] if no encoder wrote a slice.
+    fn so_far(&mut self, at: TaskAt, more: &[(u64, Bytes)], scratch: &mut Scratch) -> Result<TaskResult, TaskError>;
+
     /// The interval that closes next.
     fn next(&self) -> u64;
 
@@ -77,6 +84,7 @@ pub(crate) struct Continuous<T: Record> {
     held: Vec<Held>,
 }
 
+#[derive(Clone)]
 struct Held {
     /// How far back panes of this kind are read.
     nearest: u64,
@@ -106,6 +114,21 @@ impl<T: Record> Continuous<T> {
             }
         }
         Ok(Continuous { program, fold, next, open: BTreeMap::new(), held })
+    }
+
+    /// What came of an open interval, once more. A closed interval's rows are a slice of it: taken in again they give the same.
+    fn copy_open(&mut self, interval: u64, scratch: &mut Scratch) -> Result<Box<dyn OpenInterval>, TaskError> {
+        let mut copy = self.fold.open(scratch);
+        if let Some(open) = self.open.remove(&interval) {
+            let mut rows = open.close(scratch);
+            let slice = rows.seal();
+            scratch.keep_buffer(rows);
+            let mut again = self.fold.open(scratch);
+            again.absorb(&slice, &mut 0, None)?;
+            self.open.insert(interval, again);
+            copy.absorb(&slice, &mut 0, None)?;
+        }
+        Ok(copy)
     }
 
     fn wrong(&self, interval: u64) -> TaskError {
@@ -169,6 +192,27 @@ impl<T: Record> Operator for Continuous<T> {
         self.held.iter_mut().zip(&result.kept).for_each(|(held, pane)| held.keep(at.interval, pane));
         self.next += 1;
         Ok(result)
+    }
+
+    fn so_far(&mut self, at: TaskAt, more: &[(u64, Bytes)], scratch: &mut Scratch) -> Result<TaskResult, TaskError> {
+        if at.interval < self.next {
+            return Err(self.wrong(at.interval));
+        }
+        let mut held = self.held.clone();
+        let mut interval = self.next;
+        loop {
+            let mut open = self.copy_open(interval, scratch)?;
+            let slices = more.iter().filter(|(of, _)| *of == interval);
+            slices.into_iter().try_for_each(|(_, slice)| open.absorb(slice, &mut 0, None))?;
+            let past: Vec<Vec<Bytes>> = held.iter().map(|held| held.past(interval)).collect();
+            let at_it = TaskAt { interval, ..at };
+            let result = self.program.close(&*self.fold, open, &past, at_it, Counts::default(), scratch)?;
+            if interval == at.interval {
+                return Ok(result);
+            }
+            held.iter_mut().zip(&result.kept).for_each(|(held, pane)| held.keep(interval, pane));
+            interval += 1;
+        }
     }
 
     fn next(&self) -> u64 {

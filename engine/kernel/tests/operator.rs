@@ -135,6 +135,21 @@ fn intervals_close_in_order_and_take_nothing_afterwards() {
     assert!(operator.absorb(7, &slice(&[("a", 1)]), false, scratch).is_ok());
 }
 
+#[test]
+fn what_a_later_interval_would_be_so_far_is_what_it_is_if_nothing_more_comes() {
+    let (query, scratch) = (query(windows), &mut Scratch::default());
+    let mut operator = operator(&query);
+    let come = [(0, slice(&[("a", 1), ("b", 5)])), (1, slice(&[("a", 2)]))];
+    come.iter().for_each(|(interval, slice)| drop(operator.absorb(*interval, slice, false, scratch).unwrap()));
+    let waiting = (2, slice(&[("a", 4)]));
+    let at = TaskAt { interval: 2, partitions: 1 };
+    let shown = operator.so_far(at, std::slice::from_ref(&waiting), scratch).unwrap().produced;
+    operator.absorb(waiting.0, &waiting.1, false, scratch).unwrap();
+    (0..2).for_each(|interval| drop(close(&mut *operator, interval).unwrap()));
+    assert_eq!(shown, operator.close(at, scratch).unwrap().produced);
+    assert!(operator.so_far(at, &[], scratch).is_err());
+}
+
 /// Intervals 0 and 2 have a row, then nothing comes; the places and intervals of the panes behind each close.
 fn check_panes(write: fn(Pairs), expected: &[&[(usize, u64)]]) {
     let (query, scratch) = (query(write), &mut Scratch::default());

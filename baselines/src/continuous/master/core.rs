@@ -299,6 +299,7 @@ impl Master {
         };
         self.kept_up.retain(sits);
         self.began_behind.retain(|seat, _| sits(seat));
+        self.progress.retain(|(partition, node), progress| sits(&(*partition, *node, progress.since)));
         self.assignment = Some(next);
     }
 

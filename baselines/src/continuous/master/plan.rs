@@ -51,6 +51,11 @@ pub struct Redundancy {
 }
 
 impl Redundancy {
+    /// Whether nothing is gone with one node.
+    pub fn survives_a_loss(&self) -> bool {
+        self.copies > 1 && (self.border != Border::Closed || self.hosts > 1)
+    }
+
     /// The first assignment, as if all nodes lived.
     pub fn initial(&self, partitions: u32) -> Assignment {
         let seat = |node| Seat { node, since: 1, start: Start::Empty };

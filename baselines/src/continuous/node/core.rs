@@ -47,6 +47,8 @@ pub struct Rules {
     pub buffer: Duration,
     /// A heir begins without state and works through as much input as its results can depend on.
     pub replays: bool,
+    /// A result that is so late is shown before all its input is there; `None`: it waits.
+    pub tentative: Option<Duration>,
 }
 
 /// What a node must know.
@@ -119,6 +121,8 @@ pub(super) struct Hosted {
     pub closed: BTreeMap<u32, u64>,
     /// Results handed in that are not visible: (stage, interval)
     pub handed_in: BTreeSet<(u32, u64)>,
+    /// stage -> the last interval whose late result was shown
+    pub tentative: BTreeMap<u32, u64>,
     /// Results that the leading host hands in.
     pub withheld: BTreeMap<(u32, u64), (Bytes, u64)>,
     /// Names what the state lacked from the beginning.
@@ -382,11 +386,12 @@ impl Core for Node {
         }
         self.seal(now, actions);
         self.flush(now, actions);
+        self.show_late_results(now);
         self.start_turns(actions);
         self.say_progress(now, actions);
     }
 
     fn deadline(&self) -> Option<Moment> {
-        Some(self.next_beat.min(self.flush_at))
+        Some(self.next_beat.min(self.flush_at).min(self.tentative_at()))
     }
 }

@@ -184,6 +184,19 @@ pub enum NodeAction {
         /// The rows.
         rows: Vec<Bytes>,
     },
+    /// Show what a late result would be by now.
+    ShowTentative {
+        /// The stage.
+        stage: u32,
+        /// The partition.
+        partition: u32,
+        /// The interval.
+        interval: u64,
+        /// The rows.
+        rows: Bytes,
+        /// The membership under which it is shown.
+        epoch: u64,
+    },
     /// Read a partition's state from the store.
     Load {
         /// The partition.

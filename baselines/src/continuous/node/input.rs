@@ -89,8 +89,10 @@ impl Node {
 
     /// Seals every interval of the running sources that is whole.
     pub(super) fn seal(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
-        let (of, over) = (self.limits.topology.partitions, self.interval_at(now));
+        let of = self.limits.topology.partitions;
         let has_lease = now < self.lease_until;
+        // Without one a node may not have heard that a client is back, whose word counts again.
+        let over = if has_lease { self.interval_at(now) } else { 0 };
         for (partition, hosted) in &mut self.hosted {
             let (Some(source), Some(held)) = (&mut hosted.source, self.held.get(partition)) else { continue };
             let known = held.known(&self.punctuations, self.clients.gates(), over);

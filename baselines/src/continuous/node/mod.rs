@@ -2,7 +2,8 @@
 //!
 //! `core` decides, `shell` does. The core's parts: `input` (what clients send), `channel` (what operators send each other),
 //! `work` (what operators do and what becomes of it), `restore` (how a partition comes here and goes), `copy`
-//! (how it comes to another replica), `clients` (clients that die and return).
+//! (how it comes to another replica), `clients` (clients that die and return), `tentative` (late
+//! results shown before all their input is there).
 
 mod channel;
 mod clients;
@@ -12,6 +13,7 @@ mod event;
 mod input;
 mod restore;
 mod shell;
+mod tentative;
 mod work;
 
 pub use self::core::{Node, NodeLimits, Rules};

@@ -224,6 +224,7 @@ impl Hosted {
             is_busy: false,
             closed: BTreeMap::new(),
             handed_in: BTreeSet::new(),
+            tentative: BTreeMap::new(),
             withheld: BTreeMap::new(),
             lacks: 0,
             lacking: BTreeMap::new(),

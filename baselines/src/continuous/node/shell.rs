@@ -185,6 +185,9 @@ impl Shell {
                 self.hand_in((partition, since), (stage, interval), rows, lacks, epoch);
             }
             NodeAction::Show { stage, partition, ranges, rows } => self.show(stage, partition, ranges, &rows),
+            NodeAction::ShowTentative { stage, partition, interval, rows, epoch } => {
+                self.show_tentative((stage, partition), interval, &rows, epoch);
+            }
             NodeAction::Load { partition, since, through } => self.load(partition, since, through),
             NodeAction::Save { partition, since, through, previous, panes, punctuations } => {
                 self.save(since, Save { partition, through, previous, panes, punctuations });
@@ -259,6 +262,14 @@ impl Shell {
     fn show(&self, stage: u32, partition: u32, ranges: Vec<RecordRange>, rows: &[Bytes]) {
         let Some((output, _)) = self.output(stage) else { return };
         let payload = seal(rows.concat(), &ToSink::Running { output, partition, ranges });
+        let sink = self.config.sink.clone();
+        self.send(&sink, Lane::Data, Purpose::Output, payload, 1);
+    }
+
+    fn show_tentative(&self, (stage, partition): (u32, u32), interval: u64, rows: &Bytes, epoch: u64) {
+        let Some((output, of)) = self.output(stage) else { return };
+        let name = ResultName { output, interval, partition, of, epoch, lacks: 0 };
+        let payload = seal(rows.to_vec(), &ToSink::Tentative(name));
         let sink = self.config.sink.clone();
         self.send(&sink, Lane::Data, Purpose::Output, payload, 1);
     }

@@ -60,6 +60,15 @@ pub enum Work {
         /// Whether the state behind it is wanted.
         with_panes: bool,
     },
+    /// Say what an open interval's result would be by now.
+    SoFar {
+        /// The stage.
+        stage: u32,
+        /// The interval.
+        interval: u64,
+        /// Rows that wait: of which interval, and what.
+        more: Vec<(u64, Bytes)>,
+    },
 }
 
 /// What came of one piece.
@@ -98,6 +107,15 @@ pub enum Done {
         /// The state behind it, where it was wanted.
         panes: Option<Vec<(PaneHeader, Bytes)>>,
     },
+    /// What an open interval's result would be.
+    SoFar {
+        /// The stage.
+        stage: u32,
+        /// The interval.
+        interval: u64,
+        /// Its rows; `None`: it was closed meanwhile.
+        rows: Option<Bytes>,
+    },
     /// A user's function failed, or rows are damaged.
     Failed {
         /// Why.
@@ -120,7 +138,7 @@ impl WorkDone {
             Done::Mapped { interval, .. } | Done::Absorbed { interval, .. } | Done::Closed { interval, .. } => {
                 *interval
             }
-            Done::Failed { .. } => u64::MAX,
+            Done::SoFar { .. } | Done::Failed { .. } => u64::MAX,
         }
     }
 }
@@ -222,6 +240,12 @@ impl Node {
                         self.save(partition, stage, interval, panes, actions);
                     }
                 }
+                Done::SoFar { stage, interval, rows: Some(rows) } => {
+                    let epoch = self.epoch;
+                    let show = |epoch| NodeAction::ShowTentative { stage, partition, interval, rows, epoch };
+                    actions.extend(epoch.map(show));
+                }
+                Done::SoFar { rows: None, .. } => {}
                 Done::Failed { why } => actions.push(NodeAction::Fatal(why)),
             }
         }
@@ -304,7 +328,7 @@ impl Node {
         }
     }
 
-    fn leads(&self, partition: u32) -> bool {
+    pub(super) fn leads(&self, partition: u32) -> bool {
         let place = self.assignment.place(partition);
         place.and_then(|place| place.hosts.first()).is_some_and(|seat| seat.node == self.me())
     }
@@ -384,7 +408,7 @@ fn records_of(work: &Work) -> Option<RecordRange> {
     match work {
         Work::Map(batch) => Some(batch.range),
         Work::Absorb { records, .. } => *records,
-        Work::Close { .. } => None,
+        Work::Close { .. } | Work::SoFar { .. } => None,
     }
 }
 

@@ -29,6 +29,7 @@ fn what_is_not_said_is_as_declared() {
         chunk: 1,
         buffer: Duration::from_millis(10),
         straggler: None,
+        tentative: None,
         copies: 2,
     };
     assert_eq!(settings(&[]), expected);

@@ -4,7 +4,8 @@
 //! two attempts at one result that differ are reported, never hidden.
 //!
 //! ```text
-//! result:  absent --Result--> visible --Result, same bytes--> visible (repeated)
+//! result:  absent --Tentative--> shown, and still absent
+//!          absent --Result--> visible --Result, same bytes--> visible (repeated)
 //!                                     --Result, other bytes-> visible (differ: the engine is broken)
 //! ```
 
@@ -12,7 +13,7 @@ use crate::core::Core;
 use crate::message::{FromSink, ResultName, VisibleResult};
 use bytes::Bytes;
 use dstream_trace::{Event, Moment, NodeName, Rows};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Intervals whose digests are remembered. A result that comes later than that many intervals after its interval is
 /// refused: at intervals of 100 ms this is a quarter of an hour, far beyond any retry.
@@ -27,6 +28,15 @@ pub enum SinkEvent {
         from: NodeName,
         /// The request.
         token: u64,
+        /// Which result.
+        name: ResultName,
+        /// Its rows.
+        rows: Bytes,
+    },
+    /// A worker shows what a late result would be by now.
+    Tentative {
+        /// The worker.
+        from: NodeName,
         /// Which result.
         name: ResultName,
         /// Its rows.
@@ -75,6 +85,8 @@ struct Visible {
 pub struct Sink {
     /// interval -> (output, partition) -> what is visible
     visible: BTreeMap<u64, BTreeMap<(String, u32), Visible>>,
+    /// interval -> (output, partition) that were shown before they were visible
+    tentative: BTreeMap<u64, BTreeSet<(String, u32)>>,
     /// worker -> its highest fenced epoch
     fenced: BTreeMap<NodeName, u64>,
 }
@@ -103,6 +115,20 @@ impl Sink {
         }
     }
 
+    /// A late result is shown once, by whoever is first, unless it is there by now.
+    fn tentative(&mut self, from: NodeName, name: ResultName, rows: &Bytes) -> Option<Event> {
+        let ResultName { output, interval, partition, epoch, .. } = name;
+        let is_fenced = self.fenced.get(&from).is_some_and(|fenced| epoch <= *fenced);
+        let key = (output.clone(), partition);
+        let is_visible = self.visible.get(&interval).is_some_and(|results| results.contains_key(&key));
+        if is_fenced || is_visible || self.is_forgotten(interval) {
+            return None;
+        }
+        let is_new = self.tentative.entry(interval).or_default().insert(key);
+        let rows = Rows(rows.as_ref().into());
+        is_new.then_some(Event::ResultTentative { output, interval, partition, from, rows })
+    }
+
     fn fence(&mut self, worker: &NodeName, epoch: u64, since: u64) -> FromSink {
         let fenced = self.fenced.entry(worker.clone()).or_default();
         *fenced = epoch.max(*fenced);
@@ -126,6 +152,9 @@ impl Sink {
         while self.visible.first_key_value().is_some_and(|(oldest, _)| self.is_forgotten(*oldest)) {
             self.visible.pop_first();
         }
+        while self.tentative.first_key_value().is_some_and(|(oldest, _)| self.is_forgotten(*oldest)) {
+            self.tentative.pop_first();
+        }
     }
 }
 
@@ -140,6 +169,9 @@ impl Core for Sink {
                 self.forget();
                 actions.push(SinkAction::Record(event));
                 actions.push(SinkAction::Answer { to: from, token, answer });
+            }
+            SinkEvent::Tentative { from, name, rows } => {
+                actions.extend(self.tentative(from, name, &rows).map(SinkAction::Record));
             }
             SinkEvent::Fence { from, token, worker, epoch, since } => {
                 let answer = self.fence(&worker, epoch, since);
@@ -188,6 +220,18 @@ mod tests {
     #[test]
     fn a_result_becomes_visible_once() {
         check(vec![result(1, 1, 0, 0, "a"), result(2, 2, 0, 0, "a")], &["ResultVisible", "ResultRepeated"]);
+    }
+
+    fn tentative(worker: u32, interval: u64) -> SinkEvent {
+        let SinkEvent::Result { from, name, rows, .. } = result(worker, 1, interval, 0, "a") else { unreachable!() };
+        SinkEvent::Tentative { from, name, rows }
+    }
+
+    #[test]
+    fn a_late_result_is_shown_once_and_only_before_it_is_visible() {
+        let shown = ["ResultTentative", "ResultVisible"];
+        check(vec![tentative(1, 0), tentative(2, 0), result(1, 1, 0, 0, "b"), tentative(1, 0)], &shown);
+        check(vec![fence(1, 1), tentative(1, 0)], &["Fenced"]);
     }
 
     #[test]

@@ -23,12 +23,14 @@ pub async fn run(host: Host, config: SinkConfig, mut core: BoxCore<SinkEvent, Si
     while let Some(event) = events.recv().await {
         let event = match event {
             PeerEvent::Request { peer, id, payload, .. } => read(peer, id, &payload),
-            PeerEvent::Message { payload, .. } => {
-                if let Ok((ToSink::Running { output, partition, ranges }, _)) = open::<ToSink>(&payload) {
+            PeerEvent::Message { peer, payload, .. } => match open::<ToSink>(&payload) {
+                Ok((ToSink::Running { output, partition, ranges }, _)) => {
                     host.trace.record(Event::RecordsReflected { output, partition, ranges });
+                    None
                 }
-                None
-            }
+                Ok((ToSink::Tentative(name), rows)) => Some(SinkEvent::Tentative { from: peer, name, rows }),
+                _ => None,
+            },
             PeerEvent::Up { .. } | PeerEvent::Down { .. } => None,
         };
         let Some(event) = event else { continue };
@@ -47,7 +49,7 @@ fn read(from: NodeName, id: RequestId, payload: &Bytes) -> Option<SinkEvent> {
     Some(match request {
         ToSink::Result(name) => SinkEvent::Result { from, token, name, rows },
         ToSink::Fence { worker, epoch, since } => SinkEvent::Fence { from, token, worker, epoch, since },
-        ToSink::Running { .. } => return None, // no request
+        ToSink::Running { .. } | ToSink::Tentative(_) => return None, // no request
     })
 }
 

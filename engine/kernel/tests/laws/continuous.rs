@@ -82,9 +82,12 @@ impl<'q> Partition<'q> {
         counted.bytes_in += absorbed.counts.bytes_in;
     }
 
-    /// Closes the next interval and restores if asked to. The result counts what was absorbed as well.
+    /// Closes the next interval and restores if asked to. The result counts what was absorbed as well. What it would be was
+    /// said right before, which must change nothing.
     fn close(&mut self, at: TaskAt, restore: bool) -> TaskResult {
+        let so_far = self.operator.so_far(at, &[], &mut self.scratch).expect("the interval is open").produced;
         let mut result = self.operator.close(at, &mut self.scratch).expect("intervals close in order");
+        assert_eq!(so_far, result.produced);
         let counted = self.counted.remove(&at.interval).unwrap_or_default();
         result.counts.rows_in += counted.rows_in;
         result.counts.bytes_in += counted.bytes_in;

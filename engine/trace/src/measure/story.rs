@@ -128,6 +128,10 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
             Event::BlockLost { ranges, .. } => {
                 ("records gone", &line.node, ranges.iter().map(RecordRange::count).sum())
             }
+            Event::ResultTentative { interval, .. } => match found.last_mut() {
+                Some(last) if (last.what, last.amount) == (TENTATIVE, *interval) => continue,
+                _ => (TENTATIVE, &line.node, *interval),
+            },
             Event::CheckpointComplete { through } => ("checkpoint", &line.node, *through),
             _ => continue,
         };
@@ -135,6 +139,9 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
     }
     found
 }
+
+/// Late results of an interval are shown before all their input is there.
+const TENTATIVE: &str = "shown tentatively";
 
 /// A node runs partitions that another one has lost.
 const TOOK_OVER: &str = "took over";
