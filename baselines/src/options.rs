@@ -97,8 +97,8 @@ pub(crate) fn buffer() -> OptionSpec {
 pub(crate) fn straggler() -> OptionSpec {
     OptionSpec {
         name: "straggler",
-        about: "a node that is so far behind the foremost, for as long and at least a failure timeout, is declared lost, where \
-                nothing is gone with it; off: it is waited for",
+        about: "a node that is so far behind the foremost, for as long and at least a failure timeout, is declared \
+                lost, where nothing is gone with it; off: it is waited for",
         kind: OptionKind::OrOff(Box::new(OptionKind::Duration { at_least: Duration::from_millis(10) })),
         default: OptionValue::Off,
         unbuilt: Unbuilt::Nothing,

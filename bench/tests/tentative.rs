@@ -28,6 +28,9 @@ expect:
   - output: exact
 ";
 
+/// What is late waits for the turn that is under way, on nodes that are six times slower.
+const A_TURN_MS: u64 = 300;
+
 /// The first interval begins so long after the log.
 const START_UP_MS: u64 = 1000;
 
@@ -53,7 +56,7 @@ fn late_results_are_shown_at_their_bound_and_followed_by_exact_ones() {
         for (at, interval) in shown {
             let bound_ms = START_UP_MS + (interval + 1) * 1000 + 300;
             let late_ms = (at / 1_000_000).saturating_sub(bound_ms);
-            assert!(late_ms < 50, "{engine}: interval {interval} was shown {late_ms} ms after its bound");
+            assert!(late_ms < A_TURN_MS, "{engine}: interval {interval} was shown {late_ms} ms after its bound");
             let follows = visible.iter().any(|(later, of)| *of == interval && *later > at);
             assert!(follows, "{engine}: the result of interval {interval} did not follow");
         }

@@ -102,7 +102,7 @@ pub fn declared() -> Vec<OptionSpec> {
         straggler(),
         OptionSpec {
             name: "tentative",
-            about: "a result so late after its interval is shown on what input there is, and itself later; off: it waits",
+            about: "a result so late is shown on what input there is, and follows when all is there; off: it waits",
             kind: OptionKind::OrOff(Box::new(OptionKind::Duration { at_least: Duration::from_millis(10) })),
             default: OptionValue::Off,
             unbuilt: Unbuilt::Nothing,

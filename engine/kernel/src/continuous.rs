@@ -116,7 +116,8 @@ impl<T: Record> Continuous<T> {
         Ok(Continuous { program, fold, next, open: BTreeMap::new(), held })
     }
 
-    /// What came of an open interval, once more. A closed interval's rows are a slice of it: taken in again they give the same.
+    /// What came of an open interval, once more. A closed interval's rows are a slice of it: taken in again they give
+    /// the same.
     fn copy_open(&mut self, interval: u64, scratch: &mut Scratch) -> Result<Box<dyn OpenInterval>, TaskError> {
         let mut copy = self.fold.open(scratch);
         if let Some(open) = self.open.remove(&interval) {

@@ -1,10 +1,10 @@
 //! Acknowledged means held: a client may learn that records are held only when as many nodes hold them as promised.
 //!
 //! Counts copies by the nodes' own events, never by the master's word; a node that has a partition's state behind an
-//! interval has what its source had sealed up to there, as good as in a block. Promised is min(copies, live workers); the least
-//! number of live workers within one failure timeout counts, since membership takes that long to be known everywhere.
-//! For the same reason a holder that died counts until it is declared lost, but no longer than a failure timeout: whether
-//! the detector does its work must not decide what this check sees.
+//! interval has what its source had sealed up to there, as good as in a block. Promised is min(copies, live workers);
+//! the least number of live workers within one failure timeout counts, since membership takes that long to be known
+//! everywhere. For the same reason a holder that died counts until it is declared lost, but no longer than a failure
+//! timeout: whether the detector does its work must not decide what this check sees.
 
 use super::{CheckInput, Finding};
 use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange};

@@ -1,9 +1,9 @@
 //! Nodes that came back run their share again.
 //!
-//! A heir keeps what it took over, so after a loss some nodes run more than others, and one that returns runs nothing. Here a
-//! partition moves while it runs: a second host copies it from the first, as replicas do, and when that runs the first one
-//! is relieved. Pure: knows assignments, no events. Invariant: a step either relieves or moves; nothing moves that would not
-//! even things out, and standbys stay idle.
+//! A heir keeps what it took over, so after a loss some nodes run more than others, and one that returns runs
+//! nothing. Here a partition moves while it runs: a second host copies it from the first, as replicas do, and when
+//! that runs the first one is relieved. Pure: knows assignments, no events. Invariant: a step either relieves or
+//! moves; nothing moves that would not even things out, and standbys stay idle.
 //!
 //! ```text
 //! [a] --even_out--> [a, b copies from a] --b runs, a's results are out: relieve--> [b]

@@ -94,27 +94,27 @@ pub enum MasterAction {
 
 /// The master's core.
 pub struct Master {
-    limits: MasterLimits,
+    pub(super) limits: MasterLimits,
     detector: BoxCore<DetectorEvent, DetectorAction>,
-    members: BTreeMap<NodeNumber, u64>,
-    assignment: Option<Assignment>,
+    pub(super) members: BTreeMap<NodeNumber, u64>,
+    pub(super) assignment: Option<Assignment>,
     start_at: Moment,
-    progress: BTreeMap<(u32, NodeNumber), Progress>,
+    pub(super) progress: BTreeMap<(u32, NodeNumber), Progress>,
     /// (source, node, since): all of the source's input is there
-    whole: BTreeSet<(u32, NodeNumber, u64)>,
+    pub(super) whole: BTreeSet<(u32, NodeNumber, u64)>,
     /// (partition, node, since): was the foremost once, or level with it
-    kept_up: BTreeSet<(u32, NodeNumber, u64)>,
+    pub(super) kept_up: BTreeSet<(u32, NodeNumber, u64)>,
     /// Nodes that were given up for being slow: they are heirs where need be, and otherwise run nothing.
-    given_up: BTreeSet<NodeNumber>,
+    pub(super) given_up: BTreeSet<NodeNumber>,
     /// (partition, node, since): the last interval that was closed when it began to run
-    began_behind: BTreeMap<(u32, NodeNumber, u64), Option<u64>>,
+    pub(super) began_behind: BTreeMap<(u32, NodeNumber, u64), Option<u64>>,
     /// Who is too far behind, and since when.
-    slow_since: Option<(NodeNumber, Moment)>,
+    pub(super) slow_since: Option<(NodeNumber, Moment)>,
     /// By source: the last interval that was sealed.
     sealed: BTreeMap<u32, u64>,
     safe: Option<u64>,
-    visible: Option<u64>,
-    said_lacking: u64,
+    pub(super) visible: Option<u64>,
+    pub(super) said_lacking: u64,
     clients: Clients,
 }
 
@@ -262,7 +262,7 @@ impl Master {
         }
     }
 
-    fn assign(&mut self, before: Assignment, next: Assignment, actions: &mut Vec<MasterAction>) {
+    pub(super) fn assign(&mut self, before: Assignment, next: Assignment, actions: &mut Vec<MasterAction>) {
         for (partition, place) in next.iter() {
             for Seat { node, since, .. } in &place.hosts {
                 let had = before.place(partition).and_then(|place| place.host(*node));
@@ -385,25 +385,6 @@ impl Master {
         actions.extend(self.members.keys().map(|node| MasterAction::Tell(*node, trim.clone())));
     }
 
-    /// Relieves who has handed a partition on; where nothing is amiss, has nodes that run less than others take over more.
-    fn balance(&mut self, actions: &mut Vec<MasterAction>) {
-        let Some(now) = self.assignment.clone() else { return };
-        let has_taken_over = |partition: u32, seat: &Seat| {
-            let begun = self.began_behind.get(&(partition, seat.node, seat.since));
-            begun.is_some_and(|begun| *begun <= self.visible)
-        };
-        if let Some(next) = self.limits.redundancy.relieve(&now, has_taken_over) {
-            return self.assign(now, next, actions);
-        }
-        let is_settled = now.iter().all(|(_, place)| place.hosts.len() == self.limits.redundancy.hosts as usize);
-        if is_settled && self.said_lacking == 0 && self.lacking() == 0 {
-            let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
-            if let Some(next) = self.limits.redundancy.even_out(&now, &members, &self.given_up) {
-                self.assign(now, next, actions);
-            }
-        }
-    }
-
     /// Behind which interval a heir of this host could begin.
     fn border(&self, seat: &Seat, progress: Option<Progress>) -> Option<u64> {
         let Some(progress) = progress.filter(|progress| progress.is_running) else {
@@ -416,55 +397,6 @@ impl Master {
             Border::Saved => progress.saved,
             Border::Replayed { reach } => progress.passed_on?.checked_sub(reach?),
             Border::Closed => progress.closed,
-        }
-    }
-
-    /// The node that holds all others up, if one may be given up: it has been behind for as long as that is far; nothing is
-    /// below its redundancy, and no heir is on its way, as a node that makes up for another's loss is behind for a reason that
-    /// giving it up would only spread.
-    fn straggler(&mut self, now: Moment) -> Option<NodeNumber> {
-        let (most, long) = self.limits.most_behind?;
-        let foremost = self.progress.values().filter_map(|progress| progress.sealed).max()?;
-        let running = self.progress.iter().filter(|(_, progress)| progress.is_running);
-        let seat = |((partition, node), progress): (&(u32, NodeNumber), &Progress)| (*partition, *node, progress.since);
-        let level = running.clone().filter(|(_, progress)| progress.sealed == Some(foremost));
-        self.kept_up.extend(level.map(seat));
-        let is_far = |progress: &Progress| foremost - progress.sealed.unwrap_or(0) > most;
-        let slow = running.clone().find(|(_, progress)| is_far(progress)).map(|((_, node), _)| *node);
-        // Right after a pause of its own the master has heard of some nodes and not yet of others.
-        let since = slow.map(|slow| self.slow_since.filter(|(node, _)| *node == slow).unwrap_or((slow, now)));
-        self.slow_since = since;
-        let (slow, _) = since.filter(|(_, since)| *since + long <= now)?;
-        let is_calm = running.map(seat).all(|seat| self.kept_up.contains(&seat)) && self.lacking() == 0;
-        is_calm.then_some(slow)
-    }
-
-    /// What lacks its redundancy: holders, hosts that run, standbys.
-    fn lacking(&self) -> u64 {
-        let Some(assignment) = &self.assignment else { return 0 };
-        let Redundancy { hosts, copies, standbys, .. } = self.limits.redundancy;
-        let mut lacking = 0u64;
-        for (partition, place) in assignment.iter() {
-            let whole = |seat: &&Seat| self.whole.contains(&(partition, seat.node, seat.since));
-            let runs = |seat: &&Seat| {
-                let progress = self.progress.get(&(partition, seat.node));
-                progress.is_some_and(|progress| progress.since == seat.since && progress.is_running)
-            };
-            let holding = place.holders.iter().filter(whole).count() as u64;
-            let running = place.hosts.iter().filter(runs).count() as u64;
-            lacking += u64::from(copies).saturating_sub(holding) + u64::from(hosts).saturating_sub(running);
-        }
-        let busy: BTreeSet<NodeNumber> =
-            assignment.places.iter().flat_map(|place| &place.hosts).map(|seat| seat.node).collect();
-        let idle = self.members.keys().filter(|node| !busy.contains(node)).count() as u64;
-        lacking + u64::from(standbys).saturating_sub(idle)
-    }
-
-    fn say_lacking(&mut self, actions: &mut Vec<MasterAction>) {
-        let lacking = self.lacking();
-        if lacking != self.said_lacking {
-            self.said_lacking = lacking;
-            actions.push(MasterAction::Record(Event::CopiesBelow { blocks: lacking }));
         }
     }
 }

@@ -7,6 +7,7 @@ mod clients;
 mod core;
 mod plan;
 mod shell;
+mod standing;
 
 pub use self::core::{Master, MasterAction, MasterEvent, MasterLimits};
 pub use self::plan::{Border, Heir, Redundancy};

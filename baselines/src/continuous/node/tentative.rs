@@ -1,8 +1,9 @@
 //! Late results, shown before all their input is there.
 //!
-//! The availability bound of delay, process and correct (Balazinska et al., SIGMOD'05): a result that is later than the bound
-//! is shown as it would be if nothing more came, and marked; the result itself follows when its input has come, so nothing of
-//! the state is touched and nothing has to be undone. Invariant: only what is not visible is shown, each interval once.
+//! The availability bound of delay, process and correct (Balazinska et al., SIGMOD'05): a result that is later than
+//! the bound is shown as it would be if nothing more came, and marked; the result itself follows when its input has
+//! come, so nothing of the state is touched and nothing has to be undone. Invariant: only what is not visible is
+//! shown, each interval once.
 
 use crate::continuous::node::core::{Hosted, Node};
 use crate::continuous::node::work::Work;
@@ -30,7 +31,8 @@ impl Node {
             let hosted = self.hosted.get_mut(&partition).expect("it was just found");
             hosted.tentative.insert(stage, interval);
             let more = waiting_rows(hosted, stage, interval);
-            hosted.queue.push_back(Work::SoFar { stage, interval, more });
+            // Before what waits: the bound is on time, not on how much was taken in.
+            hosted.queue.push_front(Work::SoFar { stage, interval, more });
         }
     }
 

@@ -1,0 +1,81 @@
+//! How the cluster stands: what lacks its redundancy, who is too slow, who should run more.
+//!
+//! Knows what nodes said of themselves, not how they come and go. Invariant: nobody is given up for slowness and
+//! nothing moves while anything is below its redundancy.
+
+use crate::continuous::assignment::Seat;
+use crate::continuous::master::core::{Master, MasterAction};
+use crate::continuous::master::plan::Redundancy;
+use crate::continuous::message::{NodeNumber, Progress};
+use dstream_trace::{Event, Moment};
+use std::collections::BTreeSet;
+
+impl Master {
+    /// Relieves who has handed a partition on; where nothing is amiss, has nodes that run less than others take over more.
+    pub(super) fn balance(&mut self, actions: &mut Vec<MasterAction>) {
+        let Some(now) = self.assignment.clone() else { return };
+        let has_taken_over = |partition: u32, seat: &Seat| {
+            let begun = self.began_behind.get(&(partition, seat.node, seat.since));
+            begun.is_some_and(|begun| *begun <= self.visible)
+        };
+        if let Some(next) = self.limits.redundancy.relieve(&now, has_taken_over) {
+            return self.assign(now, next, actions);
+        }
+        let is_settled = now.iter().all(|(_, place)| place.hosts.len() == self.limits.redundancy.hosts as usize);
+        if is_settled && self.said_lacking == 0 && self.lacking() == 0 {
+            let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
+            if let Some(next) = self.limits.redundancy.even_out(&now, &members, &self.given_up) {
+                self.assign(now, next, actions);
+            }
+        }
+    }
+
+    /// The node that holds all others up, if one may be given up: it has been behind for as long as that is far;
+    /// nothing is below its redundancy, and no heir is on its way, as a node that makes up for another's loss is
+    /// behind for a reason that giving it up would only spread.
+    pub(super) fn straggler(&mut self, now: Moment) -> Option<NodeNumber> {
+        let (most, long) = self.limits.most_behind?;
+        let foremost = self.progress.values().filter_map(|progress| progress.sealed).max()?;
+        let running = self.progress.iter().filter(|(_, progress)| progress.is_running);
+        let seat = |((partition, node), progress): (&(u32, NodeNumber), &Progress)| (*partition, *node, progress.since);
+        let level = running.clone().filter(|(_, progress)| progress.sealed == Some(foremost));
+        self.kept_up.extend(level.map(seat));
+        let is_far = |progress: &Progress| foremost - progress.sealed.unwrap_or(0) > most;
+        let slow = running.clone().find(|(_, progress)| is_far(progress)).map(|((_, node), _)| *node);
+        // Right after a pause of its own the master has heard of some nodes and not yet of others.
+        let since = slow.map(|slow| self.slow_since.filter(|(node, _)| *node == slow).unwrap_or((slow, now)));
+        self.slow_since = since;
+        let (slow, _) = since.filter(|(_, since)| *since + long <= now)?;
+        let is_calm = running.map(seat).all(|seat| self.kept_up.contains(&seat)) && self.lacking() == 0;
+        is_calm.then_some(slow)
+    }
+
+    /// What lacks its redundancy: holders, hosts that run, standbys.
+    fn lacking(&self) -> u64 {
+        let Some(assignment) = &self.assignment else { return 0 };
+        let Redundancy { hosts, copies, standbys, .. } = self.limits.redundancy;
+        let mut lacking = 0u64;
+        for (partition, place) in assignment.iter() {
+            let whole = |seat: &&Seat| self.whole.contains(&(partition, seat.node, seat.since));
+            let runs = |seat: &&Seat| {
+                let progress = self.progress.get(&(partition, seat.node));
+                progress.is_some_and(|progress| progress.since == seat.since && progress.is_running)
+            };
+            let holding = place.holders.iter().filter(whole).count() as u64;
+            let running = place.hosts.iter().filter(runs).count() as u64;
+            lacking += u64::from(copies).saturating_sub(holding) + u64::from(hosts).saturating_sub(running);
+        }
+        let busy: BTreeSet<NodeNumber> =
+            assignment.places.iter().flat_map(|place| &place.hosts).map(|seat| seat.node).collect();
+        let idle = self.members.keys().filter(|node| !busy.contains(node)).count() as u64;
+        lacking + u64::from(standbys).saturating_sub(idle)
+    }
+
+    pub(super) fn say_lacking(&mut self, actions: &mut Vec<MasterAction>) {
+        let lacking = self.lacking();
+        if lacking != self.said_lacking {
+            self.said_lacking = lacking;
+            actions.push(MasterAction::Record(Event::CopiesBelow { blocks: lacking }));
+        }
+    }
+}
