@@ -56,11 +56,11 @@ impl Save {
     }
 }
 
-/// Everything that a partition held behind an interval; asks again while the store does not answer.
+/// Everything that a partition held behind the interval `through` in panes of `oldest` and later ones; asks again while the store does not answer.
 pub async fn load(
     host: &Host,
     partition: u32,
-    through: u64,
+    (through, oldest): (u64, u64),
     pause: Duration,
 ) -> Result<(Vec<(PaneHeader, Bytes)>, Punctuations), String> {
     let (mut panes, mut punctuations, mut next) = (Vec::new(), None, Some(through));
@@ -80,7 +80,7 @@ pub async fn load(
             panes.push((pane, body.split_to(bytes)));
         }
         punctuations.get_or_insert(header.punctuations);
-        next = header.previous;
+        next = header.previous.filter(|previous| *previous >= oldest);
     }
     Ok((panes, punctuations.unwrap_or_default()))
 }

@@ -41,6 +41,8 @@ pub struct Topology {
     pub keyed: Vec<Keyed>,
     /// How many earlier intervals' input a result can depend on, over all stages; `None`: all of them.
     pub reach: Option<u64>,
+    /// How many intervals back the oldest pane is that any operator reads.
+    pub looks_back: u64,
 }
 
 /// Why a query cannot be run by long-lived operators.
@@ -79,7 +81,14 @@ impl Topology {
             }
         }
         let reach = query.stages.iter().map(|stage| stage.reach).try_fold(0u64, |sum, reach| Some(sum + reach?));
-        Some(Topology { partitions, maps, keyed, reach })
+        let panes = query.stages.iter().flat_map(|stage| &stage.kept);
+        let looks_back = panes.map(|pane| *pane.back.end()).max().unwrap_or(0);
+        Some(Topology { partitions, maps, keyed, reach, looks_back })
+    }
+
+    /// The first interval whose panes a state behind an interval needs.
+    pub fn oldest_pane(&self, through: u64) -> u64 {
+        (through + 1).saturating_sub(self.looks_back)
     }
 
     /// The keyed stages that a partition has.

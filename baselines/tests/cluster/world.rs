@@ -411,8 +411,8 @@ impl World {
                     self.own(node, 6, NodeEvent::Visible { partition, since, stage, interval });
                 }
             }
-            NodeAction::Load { partition, since, through } => {
-                let (panes, punctuations) = self.load(partition, through);
+            NodeAction::Load { partition, since, through, oldest } => {
+                let (panes, punctuations) = self.load(partition, through, oldest);
                 self.own(node, 10, NodeEvent::Loaded { partition, since, panes, punctuations });
             }
             NodeAction::Save { partition, since, through, previous, panes, punctuations } => {
@@ -431,12 +431,12 @@ impl World {
     }
 
     /// A state with the panes of the saves before it.
-    fn load(&self, partition: u32, through: u64) -> (Vec<(PaneHeader, Bytes)>, Punctuations) {
+    fn load(&self, partition: u32, through: u64, oldest: u64) -> (Vec<(PaneHeader, Bytes)>, Punctuations) {
         let (mut panes, mut next) = (Vec::new(), Some(through));
         while let Some(through) = next {
             let (previous, more, _) = &self.store[&(partition, through)];
             panes.extend(more.iter().cloned());
-            next = *previous;
+            next = previous.filter(|previous| *previous >= oldest);
         }
         (panes, self.store[&(partition, through)].2.clone())
     }

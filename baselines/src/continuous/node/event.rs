@@ -205,6 +205,8 @@ pub enum NodeAction {
         since: u64,
         /// Behind this interval.
         through: u64,
+        /// Panes of earlier intervals than this one are not needed.
+        oldest: u64,
     },
     /// Write a partition's state into the store.
     Save {

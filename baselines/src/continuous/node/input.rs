@@ -179,6 +179,11 @@ impl Node {
             hosted.outboxes.values_mut().for_each(|outbox| outbox.trim(through));
             hosted.withheld.retain(|(_, interval), _| Some(*interval) > self.visible);
         }
+        if self.limits.rules.checkpoint_intervals.is_some() {
+            let before = self.limits.topology.oldest_pane(through);
+            let saving = self.hosted.keys().copied().filter(|partition| self.saves(*partition));
+            actions.extend(saving.map(|partition| NodeAction::DropSaves { partition, before }));
+        }
         // The border itself stays: a source that begins behind it asks where its clients were.
         self.punctuations.values_mut().for_each(|ends| *ends = ends.split_off(&through));
     }

@@ -92,7 +92,8 @@ impl Node {
         let hosted = Hosted { repeat_below, is_loaded, lacks, ..Hosted::new(seat.since, through) };
         self.hosted.insert(partition, hosted);
         if let (false, Some(through)) = (is_loaded, through) {
-            actions.push(NodeAction::Load { partition, since: seat.since, through });
+            let oldest = self.limits.topology.oldest_pane(through);
+            actions.push(NodeAction::Load { partition, since: seat.since, through, oldest });
         }
     }
 
@@ -102,7 +103,7 @@ impl Node {
     }
 
     /// Whether there are saves of the partition in the store.
-    fn saves(&self, partition: u32) -> bool {
+    pub(super) fn saves(&self, partition: u32) -> bool {
         let keeps = self.limits.topology.reach != Some(0) && self.limits.topology.keyed_of(partition).next().is_some();
         keeps && self.limits.rules.checkpoint_intervals.is_some()
     }

@@ -188,7 +188,7 @@ impl Shell {
             NodeAction::ShowTentative { stage, partition, interval, rows, epoch } => {
                 self.show_tentative((stage, partition), interval, &rows, epoch);
             }
-            NodeAction::Load { partition, since, through } => self.load(partition, since, through),
+            NodeAction::Load { partition, since, through, oldest } => self.load(partition, since, (through, oldest)),
             NodeAction::Save { partition, since, through, previous, panes, punctuations } => {
                 self.save(since, Save { partition, through, previous, panes, punctuations });
             }
@@ -282,11 +282,11 @@ impl Shell {
         Some((program.query.outputs[output.0 as usize].name.clone(), keyed.width))
     }
 
-    fn load(&self, partition: u32, since: u64, through: u64) {
+    fn load(&self, partition: u32, since: u64, (through, oldest): (u64, u64)) {
         let (host, ended, pause) = (self.host.clone(), self.ended.clone(), self.config.deadline);
         let costs = self.config.program.costs.clone();
         tokio::spawn(async move {
-            let event = match saves::load(&host, partition, through, pause).await {
+            let event = match saves::load(&host, partition, (through, oldest), pause).await {
                 Ok((panes, punctuations)) => {
                     let bytes = panes.iter().map(|(_, rows)| rows.len()).sum::<usize>();
                     pay(&host, bytes as f64 * costs.codec_ns_per_byte).await;
