@@ -168,7 +168,7 @@ impl Channel {
         self.hosts[host].is_up = true;
         self.token += 1;
         let position = self.inbox.subscribe(writer, node, self.token);
-        if self.hosts[host].outbox.subscribe(READER, READER_NODE, self.token, &position) == Err(TooOld) {
+        if self.hosts[host].outbox.subscribe(READER, READER_NODE, (self.token, 0), &position) == Err(TooOld) {
             assert!(self.trimmed > position.closed, "nothing was trimmed that the reader lacks");
             self.inbox.unsubscribe(writer, node);
         }
@@ -283,9 +283,9 @@ proptest! {
         prop_assert!(outbox.bytes() >= bytes(&mut all.iter().filter(|entry| entry.interval > through)));
         // Nothing that a reader behind the border lacks is gone, and who is before it is told so.
         let before = Position { closed: through.checked_sub(1), records: BTreeMap::new() };
-        prop_assert_eq!(outbox.subscribe(READER, 7, 1, &before), Err(TooOld));
+        prop_assert_eq!(outbox.subscribe(READER, 7, (1, 0), &before), Err(TooOld));
         let behind = Position { closed: Some(through), records: BTreeMap::new() };
-        prop_assert_eq!(outbox.subscribe(READER, 7, 2, &behind), Ok(()));
+        prop_assert_eq!(outbox.subscribe(READER, 7, (2, 0), &behind), Ok(()));
         let mut out = Vec::new();
         outbox.take(&mut Room(usize::MAX), &mut out);
         let expected = all.iter().filter(|entry| entry.interval > through);

@@ -67,7 +67,9 @@ impl Inbox {
 
     /// Ends the subscription at a node.
     pub fn unsubscribe(&mut self, writer: u32, node: NodeNumber) {
-        self.upstream[writer as usize].feeds.remove(&node);
+        if let Some(upstream) = self.upstream.get_mut(writer as usize) {
+            upstream.feeds.remove(&node);
+        }
     }
 
     /// Ends all subscriptions at a node.

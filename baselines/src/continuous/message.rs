@@ -337,6 +337,8 @@ pub struct Subscription {
     pub reader: Reader,
     /// Names the subscription; elements carry it.
     pub token: u64,
+    /// The assignment that the reader knew.
+    pub version: u64,
     /// What the reader has.
     pub position: Position,
 }

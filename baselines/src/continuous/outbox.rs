@@ -37,6 +37,8 @@ impl Entry {
 #[derive(Clone, Debug)]
 struct Cursor {
     token: u64,
+    /// The assignment that the reader knew.
+    version: u64,
     /// Place of the next entry.
     next: u64,
     /// Number of the next element of this subscription.
@@ -125,7 +127,7 @@ impl Outbox {
         &mut self,
         reader: Reader,
         node: NodeNumber,
-        token: u64,
+        (token, version): (u64, u64),
         position: &Position,
     ) -> Result<(), TooOld> {
         if self.trimmed > position.closed {
@@ -137,7 +139,7 @@ impl Outbox {
             Some(range) => position.records.get(&range.client).is_none_or(|last| range.last > *last),
         };
         let skipped = self.entries.iter().take_while(|entry| !lacks(entry)).count();
-        let cursor = Cursor { token, next: self.base + skipped as u64, number: 0, again_below: self.end() };
+        let cursor = Cursor { token, version, next: self.base + skipped as u64, number: 0, again_below: self.end() };
         self.cursors.insert((reader, node), cursor);
         Ok(())
     }
@@ -147,9 +149,9 @@ impl Outbox {
         self.cursors.retain(|(_, reader), _| *reader != node);
     }
 
-    /// Ends a reader's subscription at a node that does not run it any more.
-    pub fn forget_reader(&mut self, reader: Reader, node: NodeNumber) {
-        self.cursors.remove(&(reader, node));
+    /// Ends the subscriptions of readers at nodes that do not run them any more, as of an assignment.
+    pub fn keep_readers(&mut self, version: u64, runs: impl Fn(Reader, NodeNumber) -> bool) {
+        self.cursors.retain(|(reader, node), cursor| cursor.version > version || runs(*reader, *node));
     }
 
     /// Takes what readers have not got, in order, as long as `budget` says that their node may get more bytes: it is asked

@@ -48,6 +48,7 @@ impl Node {
             return;
         }
         let keyed: Vec<Keyed> = self.limits.topology.keyed_of(partition).copied().collect();
+        let version = self.assignment.version;
         let mut asked: BTreeMap<NodeNumber, Vec<Subscription>> = BTreeMap::new();
         for Keyed { stage, writer, writers, .. } in keyed {
             for from in 0..writers {
@@ -61,7 +62,7 @@ impl Node {
                     let position = inbox.subscribe(from, node, self.token);
                     let writer = Writer { stage: writer, partition: from };
                     let reader = Reader { stage, partition };
-                    let subscription = Subscription { writer, reader, token: self.token, position };
+                    let subscription = Subscription { writer, reader, token: self.token, version, position };
                     asked.entry(node).or_default().push(subscription);
                 }
             }
@@ -111,8 +112,8 @@ impl Node {
                 self.waiting.push((by, subscription));
                 continue;
             };
-            let Subscription { writer, reader, token, position } = subscription;
-            match outbox.subscribe(reader, by, token, &position) {
+            let Subscription { writer, reader, token, version, position } = subscription;
+            match outbox.subscribe(reader, by, (token, version), &position) {
                 Ok(()) => drop(self.dirty.insert((partition, stage))),
                 // A new replica lacks what an older one has: the reader asks again when it is further on.
                 Err(_) if by == self.me() => self.too_old(by, reader, writer, token),

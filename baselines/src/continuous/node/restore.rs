@@ -27,6 +27,7 @@ impl Node {
         if assignment.version <= self.assignment.version {
             return;
         }
+        self.forget_former_hosts(&assignment);
         self.assignment = assignment;
         let places: Vec<(u32, Place)> = self.assignment.iter().map(|(number, place)| (number, place.clone())).collect();
         for (partition, place) in &places {
@@ -46,6 +47,27 @@ impl Node {
         let running: Vec<u32> = self.hosted.keys().copied().collect();
         running.into_iter().for_each(|partition| self.subscribe_all(partition, None, actions));
         self.hand_in_withheld(actions);
+    }
+
+    /// Ends what ties channels to hosts of another assignment: a host that sits anew knows no subscription, and one that was
+    /// relieved reads no more.
+    fn forget_former_hosts(&mut self, next: &Assignment) {
+        let (before, now, version) = (&self.assignment, next, next.version);
+        let seat = |of: &Assignment, partition: u32, node: NodeNumber| Some(of.place(partition)?.host(node)?.since);
+        let mut anew: Vec<(u32, NodeNumber)> = Vec::new();
+        for (partition, place) in now.iter() {
+            let is_anew = |node: NodeNumber, since: u64| seat(before, partition, node).is_some_and(|old| old != since);
+            let hosts = place.hosts.iter().filter(|host| is_anew(host.node, host.since));
+            anew.extend(hosts.map(|host| (partition, host.node)));
+        }
+        for hosted in self.hosted.values_mut() {
+            for inbox in hosted.inboxes.values_mut() {
+                anew.iter().for_each(|(writer, node)| inbox.unsubscribe(*writer, *node));
+            }
+            for outbox in hosted.outboxes.values_mut() {
+                outbox.keep_readers(version, |reader, node| seat(now, reader.partition, node).is_some());
+            }
+        }
     }
 
     fn assign_holder(&mut self, source: u32, place: &Place, actions: &mut Vec<NodeAction>) {
