@@ -159,9 +159,15 @@ impl Feeder {
         if version <= self.version {
             return;
         }
-        (self.version, self.holders) = (version, holders);
-        // A node that refused a batch because of this client's old view gets it again, now that the view is new.
-        self.outstanding.values_mut().for_each(|batch| batch.sent_to.clear());
+        let before = std::mem::replace(&mut self.holders, holders);
+        self.version = version;
+        for batch in self.outstanding.values_mut() {
+            // A node that refused a batch because of this client's old view gets it again, now that the view is new.
+            batch.sent_to.clear();
+            // One that was no holder in between may have forgotten what it had.
+            let was_holder = |node: &NodeName| before.get(batch.source as usize).is_some_and(|of| of.contains(node));
+            batch.held_by.retain(was_holder);
+        }
         let connected: Vec<NodeName> = self.connected.iter().cloned().collect();
         connected.iter().for_each(|node| self.introduce(node, actions));
         self.acknowledge(actions);

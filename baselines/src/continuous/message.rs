@@ -283,6 +283,8 @@ pub enum ToPeer {
         through: Option<u64>,
         /// Names the given-up input that the state lacks; 0: none.
         lacks: u64,
+        /// Results through this interval lack what came before the giver's border.
+        mute_through: Option<u64>,
         /// The panes.
         panes: Vec<PaneHeader>,
     },

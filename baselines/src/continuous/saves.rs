@@ -56,7 +56,8 @@ impl Save {
     }
 }
 
-/// Everything that a partition held behind the interval `through` in panes of `oldest` and later ones; asks again while the store does not answer.
+/// Everything that a partition held behind the interval `through` in panes of `oldest` and later ones; asks again while
+/// the store does not answer.
 pub async fn load(
     host: &Host,
     partition: u32,

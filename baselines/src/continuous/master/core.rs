@@ -97,6 +97,7 @@ pub struct Master {
     pub(super) limits: MasterLimits,
     detector: BoxCore<DetectorEvent, DetectorAction>,
     pub(super) members: BTreeMap<NodeNumber, u64>,
+    incarnations: BTreeMap<NodeNumber, u64>,
     pub(super) assignment: Option<Assignment>,
     start_at: Moment,
     pub(super) progress: BTreeMap<(u32, NodeNumber), Progress>,
@@ -127,6 +128,7 @@ impl Master {
             clients,
             detector,
             members: BTreeMap::new(),
+            incarnations: BTreeMap::new(),
             assignment: None,
             start_at: Moment::NEVER,
             progress: BTreeMap::new(),
@@ -313,6 +315,10 @@ impl Master {
     ) {
         match word {
             ToMaster::Join { epoch, .. } => {
+                // Started again, it may be as quick as any.
+                if self.incarnations.insert(node, incarnation).is_some_and(|before| before < incarnation) {
+                    self.given_up.remove(&node);
+                }
                 self.detect(now, DetectorEvent::Join { worker: node, incarnation, epoch }, actions);
             }
             ToMaster::Heartbeat { epoch, sent_ns } => {

@@ -22,7 +22,7 @@ impl Master {
             return self.assign(now, next, actions);
         }
         let is_settled = now.iter().all(|(_, place)| place.hosts.len() == self.limits.redundancy.hosts as usize);
-        if is_settled && self.said_lacking == 0 && self.lacking() == 0 {
+        if is_settled && self.lacking_copies() == 0 {
             let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
             if let Some(next) = self.limits.redundancy.even_out(&now, &members, &self.given_up) {
                 self.assign(now, next, actions);
@@ -46,14 +46,14 @@ impl Master {
         let since = slow.map(|slow| self.slow_since.filter(|(node, _)| *node == slow).unwrap_or((slow, now)));
         self.slow_since = since;
         let (slow, _) = since.filter(|(_, since)| *since + long <= now)?;
-        let is_calm = running.map(seat).all(|seat| self.kept_up.contains(&seat)) && self.lacking() == 0;
+        let is_calm = running.map(seat).all(|seat| self.kept_up.contains(&seat)) && self.lacking_copies() == 0;
         is_calm.then_some(slow)
     }
 
-    /// What lacks its redundancy: holders, hosts that run, standbys.
-    fn lacking(&self) -> u64 {
+    /// Holders and hosts that run, of which there are fewer than there should be.
+    fn lacking_copies(&self) -> u64 {
         let Some(assignment) = &self.assignment else { return 0 };
-        let Redundancy { hosts, copies, standbys, .. } = self.limits.redundancy;
+        let Redundancy { hosts, copies, .. } = self.limits.redundancy;
         let mut lacking = 0u64;
         for (partition, place) in assignment.iter() {
             let whole = |seat: &&Seat| self.whole.contains(&(partition, seat.node, seat.since));
@@ -65,10 +65,16 @@ impl Master {
             let running = place.hosts.iter().filter(runs).count() as u64;
             lacking += u64::from(copies).saturating_sub(holding) + u64::from(hosts).saturating_sub(running);
         }
+        lacking
+    }
+
+    /// What lacks its redundancy: holders, hosts that run, standbys.
+    fn lacking(&self) -> u64 {
+        let Some(assignment) = &self.assignment else { return 0 };
         let busy: BTreeSet<NodeNumber> =
             assignment.places.iter().flat_map(|place| &place.hosts).map(|seat| seat.node).collect();
         let idle = self.members.keys().filter(|node| !busy.contains(node)).count() as u64;
-        lacking + u64::from(standbys).saturating_sub(idle)
+        self.lacking_copies() + u64::from(self.limits.redundancy.standbys).saturating_sub(idle)
     }
 
     pub(super) fn say_lacking(&mut self, actions: &mut Vec<MasterAction>) {

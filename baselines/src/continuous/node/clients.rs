@@ -74,6 +74,11 @@ impl Clients {
         self.gates.get(&client).is_none_or(|gate| gate.believes(interval, end))
     }
 
+    /// Clients that are connected.
+    pub fn connected(&self) -> impl Iterator<Item = u32> + '_ {
+        self.connected.iter().copied()
+    }
+
     /// The node was fenced: the master will say everything again.
     pub fn forget(&mut self) {
         let connected = std::mem::take(&mut self.connected);

@@ -28,12 +28,14 @@ impl Node {
         }
     }
 
-    /// The interval behind which all of the partition's stages stand, if it is one.
+    /// The interval behind which all of the partition's operators stand, if it is one. The source may be further on, or
+    /// wait: its input goes along, and the copy maps what comes behind the border itself.
     fn common_border(&self, partition: u32) -> Option<Option<u64>> {
         let hosted = self.hosted.get(&partition)?;
         let closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
         let mut stages = self.limits.topology.keyed_of(partition).map(|keyed| closed(keyed.stage));
-        let first = hosted.source.as_ref()?.sealed();
+        let sealed = hosted.source.as_ref()?.sealed();
+        let first = stages.next().unwrap_or(sealed);
         stages.all(|closed| closed == first).then_some(first)
     }
 
@@ -58,7 +60,8 @@ impl Node {
         }
         let lacks = hosted.lacking.values().copied().fold(hosted.lacks, u64::wrapping_add);
         let (headers, body) = panes.into_iter().unzip();
-        let word = ToPeer::State { partition, version, through, lacks, panes: headers };
+        let mute_through = hosted.mute_through;
+        let word = ToPeer::State { partition, version, through, lacks, mute_through, panes: headers };
         actions.push(NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled: false });
     }
 
@@ -79,7 +82,7 @@ impl Node {
 
     /// Takes the state, which comes last.
     pub(super) fn take_state(&mut self, word: ToPeer, mut body: Bytes, actions: &mut Vec<NodeAction>) {
-        let ToPeer::State { partition, version, through, lacks, panes: headers } = word else { return };
+        let ToPeer::State { partition, version, through, lacks, mute_through, panes: headers } = word else { return };
         let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == version) else { return };
         let mut panes = Vec::new();
         for header in headers {
@@ -87,7 +90,7 @@ impl Node {
             panes.push((header, body.split_to(bytes)));
         }
         (hosted.panes, hosted.through, hosted.lacks) = (panes, through, lacks);
-        (hosted.is_loaded, hosted.is_copy) = (true, true);
+        (hosted.is_loaded, hosted.is_copy, hosted.mute_through) = (true, true, mute_through);
         self.run_what_is_ready(actions);
     }
 }

@@ -136,6 +136,10 @@ pub(super) struct Hosted {
     /// Border -> stage -> panes of a save that is not whole yet.
     pub saving: BTreeMap<u64, BTreeMap<u32, Vec<(PaneHeader, Bytes)>>>,
     pub saved: Option<u64>,
+    /// Saves that are ordered and not in the store.
+    pub saves_under_way: BTreeSet<u64>,
+    /// The last one that is.
+    pub saved_last: Option<u64>,
     /// Panes through this interval are in earlier saves.
     pub ordered_save: Option<u64>,
 }
@@ -273,6 +277,8 @@ impl Node {
             let names = held.log.iter().map(|batch| Event::BlockForgotten { block: batch.name() });
             actions.extend(names.map(NodeAction::Record));
         }
+        // Clients must not count what they were told is held here.
+        actions.extend(self.clients.connected().map(NodeAction::Redial));
         self.epoch = None;
         self.lease_until = Moment::ZERO;
         self.clients.forget();
@@ -308,7 +314,9 @@ impl Node {
             .held
             .iter()
             .filter(|(source, held)| {
-                held.is_whole && held.since > 0 && self.said_whole.get(source) != Some(&held.since)
+                // The state of a copy comes behind its input; without it the giver is still needed.
+                let is_whole = held.is_whole && !self.lacks_copy(**source) && held.since > 0;
+                is_whole && self.said_whole.get(source) != Some(&held.since)
             })
             .map(|(source, held)| (*source, held.since))
             .collect();

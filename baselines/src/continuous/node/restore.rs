@@ -130,11 +130,20 @@ impl Node {
         keeps && self.limits.rules.checkpoint_intervals.is_some()
     }
 
+    /// Whether this node is to copy the partition from another host and has not got its state.
+    pub(super) fn lacks_copy(&self, partition: u32) -> bool {
+        let seat = self.assignment.place(partition).and_then(|place| place.host(self.limits.node));
+        let copies = seat.is_some_and(|seat| matches!(seat.start, Start::Copied { .. }));
+        copies && self.hosted.get(&partition).is_some_and(|hosted| !hosted.is_loaded)
+    }
+
     /// Asks for the input and the states that other nodes have, those that can be reached; of one node, or of all.
     pub(super) fn fetch_from(&mut self, node: Option<NodeNumber>, actions: &mut Vec<NodeAction>) {
         for (partition, place) in self.assignment.iter() {
             let Some(seat) = place.holder(self.limits.node) else { continue };
-            let Some(held) = self.held.get_mut(&partition).filter(|held| !held.is_whole) else { continue };
+            let lacks_copy = self.lacks_copy(partition);
+            let held = self.held.get_mut(&partition).filter(|held| !held.is_whole || lacks_copy);
+            let Some(held) = held else { continue };
             let (from, word) = match seat.start {
                 Start::Restored { through, input_from: Some(from) } => {
                     (from, ToPeer::FetchInput { source: partition, version: seat.since, after: through })
@@ -205,7 +214,9 @@ impl Node {
         let outbox = |stage: u32| (stage, made.remove(&stage).unwrap_or_else(|| Outbox::behind(through)));
         hosted.outboxes = topology.writers_of(partition).map(outbox).collect();
         let from_store = through.filter(|_| !hosted.is_copy);
-        hosted.mute_through = from_store.filter(|_| mutes).and_then(|through| Some(through + topology.reach?));
+        if !hosted.is_copy {
+            hosted.mute_through = through.filter(|_| mutes).and_then(|through| Some(through + topology.reach?));
+        }
         (hosted.saved, hosted.ordered_save) = (from_store, from_store);
         let panes = std::mem::take(&mut hosted.panes);
         if hosted.repeat_below > 0 {
@@ -254,6 +265,8 @@ impl Hosted {
             mute_through: None,
             repeat_below: 0,
             saving: BTreeMap::new(),
+            saves_under_way: BTreeSet::new(),
+            saved_last: None,
             saved: None,
             ordered_save: None,
         }

@@ -277,7 +277,7 @@ impl Node {
             self.limits.topology.keyed_of(partition).find(|keyed| keyed.stage == stage).map(|keyed| keyed.target);
         let hosted = self.hosted.get_mut(&partition).expect("its turn was just ended");
         hosted.closed.insert(stage, interval);
-        let lacks = hosted.lacks_at(stage, interval, self.limits.node);
+        let lacks = hosted.lacks_at(stage, interval, (self.limits.topology.reach, self.limits.node));
         match (target, produced) {
             (Some(Target::Stage(_)), Produced::Slices(slices)) => {
                 let parts = (0u32..).zip(slices).filter(|(_, rows)| !rows.is_empty()).collect();
@@ -359,13 +359,19 @@ impl Node {
         let previous = before.filter(|before| all.iter().any(|(pane, _)| pane.interval <= *before));
         let new = all.into_iter().filter(|(pane, _)| Some(pane.interval) > before).collect();
         hosted.ordered_save = Some(through);
+        hosted.saves_under_way.insert(through);
         let (since, punctuations) = (hosted.since, border.collect());
         actions.push(NodeAction::Save { partition, since, through, previous, panes: new, punctuations });
     }
 
     pub(super) fn saved(&mut self, partition: u32, since: u64, through: u64) {
         if let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) {
-            hosted.saved = hosted.saved.max(Some(through));
+            hosted.saves_under_way.remove(&through);
+            // A later save names the earlier ones: it counts when they are there.
+            let first = hosted.saves_under_way.first().copied();
+            hosted.saved_last = hosted.saved_last.max(Some(through));
+            let whole = first.map_or(hosted.saved_last, |first| hosted.saved_last.min(first.checked_sub(1)));
+            hosted.saved = hosted.saved.max(whole);
         }
     }
 
@@ -375,15 +381,20 @@ impl Node {
         let Some(source) = &hosted.source else {
             let before = hosted.through;
             let since = hosted.since;
-            let (sealed, closed, passed_on, saved) = (before, before, before, before);
+            let passed_on = if hosted.is_copy { before.min(self.visible) } else { before };
+            let (sealed, closed, saved) = (before, before, before);
             return Some(Progress { partition, since, is_running: false, sealed, closed, passed_on, saved });
         };
         let keyed = || self.limits.topology.keyed_of(partition);
         let stage_closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
         // The source may be behind: what a twin's source sent closes intervals, too.
         let closed = keyed().map(|keyed| stage_closed(keyed.stage)).chain([source.sealed()]).min().flatten();
-        let under_way = hosted.handed_in.iter().map(|(_, interval)| *interval).min();
+        // What another host is to hand in is passed on when that has done so, and so is what it had before this one copied it.
+        let waits = hosted.withheld.keys().chain(&hosted.handed_in);
+        let under_way = waits.map(|(_, interval)| *interval).min();
         let passed_on = under_way.map_or(closed, |first| closed.min(first.checked_sub(1)));
+        let is_ahead = hosted.is_copy && self.visible < hosted.through;
+        let passed_on = if is_ahead { passed_on.min(self.visible) } else { passed_on };
         let keeps_nothing = keyed().next().is_none() || self.limits.topology.reach == Some(0);
         let saved = if keeps_nothing { passed_on } else { hosted.saved };
         let (since, sealed) = (hosted.since, source.sealed());
@@ -395,9 +406,12 @@ impl Hosted {
     /// Names everything given up that a result of this interval may lack, in it or through state; 0: nothing. What a
     /// host had taken in before it was given up is in its results and not in another's, so the host is part of the
     /// name.
-    fn lacks_at(&self, stage: u32, interval: u64, node: NodeNumber) -> u64 {
-        let own = self.lacking.range((stage, 0)..=(stage, interval)).map(|(_, lacks)| *lacks);
-        match own.fold(self.lacks, u64::wrapping_add) {
+    fn lacks_at(&self, stage: u32, interval: u64, (reach, node): (Option<u64>, NodeNumber)) -> u64 {
+        let first = reach.map_or(0, |reach| interval.saturating_sub(reach));
+        let own = self.lacking.range((stage, first)..=(stage, interval)).map(|(_, lacks)| *lacks);
+        let begun = self.through.map_or(0, |through| through.saturating_add(1));
+        let base = if first < begun { self.lacks } else { 0 };
+        match own.fold(base, u64::wrapping_add) {
             0 => 0,
             all => mixed(all ^ mixed(self.since ^ (u64::from(node) << 48))),
         }

@@ -10,7 +10,7 @@ use crate::worker::store::HeldBlock;
 use crate::worker::task::{TaskContext, TaskEnd, run_launch};
 use bytes::Bytes;
 use dstream_cluster::core::BoxCore;
-use dstream_cluster::layout::worker_number;
+use dstream_cluster::layout::{Role, worker_number};
 use dstream_cluster::message::{Batch, FromClient, ToClient, open, seal};
 use dstream_cluster::{Costs, detector::WorkerNumber};
 use dstream_host::NodeError;
@@ -82,6 +82,8 @@ struct Worker {
     /// Ends of tasks, until their interval is forgotten: an order that comes twice is answered from here.
     ends: BTreeMap<TaskId, TaskEnd>,
     reachable: BTreeSet<u32>,
+    /// Clients that are connected.
+    clients: BTreeSet<NodeName>,
     next_beat: Moment,
     /// Core time of messages that is not yet in the trace.
     handled: Duration,
@@ -109,6 +111,7 @@ impl Worker {
             running: BTreeSet::new(),
             ends: BTreeMap::new(),
             reachable: BTreeSet::new(),
+            clients: BTreeSet::new(),
             next_beat,
             handled: Duration::ZERO,
         }
@@ -147,6 +150,8 @@ impl Worker {
             PeerEvent::Down { peer, .. } if peer == self.config.master => {
                 self.receive(ReceiverEvent::MasterGone, Bytes::new());
             }
+            PeerEvent::Up { peer, .. } if is_client(&peer) => _ = self.clients.insert(peer),
+            PeerEvent::Down { peer, .. } if is_client(&peer) => _ = self.clients.remove(&peer),
             PeerEvent::Up { peer, .. } => self.reach(&peer, true),
             PeerEvent::Down { peer, .. } => self.reach(&peer, false),
             PeerEvent::Message { peer, payload, .. } if peer == self.config.master => {
@@ -255,6 +260,8 @@ impl Worker {
     }
 
     fn end_epoch(&mut self) {
+        // What it forgets now clients would wait for as long as they are connected: they send again on a new connection.
+        self.clients.iter().for_each(|client| self.context.peers.redial(client));
         self.epoch = None;
         self.running.clear();
         self.ends.clear();
@@ -464,4 +471,8 @@ fn word_for(why: &TaskFailure) -> &'static str {
         TaskFailure::Fenced => "fenced",
         TaskFailure::SinkSilent => "sink silent",
     }
+}
+
+fn is_client(peer: &NodeName) -> bool {
+    matches!(Role::of(peer), Some(Role::Client(_)))
 }
