@@ -389,7 +389,7 @@ impl Node {
         let stage_closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
         // The source may be behind: what a twin's source sent closes intervals, too.
         let closed = keyed().map(|keyed| stage_closed(keyed.stage)).chain([source.sealed()]).min().flatten();
-        // What another host is to hand in is passed on when that has done so, and so is what it had before this one copied it.
+        // What another host is to hand in is passed on when that has done so; so is what it had before this one copied it.
         let waits = hosted.withheld.keys().chain(&hosted.handed_in);
         let under_way = waits.map(|(_, interval)| *interval).min();
         let passed_on = under_way.map_or(closed, |first| closed.min(first.checked_sub(1)));
