@@ -183,9 +183,7 @@ impl Node {
             ToPeer::FetchState { partition, version } => {
                 self.wanted_states.push((from, partition, version));
                 // Without input no turn will end.
-                if self.hosted.get(&partition).is_some_and(|hosted| !hosted.is_busy) {
-                    self.serve_states(partition, actions);
-                }
+                self.serve_all_states(actions);
             }
             ToPeer::Made { .. } => self.take_made(word, body),
             ToPeer::State { .. } => self.take_state(word, body, actions),

@@ -14,6 +14,16 @@ use dstream_trace::Purpose;
 use std::collections::BTreeMap;
 
 impl Node {
+    /// Tries again wherever no turn is under way that would.
+    pub(super) fn serve_all_states(&mut self, actions: &mut Vec<NodeAction>) {
+        let wanted: Vec<u32> = self.wanted_states.iter().map(|(_, partition, _)| *partition).collect();
+        for partition in wanted {
+            if self.hosted.get(&partition).is_some_and(|hosted| !hosted.is_busy) {
+                self.serve_states(partition, actions);
+            }
+        }
+    }
+
     /// Gives replicas the state they asked for, as it is between two turns.
     pub(super) fn serve_states(&mut self, partition: u32, actions: &mut Vec<NodeAction>) {
         let is_served = |(_, wanted, _): &(NodeNumber, u32, u64)| *wanted == partition;
@@ -29,9 +39,13 @@ impl Node {
     }
 
     /// The interval behind which all of the partition's operators stand, if it is one. The source may be further on, or
-    /// wait: its input goes along, and the copy maps what comes behind the border itself.
+    /// wait: its input goes along, and the copy maps what comes behind the border itself. Results up to there the copy does
+    /// not make again, so they must be out.
     fn common_border(&self, partition: u32) -> Option<Option<u64>> {
         let hosted = self.hosted.get(&partition)?;
+        if !hosted.handed_in.is_empty() || !hosted.withheld.is_empty() {
+            return None;
+        }
         let closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
         let mut stages = self.limits.topology.keyed_of(partition).map(|keyed| closed(keyed.stage));
         let sealed = hosted.source.as_ref()?.sealed();

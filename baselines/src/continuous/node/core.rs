@@ -250,7 +250,11 @@ impl Node {
             FromMaster::Assign(assignment) => self.assign(now, assignment, actions),
             FromMaster::Trim { safe, visible } => {
                 self.visible = self.visible.max(visible);
+                for hosted in self.hosted.values_mut() {
+                    hosted.withheld.retain(|(_, interval), _| Some(*interval) > self.visible);
+                }
                 self.trim(safe, actions);
+                self.serve_all_states(actions);
                 self.say_held(now, actions);
             }
             FromMaster::AskClient { client, round } => self.ask_client(now, client, round, actions),
@@ -385,6 +389,7 @@ impl Core for Node {
                 if let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) {
                     hosted.handed_in.remove(&(stage, interval));
                 }
+                self.serve_all_states(actions);
             }
             NodeEvent::Copied { partition, to, through, panes } => {
                 self.copied(partition, to, through, panes, actions);

@@ -177,7 +177,6 @@ impl Node {
         }
         for hosted in self.hosted.values_mut() {
             hosted.outboxes.values_mut().for_each(|outbox| outbox.trim(through));
-            hosted.withheld.retain(|(_, interval), _| Some(*interval) > self.visible);
         }
         if self.limits.rules.checkpoint_intervals.is_some() {
             let before = self.limits.topology.oldest_pane(through);

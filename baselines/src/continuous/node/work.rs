@@ -381,20 +381,17 @@ impl Node {
         let Some(source) = &hosted.source else {
             let before = hosted.through;
             let since = hosted.since;
-            let passed_on = if hosted.is_copy { before.min(self.visible) } else { before };
-            let (sealed, closed, saved) = (before, before, before);
+            let (sealed, closed, passed_on, saved) = (before, before, before, before);
             return Some(Progress { partition, since, is_running: false, sealed, closed, passed_on, saved });
         };
         let keyed = || self.limits.topology.keyed_of(partition);
         let stage_closed = |stage: u32| hosted.closed.get(&stage).copied().max(hosted.through);
         // The source may be behind: what a twin's source sent closes intervals, too.
         let closed = keyed().map(|keyed| stage_closed(keyed.stage)).chain([source.sealed()]).min().flatten();
-        // What another host is to hand in is passed on when that has done so; so is what it had before this one copied it.
+        // What another host is to hand in is passed on when that has done so.
         let waits = hosted.withheld.keys().chain(&hosted.handed_in);
         let under_way = waits.map(|(_, interval)| *interval).min();
         let passed_on = under_way.map_or(closed, |first| closed.min(first.checked_sub(1)));
-        let is_ahead = hosted.is_copy && self.visible < hosted.through;
-        let passed_on = if is_ahead { passed_on.min(self.visible) } else { passed_on };
         let keeps_nothing = keyed().next().is_none() || self.limits.topology.reach == Some(0);
         let saved = if keeps_nothing { passed_on } else { hosted.saved };
         let (since, sealed) = (hosted.since, source.sealed());
