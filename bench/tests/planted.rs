@@ -6,6 +6,8 @@
 
 #[path = "planted/defects.rs"]
 mod defects;
+#[path = "planted/wrap.rs"]
+mod wrap;
 
 use defects::{ALL, Defect, Planted};
 use dstream::{Engine, Outcome, Overrides, Setup, draw_scenario, judge, load_scenario, simulate};

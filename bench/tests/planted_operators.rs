@@ -6,6 +6,8 @@
 
 #[path = "planted/operators.rs"]
 mod operators;
+#[path = "planted/wrap.rs"]
+mod wrap;
 
 use dstream::{Engine, Outcome, Overrides, Setup, draw_scenario, judge, load_scenario, simulate};
 use dstream_baselines::continuous::engine::{CoreFactory, PlainCores};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use dstream_cluster::message::{open, seal};
 use dstream_host::{Host, StoreError};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The most objects that a state is read from: as many checkpoints as a window may span.
@@ -23,6 +24,41 @@ struct Header {
 
 fn key(partition: u32, through: u64) -> String {
     format!("continuous/{partition:06}/{through:020}")
+}
+
+/// Which of a partition's saves are ordered, and which of them a heir could be made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Borders {
+    /// border -> whether its save is in the store; none before `whole`
+    under_way: BTreeMap<u64, bool>,
+    whole: Option<u64>,
+    ordered: Option<u64>,
+}
+
+impl Borders {
+    /// A partition whose state behind this interval is in the store.
+    pub fn behind(through: Option<u64>) -> Borders {
+        Borders { under_way: BTreeMap::new(), whole: through, ordered: through }
+    }
+
+    /// A save is ordered; the one ordered before it.
+    pub fn order(&mut self, through: u64) -> Option<u64> {
+        self.under_way.insert(through, false);
+        self.ordered.replace(through)
+    }
+
+    /// A save is in the store.
+    pub fn saved(&mut self, through: u64) {
+        self.under_way.entry(through).and_modify(|is_saved| *is_saved = true);
+        while let Some(first) = self.under_way.first_entry().filter(|first| *first.get()) {
+            self.whole = Some(first.remove_entry().0);
+        }
+    }
+
+    /// The last save that is in the store with all those before it, which it may name.
+    pub fn whole(&self) -> Option<u64> {
+        self.whole
+    }
 }
 
 /// A state to write.
@@ -91,5 +127,29 @@ pub async fn drop_before(host: &Host, partition: u32, oldest: u64) {
     let Ok(keys) = host.store.list(&format!("continuous/{partition:06}/")).await else { return };
     for old in keys.into_iter().filter(|old| *old < key(partition, oldest)) {
         let _ = host.store.delete(&old).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Orders saves behind 4, 9 and 14 of a partition that began behind 2, and has these written in turn.
+    fn check(written: &[u64], expected: Option<u64>) {
+        let mut borders = Borders::behind(Some(2));
+        let before: Vec<Option<u64>> = [4, 9, 14].map(|through| borders.order(through)).to_vec();
+        assert_eq!(before, [Some(2), Some(4), Some(9)]);
+        written.iter().for_each(|through| borders.saved(*through));
+        assert_eq!(borders.whole(), expected, "{written:?} are written");
+    }
+
+    #[test]
+    fn a_save_counts_when_all_before_it_are_written_and_no_border_counts_that_has_none() {
+        check(&[], Some(2));
+        check(&[9, 14], Some(2));
+        check(&[4], Some(4));
+        check(&[4, 14], Some(4));
+        check(&[14, 4, 9], Some(14));
+        check(&[4, 4, 7], Some(4));
     }
 }

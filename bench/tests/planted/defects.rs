@@ -2,6 +2,7 @@
 //!
 //! The wrapped part is the product's own; nothing in the product knows that it can be wrapped for this.
 
+use crate::wrap::wrap;
 use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
@@ -85,41 +86,12 @@ pub const ALL: &[Defect] = &[
 #[derive(Clone, Copy, Debug)]
 pub struct Planted(pub Defect);
 
-/// A part behind a function that sees each event first and each action last.
-struct Wrapped<E, A, F> {
-    inner: BoxCore<E, A>,
-    step: F,
-}
-
-impl<E, A, F> Core for Wrapped<E, A, F>
-where
-    F: FnMut(&mut BoxCore<E, A>, Moment, E, &mut Vec<A>) + Send,
-{
-    type Event = E;
-    type Action = A;
-
-    fn step(&mut self, now: Moment, event: E, actions: &mut Vec<A>) {
-        (self.step)(&mut self.inner, now, event, actions);
-    }
-
-    fn deadline(&self) -> Option<Moment> {
-        self.inner.deadline()
-    }
-}
-
-fn wrap<E: 'static, A: 'static>(
-    inner: impl Core<Event = E, Action = A> + 'static,
-    step: impl FnMut(&mut BoxCore<E, A>, Moment, E, &mut Vec<A>) + Send + 'static,
-) -> BoxCore<E, A> {
-    Box::new(Wrapped { inner: Box::new(inner), step })
-}
-
 /// Wraps with a function that changes the actions of each step only.
 fn change<E: 'static, A: 'static>(
     inner: impl Core<Event = E, Action = A> + 'static,
     mut change: impl FnMut(A) -> Vec<A> + Send + 'static,
 ) -> BoxCore<E, A> {
-    wrap(inner, move |inner, now, event, actions| {
+    wrap(Box::new(inner), move |inner, now, event, actions| {
         let mut decided = Vec::new();
         inner.step(now, event, &mut decided);
         actions.extend(decided.into_iter().flat_map(&mut change));
@@ -187,7 +159,7 @@ impl CoreFactory for Planted {
                 TrackerAction::Launch { launch, .. } if launch.tasks.iter().any(|task| task.attempt > 0) => vec![],
                 other => vec![other],
             }),
-            Defect::UnsealedInterval => wrap(tracker, |inner, now, event, actions| {
+            Defect::UnsealedInterval => wrap(Box::new(tracker), |inner, now, event, actions| {
                 let early = match &event {
                     TrackerEvent::Sealed { interval, .. } => Some(TrackerEvent::Journalled { interval: *interval }),
                     _ => None,
@@ -203,7 +175,7 @@ impl CoreFactory for Planted {
             Defect::CheckpointNotRead => change_orders(tracker, |order| {
                 order.past.retain(|pane| pane.checkpoint.is_none() || pane.worker.is_some())
             }),
-            Defect::CheckpointNotWritten => wrap(tracker, checkpoint_not_written),
+            Defect::CheckpointNotWritten => wrap(Box::new(tracker), checkpoint_not_written),
             Defect::LineageForgottenEarly => change(tracker, |action| match action {
                 TrackerAction::IntervalDone(interval) => {
                     let early = TrackerAction::Forget { below: interval + 1, panes_below: 0 };
@@ -224,7 +196,7 @@ impl CoreFactory for Planted {
     fn master(&self, limits: MasterLimits, query: &Query) -> BoxCore<MasterEvent, MasterAction> {
         let master = Master::new(limits, query, self);
         match self.0 {
-            Defect::CommitWithoutFence => wrap(master, |inner, now, event, actions| {
+            Defect::CommitWithoutFence => wrap(Box::new(master), |inner, now, event, actions| {
                 let mut decided = Vec::new();
                 inner.step(now, event, &mut decided);
                 while let Some(place) = decided.iter().position(|action| matches!(action, MasterAction::Fence { .. })) {
@@ -239,7 +211,7 @@ impl CoreFactory for Planted {
 }
 
 fn early_ack(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction> {
-    wrap(receiver, |inner, now, event, actions| {
+    wrap(Box::new(receiver), |inner, now, event, actions| {
         let early = match &event {
             ReceiverEvent::Batch { range, .. } => Some(*range),
             _ => None,
@@ -260,7 +232,7 @@ fn ack_before_copy(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction>
 }
 
 fn ack_before_master(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction> {
-    wrap(receiver, |inner, now, event, actions| {
+    wrap(Box::new(receiver), |inner, now, event, actions| {
         let mut decided = Vec::new();
         inner.step(now, event, &mut decided);
         let announced = decided.iter().filter_map(|action| match action {
@@ -283,7 +255,7 @@ fn batch_not_sent_again(client: Client) -> BoxCore<ClientEvent, ClientAction> {
 }
 
 fn fence_ignored() -> BoxCore<SinkEvent, SinkAction> {
-    wrap(Sink::default(), |inner, now, event, actions| match event {
+    wrap(Box::new(Sink::default()), |inner, now, event, actions| match event {
         SinkEvent::Fence { from, token, worker, epoch, .. } => {
             actions.push(SinkAction::Record(Event::Fenced { worker, epoch }));
             actions.push(SinkAction::Answer { to: from, token, answer: FromSink::Fenced(vec![]) });
@@ -304,7 +276,7 @@ fn result_twice() -> BoxCore<SinkEvent, SinkAction> {
 
 fn duplicate_block_accepted(ledger: Ledger) -> BoxCore<LedgerEvent, LedgerAction> {
     let mut known: BTreeMap<BlockName, Vec<RecordRange>> = BTreeMap::new();
-    wrap(ledger, move |inner, now, event, actions| {
+    wrap(Box::new(ledger), move |inner, now, event, actions| {
         if let LedgerEvent::Announced { blocks, .. } | LedgerEvent::Orphans { blocks, .. } = &event {
             known.extend(blocks.iter().map(|block| (block.name, block.ranges.clone())));
         }

@@ -3,6 +3,7 @@
 //!
 //! The wrapped part is the product's own; nothing in the product knows that it can be wrapped for this.
 
+use crate::wrap::wrap;
 use bytes::Bytes;
 use dstream_baselines::continuous::engine::CoreFactory;
 use dstream_baselines::continuous::feeder::Feeder;
@@ -10,11 +11,11 @@ use dstream_baselines::continuous::master::{Master, MasterAction, MasterEvent, M
 use dstream_baselines::continuous::message::{FromMaster, ToPeer};
 use dstream_baselines::continuous::node::{Node, NodeAction, NodeEvent, NodeLimits, Work};
 use dstream_cluster::client::{ClientAction, ClientEvent, Cut};
-use dstream_cluster::core::{BoxCore, Core};
+use dstream_cluster::core::BoxCore;
 use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
 use dstream_cluster::message::{FromClient, FromSink, ToClient};
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
-use dstream_trace::{Moment, NodeName};
+use dstream_trace::NodeName;
 use std::time::Duration;
 
 /// What is broken.
@@ -74,35 +75,6 @@ pub const ALL: &[Defect] = &[
 /// A factory whose parts have the defect.
 #[derive(Clone, Copy, Debug)]
 pub struct Planted(pub Defect);
-
-/// A part behind a function that sees each event first and each action last.
-struct Wrapped<E, A, F> {
-    inner: BoxCore<E, A>,
-    step: F,
-}
-
-impl<E, A, F> Core for Wrapped<E, A, F>
-where
-    F: FnMut(&mut BoxCore<E, A>, Moment, E, &mut Vec<A>) + Send,
-{
-    type Event = E;
-    type Action = A;
-
-    fn step(&mut self, now: Moment, event: E, actions: &mut Vec<A>) {
-        (self.step)(&mut self.inner, now, event, actions);
-    }
-
-    fn deadline(&self) -> Option<Moment> {
-        self.inner.deadline()
-    }
-}
-
-fn wrap<E: 'static, A: 'static>(
-    inner: BoxCore<E, A>,
-    step: impl FnMut(&mut BoxCore<E, A>, Moment, E, &mut Vec<A>) + Send + 'static,
-) -> BoxCore<E, A> {
-    Box::new(Wrapped { inner, step })
-}
 
 impl CoreFactory for Planted {
     fn client(&self, client: u32, cut: Cut) -> BoxCore<ClientEvent, ClientAction> {

@@ -47,16 +47,20 @@ impl Redundancy {
         let mut receivers: BTreeSet<NodeNumber> = members.difference(avoid).copied().collect();
         let idle: Vec<NodeNumber> = members.iter().copied().filter(|node| loads.hosting[node] == 0).collect();
         receivers.retain(|node| !idle.iter().rev().take(self.standbys as usize).any(|standby| standby == node));
-        let mut next = Assignment { version: now.version + 1, places: now.places.clone() };
+        let mut next = None;
         while let Some(receiver) = receivers.iter().copied().min_by_key(|node| (loads.hosting[node], *node)) {
             let giver = members.iter().copied().max_by_key(|node| (loads.hosting[node], Reverse(*node)))?;
-            if loads.hosting[&giver] < loads.hosting[&receiver] + 2 || !next.hand_over(giver, receiver, self.hosts) {
+            if loads.hosting[&giver] < loads.hosting[&receiver] + 2 {
+                break;
+            }
+            let moved = next.get_or_insert_with(|| Assignment { version: now.version + 1, places: now.places.clone() });
+            if !moved.hand_over(giver, receiver, self.hosts) {
                 break;
             }
             *loads.hosting.entry(giver).or_default() -= 1;
             *loads.hosting.entry(receiver).or_default() += 1;
         }
-        (next.places != now.places).then_some(next)
+        next.filter(|next| next.places != now.places)
     }
 }
 

@@ -13,20 +13,23 @@ use std::collections::BTreeSet;
 impl Master {
     /// Relieves who has handed a partition on; where nothing is amiss, has nodes that run less than others take over more.
     pub(super) fn balance(&mut self, actions: &mut Vec<MasterAction>) {
-        let Some(now) = self.assignment.clone() else { return };
+        let Some(now) = &self.assignment else { return };
         let has_taken_over = |partition: u32, seat: &Seat| {
             let begun = self.began_behind.get(&(partition, seat.node, seat.since));
             begun.is_some_and(|begun| *begun <= self.visible)
         };
-        if let Some(next) = self.limits.redundancy.relieve(&now, has_taken_over) {
-            return self.assign(now, next, actions);
-        }
-        let is_settled = now.iter().all(|(_, place)| place.hosts.len() == self.limits.redundancy.hosts as usize);
-        if is_settled && self.lacking_copies() == 0 {
-            let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
-            if let Some(next) = self.limits.redundancy.even_out(&now, &members, &self.given_up) {
-                self.assign(now, next, actions);
+        let redundancy = &self.limits.redundancy;
+        let is_settled = now.iter().all(|(_, place)| place.hosts.len() == redundancy.hosts as usize);
+        let next = match is_settled {
+            false => redundancy.relieve(now, has_taken_over),
+            true if self.lacking_copies() > 0 => None,
+            true => {
+                let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
+                redundancy.even_out(now, &members, &self.given_up)
             }
+        };
+        if let Some(next) = next {
+            self.assign(now.clone(), next, actions);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::continuous::node::clients::Clients;
 use crate::continuous::node::event::{NodeAction, NodeEvent};
 use crate::continuous::node::work::Work;
 use crate::continuous::outbox::Outbox;
+use crate::continuous::saves::Borders;
 use crate::continuous::source::{Punctuations, Source};
 use crate::continuous::topology::Topology;
 use bytes::Bytes;
@@ -135,13 +136,7 @@ pub(super) struct Hosted {
     pub repeat_below: u64,
     /// Border -> stage -> panes of a save that is not whole yet.
     pub saving: BTreeMap<u64, BTreeMap<u32, Vec<(PaneHeader, Bytes)>>>,
-    pub saved: Option<u64>,
-    /// Saves that are ordered and not in the store.
-    pub saves_under_way: BTreeSet<u64>,
-    /// The last one that is.
-    pub saved_last: Option<u64>,
-    /// Panes through this interval are in earlier saves.
-    pub ordered_save: Option<u64>,
+    pub saves: Borders,
 }
 
 /// A node's core.

@@ -16,6 +16,7 @@ use crate::continuous::node::core::{Held, Hosted, Node};
 use crate::continuous::node::event::NodeAction;
 use crate::continuous::node::input::mixed;
 use crate::continuous::outbox::Outbox;
+use crate::continuous::saves::Borders;
 use crate::continuous::source::{Punctuations, Source};
 use bytes::Bytes;
 use dstream_trace::{Event, Moment};
@@ -217,7 +218,7 @@ impl Node {
         if !hosted.is_copy {
             hosted.mute_through = through.filter(|_| mutes).and_then(|through| Some(through + topology.reach?));
         }
-        (hosted.saved, hosted.ordered_save) = (from_store, from_store);
+        hosted.saves = Borders::behind(from_store);
         let panes = std::mem::take(&mut hosted.panes);
         if hosted.repeat_below > 0 {
             let bytes = panes.iter().map(|(_, pane)| pane.len() as u64).sum();
@@ -265,10 +266,7 @@ impl Hosted {
             mute_through: None,
             repeat_below: 0,
             saving: BTreeMap::new(),
-            saves_under_way: BTreeSet::new(),
-            saved_last: None,
-            saved: None,
-            ordered_save: None,
+            saves: Borders::default(),
         }
     }
 }

@@ -354,24 +354,17 @@ impl Node {
             return;
         }
         let panes = hosted.saving.remove(&through).unwrap_or_default();
-        let before = hosted.ordered_save;
+        let before = hosted.saves.order(through);
         let all: Vec<(PaneHeader, Bytes)> = panes.into_values().flatten().collect();
         let previous = before.filter(|before| all.iter().any(|(pane, _)| pane.interval <= *before));
         let new = all.into_iter().filter(|(pane, _)| Some(pane.interval) > before).collect();
-        hosted.ordered_save = Some(through);
-        hosted.saves_under_way.insert(through);
         let (since, punctuations) = (hosted.since, border.collect());
         actions.push(NodeAction::Save { partition, since, through, previous, panes: new, punctuations });
     }
 
     pub(super) fn saved(&mut self, partition: u32, since: u64, through: u64) {
         if let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) {
-            hosted.saves_under_way.remove(&through);
-            // A later save names the earlier ones: it counts when they are there.
-            let first = hosted.saves_under_way.first().copied();
-            hosted.saved_last = hosted.saved_last.max(Some(through));
-            let whole = first.map_or(hosted.saved_last, |first| hosted.saved_last.min(first.checked_sub(1)));
-            hosted.saved = hosted.saved.max(whole);
+            hosted.saves.saved(through);
         }
     }
 
@@ -393,7 +386,7 @@ impl Node {
         let under_way = waits.map(|(_, interval)| *interval).min();
         let passed_on = under_way.map_or(closed, |first| closed.min(first.checked_sub(1)));
         let keeps_nothing = keyed().next().is_none() || self.limits.topology.reach == Some(0);
-        let saved = if keeps_nothing { passed_on } else { hosted.saved };
+        let saved = if keeps_nothing { passed_on } else { hosted.saves.whole() };
         let (since, sealed) = (hosted.since, source.sealed());
         Some(Progress { partition, since, is_running: true, sealed, closed, passed_on, saved })
     }
