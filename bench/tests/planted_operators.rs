@@ -45,7 +45,11 @@ const FOUND_BY: &[(&str, &str, &[Defect])] = &[
         ],
     ),
     ("operators-paused", "upstream-backup", &[Defect::FenceIgnored]),
-    ("operators-twin", "hot-replication", &[Defect::TwinWithoutState, Defect::DuplicateApplied]),
+    (
+        "operators-twin",
+        "hot-replication",
+        &[Defect::TwinWithoutState, Defect::DuplicateApplied, Defect::ReplicaOrderDiffers, Defect::KeptBackForgotten],
+    ),
 ];
 
 fn engine(name: &str, cores: Arc<dyn CoreFactory>) -> Arc<dyn Engine> {

@@ -22,6 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// A node keeps so much input, and so much output, at most: a gigabyte is a minute of a fast network card's stream.
+const MOST_KEPT_BYTES: usize = 1 << 30;
+
 /// A run may be cut into chunks of so long a time at most: a record must not wait longer for those that share its chunk.
 const LONGEST_CHUNK: Duration = Duration::from_millis(100);
 
@@ -241,6 +244,7 @@ impl Life {
             lease: cluster.failure_timeout.saturating_sub(cluster.heartbeat / 2),
             origin: cluster.origin,
             interval: cluster.interval,
+            most_kept_bytes: MOST_KEPT_BYTES,
         };
         let (peers, events) = self.connect(&host).await?;
         let core = self.cores.node(limits);

@@ -134,6 +134,11 @@ impl Inbox {
         None
     }
 
+    /// The interval that was given out to be closed last.
+    pub fn closing(&self) -> Option<u64> {
+        self.closed
+    }
+
     /// The last interval that every writer has closed.
     pub fn received(&self) -> Option<u64> {
         self.upstream.iter().map(|upstream| upstream.position.closed).min().flatten()

@@ -61,6 +61,13 @@ pub enum ToMaster {
         /// Where the client said that intervals end: interval -> the number of the next one's first record.
         punctuations: BTreeMap<u64, u64>,
     },
+    /// My buffers are half full, and nothing is let go before states are saved.
+    Filling {
+        /// Its epoch.
+        epoch: u64,
+        /// The border that I was told of and had passed already.
+        missed: Option<u64>,
+    },
     /// A client that I turn away is connected to me.
     ClientBack {
         /// Its epoch.
@@ -98,6 +105,11 @@ pub enum FromMaster {
         safe: Option<u64>,
         /// An interval.
         visible: Option<u64>,
+    },
+    /// Save the states of your partitions behind this interval, too: somebody's buffers fill.
+    SaveAt {
+        /// The interval.
+        border: u64,
     },
     /// A client may be gone, or was started again: say what you have of it, and close no interval without its word.
     AskClient {
@@ -273,7 +285,7 @@ pub enum ToPeer {
         /// What was made, in order.
         entries: Vec<Made>,
     },
-    /// The state of a partition; the panes are the body. Its input and what was made of it come before it.
+    /// A part of a partition's state; the panes are the body. Its input and what was made of it come before it.
     State {
         /// The partition.
         partition: u32,
@@ -285,8 +297,10 @@ pub enum ToPeer {
         lacks: u64,
         /// Results through this interval lack what came before the giver's border.
         mute_through: Option<u64>,
-        /// The panes.
+        /// The panes; the first may go on where the part before ended.
         panes: Vec<PaneHeader>,
+        /// Nothing follows.
+        is_last: bool,
     },
 }
 

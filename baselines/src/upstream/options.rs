@@ -50,7 +50,8 @@ impl Settings {
     /// The protocol in a cluster.
     pub fn protocol(&self, workers: u32, interval: Duration) -> Protocol {
         let checkpoint_intervals = self.checkpoint.map(|checkpoint| intervals(checkpoint, interval));
-        let border = if checkpoint_intervals.is_some() { Border::Saved } else { Border::Replayed { reach: None } };
+        let saved = checkpoint_intervals.map(|every| Border::Saved { every });
+        let border = saved.unwrap_or(Border::Replayed { reach: None });
         Protocol {
             heirs: self.heirs(),
             rules: Rules {

@@ -23,10 +23,15 @@ struct Protocol {
     redundancy: Redundancy,
     /// So many nodes may be lost before redundancy is back.
     losses_at_once: u32,
+    /// A node's bound for input and for output.
+    most_kept_bytes: usize,
 }
 
 /// A result is late so long after its interval.
 const LATE: Duration = Duration::from_millis(20);
+
+/// More than a run's input and output.
+const AMPLE: usize = 1 << 20;
 
 const PLAIN: Rules = Rules {
     checkpoint_intervals: None,
@@ -41,11 +46,12 @@ const PLAIN: Rules = Rules {
 
 fn backup(checkpoint_intervals: Option<u64>, heir: Heir, copies: u32) -> Protocol {
     let replays = checkpoint_intervals.is_none();
-    let border = if replays { Border::Replayed { reach: Some(2) } } else { Border::Saved };
+    let border = checkpoint_intervals.map_or(Border::Replayed { reach: Some(2) }, |every| Border::Saved { every });
     Protocol {
         rules: Rules { checkpoint_intervals, replays, ..PLAIN },
         redundancy: Redundancy { workers: copies, hosts: 1, copies, standbys: 1, heir, border },
         losses_at_once: copies - 1,
+        most_kept_bytes: AMPLE,
     }
 }
 
@@ -57,6 +63,7 @@ fn hot(is_synchronous: bool) -> Protocol {
         rules: Rules { reads_all, is_ordered, only_leader_hands_in, tentative: Some(LATE), ..PLAIN },
         redundancy: Redundancy { workers: 1, hosts: 2, copies: 2, standbys: 1, heir, border },
         losses_at_once: 1,
+        most_kept_bytes: AMPLE,
     }
 }
 
@@ -87,6 +94,11 @@ fn upstream_backup_with_three_copies_is_exact_where_two_nodes_are_lost() {
     check(backup(Some(3), Heir::One, 3));
     check(backup(Some(3), Heir::Many, 3));
     check(backup(None, Heir::Many, 3));
+}
+
+#[test]
+fn a_cluster_whose_checkpoints_are_too_far_apart_for_its_buffers_saves_in_between() {
+    check(Protocol { most_kept_bytes: 1200, ..backup(Some(1000), Heir::One, 2) });
 }
 
 #[test]

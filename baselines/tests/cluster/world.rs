@@ -168,6 +168,7 @@ impl World {
             lease: TIMEOUT - HEARTBEAT / 2,
             origin: ORIGIN,
             interval: Duration::from_millis(INTERVAL_MS),
+            most_kept_bytes: self.protocol.most_kept_bytes,
         })
     }
 

@@ -45,7 +45,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn redundancies() -> impl Strategy<Value = Redundancy> {
     let backup = (1..5u32, 1..4u32, 0..3u32, any::<bool>()).prop_map(|(workers, copies, standbys, is_parallel)| {
         let heir = if is_parallel { Heir::Many } else { Heir::One };
-        Redundancy { workers, hosts: 1, copies, standbys, heir, border: Border::Saved }
+        Redundancy { workers, hosts: 1, copies, standbys, heir, border: Border::Saved { every: 3 } }
     });
     let hot = (1..4u32, 1..3u32, 0..2u32).prop_map(|(workers, copies, standbys)| Redundancy {
         workers,
@@ -59,7 +59,7 @@ fn redundancies() -> impl Strategy<Value = Redundancy> {
 }
 
 fn backup(workers: u32, copies: u32, standbys: u32, heir: Heir) -> Redundancy {
-    Redundancy { workers, hosts: 1, copies, standbys, heir, border: Border::Saved }
+    Redundancy { workers, hosts: 1, copies, standbys, heir, border: Border::Saved { every: 3 } }
 }
 
 fn hot(workers: u32, standbys: u32) -> Redundancy {

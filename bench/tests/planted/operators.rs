@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dstream_baselines::continuous::engine::CoreFactory;
 use dstream_baselines::continuous::feeder::Feeder;
 use dstream_baselines::continuous::master::{Master, MasterAction, MasterEvent, MasterLimits};
-use dstream_baselines::continuous::message::{FromMaster, ToPeer};
+use dstream_baselines::continuous::message::{Element, FromMaster, ToPeer};
 use dstream_baselines::continuous::node::{Node, NodeAction, NodeEvent, NodeLimits, Work};
 use dstream_cluster::client::{ClientAction, ClientEvent, Cut};
 use dstream_cluster::core::BoxCore;
@@ -51,6 +51,10 @@ pub enum Defect {
     ClosedTooEarly,
     /// A client's closing mark comes a record early.
     PunctuationTooEarly,
+    /// A replica's output has its records in another order than its twin's.
+    ReplicaOrderDiffers,
+    /// A replica that becomes the first forgets the results that it kept back as the second.
+    KeptBackForgotten,
 }
 
 /// All of them.
@@ -70,6 +74,8 @@ pub const ALL: &[Defect] = &[
     Defect::InputHandedOnInPart,
     Defect::ClosedTooEarly,
     Defect::PunctuationTooEarly,
+    Defect::ReplicaOrderDiffers,
+    Defect::KeptBackForgotten,
 ];
 
 /// A factory whose parts have the defect.
@@ -159,9 +165,13 @@ impl CoreFactory for Planted {
                     return;
                 }
             }
-            is_new |= matches!(event, NodeEvent::Master(FromMaster::Assign(_)));
+            let is_assigned = matches!(event, NodeEvent::Master(FromMaster::Assign(_)));
+            is_new |= is_assigned;
             spoil_event(defect, &mut event);
             inner.step(now, event, actions);
+            if defect == Defect::KeptBackForgotten && is_assigned {
+                actions.retain(|action| !matches!(action, NodeAction::HandIn { .. }));
+            }
             actions.iter_mut().for_each(|action| spoil_action(defect, action, &mut is_new));
         })
     }
@@ -203,6 +213,7 @@ fn spoil_action(defect: Defect, action: &mut NodeAction, is_new: &mut bool) {
             batches.remove(0);
             body.remove(0);
         }
+        (Defect::ReplicaOrderDiffers, NodeAction::Tell { word: ToPeer::Elements(elements), .. }) => swap_two(elements),
         (Defect::WholeTooEarly, NodeAction::Tell { word, body, .. }) if matches!(word, ToPeer::FetchInput { .. }) => {
             // It asks for nothing: whatever it has it takes for all.
             if let ToPeer::FetchInput { after, .. } = word {
@@ -211,5 +222,15 @@ fn spoil_action(defect: Defect, action: &mut NodeAction, is_new: &mut bool) {
             *body = vec![Bytes::new()];
         }
         _ => {}
+    }
+}
+
+/// The first two elements in a row that come from one client's records are the other way round.
+fn swap_two(elements: &mut [Element]) {
+    let client = |element: &Element| element.records.map(|records| (element.writer, records.client));
+    let of_one = |pair: &[Element]| client(&pair[0]).is_some() && client(&pair[0]) == client(&pair[1]);
+    if let Some(first) = elements.windows(2).position(of_one) {
+        let records = elements[first].records;
+        elements[first].records = std::mem::replace(&mut elements[first + 1].records, records);
     }
 }

@@ -1,12 +1,13 @@
-//! Calm after the storm: so long after the last fault ended, nothing that was due before may still wait, and from then
-//! on every result is on time.
+//! Calm after the storm: so long after the last fault ended, nothing that was due before may still wait, everything has its
+//! copies again where enough nodes are left, and from then on every result is on time.
 //!
 //! Knows no engine. A fault without an end counts from its beginning: a process that stays away is no reason to be late
 //! for ever. Invariant: a run without faults is calm.
 
 use super::Finding;
-use dstream_trace::measure::{Effect, Facts};
-use dstream_trace::{MeasureInput, Measured, Moment, RecordRange};
+use dstream_trace::measure::{Effect, Facts, FaultFacts};
+use dstream_trace::{MeasureInput, Measured, Moment, NodeName, RecordRange};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What is not in order `bound` after the last fault.
@@ -21,7 +22,21 @@ pub(super) fn calm(measured: &Measured, facts: &Facts, run: &MeasureInput, bound
             add_unacknowledged(&mut finding, facts, pieces.iter().map(|sent| sent.range), deadline, run);
         }
     }
+    add_lacking_copies(&mut finding, facts, run, deadline);
     finding
+}
+
+/// What is still being copied at the deadline may be so because it has just come; it gets its copies before the run ends.
+fn add_lacking_copies(finding: &mut Finding, facts: &Facts, run: &MeasureInput, deadline: Moment) {
+    let nodes = (run.workers + run.heirs) as usize;
+    let gone = run.faults.iter().filter(|fault| is_for_good(facts, fault)).flat_map(|fault| &fault.nodes);
+    let gone: BTreeSet<&NodeName> = gone.filter(|node| node.is_of_the_work()).collect();
+    let (before, after): (Vec<_>, Vec<_>) = facts.copies_below.iter().partition(|(at, ..)| *at <= deadline);
+    let at_deadline = before.last().map_or(0, |(_, _, lacking)| *lacking);
+    let is_back = at_deadline == 0 || after.iter().any(|(_, _, lacking)| *lacking == 0);
+    if nodes - gone.len().min(nodes) >= run.copies as usize && !is_back && deadline < run.end {
+        finding.add(|| format!("{at_deadline} blocks or partitions lacked copies at {deadline}, and to the end"));
+    }
 }
 
 fn add_late_results(finding: &mut Finding, measured: &Measured, run: &MeasureInput, deadline: Moment) {
@@ -59,9 +74,12 @@ fn add_unacknowledged(
 /// Whether the client died for good.
 fn is_gone(facts: &Facts, run: &MeasureInput, client: u32) -> bool {
     let name = format!("client-{client}");
-    run.faults.iter().any(|fault| {
-        let times = facts.faults.get(&fault.number).copied().unwrap_or_default();
-        let hits = fault.effect == Effect::ProcessEnded && fault.nodes.iter().any(|node| node.as_str() == name);
-        hits && times.applied.is_some() && times.ended.is_none()
-    })
+    let hits = |fault: &FaultFacts| fault.nodes.iter().any(|node| node.as_str() == name);
+    run.faults.iter().any(|fault| hits(fault) && is_for_good(facts, fault))
+}
+
+/// Whether the fault ended processes, and nothing started them again.
+fn is_for_good(facts: &Facts, fault: &FaultFacts) -> bool {
+    let times = facts.faults.get(&fault.number).copied().unwrap_or_default();
+    fault.effect == Effect::ProcessEnded && times.applied.is_some() && times.ended.is_none()
 }

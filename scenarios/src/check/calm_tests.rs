@@ -126,3 +126,25 @@ fn a_client_that_is_gone_for_good_is_not_waited_for_and_one_that_comes_back_is()
     check(&gone(false), 1000, "");
     check(&gone(true), 1000, "were not acknowledged by 6.500000000s");
 }
+
+#[test]
+fn copies_come_back_when_the_calm_has_begun_if_there_are_nodes_for_them() {
+    let lacking = |changes: &[(u64, u64)], lost: u32| {
+        let mut history = restarted();
+        for (at, blocks) in changes {
+            history.add(*at, "master", Event::CopiesBelow { blocks: *blocks });
+        }
+        for worker in 1..=lost {
+            history.crash(worker, 5200, worker);
+        }
+        history
+    };
+    check(&lacking(&[(5600, 3), (6900, 0)], 0), 1000, "");
+    check(&lacking(&[(5600, 3)], 0), 1000, "3 blocks or partitions lacked copies at 7.000000000s, and to the end");
+    check(&lacking(&[(5600, 3), (7100, 1)], 0), 1000, "3 blocks or partitions lacked copies");
+    // What lacks copies at the deadline has just come.
+    check(&lacking(&[(5600, 3), (6900, 0), (6950, 1), (7100, 0), (7200, 2)], 0), 1000, "");
+    // Two of three are left, then one.
+    check(&lacking(&[(5600, 3)], 1), 1000, "3 blocks or partitions lacked copies");
+    check(&lacking(&[(5600, 3)], 2), 1000, "");
+}

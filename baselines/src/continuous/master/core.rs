@@ -10,6 +10,7 @@
 use crate::continuous::assignment::{Assignment, Seat, Start};
 use crate::continuous::master::clients::{Clients, Said};
 use crate::continuous::master::plan::{Border, Redundancy, Scene};
+use crate::continuous::master::saved::OutOfTurn;
 use crate::continuous::message::{FromMaster, NodeNumber, Progress, ToMaster};
 use crate::continuous::node::places;
 use dstream_cluster::client::Cut;
@@ -112,8 +113,9 @@ pub struct Master {
     /// Who is too far behind, and since when.
     pub(super) slow_since: Option<(NodeNumber, Moment)>,
     /// By source: the last interval that was sealed.
-    sealed: BTreeMap<u32, u64>,
+    pub(super) sealed: BTreeMap<u32, u64>,
     safe: Option<u64>,
+    pub(super) out_of_turn: Option<OutOfTurn>,
     pub(super) visible: Option<u64>,
     pub(super) said_lacking: u64,
     clients: Clients,
@@ -139,6 +141,7 @@ impl Master {
             slow_since: None,
             sealed: BTreeMap::new(),
             safe: None,
+            out_of_turn: None,
             visible: None,
             said_lacking: 0,
         }
@@ -210,6 +213,8 @@ impl Master {
             actions.push(MasterAction::Tell(node, FromMaster::Assign(assignment.clone())));
             let trim = FromMaster::Trim { safe: self.safe, visible: self.visible };
             actions.push(MasterAction::Tell(node, trim));
+            let border = self.out_of_turn.as_ref().map(|extra| extra.border);
+            actions.extend(border.map(|border| MasterAction::Tell(node, FromMaster::SaveAt { border })));
         }
     }
 
@@ -337,6 +342,7 @@ impl Master {
                         let seat = (progress.partition, node, progress.since);
                         self.began_behind.entry(seat).or_insert(progress.closed);
                     }
+                    self.note_saved(node, &progress);
                     self.progress.insert((progress.partition, node), progress);
                 }
                 self.balance(actions);
@@ -344,6 +350,9 @@ impl Master {
             }
             ToMaster::Whole { epoch, of } if self.members.get(&node) == Some(&epoch) => {
                 self.whole.extend(of.into_iter().map(|(source, since)| (source, node, since)));
+            }
+            ToMaster::Filling { epoch, missed } if self.members.get(&node) == Some(&epoch) => {
+                self.filling(missed, actions);
             }
             ToMaster::ClientHeld { epoch, .. } | ToMaster::ClientBack { epoch, .. }
                 if self.members.get(&node) == Some(&epoch) =>
@@ -354,6 +363,7 @@ impl Master {
             }
             ToMaster::Progress { .. }
             | ToMaster::Whole { .. }
+            | ToMaster::Filling { .. }
             | ToMaster::ClientHeld { .. }
             | ToMaster::ClientBack { .. } => {}
         }
@@ -371,11 +381,13 @@ impl Master {
             safe = safe.min(place.hosts.iter().map(|seat| self.border(seat, of(seat))).min().flatten());
             visible = visible.min(place.hosts.iter().filter_map(of).map(|progress| progress.passed_on).max().flatten());
         }
+        let safe = self.saved_by_all(safe);
         if safe <= self.safe && visible <= self.visible {
             return;
         }
         if let Some(through) = safe.filter(|_| safe > self.safe) {
             self.safe = safe;
+            self.out_of_turn.take_if(|extra| extra.border <= through);
             // What only replicas hold is in no store.
             if self.limits.redundancy.border != Border::Closed {
                 actions.push(MasterAction::Record(Event::CheckpointComplete { through }));
@@ -400,7 +412,7 @@ impl Master {
             };
         };
         match self.limits.redundancy.border {
-            Border::Saved => progress.saved,
+            Border::Saved { .. } => progress.saved,
             Border::Replayed { reach } => progress.passed_on?.checked_sub(reach?),
             Border::Closed => progress.closed,
         }

@@ -6,6 +6,7 @@ mod balance;
 mod clients;
 mod core;
 mod plan;
+mod saved;
 mod shell;
 mod standing;
 

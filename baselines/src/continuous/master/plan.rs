@@ -12,7 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Border {
     /// The last that every partition has saved.
-    Saved,
+    Saved {
+        /// All save behind each so-many-th interval.
+        every: u64,
+    },
     /// The last on which no result depends that is not visible; `None`: there is none, as results depend on everything.
     Replayed {
         /// How many intervals a result looks back.

@@ -13,6 +13,9 @@ use bytes::Bytes;
 use dstream_trace::Purpose;
 use std::collections::BTreeMap;
 
+/// Bytes of a state in one message: far below what a frame may have, so that a heartbeat does not wait long behind it.
+const STATE_PART_BYTES: usize = 4 << 20;
+
 impl Node {
     /// Tries again wherever no turn is under way that would.
     pub(super) fn serve_all_states(&mut self, actions: &mut Vec<NodeAction>) {
@@ -73,10 +76,14 @@ impl Node {
             }
         }
         let lacks = hosted.lacking.values().copied().fold(hosted.lacks, u64::wrapping_add);
-        let (headers, body) = panes.into_iter().unzip();
         let mute_through = hosted.mute_through;
-        let word = ToPeer::State { partition, version, through, lacks, mute_through, panes: headers };
-        actions.push(NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled: false });
+        let mut parts = in_parts(panes).into_iter().peekable();
+        while let Some(part) = parts.next() {
+            let (panes, body) = part.into_iter().unzip();
+            let is_last = parts.peek().is_none();
+            let word = ToPeer::State { partition, version, through, lacks, mute_through, panes, is_last };
+            actions.push(NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled: false });
+        }
     }
 
     /// Takes what another replica keeps for the readers of a stage.
@@ -96,17 +103,53 @@ impl Node {
 
     /// Takes the state, which comes last.
     pub(super) fn take_state(&mut self, word: ToPeer, mut body: Bytes, actions: &mut Vec<NodeAction>) {
-        let ToPeer::State { partition, version, through, lacks, mute_through, panes: headers } = word else { return };
+        let ToPeer::State { partition, version, through, lacks, mute_through, panes, is_last } = word else { return };
         let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == version) else { return };
-        let mut panes = Vec::new();
-        for header in headers {
+        for header in panes {
             let Some(bytes) = usize::try_from(header.bytes).ok().filter(|bytes| *bytes <= body.len()) else { return };
-            panes.push((header, body.split_to(bytes)));
+            hosted.panes.push((header, body.split_to(bytes)));
         }
-        (hosted.panes, hosted.through, hosted.lacks) = (panes, through, lacks);
+        if !is_last {
+            return;
+        }
+        hosted.panes = joined(std::mem::take(&mut hosted.panes));
+        (hosted.through, hosted.lacks) = (through, lacks);
         (hosted.is_loaded, hosted.is_copy, hosted.mute_through) = (true, true, mute_through);
         self.run_what_is_ready(actions);
     }
+}
+
+/// A state in parts of a bounded size, at least one; a pane that is larger goes over several.
+fn in_parts(panes: Vec<(PaneHeader, Bytes)>) -> Vec<Vec<(PaneHeader, Bytes)>> {
+    let (mut parts, mut room) = (vec![Vec::new()], STATE_PART_BYTES);
+    for (header, mut rows) in panes {
+        loop {
+            let piece = rows.split_to(rows.len().min(room));
+            room -= piece.len();
+            let of_part = parts.last_mut().expect("there is always one");
+            of_part.push((PaneHeader { bytes: piece.len() as u64, ..header }, piece));
+            if rows.is_empty() {
+                break;
+            }
+            parts.push(Vec::new());
+            room = STATE_PART_BYTES;
+        }
+    }
+    parts
+}
+
+/// The panes of which these are the pieces, in order.
+fn joined(pieces: Vec<(PaneHeader, Bytes)>) -> Vec<(PaneHeader, Bytes)> {
+    let of = |header: &PaneHeader| (header.stage, header.kept, header.interval);
+    let pane = |pieces: &[(PaneHeader, Bytes)]| match pieces {
+        [whole] => whole.clone(),
+        pieces => {
+            let rows: Vec<&[u8]> = pieces.iter().map(|(_, rows)| &rows[..]).collect();
+            let rows = Bytes::from(rows.concat());
+            (PaneHeader { bytes: rows.len() as u64, ..pieces[0].0 }, rows)
+        }
+    };
+    pieces.chunk_by(|(one, _), (other, _)| of(one) == of(other)).map(pane).collect()
 }
 
 /// Entries in messages of a bounded size, at least one, so that the reader's side knows where the buffer begins.
@@ -124,4 +167,31 @@ fn in_messages<'e>(entries: impl Iterator<Item = &'e Entry>) -> Vec<(Vec<Made>, 
         bytes += parts.values().map(Bytes::len).sum::<usize>();
     }
     messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Panes of these sizes go in so many parts and come out as they were.
+    fn check(sizes: &[usize], parts: usize) {
+        let pane = |(number, bytes): (u64, &usize)| {
+            let header = PaneHeader { stage: 1, kept: 0, interval: number, bytes: *bytes as u64 };
+            (header, Bytes::from(vec![number as u8; *bytes]))
+        };
+        let panes: Vec<(PaneHeader, Bytes)> = (0..).zip(sizes).map(pane).collect();
+        let sent = in_parts(panes.clone());
+        assert_eq!(sent.len(), parts, "{sizes:?}");
+        let bytes = |part: &Vec<(PaneHeader, Bytes)>| part.iter().map(|(_, rows)| rows.len()).sum::<usize>();
+        assert!(sent.iter().all(|part| bytes(part) <= STATE_PART_BYTES), "{sizes:?}");
+        assert!(joined(sent.concat()) == panes, "{sizes:?}");
+    }
+
+    #[test]
+    fn a_state_goes_in_parts_and_comes_out_whole() {
+        check(&[], 1);
+        check(&[0, 7, 0], 1);
+        check(&[STATE_PART_BYTES, 0, 1], 2);
+        check(&[1, 3 * STATE_PART_BYTES, 5], 4);
+    }
 }

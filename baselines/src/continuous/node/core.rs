@@ -79,6 +79,9 @@ pub struct NodeLimits {
     pub origin: Moment,
     /// Length of an interval.
     pub interval: Duration,
+    /// A node that holds more bytes of input acknowledges nothing until less is held: clients then keep their records and, at
+    /// their own bound, stop reading. Sources take nothing in while so many bytes of output are kept.
+    pub most_kept_bytes: usize,
 }
 
 /// What a node holds of a source's input.
@@ -168,6 +171,10 @@ pub struct Node {
     /// Partitions that a writer could not serve.
     pub(super) to_ask_again: BTreeSet<u32>,
     pub(super) safe: Option<u64>,
+    /// The master knows that buffers fill, and nothing was let go since.
+    pub(super) said_filling: bool,
+    /// States are saved behind this interval, too.
+    pub(super) save_at: Option<u64>,
     pub(super) visible: Option<u64>,
     /// When what was gathered is sent.
     pub(super) flush_at: Moment,
@@ -200,6 +207,8 @@ impl Node {
             dirty: BTreeSet::new(),
             to_ask_again: BTreeSet::new(),
             safe: None,
+            said_filling: false,
+            save_at: None,
             visible: None,
             flush_at: Moment::NEVER,
             shown: BTreeMap::new(),
@@ -252,6 +261,7 @@ impl Node {
                 self.serve_all_states(actions);
                 self.say_held(now, actions);
             }
+            FromMaster::SaveAt { border } => self.save_at(border, actions),
             FromMaster::AskClient { client, round } => self.ask_client(now, client, round, actions),
             FromMaster::CloseClient { client, round, ends } => {
                 self.close_client(now, (client, round), ends, actions);
@@ -293,6 +303,7 @@ impl Node {
         self.said.clear();
         self.said_whole.clear();
         (self.safe, self.visible) = (None, None);
+        (self.said_filling, self.save_at) = (false, None);
     }
 
     /// Says how far partitions are that moved.
@@ -364,6 +375,7 @@ impl Core for Node {
     fn step(&mut self, now: Moment, event: NodeEvent, actions: &mut Vec<NodeAction>) {
         match event {
             NodeEvent::MasterUp => {
+                self.said_filling = false;
                 self.said.clear();
                 self.said_whole.clear();
                 actions.push(NodeAction::TellMaster(self.join()));
@@ -396,6 +408,7 @@ impl Core for Node {
         self.flush(now, actions);
         self.show_late_results(now);
         self.start_turns(actions);
+        self.say_filling(actions);
         self.say_progress(now, actions);
     }
 

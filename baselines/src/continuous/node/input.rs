@@ -11,10 +11,6 @@ use dstream_cluster::message::{FromClient, ToClient};
 use dstream_trace::{Event, Moment, Purpose, RecordRange};
 use std::collections::BTreeMap;
 
-/// A node that holds more bytes of input than this acknowledges nothing until less is held: clients then keep their records
-/// and, at their own bound, stop reading. A gigabyte is a minute of a fast network card's stream.
-const MOST_HELD_BYTES: usize = 1 << 30;
-
 /// Bytes in one message of what is handed on to another node.
 pub(super) const INPUT_MESSAGE_BYTES: usize = 1 << 20;
 
@@ -70,8 +66,7 @@ impl Node {
 
     /// Acknowledges what waits for it, if this node may, and holds no more than it should.
     pub(super) fn say_held(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
-        let all: usize = self.held.values().map(|held| held.log.bytes()).sum();
-        if now >= self.lease_until || all > MOST_HELD_BYTES {
+        if now >= self.lease_until || self.input_bytes() > self.limits.most_kept_bytes {
             return;
         }
         let mut said: BTreeMap<u32, Vec<RecordRange>> = BTreeMap::new();
@@ -170,7 +165,7 @@ impl Node {
     /// Lets go of what nobody will ask for.
     pub(super) fn trim(&mut self, safe: Option<u64>, actions: &mut Vec<NodeAction>) {
         let Some(through) = safe.filter(|_| safe > self.safe) else { return };
-        self.safe = safe;
+        (self.safe, self.said_filling) = (safe, false);
         for held in self.held.values_mut() {
             let gone = held.log.trim(through).into_iter().map(|block| Event::BlockForgotten { block });
             actions.extend(gone.map(NodeAction::Record));

@@ -12,6 +12,7 @@ mod core;
 mod event;
 mod input;
 mod restore;
+mod room;
 mod shell;
 mod tentative;
 mod work;

@@ -155,6 +155,11 @@ impl Node {
             let is_asked = held.asked == Some(from) && node != Some(from);
             if node.is_none_or(|node| node == from) && self.credits.is_up(from) && !is_asked {
                 held.asked = Some(from);
+                // What came of an answer whose connection broke comes once more.
+                if let Some(hosted) = self.hosted.get_mut(&partition).filter(|_| lacks_copy) {
+                    hosted.made.clear();
+                    hosted.panes.clear();
+                }
                 actions.push(tell(from, word));
             }
         }
@@ -219,12 +224,16 @@ impl Node {
             hosted.mute_through = through.filter(|_| mutes).and_then(|through| Some(through + topology.reach?));
         }
         hosted.saves = Borders::behind(from_store);
+        let is_past = hosted.is_copy && through >= self.save_at && self.save_at.is_some();
         let panes = std::mem::take(&mut hosted.panes);
         if hosted.repeat_below > 0 {
             let bytes = panes.iter().map(|(_, pane)| pane.len() as u64).sum();
             actions.push(NodeAction::Record(Event::PartitionRestored { partition, through, bytes }));
         }
         actions.push(NodeAction::Open { partition, through, panes });
+        if is_past {
+            self.say_missed(actions);
+        }
         self.subscribe_all(partition, None, actions);
         self.serve_waiting(partition, actions);
     }

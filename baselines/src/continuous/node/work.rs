@@ -25,9 +25,6 @@ const MOST_WORKS: usize = 64;
 /// of a turn is seen at its end.
 const TURN_BYTES: u64 = 32 << 10;
 
-/// A source that has so many bytes in its backup buffers waits: readers are behind, or cannot save their state.
-const MOST_BUFFERED_BYTES: usize = 1 << 30;
-
 /// Work that waits at a partition's operators before its source takes in more.
 const MOST_QUEUED: usize = 4096;
 
@@ -163,7 +160,8 @@ impl Node {
             let mut bucket = hosted.buckets.remove(&(stage, interval)).unwrap_or_default();
             bucket.sort_by_key(|(writer, work)| (records_of(work).map(|range| (range.client, range.first)), *writer));
             hosted.queue.extend(bucket.into_iter().map(|(_, work)| work));
-            let with_panes = every.is_some_and(|every| (interval + 1) % every == 0);
+            let is_border = |every| (interval + 1) % every == 0 || self.save_at == Some(interval);
+            let with_panes = every.is_some_and(is_border);
             hosted.queue.push_back(Work::Close { stage, interval, with_panes });
         }
     }
@@ -179,9 +177,8 @@ impl Node {
 
     /// Starts a turn wherever there is work and none is under way.
     pub(super) fn start_turns(&mut self, actions: &mut Vec<NodeAction>) {
-        let buffered: usize =
-            self.hosted.values().flat_map(|hosted| hosted.outboxes.values()).map(|out| out.bytes()).sum();
-        let has_room = buffered < MOST_BUFFERED_BYTES;
+        // Else readers are behind, or cannot save their state.
+        let has_room = self.output_bytes() < self.limits.most_kept_bytes;
         for (partition, hosted) in &mut self.hosted {
             if hosted.is_busy || hosted.source.is_none() {
                 continue;

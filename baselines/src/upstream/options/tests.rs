@@ -43,16 +43,19 @@ fn by_default_one_host_is_restored_from_the_store_by_one_heir() {
     assert_eq!((heirs, chunk, straggler), (Heirs { replicas: 0, standbys: 1 }, 1, None));
     assert_eq!((rules.checkpoint_intervals, rules.replays, rules.is_single), (Some(10), false, true));
     assert!(!rules.reads_all && !rules.is_ordered && !rules.only_leader_hands_in);
-    let (heir, border) = (Heir::One, Border::Saved);
+    let (heir, border) = (Heir::One, Border::Saved { every: 10 });
     assert_eq!(redundancy, Redundancy { workers: 4, hosts: 1, copies: 2, standbys: 1, heir, border });
 }
 
 #[test]
 fn a_checkpoint_is_a_number_of_intervals_and_without_one_heirs_replay() {
     let every = |millis| [("checkpoint", OptionValue::Duration(Duration::from_millis(millis)))];
-    check(&every(3000), |protocol| protocol.rules.checkpoint_intervals = Some(3));
-    check(&every(2500), |protocol| protocol.rules.checkpoint_intervals = Some(3));
-    check(&every(1), |protocol| protocol.rules.checkpoint_intervals = Some(1));
+    for (millis, intervals) in [(3000, 3), (2500, 3), (1, 1)] {
+        check(&every(millis), |protocol| {
+            protocol.rules.checkpoint_intervals = Some(intervals);
+            protocol.redundancy.border = Border::Saved { every: intervals };
+        });
+    }
     check(&[("checkpoint", OptionValue::Off)], |protocol| {
         (protocol.rules.checkpoint_intervals, protocol.rules.replays) = (None, true);
         protocol.redundancy.border = Border::Replayed { reach: None };
