@@ -1,10 +1,6 @@
 //! The command line as a user meets it: what each command answers, and with which exit code it ends.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::Folder;
+use crate::common::Folder;
 use std::process::{Command, Stdio};
 
 /// A scenario that takes next to no time.
@@ -222,7 +218,7 @@ fn a_check_that_fails_and_a_fault_that_never_strikes_have_codes_of_their_own() {
 fn ctrl_c_leaves_what_was_measured_and_says_that_it_is_undecided() {
     let folder = Folder::new();
     folder.write("long.yaml", TINY.replace("duration: 6s", "duration: 50000s"));
-    let mut run = common::command(&folder.0, &["run", "long.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut run = crate::common::command(&folder.0, &["run", "long.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
     // The place that the run reserves is the sign that it is under way.
     while !folder.0.join("runs/tiny/.dstream-sim-0.partial").exists() {
         assert!(run.try_wait().unwrap().is_none(), "the run ended by itself");
@@ -249,7 +245,7 @@ fn meta_says_that_two_processes_wrote_the_same_trace() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let folder = Folder::new();
-    let mut child = common::command(&folder.0, &["explain", "scenarios/smoke/worker-crash.yaml"])
+    let mut child = crate::common::command(&folder.0, &["explain", "scenarios/smoke/worker-crash.yaml"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

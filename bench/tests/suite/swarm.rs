@@ -1,10 +1,6 @@
 //! The swarm and its replay as a user runs them: what is printed, what is kept, and with which exit code they end.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::{Folder, command};
+use crate::common::{Folder, command};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};

@@ -1,10 +1,6 @@
 //! `dstream job` on real files: its results equal an independent count, and it ends as it should.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::{Folder, Said};
+use crate::common::{Folder, Said};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -140,7 +136,7 @@ fn ctrl_c_drains_what_was_read() {
     let folder = Folder::new();
     folder.write("in.txt", "x\n".repeat(100_000));
     let words = "job word-count --source file:in.txt --interval 100ms rate=500/s";
-    let mut job = common::command(&folder.0, &words.split(' ').collect::<Vec<_>>());
+    let mut job = crate::common::command(&folder.0, &words.split(' ').collect::<Vec<_>>());
     let mut child = job.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut rows = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| {
         let line = line.unwrap();

@@ -1,11 +1,7 @@
 //! Hot replication goes on with the other replica: what a lost node owned is in results within two intervals of the moment
 //! at which its loss was noticed, whenever in an interval it struck.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::Folder;
+use crate::common::Folder;
 use serde_json::Value;
 
 /// Half a second, in which punctuation closes intervals.

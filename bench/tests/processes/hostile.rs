@@ -1,14 +1,9 @@
 //! Strangers at every door of a running cluster: nonsense, frames that are too long or cut short, hellos of other
 //! builds and clusters, a thousand connections that say nothing. All are refused in the log; the run stays exact.
 
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
+use crate::common::Folder;
+use crate::common::processes::{Process, Run, descriptors, listening_port, peak_memory};
 use bytes::Bytes;
-use common::Folder;
-use common::processes::{Process, Run, descriptors, listening_port, peak_memory};
 use dstream_host::frame::{Frame, Kind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;

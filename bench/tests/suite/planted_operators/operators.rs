@@ -3,7 +3,7 @@
 //!
 //! The wrapped part is the product's own; nothing in the product knows that it can be wrapped for this.
 
-use crate::wrap::wrap;
+use crate::planted::wrap::wrap;
 use bytes::Bytes;
 use dstream_baselines::continuous::engine::CoreFactory;
 use dstream_baselines::continuous::feeder::Feeder;

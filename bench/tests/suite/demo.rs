@@ -1,11 +1,7 @@
 //! The demo: every engine through one crash, all of them right, and a verdict that follows from what was measured. The
 //! scenarios that compare engines are read too.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::{Folder, comparing_scenario_files, root};
+use crate::common::{Folder, comparing_scenario_files, root};
 use dstream::{Overrides, Setup, load_scenario};
 use dstream_scenarios::demo::{PATH, TEXT};
 use serde_json::Value;

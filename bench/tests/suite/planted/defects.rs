@@ -2,7 +2,7 @@
 //!
 //! The wrapped part is the product's own; nothing in the product knows that it can be wrapped for this.
 
-use crate::wrap::wrap;
+use crate::planted::wrap::wrap;
 use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};

@@ -1,10 +1,6 @@
 //! A cluster started by hand: master, workers and jobs as processes that find each other.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::Folder;
+use crate::common::Folder;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -18,7 +14,7 @@ struct Process {
 
 impl Process {
     fn start(folder: &Folder, words: &str) -> Process {
-        Process::spawn(common::command(&folder.0, &words.split(' ').collect::<Vec<_>>()))
+        Process::spawn(crate::common::command(&folder.0, &words.split(' ').collect::<Vec<_>>()))
     }
 
     fn spawn(mut command: Command) -> Process {

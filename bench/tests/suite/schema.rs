@@ -3,11 +3,7 @@
 //!
 //! `dstream schema > scenarios/schema.json` renews it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::{Folder, paper_scenario_files, root, scenario_files};
+use crate::common::{Folder, paper_scenario_files, root, scenario_files};
 use dstream::{Overrides, Setup, load_scenario, scenario_schema};
 use regex_lite::Regex;
 use serde_json::{Value, json};

@@ -1,10 +1,6 @@
 //! Late results are shown at their bound on what input there is, and the results themselves follow and are exact.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::Folder;
+use crate::common::Folder;
 use std::fs;
 
 const SCENARIO: &str = "

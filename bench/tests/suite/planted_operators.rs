@@ -2,12 +2,7 @@
 //!
 //! Each scenario is valid without the defect, which is tested beside it, so what makes it invalid is the defect.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[path = "planted/operators.rs"]
 mod operators;
-#[path = "planted/wrap.rs"]
-mod wrap;
 
 use dstream::{Engine, Outcome, Overrides, Setup, draw_scenario, judge, load_scenario, simulate};
 use dstream_baselines::continuous::engine::{CoreFactory, PlainCores};
@@ -104,7 +99,7 @@ fn first_seed(defect: Defect) -> Option<(u64, &'static str)> {
 }
 
 #[test]
-#[ignore = "takes many minutes: cargo test -p dstream --test planted_operators -- --ignored --nocapture"]
+#[ignore = "takes many minutes: cargo test -p dstream --test suite planted_operators:: -- --ignored --nocapture"]
 fn every_planted_defect_is_found_by_the_swarm() {
     let mut missed = Vec::new();
     for defect in ALL {

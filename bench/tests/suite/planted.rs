@@ -2,12 +2,8 @@
 //!
 //! The scenarios are valid without the defect (`scenarios.rs` holds that), so what makes them invalid is the defect.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[path = "planted/defects.rs"]
 mod defects;
-#[path = "planted/wrap.rs"]
-mod wrap;
+pub mod wrap;
 
 use defects::{ALL, Defect, Planted};
 use dstream::{Engine, Outcome, Overrides, Setup, draw_scenario, judge, load_scenario, simulate};
@@ -132,7 +128,7 @@ fn drawn(seed: u64, engine: DStreams) -> Outcome {
 }
 
 #[test]
-#[ignore = "takes many minutes: cargo test -p dstream --test planted -- --ignored --nocapture"]
+#[ignore = "takes many minutes: cargo test -p dstream --test suite planted:: -- --ignored --nocapture"]
 fn every_planted_defect_is_found_by_the_swarm() {
     let mut missed = Vec::new();
     println!("{:28} {:>4}  checks that fail", "defect", "seed");

@@ -1,12 +1,7 @@
 //! Runs on TCP: the same scenario in both worlds, and what becomes of the nodes' processes however a run ends.
 
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::Folder;
-use common::processes::{Run, pid, wait_until_gone, watch};
+use crate::common::Folder;
+use crate::common::processes::{Run, pid, wait_until_gone, watch};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
@@ -119,7 +114,7 @@ fn a_node_that_ends_by_itself_ends_the_run_and_is_named() {
 #[test]
 fn a_process_that_is_told_nonsense_says_so() {
     let folder = Folder::new();
-    let mut node = common::command(&folder.0, &["node"]);
+    let mut node = crate::common::command(&folder.0, &["node"]);
     node.stdin(std::fs::File::open(folder.0.join("README.md")).unwrap());
     let output = node.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,10 +1,6 @@
 //! `dstream job` on sources that are no files: connections, FIFOs, pools, generators; and on a disk that is full.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::Folder;
+use crate::common::Folder;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -26,7 +22,7 @@ impl Running {
     }
 
     fn job(folder: &Folder, words: &str) -> Running {
-        Running::start(common::command(&folder.0, &words.split(' ').collect::<Vec<_>>()))
+        Running::start(crate::common::command(&folder.0, &words.split(' ').collect::<Vec<_>>()))
     }
 
     /// Reads stderr until a line holds these words.

@@ -1,8 +1,6 @@
 //! Every engine of the product passes the conformance suite, with each of its ways to recover; and one that says what it
 //! does not keep is found out.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use dstream::conformance::{CaseOutcome, Subject, cases, run, run_case};
 use dstream::engine::query::Query;
 use dstream::engine::{

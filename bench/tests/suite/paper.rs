@@ -1,10 +1,6 @@
 //! Published figures: each is read, its scenario is what the paper describes, and its quick stand-in is run and drawn.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::{Folder, paper_scenario_files, root};
+use crate::common::{Folder, paper_scenario_files, root};
 use dstream::{Overrides, Setup, load_scenario};
 use dstream_cluster::OptionValue;
 use dstream_reports::model::Model;

@@ -3,11 +3,7 @@
 //!
 //! Where no Chromium is installed the test says so and passes: the pages' text is tested elsewhere.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::Folder;
+use crate::common::Folder;
 use std::process::{Command, Stdio};
 
 /// Names under which the browser is installed.

@@ -1,10 +1,7 @@
-//! Every smoke scenario runs, and its verdict is valid: the promise of the README's table.
+//! Every smoke scenario runs, and its verdict is valid: the promise of the README's table. Determinism is a law: each run's
+//! trace is the same in another process.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-
-use common::{Folder, root, scenario_files};
+use crate::common::{Folder, root, scenario_files};
 use dstream_reports::format::seconds;
 use std::fs;
 use std::path::Path;
@@ -18,8 +15,8 @@ fn every_trophy_and_hunting_scenario_is_valid() {
     assert!(others.len() >= 8, "{others:?}");
     let mut words = vec!["run"];
     words.extend(others.iter().map(|path| path.to_str().unwrap()));
-    let said = folder.dstream(&words);
-    assert_eq!(said.code, 0, "{said:?}");
+    folder.dstream(&words).expect(0, &[]);
+    replay_all(&folder, others.len());
 }
 
 #[test]
@@ -35,6 +32,7 @@ fn every_smoke_scenario_is_valid() {
     let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     let runs = json.as_array().unwrap();
     assert_eq!(runs.len(), smoke.len());
+    replay_all(&folder, smoke.len());
     let stale: Vec<String> = smoke.iter().zip(runs).filter_map(|(path, result)| untold(path, result)).collect();
     assert!(stale.is_empty(), "README.md, renew:\n{}", stale.join("\n"));
     for result in runs {
@@ -50,6 +48,18 @@ fn every_smoke_scenario_is_valid() {
             assert_eq!(fault["fired"], true, "{name}: {fault}");
             assert!(fault["restore_s"].is_number() && fault["catch_up_s"].is_number(), "{name}: {fault}");
         }
+    }
+}
+
+/// Runs again whatever was run here, each in a process of its own: the trace is the same.
+fn replay_all(folder: &Folder, least: usize) {
+    let children = |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let scenarios = children(&folder.0.join("runs"));
+    let runs = scenarios.iter().filter(|path| path.is_dir()).flat_map(|path| children(path));
+    let runs: Vec<_> = runs.filter(|path| path.join("trace.log").exists()).collect();
+    assert!(runs.len() >= least, "{runs:?}");
+    for run in runs {
+        folder.dstream(&["replay", run.to_str().unwrap()]).expect(0, &["identical"]);
     }
 }
 

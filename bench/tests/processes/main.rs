@@ -1,0 +1,14 @@
+//! Whatever starts processes of its own on loopback TCP: one file for each topic. Apart from the simulated tests, whose load
+//! on the cores would be theirs.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cluster;
+#[cfg(target_os = "linux")]
+mod hostile;
+mod job;
+mod source;
+mod tcp;
