@@ -49,6 +49,18 @@ impl Read<'_> {
     }
 }
 
+/// Why output cannot be gathered for so long, if it cannot: nothing waits behind the end of an interval.
+pub(crate) fn refuse_buffer(options: &Options, declared: Vec<OptionSpec>) -> Option<String> {
+    let read = Read { options, declared };
+    let (buffer, interval) = (read.duration("buffer")?, read.duration("interval")?);
+    (buffer > interval).then(|| {
+        format!(
+            "`buffer` is {buffer:?} and an interval {interval:?}, whose end sends everything; \
+             make the buffer no longer than the interval"
+        )
+    })
+}
+
 /// `interval`.
 pub(crate) fn interval() -> OptionSpec {
     OptionSpec {

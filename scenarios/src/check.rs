@@ -37,7 +37,7 @@ pub use outputs::{OutputRow, rows};
 use crate::oracle::{Question, Replay};
 use damage::Damage;
 use dstream_cluster::{JobError, Promise};
-use dstream_kernel::OutputSpec;
+use dstream_kernel::{OutputId, OutputSpec};
 use dstream_trace::measure::Facts;
 use dstream_trace::result::{BrokenPromise, CheckResult, RecordCounts};
 use dstream_trace::{MeasureInput, RangeSet, RecordRange, TraceLine};
@@ -59,6 +59,8 @@ pub struct CheckInput<'a> {
     pub promise: &'a Promise,
     /// How each output reads.
     pub outputs: &'a [OutputSpec],
+    /// Those of which each row depends on the state of its own partition alone.
+    pub of_own_state: Vec<OutputId>,
     /// Whether the query keeps windows or state from interval to interval.
     pub keeps_state: bool,
     /// Whether the run was stopped before its end: then what is missing is not wrong.
@@ -146,10 +148,13 @@ fn compare(
         input.facts.sealed.iter().map(|(interval, seal)| (*interval, seal.ranges.clone())).collect();
     let mut comparisons = BTreeMap::new();
     let Some(last) = records::last_to_check(input) else { return Ok(comparisons) };
-    let question = Question { sealed: &sealed, missing: gone, last };
+    let lost_states = records::lost_states(input.lines);
+    let of_blocks = records::gone_blocks(input.facts, input.lines);
+    let missing_elsewhere = (!lost_states.is_empty()).then_some(&of_blocks);
+    let question = Question { sealed: &sealed, missing: gone, missing_elsewhere, last };
     replay.answer(&question, &mut |interval, answer| {
         if records::is_to_check(input, interval) {
-            let mut found = outputs::compare(input, interval, &answer);
+            let mut found = outputs::compare(input, interval, &answer, &lost_states);
             if let Some(untimely) = timing::violation(input, interval) {
                 found.wrong = Some(untimely);
                 found.explained = false;

@@ -38,6 +38,8 @@ pub struct Question<'a> {
     pub sealed: &'a BTreeMap<u64, Vec<RecordRange>>,
     /// interval -> those of its records that are known to be gone.
     pub missing: &'a BTreeMap<u64, RangeSet>,
+    /// The same for rows of partitions that lost no state, where some partition did.
+    pub missing_elsewhere: Option<&'a BTreeMap<u64, RangeSet>>,
     /// The intervals to answer for, from 0 to this one.
     pub last: u64,
 }
@@ -58,6 +60,8 @@ pub struct Answer {
     pub full: Rows,
     /// Over those that are not missing; `None` where that is the same.
     pub reduced: Option<Rows>,
+    /// Over those that are not missing in partitions that lost no state; `None` where none did.
+    pub elsewhere: Option<Rows>,
     /// A sealed range reaches beyond the end of its client's stream.
     pub beyond_end: Option<RecordRange>,
 }
@@ -79,6 +83,10 @@ impl Replay<'_> {
     pub fn answer(&self, question: &Question<'_>, each: &mut dyn FnMut(u64, Answer)) -> Result<(), JobError> {
         let mut full = (self.oracle)()?;
         let mut reduced = if question.missing.is_empty() { None } else { Some((self.oracle)()?) };
+        let mut elsewhere = question.missing_elsewhere.map(|_| (self.oracle)()).transpose()?;
+        let is_gone = |of: &BTreeMap<u64, RangeSet>, owner: u64, client: u32, sequence: u64| {
+            of.get(&owner).is_some_and(|gone| gone.contains(client, sequence))
+        };
         let mut streams = self.streams(question)?;
         for interval in 0..=question.last {
             let mut beyond_end = None;
@@ -87,14 +95,22 @@ impl Replay<'_> {
                 let reached = stream.read_to(range.last, &mut |owner, sequence, line| {
                     full.line(owner, line);
                     if let Some(reduced) = &mut reduced
-                        && !question.missing.get(&owner).is_some_and(|gone| gone.contains(range.client, sequence))
+                        && !is_gone(question.missing, owner, range.client, sequence)
                     {
                         reduced.line(owner, line);
+                    }
+                    if let (Some(oracle), Some(missing)) = (&mut elsewhere, question.missing_elsewhere)
+                        && !is_gone(missing, owner, range.client, sequence)
+                    {
+                        oracle.line(owner, line);
                     }
                 })?;
                 beyond_end = beyond_end.or((!reached).then_some(*range));
             }
-            each(interval, answer(interval, &mut *full, reduced.as_deref_mut(), beyond_end));
+            let answer = answer(interval, &mut *full, reduced.as_deref_mut(), beyond_end);
+            let rows = elsewhere.as_mut().map(|oracle| oracle.finish(interval));
+            let elsewhere = rows.map(|rows| Rows { rows, chosen_from: Expected::new() });
+            each(interval, Answer { elsewhere, ..answer });
         }
         Ok(())
     }
@@ -126,7 +142,7 @@ fn answer(
         full_rows.chosen_from = full.chosen_from();
         Some(Rows { rows, chosen_from: reduced.chosen_from() })
     });
-    Answer { full: full_rows, reduced, beyond_end }
+    Answer { full: full_rows, reduced, elsewhere: None, beyond_end }
 }
 
 /// A range and the interval it belongs to.
@@ -221,7 +237,8 @@ mod tests {
         let sealed = sealed.iter().map(|(interval, ranges)| (*interval, ranges.iter().map(range).collect())).collect();
         let missing =
             missing.iter().map(|(interval, ranges)| (*interval, ranges.iter().map(range).collect())).collect();
-        let question = Question { sealed: &sealed, missing: &missing, last: expected.len() as u64 - 1 };
+        let question =
+            Question { sealed: &sealed, missing: &missing, missing_elsewhere: None, last: expected.len() as u64 - 1 };
         let replay = Replay {
             oracle: &|| WordCount.oracle(&Params::new(), Duration::from_secs(1)),
             open: &|client| Ok(Box::new(Numbered { client, next: 0, end: 10 })),

@@ -9,6 +9,7 @@ mod options;
 use crate::continuous::engine::{self, CoreFactory, PlainCores, Protocol};
 use crate::continuous::operators::chunk_factor;
 use crate::continuous::topology::{NO_SHUFFLE, Topology};
+use crate::options::refuse_buffer;
 use dstream_cluster::{ClusterSpec, Engine, EngineError, OptionSpec, Options, Promise, Registry};
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
 use dstream_kernel::Query;
@@ -66,8 +67,9 @@ impl Engine for HotReplication {
         Settings::from_options(options).heirs(workers).names()
     }
 
-    fn refuses(&self, query: &Query, _options: &Options) -> Option<String> {
-        Topology::of(query, 1).is_none().then(|| NO_SHUFFLE.to_owned())
+    fn refuses(&self, query: &Query, options: &Options) -> Option<String> {
+        let has_shuffles = Topology::of(query, 1).is_some();
+        if has_shuffles { refuse_buffer(options, options::declared()) } else { Some(NO_SHUFFLE.to_owned()) }
     }
 
     fn map_ns_per_byte(&self, cluster: &ClusterSpec, options: &Options) -> f64 {

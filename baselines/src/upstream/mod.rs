@@ -9,6 +9,7 @@ mod options;
 use crate::continuous::engine::{self, CoreFactory, PlainCores, Protocol};
 use crate::continuous::operators::chunk_factor;
 use crate::continuous::topology::{NO_SHUFFLE, Topology};
+use crate::options::refuse_buffer;
 use dstream_cluster::{ClusterSpec, Engine, EngineError, OptionSpec, Options, Promise, Registry};
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
 use dstream_kernel::Query;
@@ -70,11 +71,12 @@ impl Engine for UpstreamBackup {
     fn refuses(&self, query: &Query, options: &Options) -> Option<String> {
         let Some(topology) = Topology::of(query, 1) else { return Some(NO_SHUFFLE.to_owned()) };
         let replays = Settings::from_options(options).checkpoint.is_none();
-        (replays && topology.reach.is_none()).then(|| {
+        let endless = (replays && topology.reach.is_none()).then(|| {
             "`checkpoint: off` replays all input that a result depends on, and results of this job depend on all of it \
              from the start; give it a checkpoint interval"
                 .to_owned()
-        })
+        });
+        endless.or_else(|| refuse_buffer(options, options::declared()))
     }
 
     fn map_ns_per_byte(&self, cluster: &ClusterSpec, options: &Options) -> f64 {

@@ -1,4 +1,5 @@
-//! `dstream meta` runs a scenario in two processes, and where a run is not deterministic it names the first line that differs.
+//! `dstream meta` runs a scenario in two processes, and where a run is not deterministic it names the first line that
+//! differs.
 
 use crate::common::{Folder, root};
 use dstream::{Comparison, Difference, Engine, Overrides, Registry, Setup, compare_traces, load_scenario, simulate};

@@ -23,6 +23,24 @@ pub struct Query {
     pub fingerprint: u64,
 }
 
+impl Query {
+    /// Outputs of which each row depends on the state of its own partition alone: behind one shuffle at most.
+    pub fn outputs_of_own_state(&self) -> Vec<OutputId> {
+        let reads_lines = |stage: &Stage| stage.input == StageInput::Lines;
+        let is_first = |stage: &Stage| match stage.input {
+            StageInput::Lines => true,
+            StageInput::Shuffle(shuffle) => {
+                self.stages.iter().filter(|writer| writer.end == StageEnd::Shuffle(shuffle)).all(reads_lines)
+            }
+        };
+        let output = |stage: &Stage| match stage.end {
+            StageEnd::Output(output) => Some(output),
+            StageEnd::Shuffle(_) => None,
+        };
+        self.stages.iter().filter(|stage| is_first(stage)).filter_map(output).collect()
+    }
+}
+
 /// The narrow steps between two shuffles (or between the source and the output).
 #[derive(Clone)]
 pub struct Stage {

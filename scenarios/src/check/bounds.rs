@@ -22,6 +22,20 @@ pub(super) fn violation(output: &str, seen: &Seen<'_>, answer: &Answer) -> Optio
     }
 }
 
+/// The first of a partition's rows that no loss leads to, where that partition lost no state.
+pub(super) fn foreign_violation(output: &str, rows: &[(String, String)], answer: &Answer) -> Option<String> {
+    let without = answer.elsewhere.as_ref()?.rows.get(output);
+    let with = answer.full.rows.get(output);
+    rows.iter().find_map(|(key, value)| {
+        let [least, most] = [without, with].map(|values| values.and_then(|values| text(values, key)));
+        (!is_between(Some(value), least, most)).then(|| {
+            let (least, most) = (least.unwrap_or("none"), most.unwrap_or("none"));
+            let expected = format!("expected from {least} to {most}: its partition lost no state");
+            format!("output `{output}`: key {key:?} is {value}, {expected}")
+        })
+    })
+}
+
 type Values = BTreeMap<String, String>;
 
 fn each_value(output: &str, seen: &Seen<'_>, with: &Values, without: &Values) -> Option<String> {
@@ -119,7 +133,7 @@ mod tests {
     }
 
     fn check(full: Rows, reduced: Rows, seen: &str, expected: Option<&str>) {
-        let answer = Answer { full, reduced: Some(reduced), beyond_end: None };
+        let answer = Answer { full, reduced: Some(reduced), elsewhere: None, beyond_end: None };
         let seen = values(seen);
         let seen: Seen<'_> = seen.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let found = violation("o", &seen, &answer);

@@ -141,10 +141,11 @@ fn copies_come_back_when_the_calm_has_begun_if_there_are_nodes_for_them() {
     };
     check(&lacking(&[(5600, 3), (6900, 0)], 0), 1000, "");
     check(&lacking(&[(5600, 3)], 0), 1000, "3 blocks or partitions lacked copies at 7.000000000s, and to the end");
-    check(&lacking(&[(5600, 3), (7100, 1)], 0), 1000, "3 blocks or partitions lacked copies");
+    check(&lacking(&[(5600, 3), (7100, 1)], 0), 1000, "1 blocks or partitions lacked copies");
     // What lacks copies at the deadline has just come.
     check(&lacking(&[(5600, 3), (6900, 0), (6950, 1), (7100, 0), (7200, 2)], 0), 1000, "");
-    // Two of three are left, then one.
+    // Two of three are left, and the place of the third is empty; then one.
+    check(&lacking(&[(5600, 1)], 1), 1000, "");
     check(&lacking(&[(5600, 3)], 1), 1000, "3 blocks or partitions lacked copies");
     check(&lacking(&[(5600, 3)], 2), 1000, "");
 }

@@ -325,6 +325,7 @@ impl History {
             slack: Duration::ZERO,
             promise: &promise,
             outputs: &query.outputs,
+            of_own_state: query.outputs_of_own_state(),
             keeps_state: self.window > 1,
             interrupted: self.interrupted,
         };

@@ -284,6 +284,29 @@ fn a_state_that_is_declared_lost_is_allowed_where_all_that_had_it_are_gone() {
 }
 
 #[test]
+fn a_lost_state_excuses_no_other_partition() {
+    // Partition 0's state is lost with both that had it; its results of interval 3 lack all of it, or half.
+    let lacking = |of_zero: RecordRange, of_one: RecordRange| {
+        let mut history = absorbed(&[(25, "worker-1"), (35, "replica-1")], "replica-1");
+        history.remove(|event| matches!(event, Event::BlockLost { .. } | Event::ResultVisible { interval: 3, .. }));
+        history.add(closed(3) + 700, "master", Event::StateLost { partition: 0, after: Some(2), through: 3 });
+        for (partition, range) in [(0, of_zero), (1, of_one)] {
+            let mut result = history.result(3, partition, &[range]);
+            if let Event::ResultVisible { from, epoch, .. } = &mut result {
+                (*from, *epoch) = (NodeName::worker(3), 3);
+            }
+            history.add(closed(6), "sink", result);
+        }
+        history
+    };
+    let (half, all) = (share(3, 0), records(30, 39));
+    check(&lacking(half, all), "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]");
+    let history = lacking(half, half);
+    let expected = "lost 0 doubled 0 wrong 1, not exact, not declared, given up 10 in [3]";
+    check_detail(&history, expected, "its partition lost no state");
+}
+
+#[test]
 fn what_a_window_still_covers_may_be_gone_with_the_state_after_its_own_results() {
     // Interval 3's results are out; those of intervals 4 and 5 cover it too. Both copies of partition 0 die after them.
     let mut history = History::windowed_operators(10, 3);

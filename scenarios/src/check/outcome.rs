@@ -102,6 +102,7 @@ pub fn outcome(lines: &[TraceLine], run: &RunFacts<'_>, replay: &Replay<'_>) -> 
             slack: slack(run.engine),
             promise: run.promise,
             outputs: &run.query.outputs,
+            of_own_state: run.query.outputs_of_own_state(),
             keeps_state: run.query.stages.iter().any(|stage| !stage.kept.is_empty()),
             interrupted: run.interrupted,
         },

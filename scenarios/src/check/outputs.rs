@@ -10,7 +10,7 @@ use crate::oracle::{Answer, Expected};
 use dstream_kernel::OutputSpec;
 use dstream_trace::measure::{Facts, Visible};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One row of an output, as `outputs.jsonl` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,7 +53,12 @@ pub(super) struct Comparison {
 }
 
 /// Compares an interval. `answer.reduced` is there if records of it were declared gone.
-pub(super) fn compare(input: &CheckInput<'_>, interval: u64, answer: &Answer) -> Comparison {
+pub(super) fn compare(
+    input: &CheckInput<'_>,
+    interval: u64,
+    answer: &Answer,
+    lost_states: &BTreeSet<u32>,
+) -> Comparison {
     // What was given up may be in the panes of earlier results, and in what running operators had taken in.
     let mixes = input.keeps_state || !input.facts.owners.is_empty();
     let declared = answer.reduced.is_some() && !mixes;
@@ -69,7 +74,11 @@ pub(super) fn compare(input: &CheckInput<'_>, interval: u64, answer: &Answer) ->
         let results = input.facts.results.get(&interval).and_then(|outputs| outputs.get(&spec.name));
         let compared = match results {
             _ if !is_due(spec, interval) => not_due(spec, results),
-            Some(partitions) if mixes && answer.reduced.is_some() => compare_bounds(spec, partitions, answer),
+            Some(partitions) if mixes && answer.reduced.is_some() => {
+                let is_foreign = |partition: &u32| !lost_states.contains(partition);
+                let is_own = input.of_own_state.contains(&spec.id);
+                compare_bounds(spec, partitions, answer, &|partition| is_own && is_foreign(partition))
+            }
             Some(partitions) => compare_output(spec, partitions, answer),
             None => Err(format!("no result of output `{}` is visible", spec.name)),
         };
@@ -130,14 +139,20 @@ fn together<'a>(spec: &OutputSpec, parts: &'a [Part]) -> Result<Seen<'a>, String
     Ok(seen)
 }
 
-/// As [`compare_output`], for a result that depends on earlier intervals, of whose records some were given up.
+/// As [`compare_output`], for a result that depends on earlier intervals, of whose records some were given up. What only a
+/// partition's state held is missing from no `is_foreign` one.
 fn compare_bounds(
     spec: &OutputSpec,
     partitions: &BTreeMap<u32, Visible>,
     answer: &Answer,
+    is_foreign: &dyn Fn(&u32) -> bool,
 ) -> Result<Option<String>, String> {
     let parts = read(spec, partitions)?;
     let seen = together(spec, &parts)?;
+    let mut foreign = partitions.keys().zip(&parts).filter(|(partition, _)| is_foreign(partition));
+    if let Some(wrong) = foreign.find_map(|(_, rows)| bounds::foreign_violation(&spec.name, rows, answer)) {
+        return Err(wrong);
+    }
     let full = Side::new(&answer.full.rows, &spec.name);
     match parts.iter().find_map(|rows| full.difference(rows)).or_else(|| full.absent(&seen)) {
         None => Ok(None),

@@ -6,7 +6,7 @@ use super::CheckInput;
 use dstream_trace::measure::{Facts, Sealed};
 use dstream_trace::result::RecordCounts;
 use dstream_trace::{Event, Moment, RangeSet, RecordRange, TraceLine};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which records are in which ranges.
 pub(super) struct Allotment {
@@ -60,8 +60,26 @@ pub(super) fn counts(input: &CheckInput<'_>, allotment: &Allotment) -> RecordCou
     }
 }
 
+/// Partitions whose state the engine said that nobody has.
+pub(super) fn lost_states(lines: &[TraceLine]) -> BTreeSet<u32> {
+    let lost = |line: &TraceLine| match &line.event {
+        Event::StateLost { partition, .. } => Some(*partition),
+        _ => None,
+    };
+    lines.iter().filter_map(lost).collect()
+}
+
+/// Sealed records of blocks that the engine gave up, by interval.
+pub(super) fn gone_blocks(facts: &Facts, lines: &[TraceLine]) -> BTreeMap<u64, RangeSet> {
+    gone_of(facts, lines.iter().filter(|line| matches!(line.event, Event::BlockLost { .. })))
+}
+
 /// Sealed records that the engine gave up, by interval: blocks that nobody has, and what was in a state that nobody has.
 pub(super) fn gone(facts: &Facts, lines: &[TraceLine]) -> BTreeMap<u64, RangeSet> {
+    gone_of(facts, lines.iter())
+}
+
+fn gone_of<'a>(facts: &Facts, lines: impl Iterator<Item = &'a TraceLine>) -> BTreeMap<u64, RangeSet> {
     let mut gone: BTreeMap<u64, RangeSet> = BTreeMap::new();
     for line in lines {
         match &line.event {

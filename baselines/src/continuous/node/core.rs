@@ -79,8 +79,8 @@ pub struct NodeLimits {
     pub origin: Moment,
     /// Length of an interval.
     pub interval: Duration,
-    /// A node that holds more bytes of input acknowledges nothing until less is held: clients then keep their records and, at
-    /// their own bound, stop reading. Sources take nothing in while so many bytes of output are kept.
+    /// A node that holds more bytes of input acknowledges nothing until less is held: clients then keep their records and,
+    /// at their own bound, stop reading. Sources take nothing in while so many bytes of output are kept.
     pub most_kept_bytes: usize,
 }
 

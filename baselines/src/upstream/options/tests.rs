@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use super::*;
+use crate::options::refuse_buffer;
 
 fn settings(options: &[(&str, OptionValue)]) -> Settings {
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -76,4 +77,14 @@ fn each_option_changes_its_own_part() {
     let length = OptionValue::Duration(Duration::from_millis(300));
     check(&[("buffer", length.clone())], |protocol| protocol.rules.buffer = Duration::from_millis(300));
     check(&[("straggler", length)], |protocol| protocol.straggler = Some(Duration::from_millis(300)));
+}
+
+#[test]
+fn a_buffer_longer_than_an_interval_is_refused() {
+    let refused = |millis| {
+        let buffer = OptionValue::Duration(Duration::from_millis(millis));
+        refuse_buffer(&Options::from([("buffer".to_owned(), buffer)]), declared())
+    };
+    assert_eq!(refused(1000), None);
+    assert!(refused(1001).is_some_and(|why| why.contains("no longer than the interval")));
 }

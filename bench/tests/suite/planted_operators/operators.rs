@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dstream_baselines::continuous::engine::CoreFactory;
 use dstream_baselines::continuous::feeder::Feeder;
 use dstream_baselines::continuous::master::{Master, MasterAction, MasterEvent, MasterLimits};
-use dstream_baselines::continuous::message::{Element, FromMaster, ToPeer};
+use dstream_baselines::continuous::message::{Element, FromMaster, NodeNumber, ToPeer};
 use dstream_baselines::continuous::node::{Node, NodeAction, NodeEvent, NodeLimits, Work};
 use dstream_cluster::client::{ClientAction, ClientEvent, Cut};
 use dstream_cluster::core::BoxCore;
@@ -16,6 +16,7 @@ use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
 use dstream_cluster::message::{FromClient, FromSink, ToClient};
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
 use dstream_trace::NodeName;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What is broken.
@@ -154,6 +155,7 @@ impl CoreFactory for Planted {
         let inner: BoxCore<NodeEvent, NodeAction> = Box::new(Node::new(limits));
         let defect = self.0;
         let (mut batches, mut is_new) = (0u64, false);
+        let mut gathered = BTreeMap::new();
         wrap(inner, move |inner, now, mut event, actions| {
             if let (Defect::AckWithoutHolding, NodeEvent::Client { client, word: FromClient::Records(batch), .. }) =
                 (defect, &event)
@@ -173,6 +175,10 @@ impl CoreFactory for Planted {
                 actions.retain(|action| !matches!(action, NodeAction::HandIn { .. }));
             }
             actions.iter_mut().for_each(|action| spoil_action(defect, action, &mut is_new));
+            if defect == Defect::ReplicaOrderDiffers {
+                let decided = std::mem::take(actions);
+                actions.extend(decided.into_iter().flat_map(|action| in_another_order(&mut gathered, action)));
+            }
         })
     }
 }
@@ -213,7 +219,6 @@ fn spoil_action(defect: Defect, action: &mut NodeAction, is_new: &mut bool) {
             batches.remove(0);
             body.remove(0);
         }
-        (Defect::ReplicaOrderDiffers, NodeAction::Tell { word: ToPeer::Elements(elements), .. }) => swap_two(elements),
         (Defect::WholeTooEarly, NodeAction::Tell { word, body, .. }) if matches!(word, ToPeer::FetchInput { .. }) => {
             // It asks for nothing: whatever it has it takes for all.
             if let ToPeer::FetchInput { after, .. } = word {
@@ -225,12 +230,44 @@ fn spoil_action(defect: Defect, action: &mut NodeAction, is_new: &mut bool) {
     }
 }
 
-/// The first two elements in a row that come from one client's records are the other way round.
+/// Output on its way to a node, as one message.
+type Gathered = BTreeMap<NodeNumber, NodeAction>;
+
+/// Gathers what goes to a node until an interval ends; the first two elements of one client go out the other way round.
+fn in_another_order(gathered: &mut Gathered, action: NodeAction) -> Vec<NodeAction> {
+    let NodeAction::Tell { node, word: ToPeer::Elements(more), body: rows, .. } = &action else { return vec![action] };
+    let is_end = more.iter().any(|element| element.records.is_none());
+    match gathered.remove(node) {
+        None if is_end => vec![action],
+        None => {
+            gathered.insert(*node, action);
+            Vec::new()
+        }
+        Some(mut before) => {
+            if let NodeAction::Tell { word: ToPeer::Elements(elements), body, .. } = &mut before {
+                elements.extend(more.iter().cloned());
+                body.extend(rows.iter().cloned());
+                if is_end {
+                    swap_two(elements);
+                    return vec![before];
+                }
+            }
+            gathered.insert(*node, before);
+            Vec::new()
+        }
+    }
+}
+
+/// The first two elements that come from one client's records are the other way round.
 fn swap_two(elements: &mut [Element]) {
     let client = |element: &Element| element.records.map(|records| (element.writer, records.client));
-    let of_one = |pair: &[Element]| client(&pair[0]).is_some() && client(&pair[0]) == client(&pair[1]);
-    if let Some(first) = elements.windows(2).position(of_one) {
+    let twin = |first: usize| {
+        let of_one = client(&elements[first])?;
+        let later = (first + 1..elements.len()).find(|other| client(&elements[*other]) == Some(of_one));
+        Some((first, later?))
+    };
+    if let Some((first, second)) = (0..elements.len()).find_map(twin) {
         let records = elements[first].records;
-        elements[first].records = std::mem::replace(&mut elements[first + 1].records, records);
+        elements[first].records = std::mem::replace(&mut elements[second].records, records);
     }
 }
