@@ -143,8 +143,8 @@ pub enum Became {
     Far,
     /// Held against nothing: the formula gives too few intervals, or is known to fail here.
     Shown,
-    /// By the formula there is no end, and there is none: so far behind were results at half of the time after the failure,
-    /// and so far when the load ended, in seconds.
+    /// There is no end, as the formula says, or where it is known to fail: so far behind were results at half of the time
+    /// after the failure, and so far when the load ended, in seconds.
     Diverges(f64, f64),
     /// Something was not reached that should have been.
     Missing,
@@ -228,14 +228,16 @@ impl<'a> ModelPoint<'a> {
 
     fn judged(&self, figure: &ModelFigure, tables: &Tables) -> Became {
         let Some(load) = self.load else { return Became::Missing };
+        let diverges = || match behind_s(tables, self.run) {
+            Some((half, end)) if end > half => Became::Diverges(half, end),
+            _ => Became::Missing,
+        };
         let Some(formula) = self.formula_s else {
-            return match behind_s(tables, self.run) {
-                Some((half, end)) if load >= self.series.limit() && end > half => Became::Diverges(half, end),
-                _ => Became::Missing,
-            };
+            return if load >= self.series.limit() { diverges() } else { Became::Missing };
         };
         let interval_s = tables.number("interval_s").unwrap_or(0.0);
         match (self.ratio(), self.series.within) {
+            (None, None) if self.raw_s.is_none() => diverges(), // where the formula is known to fail, there may be no end
             (None, _) => Became::Missing,
             (Some(_), None) => Became::Shown,
             (Some(_), Some(_)) if formula < figure.least_intervals * interval_s => Became::Shown,
