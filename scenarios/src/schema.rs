@@ -269,7 +269,13 @@ fn expect() -> Value {
             ),
         ),
         ("catch_up", described(duration(), "On time again within this after every fault.")),
-        ("calm", described(duration(), "So long after the last fault nothing waits, and results are on time.")),
+        (
+            "calm",
+            described(
+                duration(),
+                "So long after the last fault nothing waits, all has its copies, and results are on time.",
+            ),
+        ),
         ("latency", described(latency, "Bounds of percentiles.")),
     ];
     let expect = json!({ "type": ["array", "null"], "items": one_of_keys(&kinds, "A check.") });

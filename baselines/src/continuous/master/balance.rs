@@ -2,11 +2,12 @@
 //!
 //! A heir keeps what it took over, so after a loss some nodes run more than others, and one that returns runs
 //! nothing. Here a partition moves while it runs: a second host copies it from the first, as replicas do, and when
-//! that runs the first one is relieved. Pure: knows assignments, no events. Invariant: a step either relieves or
+//! that runs the first one is relieved. Where many heirs took over, the least of them is freed, so that as many nodes are
+//! idle again as there should be. Pure: knows assignments, no events. Invariant: a step either relieves or
 //! moves; nothing moves that would not even things out, and standbys stay idle.
 //!
 //! ```text
-//! [a] --even_out--> [a, b copies from a] --b runs, a's results are out: relieve--> [b]
+//! [a] --even_out, vacate--> [a, b copies from a] --b runs, a's results are out: relieve--> [b]
 //! ```
 
 use crate::continuous::assignment::{Assignment, Seat, Start};
@@ -33,6 +34,35 @@ impl Redundancy {
             }
         }
         (next.places != now.places).then_some(next)
+    }
+
+    /// The next assignment, where all nodes are members and fewer are idle than should be: one that runs least hands
+    /// everything to others that run something, none more than its share. All seats run when this is
+    /// asked.
+    pub fn vacate(
+        &self,
+        now: &Assignment,
+        members: &BTreeSet<NodeNumber>,
+        avoid: &BTreeSet<NodeNumber>,
+    ) -> Option<Assignment> {
+        let active = (self.workers * self.hosts).max(1);
+        let loads = Loads::of(now, members).hosting;
+        let idle = members.iter().filter(|node| loads[node] == 0).count();
+        if idle >= self.standbys as usize || members.len() < (active + self.standbys) as usize {
+            return None;
+        }
+        let share = loads.values().sum::<u32>().div_ceil(active);
+        let giver = loads.iter().filter(|(_, load)| **load > 0).min_by_key(|(node, load)| (**load, Reverse(**node)));
+        let (giver, load) = giver.map(|(node, load)| (*node, *load))?;
+        let mut takers = loads;
+        takers.retain(|node, load| *load > 0 && *node != giver && !avoid.contains(node));
+        let mut next = Assignment { version: now.version + 1, places: now.places.clone() };
+        for _ in 0..load {
+            let with_room = takers.iter().filter(|(_, load)| **load < share).map(|(node, load)| (*load, *node));
+            let (_, taker) = with_room.min().filter(|(_, taker)| next.hand_over(giver, *taker, self.hosts))?;
+            *takers.entry(taker).or_default() += 1;
+        }
+        Some(next)
     }
 
     /// The next assignment, where some members run less than others by two partitions or more: they begin to take over.
@@ -77,5 +107,39 @@ impl Assignment {
         place.holders.retain(|seat| seat.node != receiver);
         place.holders.push(seat);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::continuous::assignment::Place;
+    use crate::continuous::master::plan::{Border, Heir};
+
+    /// Partitions that run at these hosts, in a cluster of four workers and two standbys of which these are members. What
+    /// hosts are like when the least of them is freed; nothing if none is.
+    fn check(hosts: &[u32], members: u32, expected: Option<&[&str]>) {
+        let (heir, border) = (Heir::Many, Border::Saved { every: 3 });
+        let redundancy = Redundancy { workers: 4, hosts: 1, copies: 2, standbys: 2, heir, border };
+        let seat = |node| Seat { node, since: 1, start: Start::Empty };
+        let place = |node: &u32| Place { hosts: vec![seat(*node)], holders: vec![seat(*node)] };
+        let now = Assignment { version: 1, places: hosts.iter().map(place).collect() };
+        let next = redundancy.vacate(&now, &(1..=members).collect(), &BTreeSet::new());
+        let nodes = |place: &Place| place.hosts.iter().map(|seat| seat.node.to_string()).collect::<Vec<_>>().join(" ");
+        let seen: Option<Vec<String>> = next.map(|next| next.places.iter().map(nodes).collect());
+        let expected = expected.map(|places| places.iter().map(|place| (*place).to_owned()).collect());
+        assert_eq!(seen, expected, "{hosts:?}");
+    }
+
+    #[test]
+    fn the_node_that_runs_least_is_freed_where_idle_ones_are_lacking_and_the_others_have_room() {
+        check(&[1, 2, 3, 4, 1, 2, 3, 4], 6, None);
+        check(&[6, 2, 3, 4, 4, 2, 3, 5], 6, Some(&["6 5", "2", "3", "4", "4", "2", "3", "5"]));
+        check(&[1, 2, 3, 4, 5], 6, Some(&["1", "2", "3", "4", "5 1"]));
+        // A node is not there: its place is taken by an idle one until it is.
+        check(&[5, 2, 3, 4, 4, 2, 3, 5], 5, None);
+        // Who has more than its share is given no more.
+        let freed = ["1", "1", "1", "1", "2", "3", "4", "5 2"];
+        check(&[1, 1, 1, 1, 2, 3, 4, 5], 6, Some(&freed));
     }
 }

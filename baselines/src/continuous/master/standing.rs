@@ -25,7 +25,8 @@ impl Master {
             true if self.lacking_copies() > 0 => None,
             true => {
                 let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
-                redundancy.even_out(now, &members, &self.given_up)
+                let freed = redundancy.vacate(now, &members, &self.given_up);
+                freed.or_else(|| redundancy.even_out(now, &members, &self.given_up))
             }
         };
         if let Some(next) = next {
