@@ -28,6 +28,7 @@ pub fn verdict(contest: &Contest<'_>) -> Vec<String> {
             vec![first, what_it_cost(&ranked, &leaders)]
         }
     };
+    sentences.extend(late_before(&ranked));
     sentences.extend(damage(&ranked));
     sentences.extend(not_ranked(contest));
     sentences
@@ -45,6 +46,10 @@ fn who_was_first(contest: &Contest<'_>, ranked: &[&Contender<'_>]) -> (String, V
         return (format!("Without a fault, {told}."), leaders.unwrap_or_else(everyone));
     };
     let catch_up = quantity::catch_up(contest.interval_s());
+    let never: Vec<usize> = (0..ranked.len()).filter(|place| late_intervals(ranked[*place].tables).0 == 0).collect();
+    if !never.is_empty() && never.len() < ranked.len() {
+        return (format!("{after}, {}.", some_never_late(ranked, &never, &catch_up)), never);
+    }
     if let (Some(told), Some(leaders)) = order(ranked, &catch_up, ON_TIME) {
         return (format!("{after}, {told}."), leaders);
     }
@@ -60,6 +65,43 @@ fn who_was_first(contest: &Contest<'_>, ranked: &[&Contender<'_>]) -> (String, V
         (Some(told), Some(leaders)) => (format!("{after}, {alike}; {told}."), leaders),
         _ => (format!("{after}, {alike}, and the lost results came at about the same time."), everyone()),
     }
+}
+
+/// `hot-first was never late; dstream was on time again first, after 300 ms; then backup (1.3 s)`.
+fn some_never_late(ranked: &[&Contender<'_>], never: &[usize], catch_up: &Quantity) -> String {
+    let others: Vec<&Contender<'_>> =
+        (0..ranked.len()).filter(|place| !never.contains(place)).map(|place| ranked[place]).collect();
+    let all: Vec<usize> = (0..others.len()).collect();
+    let were = |places: &[usize]| if places.len() > 1 { "were" } else { "was" };
+    let rest = match order(&others, catch_up, ON_TIME) {
+        (Some(told), _) => told,
+        _ if others.iter().all(|one| (catch_up.value)(one.result()).is_none()) => {
+            format!("{} {} before the run ended", names(&others, &all), ON_TIME[1])
+        }
+        _ => {
+            let after = told_values(&others, catch_up, &all);
+            format!("{} {} on time again after {after}", names(&others, &all), were(&all))
+        }
+    };
+    format!("{} {} never late; {rest}", names(ranked, never), were(never))
+}
+
+/// Who was not on time even before the first fault, in most intervals: what comes later is not the fault's doing.
+fn late_before(ranked: &[&Contender<'_>]) -> Option<String> {
+    let is_late = |one: &&&Contender<'_>| {
+        let (Some(slo), Some(first)) = (one.tables.number("slo_s"), one.fired().map(|fault| fault.at_s).next()) else {
+            return false;
+        };
+        let before: Vec<bool> = one
+            .tables
+            .due()
+            .filter(|row| row.closed_s > 0.0 && row.closed_s < first)
+            .map(|row| row.delay_s.is_none_or(|delay| delay > slo))
+            .collect();
+        before.iter().filter(|late| **late).count() * 2 > before.len()
+    };
+    let late: Vec<&str> = ranked.iter().filter(is_late).map(|one| one.label()).collect();
+    (!late.is_empty()).then(|| format!("Late before any fault already: {}.", listed(&late)))
 }
 
 /// `After the crash of worker-3 at 10.5 s`; `None` where no fault took effect.

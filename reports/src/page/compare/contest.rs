@@ -142,7 +142,8 @@ impl Shown<'_> {
         let end_s = self.contest.contenders.iter().map(|one| load_end_s(one.tables)).fold(1.0, f64::max);
         let chart = TimeChart { title: heading, about: note, unit, end_s, series, bound, faults: &self.marks };
         let mut keys = self.keys();
-        keys.extend(bound.map(|bound| line_key(Ink::Bound, format!("on time: {}", seconds(Some(bound))))));
+        let on_time = || format!("on time: {} after an interval's end", seconds(self.contest.slo_s()));
+        keys.extend(bound.map(|_| line_key(Ink::Bound, on_time())));
         let is_main = id == LATENCY;
         let draw = |width| if is_main { chart.draw_tall(width) } else { chart.draw(width) };
         Figure { id: &self.id(id), heading, note: note.to_owned(), keys, draw: &draw, numbers: html! {} }.markup()
