@@ -91,8 +91,8 @@ const FAULT_COLUMNS: [&str; 11] = [
 const FAULT_NOTE: &str = "Each time counts from the moment the fault struck; a dash was not reached. Detect: the node \
     is declared lost. Restore: its share of the results is out, up to the interval open when it struck. Catch-up: the \
     end of the first of five successive intervals on time. Drain: nothing older than on time waits. Redundancy: \
-    every promised copy exists again, and as many nodes are idle as are promised. Excess latency: the area between this \
-    run's latency over time and that of the same seed without faults (in the simulator).";
+    every promised copy exists again, and as many nodes are idle as are promised. Excess latency: the area between \
+    this run's latency over time and that of the same seed without faults (in the simulator).";
 
 /// Folded numbers, or only the link where there are too many.
 fn numbers(caption: &str, columns: &[&str], rows: &[Vec<Markup>], file: &Markup) -> Markup {
