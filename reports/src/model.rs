@@ -237,8 +237,6 @@ impl<'a> ModelPoint<'a> {
         };
         let interval_s = tables.number("interval_s").unwrap_or(0.0);
         match (self.ratio(), self.series.within) {
-            // Where the formula is known to fail, there may be no end.
-            (None, None) if self.raw_s.is_none() => diverges(),
             (None, _) => Became::Missing,
             (Some(_), None) => Became::Shown,
             (Some(_), Some(_)) if formula < figure.least_intervals * interval_s => Became::Shown,

@@ -149,9 +149,8 @@ fn compare(
     let mut comparisons = BTreeMap::new();
     let Some(last) = records::last_to_check(input) else { return Ok(comparisons) };
     let lost_states = records::lost_states(input.lines);
-    let of_blocks = records::gone_blocks(input.facts, input.lines);
-    let missing_elsewhere = (!lost_states.is_empty()).then_some(&of_blocks);
-    let question = Question { sealed: &sealed, missing: gone, missing_elsewhere, last };
+    let of_blocks = (!lost_states.is_empty()).then(|| records::gone_blocks(input.facts, input.lines));
+    let question = Question { sealed: &sealed, missing: gone, missing_elsewhere: of_blocks.as_ref(), last };
     replay.answer(&question, &mut |interval, answer| {
         if records::is_to_check(input, interval) {
             let mut found = outputs::compare(input, interval, &answer, &lost_states);

@@ -27,7 +27,8 @@ pub(super) fn calm(measured: &Measured, facts: &Facts, run: &MeasureInput, bound
 }
 
 /// What is still being copied at the deadline may be so because it has just come; it gets its copies before the run ends.
-/// Only the place of a node that is gone for good, an idle one's perhaps, may stay empty.
+/// Only as many places may stay empty as nodes are gone for good, and no more than there are idle nodes: an engine without
+/// them has everything on the nodes that are left.
 fn add_lacking_copies(finding: &mut Finding, facts: &Facts, run: &MeasureInput, deadline: Moment) {
     let nodes = (run.workers + run.heirs) as usize;
     let gone = run.faults.iter().filter(|fault| is_for_good(facts, fault)).flat_map(|fault| &fault.nodes);
@@ -35,7 +36,7 @@ fn add_lacking_copies(finding: &mut Finding, facts: &Facts, run: &MeasureInput, 
     let (before, after): (Vec<_>, Vec<_>) = facts.copies_below.iter().partition(|(at, ..)| *at <= deadline);
     let at_deadline = before.last().map_or(0, |(_, _, lacking)| *lacking);
     let least = after.iter().map(|(_, _, lacking)| *lacking).fold(at_deadline, u64::min);
-    let is_back = least <= gone.len() as u64;
+    let is_back = least <= (gone.len() as u64).min(u64::from(run.heirs));
     if nodes - gone.len().min(nodes) >= run.copies as usize && !is_back && deadline < run.end {
         finding.add(|| format!("{least} blocks or partitions lacked copies at {deadline}, and to the end"));
     }

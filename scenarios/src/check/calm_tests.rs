@@ -129,8 +129,9 @@ fn a_client_that_is_gone_for_good_is_not_waited_for_and_one_that_comes_back_is()
 
 #[test]
 fn copies_come_back_when_the_calm_has_begun_if_there_are_nodes_for_them() {
-    let lacking = |changes: &[(u64, u64)], lost: u32| {
+    let lacking = |changes: &[(u64, u64)], lost: u32, heirs: u32| {
         let mut history = restarted();
+        history.heirs = heirs;
         for (at, blocks) in changes {
             history.add(*at, "master", Event::CopiesBelow { blocks: *blocks });
         }
@@ -139,13 +140,17 @@ fn copies_come_back_when_the_calm_has_begun_if_there_are_nodes_for_them() {
         }
         history
     };
-    check(&lacking(&[(5600, 3), (6900, 0)], 0), 1000, "");
-    check(&lacking(&[(5600, 3)], 0), 1000, "3 blocks or partitions lacked copies at 7.000000000s, and to the end");
-    check(&lacking(&[(5600, 3), (7100, 1)], 0), 1000, "1 blocks or partitions lacked copies");
+    check(&lacking(&[(5600, 3), (6900, 0)], 0, 0), 1000, "");
+    check(&lacking(&[(5600, 3)], 0, 0), 1000, "3 blocks or partitions lacked copies at 7.000000000s, and to the end");
+    check(&lacking(&[(5600, 3), (7100, 1)], 0, 0), 1000, "1 blocks or partitions lacked copies");
     // What lacks copies at the deadline has just come.
-    check(&lacking(&[(5600, 3), (6900, 0), (6950, 1), (7100, 0), (7200, 2)], 0), 1000, "");
-    // Two of three are left, and the place of the third is empty; then one.
-    check(&lacking(&[(5600, 1)], 1), 1000, "");
-    check(&lacking(&[(5600, 3)], 1), 1000, "3 blocks or partitions lacked copies");
-    check(&lacking(&[(5600, 3)], 2), 1000, "");
+    check(&lacking(&[(5600, 3), (6900, 0), (6950, 1), (7100, 0), (7200, 2)], 0, 0), 1000, "");
+    // Two of three are left for two copies; then one.
+    check(&lacking(&[(5600, 1)], 1, 0), 1000, "1 blocks or partitions lacked copies");
+    check(&lacking(&[(5600, 3)], 2, 0), 1000, "");
+    // With an idle node beside them the place of the one that is gone may stay empty, and no other.
+    check(&lacking(&[(5600, 1)], 1, 1), 1000, "");
+    check(&lacking(&[(5600, 2)], 1, 1), 1000, "2 blocks or partitions lacked copies");
+    check(&lacking(&[(5600, 2)], 2, 1), 1000, "2 blocks or partitions lacked copies");
+    check(&lacking(&[(5600, 1)], 0, 1), 1000, "1 blocks or partitions lacked copies");
 }

@@ -47,6 +47,8 @@ pub(super) struct History {
     events: Vec<(u64, NodeName, Event)>,
     pub faults: Vec<FaultFacts>,
     pub copies: u32,
+    /// Idle nodes that the engine has beside its workers.
+    pub heirs: u32,
     pub interrupted: bool,
     end_ms: u64,
     /// Makes rows, of one interval.
@@ -144,6 +146,7 @@ impl History {
             events: Vec::new(),
             faults: Vec::new(),
             copies: 2,
+            heirs: 0,
             interrupted: false,
             end_ms: closed(intervals),
             query: WordCount.query(&Params::new(), INTERVAL).unwrap(),
@@ -303,7 +306,7 @@ impl History {
             outputs: vec![OutputFacts { name: "counts".into(), stage: 1, every: self.slide }],
             faults: self.faults.clone(),
             workers: 3,
-            heirs: 0,
+            heirs: self.heirs,
             cores: 1,
             copies: self.copies,
             nodes: 4,

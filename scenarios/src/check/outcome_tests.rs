@@ -84,7 +84,7 @@ pub(super) fn run(history: &History, expect: Vec<Expectation>, drained: bool, in
         load_end: Moment::from_millis(closed(10)),
         end: Moment::from_millis(closed(11)),
         wall_s: 0.0,
-        nodes: 4,
+        nodes: 4 + history.heirs,
         harness: vec![NodeName::new("sink")],
         rate_per_s: 10.0,
         own_capacity_fraction: 0.0,

@@ -44,6 +44,8 @@ pub struct MasterLimits {
     /// A node whose sources are more than so many intervals behind the foremost, for so long, counts as lost; `None`: it is
     /// waited for.
     pub most_behind: Option<(u64, Duration)>,
+    /// Partitions move while no more sealed intervals than these wait for their results.
+    pub most_waiting: u64,
 }
 
 /// What happens to the master.
@@ -112,6 +114,8 @@ pub struct Master {
     pub(super) began_behind: BTreeMap<(u32, NodeNumber, u64), Option<u64>>,
     /// Who is too far behind, and since when.
     pub(super) slow_since: Option<(NodeNumber, Moment)>,
+    /// Since when everything has its copies and as many hosts as it should.
+    pub(super) whole_since: Option<Moment>,
     /// By source: the last interval that was sealed.
     pub(super) sealed: BTreeMap<u32, u64>,
     safe: Option<u64>,
@@ -139,6 +143,7 @@ impl Master {
             given_up: BTreeSet::new(),
             began_behind: BTreeMap::new(),
             slow_since: None,
+            whole_since: None,
             sealed: BTreeMap::new(),
             safe: None,
             out_of_turn: None,
@@ -345,7 +350,7 @@ impl Master {
                     self.note_saved(node, &progress);
                     self.progress.insert((progress.partition, node), progress);
                 }
-                self.balance(actions);
+                self.balance(now, actions);
                 self.advance(actions);
             }
             ToMaster::Whole { epoch, of } if self.members.get(&node) == Some(&epoch) => {

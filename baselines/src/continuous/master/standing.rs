@@ -10,20 +10,31 @@ use crate::continuous::message::{NodeNumber, Progress};
 use dstream_trace::{Event, Moment};
 use std::collections::BTreeSet;
 
+/// Partitions move when results are on time: moving costs work, which would delay those who catch up. Where they are not so
+/// many failure timeouts after all copies are back, nodes have more to do than they can, and moving helps.
+const TIMEOUTS_TO_CATCH_UP: u32 = 30;
+
 impl Master {
     /// Relieves who has handed a partition on; where nothing is amiss, has nodes that run less than others take over more.
-    pub(super) fn balance(&mut self, actions: &mut Vec<MasterAction>) {
+    pub(super) fn balance(&mut self, at: Moment, actions: &mut Vec<MasterAction>) {
         let Some(now) = &self.assignment else { return };
         let has_taken_over = |partition: u32, seat: &Seat| {
             let begun = self.began_behind.get(&(partition, seat.node, seat.since));
-            begun.is_some_and(|begun| *begun <= self.visible)
+            // Else all others would wait until it has repeated what the first host did meanwhile.
+            let progress = self.progress.get(&(partition, seat.node));
+            let is_level = progress.is_some_and(|progress| progress.closed >= self.visible);
+            begun.is_some_and(|begun| *begun <= self.visible) && is_level
         };
         let redundancy = &self.limits.redundancy;
         let is_settled = now.iter().all(|(_, place)| place.hosts.len() == redundancy.hosts as usize);
-        let next = match is_settled {
-            false => redundancy.relieve(now, has_taken_over),
-            true if self.lacking_copies() > 0 => None,
-            true => {
+        let is_whole = is_settled && self.lacking_copies() == 0;
+        self.whole_since = self.whole_since.filter(|_| is_whole).or(is_whole.then_some(at));
+        let latest = self.whole_since.map(|since| since + self.limits.failure_timeout * TIMEOUTS_TO_CATCH_UP);
+        let next = match latest {
+            None if is_settled => None,
+            None => redundancy.relieve(now, has_taken_over),
+            Some(latest) if at < latest && !self.is_on_time() => None,
+            Some(_) => {
                 let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
                 let freed = redundancy.vacate(now, &members, &self.given_up);
                 freed.or_else(|| redundancy.even_out(now, &members, &self.given_up))
@@ -32,6 +43,15 @@ impl Master {
         if let Some(next) = next {
             self.assign(now.clone(), next, actions);
         }
+    }
+
+    /// Whether all that run have sealed all but the last intervals, and the results of those are out.
+    fn is_on_time(&self) -> bool {
+        let count = |last: Option<u64>| last.map_or(0, |last| last + 1);
+        let foremost = self.sealed.values().max().copied();
+        let running = self.progress.values().filter(|progress| progress.is_running);
+        let hindmost = running.map(|progress| progress.sealed).chain([self.visible]).min().flatten();
+        count(foremost) - count(hindmost).min(count(foremost)) <= self.limits.most_waiting
     }
 
     /// The node that holds all others up, if one may be given up: it has been behind for as long as that is far;

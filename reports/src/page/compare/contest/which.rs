@@ -124,10 +124,10 @@ fn cost(shown: &Shown<'_>) -> Markup {
         plain("CPU load", percent, |result| Some(result.load.cpu)),
     ];
     if shown.contest.contenders.iter().any(|one| one.result().cost.excess_cpu_s.is_some()) {
-        // A run may use less than its twin: what died works no more. That is no merit.
-        let value: Whole = |result| result.cost.excess_cpu_s.map(|cpu_s| cpu_s.max(0.0));
-        let excess = number("CPU for the faults", LEAST_CPU_S, more, value);
-        columns.insert(6, excess);
+        // A run may use less than its twin: what died works no more. That is shown, and is no merit.
+        let rank = |one: &Contender<'_>| one.result().cost.excess_cpu_s.map(|cpu_s| cpu_s.max(0.0));
+        let excess = number("CPU for the faults", LEAST_CPU_S, more, |result| result.cost.excess_cpu_s);
+        columns.insert(6, Column { value: Some(Box::new(rank)), ..excess });
     }
     linked_table(shown, "Damage and cost", &columns)
 }
