@@ -212,7 +212,7 @@ impl Life {
                 .straggler
                 .filter(|_| protocol.redundancy.survives_a_loss())
                 .map(|behind| (intervals(behind, cluster.interval), behind.max(cluster.failure_timeout))),
-            most_waiting: intervals(cluster.failure_timeout / 2, cluster.interval) - 1,
+            most_waiting: intervals(cluster.failure_timeout, cluster.interval),
             reach,
         };
         let shell = MasterConfig {

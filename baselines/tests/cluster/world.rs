@@ -127,7 +127,7 @@ impl World {
             cut: cut(),
             failure_timeout: TIMEOUT,
             most_behind: None,
-            most_waiting: 0,
+            most_waiting: 1,
         };
         let client =
             |number| Client { core: Feeder::new(number, cut()), sent: 0, acked: 0, ended: 0, batches: BTreeMap::new() };

@@ -80,7 +80,7 @@ impl Cluster {
             cut: Cut::runs(None, 1, partitions, Duration::from_millis(10)),
             failure_timeout: Duration::from_millis(500),
             most_behind: None,
-            most_waiting: 0,
+            most_waiting: 1,
         };
         let mut cluster = Cluster {
             redundancy,

@@ -3,15 +3,16 @@
 //! Knows what nodes said of themselves, not how they come and go. Invariant: nobody is given up for slowness and
 //! nothing moves while anything is below its redundancy.
 
-use crate::continuous::assignment::Seat;
+use crate::continuous::assignment::{Assignment, Seat};
 use crate::continuous::master::core::{Master, MasterAction};
 use crate::continuous::master::plan::Redundancy;
 use crate::continuous::message::{NodeNumber, Progress};
 use dstream_trace::{Event, Moment};
 use std::collections::BTreeSet;
 
-/// Partitions move when results are on time: moving costs work, which would delay those who catch up. Where they are not so
-/// many failure timeouts after all copies are back, nodes have more to do than they can, and moving helps.
+/// Partitions move when results are on time: moving costs work, which would delay those who catch up. Sooner where a node
+/// runs nothing, and where results are late for so many failure timeouts after all copies are back: then others have more to
+/// do than they can.
 const TIMEOUTS_TO_CATCH_UP: u32 = 30;
 
 impl Master {
@@ -33,7 +34,7 @@ impl Master {
         let next = match latest {
             None if is_settled => None,
             None => redundancy.relieve(now, has_taken_over),
-            Some(latest) if at < latest && !self.is_on_time() => None,
+            Some(latest) if at < latest && !self.is_on_time() && !self.is_one_idle(now) => None,
             Some(_) => {
                 let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
                 let freed = redundancy.vacate(now, &members, &self.given_up);
@@ -52,6 +53,12 @@ impl Master {
         let running = self.progress.values().filter(|progress| progress.is_running);
         let hindmost = running.map(|progress| progress.sealed).chain([self.visible]).min().flatten();
         count(foremost) - count(hindmost).min(count(foremost)) <= self.limits.most_waiting
+    }
+
+    /// Whether a member that is no standby runs nothing.
+    fn is_one_idle(&self, now: &Assignment) -> bool {
+        let running: BTreeSet<NodeNumber> = now.iter().flat_map(|(_, place)| &place.hosts).map(|seat| seat.node).collect();
+        self.members.keys().filter(|node| !running.contains(node)).count() as u32 > self.limits.redundancy.standbys
     }
 
     /// The node that holds all others up, if one may be given up: it has been behind for as long as that is far;
