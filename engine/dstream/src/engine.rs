@@ -141,6 +141,8 @@ async fn start_master(
             partitions: cluster.partitions,
             cores: cluster.cores as usize,
             checkpoint_intervals: settings.checkpoint_intervals(cluster.interval),
+            speculation: settings.speculation,
+            avoid_slow: settings.avoid_slow,
         },
     };
     let shell = MasterConfig {

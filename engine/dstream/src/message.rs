@@ -77,6 +77,8 @@ pub enum TaskFailure {
     Fenced,
     /// The sink did not answer: the worker is cut off from it.
     SinkSilent,
+    /// Another attempt was sooner; this one never began.
+    Cancelled,
 }
 
 /// From a worker to the master.
@@ -332,6 +334,8 @@ pub enum ToWorker {
     },
     /// Compute.
     Launch(Launch),
+    /// Another attempt was sooner: this one need not begin. One that has a core goes on to its end.
+    Cancel(TaskId),
     /// Write panes into the store.
     Save(Save),
     /// The blocks and slices of these are not needed any more.

@@ -9,7 +9,7 @@ use std::time::Duration;
 const MOST_COPIES: u64 = 16;
 
 /// The options that have an effect, read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// How many nodes must hold a record before it is acknowledged.
     pub copies: u32,
@@ -19,6 +19,10 @@ pub struct Settings {
     pub block: Duration,
     /// How often state is checkpointed, where there is any.
     pub checkpoint: Duration,
+    /// An attempt that takes so many times as long as others of its stage gets a second one; `None`: none does.
+    pub speculation: Option<f64>,
+    /// How long a worker that was overtaken is avoided; `None`: not at all.
+    pub avoid_slow: Option<Duration>,
 }
 
 impl Settings {
@@ -44,7 +48,18 @@ impl Settings {
             Some(OptionValue::Count(copies)) => u32::try_from(copies).unwrap_or(u32::MAX),
             _ => 1,
         };
-        Settings { copies, slack: duration("slack"), block: duration("block"), checkpoint: duration("checkpoint") }
+        let speculation = match value("speculation") {
+            Some(OptionValue::Factor(factor)) => Some(factor),
+            _ => None,
+        };
+        Settings {
+            copies,
+            slack: duration("slack"),
+            block: duration("block"),
+            checkpoint: duration("checkpoint"),
+            speculation,
+            avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
+        }
     }
 }
 
@@ -67,10 +82,17 @@ pub fn declared() -> Vec<OptionSpec> {
         option("block", "how long a block of input gathers records", at_least(10), millis(200), Unbuilt::Nothing),
         option(
             "speculation",
-            "an attempt slower than so many medians of its stage gets a twin",
-            OptionKind::Factor { at_least: 1.0 },
+            "an attempt slower than so many medians of its stage gets a second one beside it",
+            OptionKind::OrOff(Box::new(OptionKind::Factor { at_least: 1.0 })),
+            OptionValue::Factor(1.4),
+            Unbuilt::Nothing,
+        ),
+        option(
+            "avoid_slow",
+            "how long a worker whose attempt was overtaken gets tasks only where no other has room",
+            OptionKind::OrOff(Box::new(at_least(1))),
             OptionValue::Off,
-            Unbuilt::Everything,
+            Unbuilt::Nothing,
         ),
         option(
             "recovery",

@@ -286,6 +286,9 @@ impl Master {
                 TrackerAction::Forget { below, panes_below } => {
                     self.lineage_forgotten(now, below, panes_below, actions);
                 }
+                TrackerAction::Cancel { worker, task } => {
+                    actions.push(MasterAction::Tell { worker, word: ToWorker::Cancel(task) });
+                }
                 TrackerAction::DropCheckpoint(through) => actions.push(MasterAction::DropCheckpoint(through)),
                 TrackerAction::GiveUp(block) => self.account(now, LedgerEvent::GivenUp(block), actions),
                 TrackerAction::Fatal(why) => actions.push(MasterAction::Fatal(why)),
@@ -424,11 +427,12 @@ impl Core for Master {
             MasterEvent::Tick => {
                 self.detect(now, DetectorEvent::Tick, actions);
                 self.account(now, LedgerEvent::Tick, actions);
+                self.track(now, TrackerEvent::Tick, actions);
             }
         }
     }
 
     fn deadline(&self) -> Option<Moment> {
-        [self.detector.deadline(), self.ledger.deadline()].into_iter().flatten().min()
+        [self.detector.deadline(), self.ledger.deadline(), self.tracker.deadline()].into_iter().flatten().min()
     }
 }

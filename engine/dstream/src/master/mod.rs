@@ -6,6 +6,7 @@ mod core;
 pub mod ledger;
 mod lineage;
 mod node;
+mod pace;
 mod panes;
 mod placement;
 mod run;

@@ -3,7 +3,7 @@
 //! Pure and without memory: what it knows of the workers is handed in. Invariant: a task that reads slices is given only to
 //! a worker that has a connection with every worker that holds one.
 
-use crate::master::run::TaskState;
+use dstream_trace::Moment;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tasks that a worker has at once, for each of its cores: one that runs and one that waits, so that no core idles for the
@@ -21,6 +21,8 @@ pub(super) struct Workers {
     /// worker -> workers that it has no connection with
     pub(super) unreachable: BTreeMap<u32, BTreeSet<u32>>,
     pub(super) cores: usize,
+    /// Workers that get tasks only where no other has room, and until when.
+    pub(super) slow_until: BTreeMap<u32, Moment>,
 }
 
 /// Where a task can go.
@@ -35,13 +37,25 @@ pub(super) enum Place {
 }
 
 impl Workers {
-    /// A task in this state holds its place no longer.
-    pub(super) fn free(&mut self, state: TaskState) {
-        if let TaskState::Running { worker } = state
-            && let Some(running) = self.running.get_mut(&worker)
-        {
+    /// A task has been given to the worker.
+    pub(super) fn take(&mut self, worker: u32) {
+        *self.running.entry(worker).or_default() += 1;
+    }
+
+    /// A task of the worker has ended.
+    pub(super) fn free(&mut self, worker: u32) {
+        if let Some(running) = self.running.get_mut(&worker) {
             *running = running.saturating_sub(1);
         }
+    }
+
+    /// Slow workers whose time is over are as good as others again.
+    pub(super) fn forget_slow(&mut self, now: Moment) {
+        self.slow_until.retain(|_, until| *until > now);
+    }
+
+    fn is_slow(&self, worker: u32) -> bool {
+        self.slow_until.contains_key(&worker)
     }
 
     fn is_cut(&self, one: u32, other: u32) -> bool {
@@ -88,7 +102,7 @@ impl Workers {
         candidates.retain(|worker| holders.is_empty() || holders.iter().any(|holder| !self.is_cut(*worker, *holder)));
         let fewest = candidates.iter().map(|worker| self.lacked_by(*worker)).min().unwrap_or(0);
         let connected: Vec<u32> = candidates.into_iter().filter(|worker| self.lacked_by(*worker) == fewest).collect();
-        let cost = |worker: u32| (self.waves(worker), !holders.contains(&worker));
+        let cost = |worker: u32| (self.is_slow(worker), self.waves(worker), !holders.contains(&worker));
         self.best(&connected, turn, None, cost).map_or(Place::NobodyFree, Place::At)
     }
 
@@ -109,8 +123,20 @@ impl Workers {
         if candidates.iter().any(|worker| !avoid.contains(worker)) {
             candidates.retain(|worker| !avoid.contains(worker));
         }
-        let cost = |worker: u32| owner != Some(worker);
+        let cost = |worker: u32| (self.is_slow(worker), owner != Some(worker));
         self.best(&candidates, turn, owner, cost).map_or(Place::NobodyFree, Place::At)
+    }
+
+    /// A place for a second attempt at a task: a worker with a free core, none to `avoid`, that has a connection with all
+    /// `sources`, or one of them where `any` is enough; one of them first.
+    pub(super) fn beside(&self, sources: &BTreeSet<u32>, any: bool, avoid: &BTreeSet<u32>) -> Option<u32> {
+        let reaches = |worker: u32| {
+            let mut reached = sources.iter().map(|source| !self.is_cut(worker, *source));
+            if any { sources.is_empty() || reached.any(|is| is) } else { reached.all(|is| is) }
+        };
+        let free = self.running.iter().filter(|(worker, running)| **running < self.cores && !avoid.contains(worker));
+        let free = free.filter(|(worker, _)| !self.is_slow(**worker) && reaches(**worker));
+        free.min_by_key(|(worker, running)| (!sources.contains(worker), **running)).map(|(worker, _)| *worker)
     }
 
     /// Who saves panes that lie at `sources`: their `owner` if it reaches them all, else another who does. Nobody while
@@ -132,7 +158,7 @@ mod tests {
         for (from, to) in cuts {
             unreachable.entry(*from).or_default().insert(*to);
         }
-        Workers { running: running.iter().copied().collect(), unreachable, cores: 2 }
+        Workers { running: running.iter().copied().collect(), unreachable, cores: 2, ..Workers::default() }
     }
 
     fn set(workers: &[u32]) -> BTreeSet<u32> {

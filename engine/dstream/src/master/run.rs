@@ -10,6 +10,9 @@
 //!    ^----------------------------- somebody needs what it made --'
 //!    ^------------------------- blocks that it came from are given up, from DONE and SPENT
 //! ```
+//!
+//! A slow attempt gets a second one *beside* it. The first of the two that is done is the task's; the other stays beside it,
+//! and is fallen back on where the task would else have to be launched again.
 
 use crate::message::BlockOrder;
 use dstream_kernel::{Query, StageEnd, StageInput, Width};
@@ -31,10 +34,34 @@ pub(super) enum TaskState {
     Spent,
 }
 
+/// A second attempt, beside the one that the task's state tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Beside {
+    pub(super) attempt: u32,
+    pub(super) worker: u32,
+    /// What it made is at its worker; else it runs there.
+    pub(super) is_done: bool,
+}
+
+/// Which of a task's attempts an end is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one that the state tells of, which runs.
+    Current,
+    /// The one beside it, which runs.
+    Beside,
+    /// One of before.
+    Former,
+}
+
 /// One task of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
     pub(super) state: TaskState,
+    /// The attempt that the state tells of, where it runs or is done.
+    pub(super) current: u32,
+    /// Another one.
+    pub(super) beside: Option<Beside>,
     /// Attempts launched so far.
     pub(super) attempts: u32,
     /// Attempts that failed by the task's own fault.
@@ -55,6 +82,8 @@ impl Task {
     fn new(blocks: Vec<BlockOrder>) -> Task {
         Task {
             state: TaskState::Waiting,
+            current: 0,
+            beside: None,
             attempts: 0,
             broken: 0,
             avoid: BTreeSet::new(),
@@ -71,6 +100,54 @@ impl Task {
             TaskState::Running { worker } | TaskState::Done { worker } => Some(worker),
             TaskState::Waiting | TaskState::Spent => None,
         }
+    }
+
+    /// Its next attempt runs at the worker: the only one, or one beside the one that runs.
+    pub(super) fn launched(&mut self, worker: u32) -> u32 {
+        let attempt = self.attempts;
+        self.attempts += 1;
+        match self.state {
+            TaskState::Running { .. } => self.beside = Some(Beside { attempt, worker, is_done: false }),
+            _ => (self.state, self.current) = (TaskState::Running { worker }, attempt),
+        }
+        attempt
+    }
+
+    /// Which of its attempts this one at the worker is.
+    pub(super) fn which(&self, worker: u32, attempt: u32) -> Which {
+        if self.state == (TaskState::Running { worker }) && self.current == attempt {
+            Which::Current
+        } else if self.beside == Some(Beside { attempt, worker, is_done: false }) {
+            Which::Beside
+        } else {
+            Which::Former
+        }
+    }
+
+    /// The attempts that run, each with its worker.
+    pub(super) fn running(&self) -> impl Iterator<Item = (u32, u32)> {
+        let current = match self.state {
+            TaskState::Running { worker } => Some((self.current, worker)),
+            _ => None,
+        };
+        let beside = self.beside.filter(|beside| !beside.is_done).map(|beside| (beside.attempt, beside.worker));
+        current.into_iter().chain(beside)
+    }
+
+    /// The attempt beside is done first: it is the task's, and the other one is beside it.
+    pub(super) fn beside_is_done(&mut self) {
+        let (Some(beside), Some(worker)) = (self.beside, self.worker()) else { return };
+        self.beside = Some(Beside { attempt: self.current, worker, is_done: false });
+        (self.state, self.current) = (TaskState::Done { worker: beside.worker }, beside.attempt);
+    }
+
+    /// What the state tells of is gone: the attempt beside it takes its place, if what that makes counts.
+    pub(super) fn falls_back(&mut self) -> bool {
+        let Some(beside) = self.beside.take_if(|beside| beside.attempt >= self.stale_below) else { return false };
+        let worker = beside.worker;
+        self.state = if beside.is_done { TaskState::Done { worker } } else { TaskState::Running { worker } };
+        self.current = beside.attempt;
+        true
     }
 
     /// Whether what it made can be read.
@@ -97,9 +174,18 @@ impl Task {
         }
     }
 
-    /// Back to waiting: its work is lost.
+    /// What it made is lost; nobody may need it.
+    pub(super) fn is_lost(&mut self) {
+        if !self.falls_back() {
+            self.state = TaskState::Spent;
+        }
+    }
+
+    /// Back to waiting: its work is lost, and is needed. Unless another attempt has done it as well, or is about to.
     pub(super) fn reset(&mut self) {
-        self.state = TaskState::Waiting;
+        if !self.falls_back() {
+            self.state = TaskState::Waiting;
+        }
     }
 }
 
@@ -226,7 +312,7 @@ impl Run {
     pub(super) fn is_being_read(&self, shape: &Shape, stage: usize) -> bool {
         let readers = shape.derived_from(stage);
         let mut readers = readers.into_iter().flat_map(|reader| &self.stages[reader]);
-        readers.any(|task| matches!(task.state, TaskState::Running { .. }))
+        readers.any(|task| task.running().next().is_some())
     }
 
     /// The stage's input has changed: what was made of it, and goes into results still to come, is made again. Otherwise a

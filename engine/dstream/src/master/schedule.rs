@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Holders and records of the blocks that runs read.
 pub(super) type Blocks = BTreeMap<BlockName, (Vec<u32>, Vec<RecordRange>)>;
 
-/// (interval, stage, worker) -> partitions
-pub(super) type Launched = BTreeMap<(u64, usize, u32), Vec<usize>>;
+/// (interval, stage, worker) -> partitions, each with its attempt
+pub(super) type Launched = BTreeMap<(u64, usize, u32), Vec<(usize, u32)>>;
 
 /// How many steps of lost state are ordered at once, one behind the other at one worker: enough to bridge the way of a
 /// message to the master and back at a few milliseconds a step; few, since each takes the place of a task of another core.
@@ -144,13 +144,10 @@ impl Scheduler<'_> {
     }
 
     fn give(&mut self, interval: u64, stage: usize, partition: usize, worker: u32) {
-        if let Some(run) = self.runs.get_mut(&interval) {
-            let task = &mut run.stages[stage][partition];
-            task.state = TaskState::Running { worker };
-            task.attempts += 1;
-        }
-        *self.workers.running.entry(worker).or_default() += 1;
-        self.launched.entry((interval, stage, worker)).or_default().push(partition);
+        let Some(run) = self.runs.get_mut(&interval) else { return };
+        let attempt = run.stages[stage][partition].launched(worker);
+        self.workers.take(worker);
+        self.launched.entry((interval, stage, worker)).or_default().push((partition, attempt));
     }
 
     /// What the task reads from `worker` cannot be fetched by anyone: it is made again, elsewhere. Whether anything is.
@@ -205,10 +202,9 @@ fn remake_slices(tasks: &mut [Task], worker: u32, blocks: &Blocks) -> bool {
 /// Where the panes will be that a step of lost state is making: its result is at the sink, and what it makes will count.
 pub(super) fn coming(runs: &BTreeMap<u64, Run>, interval: u64, stage: usize, partition: usize) -> Option<PaneSource> {
     let task = runs.get(&interval)?.stages.get(stage)?.get(partition)?;
-    let attempt = task.attempts.checked_sub(1)?;
     match task.state {
-        TaskState::Running { worker } if task.committed && attempt >= task.stale_below => {
-            Some(PaneSource { interval, attempt, worker: Some(worker), checkpoint: None })
+        TaskState::Running { worker } if task.committed && task.current >= task.stale_below => {
+            Some(PaneSource { interval, attempt: task.current, worker: Some(worker), checkpoint: None })
         }
         _ => None,
     }

@@ -8,6 +8,7 @@
 use crate::master::checkpoint::Checkpoint;
 use crate::master::ledger::Allotment;
 use crate::master::lineage::Lineage;
+use crate::master::pace::Pace;
 use crate::master::panes::Panes;
 use crate::master::placement::Workers;
 use crate::master::run::{Run, Shape, Task, TaskState};
@@ -18,9 +19,7 @@ use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
 use dstream_trace::{BlockName, Event, Moment, NodeName};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A task whose function panics this often stops the run: it would panic for ever, since it is deterministic.
-const MOST_BROKEN_ATTEMPTS: u32 = 4;
+use std::time::Duration;
 
 /// What the tracker must know.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +30,10 @@ pub struct TrackerLimits {
     pub cores: usize,
     /// A checkpoint goes through every so many intervals. From 1.
     pub checkpoint_intervals: u64,
+    /// An attempt that takes so many times as long as others of its stage gets a second one beside it; `None`: none does.
+    pub speculation: Option<f64>,
+    /// A worker whose attempt was overtaken by a second one gets tasks only where no other has room, for so long.
+    pub avoid_slow: Option<Duration>,
 }
 
 /// What happens to the stage tracker.
@@ -106,6 +109,8 @@ pub enum TrackerEvent {
     },
     /// The worker's connection is new: orders to it may be lost.
     Reconnected(u32),
+    /// Time passed.
+    Tick,
 }
 
 /// What the tracker decides.
@@ -136,6 +141,13 @@ pub enum TrackerAction {
         /// Panes of intervals below this one are not needed either.
         panes_below: u64,
     },
+    /// What the attempt is to make is there: it need not begin.
+    Cancel {
+        /// Its worker.
+        worker: u32,
+        /// The attempt.
+        task: TaskId,
+    },
     /// Nobody reads this checkpoint any more.
     DropCheckpoint(u64),
     /// The run cannot go on.
@@ -158,6 +170,9 @@ pub struct Tracker {
     panes: Panes,
     checkpoint: Option<Checkpoint>,
     workers: Workers,
+    pace: Pace,
+    /// When something happened last.
+    now: Moment,
     /// Lost workers of which the sink has not said yet what they handed in. Nothing is given up meanwhile.
     fencing: BTreeSet<u32>,
 }
@@ -177,6 +192,8 @@ impl Tracker {
             panes: Panes::default(),
             checkpoint: None,
             workers: Workers { cores: limits.cores, ..Workers::default() },
+            pace: Pace::new(limits.speculation, limits.cores, query.stages.len()),
+            now: Moment::ZERO,
             fencing: BTreeSet::new(),
         }
     }
@@ -195,114 +212,6 @@ impl Tracker {
         self.runs.insert(interval, Run::new(&self.shape, &orders, self.limits.partitions));
     }
 
-    /// A place is free again at the worker, if this very attempt held one.
-    fn release(&mut self, worker: u32, id: TaskId) -> bool {
-        let Some(task) = self.task(id) else { return false };
-        let is_current = task.state == TaskState::Running { worker } && task.attempts == id.attempt + 1;
-        if is_current {
-            self.workers.free(TaskState::Running { worker });
-        }
-        is_current
-    }
-
-    fn done(&mut self, worker: u32, id: TaskId, actions: &mut Vec<TrackerAction>) {
-        let is_current = self.release(worker, id);
-        let stage = &self.shape.stages[id.stage as usize];
-        let (is_result, keeps) = (stage.output.is_some(), !stage.kept.is_empty());
-        let Some(task) = self.task(id) else { return };
-        let is_stale = id.attempt < task.stale_below;
-        if is_current && is_stale {
-            task.committed |= is_result;
-            task.state = TaskState::Spent;
-            self.repair();
-        } else if is_current || (task.state == TaskState::Waiting && !is_stale) {
-            // An earlier attempt's result is as good, if the task still waits for one.
-            task.state = TaskState::Done { worker };
-            task.committed |= is_result;
-            if keeps {
-                self.panes_made(worker, id);
-            }
-        }
-        self.finish(id.interval, actions);
-    }
-
-    /// Ends the run if every result is at the sink.
-    fn finish(&mut self, interval: u64, actions: &mut Vec<TrackerAction>) {
-        let Some(run) = self.runs.get_mut(&interval).filter(|run| !run.is_over) else { return };
-        if run.is_done(&self.shape) {
-            run.is_over = true;
-            if self.reach == 0 {
-                self.remove(interval);
-            }
-            actions.push(TrackerAction::Record(Event::IntervalDone { interval }));
-            actions.push(TrackerAction::IntervalDone(interval));
-        }
-    }
-
-    /// Forgets how the interval was computed.
-    fn remove(&mut self, interval: u64) {
-        let Some(run) = self.runs.remove(&interval) else { return };
-        // What still runs for it is not needed any more; its end will find no task to free its place.
-        for task in run.stages.iter().flatten() {
-            self.workers.free(task.state);
-        }
-        for block in run.stages.iter().flatten().flat_map(|task| &task.blocks) {
-            self.blocks.remove(&block.name);
-        }
-    }
-
-    fn failed(&mut self, worker: u32, id: TaskId, why: TaskFailure, actions: &mut Vec<TrackerAction>) {
-        if !self.release(worker, id) {
-            return;
-        }
-        let Some(task) = self.task(id) else { return };
-        task.reset();
-        match why {
-            TaskFailure::NotFetched(lacking) => self.not_fetched(worker, id, lacking),
-            TaskFailure::Fenced | TaskFailure::SinkSilent => {
-                task.avoid.insert(worker);
-            }
-            TaskFailure::Broken(why) => {
-                task.broken += 1;
-                if task.broken >= MOST_BROKEN_ATTEMPTS {
-                    actions.push(TrackerAction::Fatal(format!(
-                        "task {:?} failed {} times: {why}",
-                        id.name(),
-                        task.broken
-                    )));
-                }
-            }
-        }
-    }
-
-    /// What is not where it should be is made again, wherever there is room.
-    fn not_fetched(&mut self, reader: u32, id: TaskId, lacking: NotFetched) {
-        // As good as the worker's own word that it lacks these connections, until it speaks of them next.
-        self.workers.unreachable.entry(reader).or_default().extend(lacking.unreachable);
-        for (block, at) in &lacking.blocks_missing {
-            if let Some((holders, _)) = self.blocks.get_mut(block) {
-                holders.retain(|holder| holder != at);
-            }
-        }
-        let parent = self.shape.stages.get(id.stage as usize).and_then(|stage| stage.parent);
-        let tasks = parent.and_then(|parent| self.runs.get_mut(&id.interval)?.stages.get_mut(parent));
-        let is_missing =
-            |task: &&mut Task| lacking.slices_missing.iter().any(|at| task.state == TaskState::Done { worker: *at });
-        tasks.into_iter().flatten().filter(is_missing).for_each(Task::reset);
-        self.panes_missing(id.stage, id.partition, &lacking.panes_missing);
-    }
-
-    fn panes_missing(&mut self, stage: u32, partition: u32, missing: &[(u64, u32)]) {
-        for (interval, at) in missing {
-            self.panes.missing((stage, partition), *interval, *at);
-            let maker = TaskId { interval: *interval, stage, partition, attempt: 0 };
-            if let Some(task) = self.task(maker).filter(|task| task.state == TaskState::Done { worker: *at }) {
-                task.state = TaskState::Spent;
-            }
-        }
-        self.repair();
-    }
-
     fn repair(&mut self) {
         let (shape, panes, checkpoint) = (&self.shape, &self.panes, self.checkpoint.as_ref());
         Lineage { shape, panes, checkpoint, next: self.next }.repair(&mut self.runs);
@@ -316,20 +225,22 @@ impl Tracker {
                 task.committed = true;
                 // Another worker may have made its panes again, or be about to: those stay.
                 if task.worker().is_none_or(|at| at == worker) {
-                    task.state = TaskState::Spent;
+                    task.is_lost();
                 }
             }
             self.finish(result.interval, actions);
         }
         self.fencing.remove(&worker);
+        self.pace.lost(worker);
         self.workers.running.remove(&worker);
         self.workers.unreachable.remove(&worker);
         self.panes.lost(worker);
         self.checkpoint.iter_mut().for_each(|checkpoint| checkpoint.lost(worker));
         for task in self.runs.values_mut().flat_map(|run| &mut run.stages).flatten() {
+            task.beside.take_if(|beside| beside.worker == worker);
             match task.state {
                 TaskState::Running { worker: at } if at == worker => task.reset(),
-                TaskState::Done { worker: at } if at == worker => task.state = TaskState::Spent,
+                TaskState::Done { worker: at } if at == worker => task.is_lost(),
                 _ => {}
             }
         }
@@ -340,12 +251,12 @@ impl Tracker {
     fn reconnected(&self, worker: u32, actions: &mut Vec<TrackerAction>) {
         for (interval, run) in &self.runs {
             for (stage, tasks) in run.stages.iter().enumerate() {
-                let orders: Vec<TaskOrder> = tasks
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, task)| task.state == TaskState::Running { worker })
-                    .map(|(partition, task)| self.order(*interval, stage, partition, task))
-                    .collect();
+                let running = tasks.iter().enumerate().flat_map(|(partition, task)| {
+                    let here = task.running().filter(|(_, at)| *at == worker);
+                    here.map(move |(attempt, _)| (partition, task, attempt))
+                });
+                let orders: Vec<TaskOrder> =
+                    running.map(|(partition, task, attempt)| self.order((*interval, stage, partition), task, attempt)).collect();
                 if !orders.is_empty() {
                     let launch = self.launch(*interval, run, stage, orders);
                     actions.push(TrackerAction::Launch { worker, launch });
@@ -360,7 +271,7 @@ impl Tracker {
         }
     }
 
-    fn order(&self, interval: u64, stage: usize, partition: usize, task: &Task) -> TaskOrder {
+    fn order(&self, (interval, stage, partition): (u64, usize, usize), task: &Task, attempt: u32) -> TaskOrder {
         let shape = &self.shape.stages[stage];
         let reads = match shape.parent {
             None => Reads::Blocks(task.blocks.iter().map(|block| self.with_holders(block)).collect()),
@@ -374,11 +285,11 @@ impl Tracker {
         };
         TaskOrder {
             partition: place.1,
-            attempt: task.attempts - 1,
+            attempt,
             reads,
             past: shape.past_of(interval).into_iter().map(source).collect(),
             commits: !task.committed,
-            again: task.attempts > 1,
+            again: attempt > 0,
         }
     }
 
@@ -393,12 +304,14 @@ impl Tracker {
         Launch { interval, stage: number(stage), of, given_up: run.given_up, sources, tasks }
     }
 
-    /// Launches all that is ready and finds room, oldest interval first.
+    /// Launches all that is ready and finds room, oldest interval first; second attempts before first ones, as somebody waits
+    /// for them.
     fn schedule(&mut self, actions: &mut Vec<TrackerAction>) {
         if self.fencing.is_empty() {
             self.give_up_lost_blocks(actions);
         }
         let mut launched = Launched::new();
+        self.speculate(&mut launched);
         loop {
             let mut scheduler = Scheduler {
                 shape: &self.shape,
@@ -413,15 +326,17 @@ impl Tracker {
             }
             self.repair();
         }
-        for ((interval, stage, worker), partitions) in launched {
+        for ((interval, stage, worker), tasks) in launched {
             let run = &self.runs[&interval];
             let mut orders = Vec::new();
-            for partition in partitions {
-                let order = self.order(interval, stage, partition, &run.stages[stage][partition]);
-                let id = TaskId { interval, stage: number(stage), partition: order.partition, attempt: order.attempt };
+            for (partition, attempt) in tasks {
+                let order = self.order((interval, stage, partition), &run.stages[stage][partition], attempt);
+                let id = TaskId { interval, stage: number(stage), partition: order.partition, attempt };
                 let event =
                     Event::TaskLaunched { task: id.name(), worker: NodeName::worker(worker), again: order.again };
                 actions.push(TrackerAction::Record(event));
+                let is_away = self.panes.owner((id.stage, id.partition)).is_some_and(|owner| owner != worker);
+                self.pace.launched(self.now, worker, id, (run.stages[stage].len(), is_away));
                 orders.push(order);
             }
             let launch = self.launch(interval, run, stage, orders);
@@ -434,7 +349,8 @@ impl Core for Tracker {
     type Event = TrackerEvent;
     type Action = TrackerAction;
 
-    fn step(&mut self, _now: Moment, event: TrackerEvent, actions: &mut Vec<TrackerAction>) {
+    fn step(&mut self, now: Moment, event: TrackerEvent, actions: &mut Vec<TrackerAction>) {
+        self.now = now;
         match event {
             TrackerEvent::Sealed { interval, blocks } => self.sealed(interval, blocks),
             TrackerEvent::Journalled { interval } => {
@@ -464,17 +380,22 @@ impl Core for Tracker {
                 self.saved(worker, Stored { through, attempt }, (stage, partition), failed);
             }
             TrackerEvent::Reconnected(worker) => self.reconnected(worker, actions),
+            TrackerEvent::Tick => {}
         }
         self.checkpoint(actions);
         self.schedule(actions);
     }
 
     fn deadline(&self) -> Option<Moment> {
-        None
+        self.pace.deadline(self.now)
     }
 }
 
+mod ends;
 mod given_up;
 mod saves;
+mod speculation;
+#[cfg(test)]
+mod speculation_tests;
 #[cfg(test)]
 mod tests;

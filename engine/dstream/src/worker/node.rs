@@ -251,6 +251,11 @@ impl Worker {
             ToWorker::ReportOrphans { origin, epoch } => self.report_orphans(origin, epoch),
             ToWorker::Copy { block, to } => self.send_copy(block, to, true),
             ToWorker::Launch(launch) => self.launch(launch),
+            ToWorker::Cancel(task) => {
+                if self.running.contains(&task) {
+                    self.context.holdings.lock().cancel(task);
+                }
+            }
             ToWorker::Save(save) => self.save(save),
             ToWorker::Forget { slices_below, interval, blocks, panes_below } => {
                 self.context.holdings.lock().forget_panes(panes_below);
@@ -318,6 +323,7 @@ impl Worker {
             return; // begun under an epoch that is over
         }
         self.running.remove(&end.task);
+        self.context.holdings.lock().ended(end.task);
         if let Err(why) = &end.end {
             self.context.host.trace.record(Event::TaskFailed { task: end.task.name(), why: word_for(why).into() });
         }
@@ -470,6 +476,7 @@ fn word_for(why: &TaskFailure) -> &'static str {
         TaskFailure::Broken(_) => "function failed",
         TaskFailure::Fenced => "fenced",
         TaskFailure::SinkSilent => "sink silent",
+        TaskFailure::Cancelled => "cancelled",
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! Knows no protocol. Invariant: what is in never changes; it only goes.
 
-use crate::message::BlockReport;
+use crate::message::{BlockReport, TaskId};
 use bytes::Bytes;
 use dstream_kernel::Scratch;
 use dstream_trace::BlockName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A block with its bytes.
@@ -70,6 +70,8 @@ pub struct Holdings {
     slices: BTreeMap<(u64, u32), StageSlices>,
     /// (stage, partition) -> interval -> its panes, made here or read once
     panes: BTreeMap<(u32, u32), BTreeMap<u64, Pane>>,
+    /// Attempts that wait for a core and need not begin.
+    cancelled: BTreeSet<TaskId>,
     /// Tables that tasks reuse; as many as tasks ever ran at once.
     scratches: Vec<Scratch>,
 }
@@ -120,7 +122,23 @@ impl Holdings {
             self.epoch = epoch;
             self.slices.clear();
             self.panes.clear();
+            self.cancelled.clear();
         }
+    }
+
+    /// The attempt need not begin. Its end is to be told with [`Holdings::ended`].
+    pub fn cancel(&mut self, task: TaskId) {
+        self.cancelled.insert(task);
+    }
+
+    /// Whether it need not begin.
+    pub fn is_cancelled(&self, task: TaskId) -> bool {
+        self.cancelled.contains(&task)
+    }
+
+    /// The attempt has ended.
+    pub fn ended(&mut self, task: TaskId) {
+        self.cancelled.remove(&task);
     }
 
     /// A table for a task; a new one if all are in use.

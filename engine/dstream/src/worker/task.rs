@@ -392,6 +392,9 @@ async fn compute(
         Some(seat) => seat,
         None => context.seats.enter(Rank::of(id.interval, id.stage)).await,
     };
+    if context.holdings.lock().is_cancelled(id) {
+        return Err(TaskFailure::Cancelled);
+    }
     let used = context.host.cpu.run(Box::new(work)).await;
     let result = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
     let result = result.unwrap_or_else(|| Err("the core ended before the task".to_owned()));

@@ -1,5 +1,6 @@
 //! What the stage tracker decides, event by event, for a word count: stage 0 maps blocks, stage 1 reduces.
 
+use super::ends::MOST_BROKEN_ATTEMPTS;
 use super::*;
 use crate::master::ledger::Allotment;
 use dstream_kernel::QueryBuilder;
@@ -7,7 +8,7 @@ use dstream_trace::RecordRange;
 
 const PARTITIONS: u32 = 2;
 
-fn word_count() -> Query {
+pub(super) fn word_count() -> Query {
     let builder = QueryBuilder::new();
     let pairs = builder.lines().words().map::<(String, u64)>(|word| (word, 1));
     pairs.reduce_by_key(|a, b| a + b).output("counts");
@@ -18,7 +19,7 @@ fn block(number: u64) -> BlockName {
     BlockName { origin: 1, epoch: 1, number }
 }
 
-fn sealed(interval: u64, blocks: &[(u64, &[u32])]) -> Vec<TrackerEvent> {
+pub(super) fn sealed(interval: u64, blocks: &[(u64, &[u32])]) -> Vec<TrackerEvent> {
     let allotment = |(number, holders): &(u64, &[u32])| Allotment {
         order: BlockOrder { name: block(*number), holders: holders.to_vec(), skip: vec![] },
         ranges: vec![RecordRange { client: 1, first: *number * 10, last: *number * 10 + 9 }],
@@ -27,7 +28,7 @@ fn sealed(interval: u64, blocks: &[(u64, &[u32])]) -> Vec<TrackerEvent> {
     vec![TrackerEvent::Sealed { interval, blocks }, TrackerEvent::Journalled { interval }]
 }
 
-fn id(stage: u32, partition: u32, attempt: u32) -> TaskId {
+pub(super) fn id(stage: u32, partition: u32, attempt: u32) -> TaskId {
     TaskId { interval: 0, stage, partition, attempt }
 }
 
@@ -47,11 +48,11 @@ fn not_fetched(worker: u32, stage: u32, partition: u32, from: u32) -> TrackerEve
     }
 }
 
-fn holders(number: u64, holders: &[u32]) -> TrackerEvent {
+pub(super) fn holders(number: u64, holders: &[u32]) -> TrackerEvent {
     TrackerEvent::Holders { block: block(number), holders: holders.to_vec() }
 }
 
-fn lost(worker: u32) -> TrackerEvent {
+pub(super) fn lost(worker: u32) -> TrackerEvent {
     TrackerEvent::Lost { worker, visible: vec![] }
 }
 
@@ -87,6 +88,9 @@ fn word(action: &TrackerAction) -> Option<String> {
             format!("{worker}: save {}.{}{again} through {}: {panes}", save.stage, save.partition, save.through)
         }
         TrackerAction::Forget { below, panes_below } => format!("forget below {below}, panes below {panes_below}"),
+        TrackerAction::Cancel { worker, task } => {
+            format!("{worker}: cancel {}/{}.{}", task.stage, task.partition, task.attempt)
+        }
         TrackerAction::DropCheckpoint(through) => format!("drop checkpoint {through}"),
         TrackerAction::IntervalDone(interval) => format!("done {interval}"),
         TrackerAction::GiveUp(block) => format!("give up {block}"),
@@ -109,18 +113,30 @@ fn check(workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&
 }
 
 fn check_query(query: &Query, workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
-    let limits = TrackerLimits { partitions: PARTITIONS, cores: 1, checkpoint_intervals: 2 };
+    let limits = TrackerLimits { partitions: PARTITIONS, cores: 1, checkpoint_intervals: 2, speculation: None, avoid_slow: None };
+    check_limits(query, limits, workers, events.into_iter().map(|event| (0, event)).collect(), steps, expected);
+}
+
+/// The same, each event at its time in milliseconds.
+pub(super) fn check_limits(
+    query: &Query,
+    limits: TrackerLimits,
+    workers: &[u32],
+    events: Vec<(u64, TrackerEvent)>,
+    steps: usize,
+    expected: &[&str],
+) {
     let mut tracker = Tracker::new(query, limits);
     let mut actions = Vec::new();
     for worker in workers {
         tracker.step(Moment::ZERO, TrackerEvent::Joined(*worker), &mut actions);
     }
     let before = events.len() - steps;
-    for (index, event) in events.into_iter().enumerate() {
+    for (index, (at_ms, event)) in events.into_iter().enumerate() {
         if index == before {
             actions.clear();
         }
-        tracker.step(Moment::ZERO, event, &mut actions);
+        tracker.step(Moment::from_millis(at_ms), event, &mut actions);
     }
     let seen: Vec<String> = actions.iter().filter_map(word).collect();
     assert_eq!(seen, expected);

@@ -1,0 +1,336 @@
+//! Pace: how long the attempts of a stage take, and which of those under way take far longer.
+//!
+//! Knows nothing of what they compute or where else they could run. A worker has more tasks than cores, so that none idles;
+//! an attempt's time therefore counts from when it got a core, which follows from what was launched there and has ended, by
+//! the workers' own rule (`worker/seats`); one that still waits is slow when it has waited for that long. Invariant: nobody
+//! is slow before there is something to compare with: half of the stage's own tasks, or its earlier intervals.
+//!
+//! ```text
+//! launched --a core is free at its worker--> under way --done--> its time is one of the stage's
+//!    '-------- waits ----------^                  '--- longer than factor x median --> slow
+//! ```
+
+use crate::message::TaskId;
+use dstream_trace::Moment;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// A stage's median is that of so many of its last intervals: enough that one slow interval does not count, few enough to
+/// follow a changing load.
+const INTERVALS: usize = 9;
+
+/// Attempts that would be slow sooner are so after this time: it is what a launch's way there and back and a busy host may
+/// cost, so an attempt beside would win nothing.
+const LEAST: Duration = Duration::from_millis(20);
+
+/// How fast attempts are.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// `None`: nobody is slow.
+    factor: Option<f64>,
+    cores: usize,
+    /// By stage.
+    stages: Vec<History>,
+    /// (interval, stage)
+    groups: BTreeMap<(u64, u32), Group>,
+    hosts: BTreeMap<u32, Host>,
+}
+
+/// What earlier intervals of a stage took.
+#[derive(Clone, Debug, Default)]
+struct History {
+    /// Each one's median.
+    medians: VecDeque<Duration>,
+    /// Attempts that had to fetch their state.
+    away: VecDeque<Duration>,
+}
+
+/// The attempts of one stage of one interval.
+#[derive(Debug, Default)]
+struct Group {
+    /// Tasks of the stage.
+    of: usize,
+    under_way: BTreeMap<TaskId, UnderWay>,
+    /// The same, by since when.
+    by_since: BTreeSet<(Moment, TaskId)>,
+    /// Times of those that are done, in order.
+    done: Vec<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    /// When it got a core; until then, when it was launched.
+    since: Moment,
+    /// It has to fetch its state.
+    is_away: bool,
+}
+
+/// A worker's cores.
+#[derive(Debug, Default)]
+struct Host {
+    seated: BTreeSet<TaskId>,
+    /// Earlier intervals first, of one interval later stages first, then in the order of launches.
+    waiting: BTreeSet<(u64, Reverse<u32>, u64, TaskId)>,
+    next: u64,
+}
+
+impl Pace {
+    pub(super) fn new(factor: Option<f64>, cores: usize, stages: usize) -> Pace {
+        let stages = vec![History::default(); stages];
+        Pace { factor, cores: cores.max(1), stages, groups: BTreeMap::new(), hosts: BTreeMap::new() }
+    }
+
+    /// The attempt was given to the worker; its stage has `of` tasks. `is_away`: its state lies elsewhere.
+    pub(super) fn launched(&mut self, now: Moment, worker: u32, task: TaskId, (of, is_away): (usize, bool)) {
+        let host = self.hosts.entry(worker).or_default();
+        if host.seated.len() < self.cores {
+            host.seated.insert(task);
+        } else {
+            host.waiting.insert((task.interval, Reverse(task.stage), host.next, task));
+            host.next += 1;
+        }
+        let group = self.groups.entry((task.interval, task.stage)).or_default();
+        group.of = of;
+        group.insert(task, UnderWay { since: now, is_away });
+    }
+
+    /// The attempt has ended at the worker.
+    pub(super) fn ended(&mut self, now: Moment, worker: u32, task: TaskId, is_done: bool) {
+        self.leave(now, worker, task);
+        let Some(group) = self.groups.get_mut(&(task.interval, task.stage)) else { return };
+        let Some(UnderWay { since, is_away }) = group.remove(task).filter(|_| is_done) else { return };
+        let took = now.since(since);
+        let place = group.done.partition_point(|other| *other <= took);
+        group.done.insert(place, took);
+        let Some(history) = self.stages.get_mut(task.stage as usize) else { return };
+        if group.done.len() == group.of {
+            remember(&mut history.medians, median(&group.done));
+        }
+        if is_away {
+            remember(&mut history.away, Some(took));
+        }
+    }
+
+    /// Its core goes to the next.
+    fn leave(&mut self, now: Moment, worker: u32, task: TaskId) {
+        let Some(host) = self.hosts.get_mut(&worker) else { return };
+        if !host.seated.remove(&task) {
+            host.waiting.retain(|(.., other)| *other != task);
+        } else if let Some((.., next)) = host.waiting.pop_first() {
+            host.seated.insert(next);
+            if let Some(group) = self.groups.get_mut(&(next.interval, next.stage))
+                && let Some(waited) = group.remove(next)
+            {
+                group.insert(next, UnderWay { since: now, ..waited });
+            }
+        }
+    }
+
+    /// The worker is gone, with all that was under way there.
+    pub(super) fn lost(&mut self, worker: u32) {
+        let Some(host) = self.hosts.remove(&worker) else { return };
+        for task in host.seated.into_iter().chain(host.waiting.into_iter().map(|(.., task)| task)) {
+            if let Some(group) = self.groups.get_mut(&(task.interval, task.stage)) {
+                group.remove(task);
+            }
+        }
+    }
+
+    /// The interval is over.
+    pub(super) fn forget(&mut self, now: Moment, interval: u64) {
+        self.groups.retain(|(of, _), _| *of != interval);
+        let hosts: Vec<u32> = self.hosts.keys().copied().collect();
+        for worker in hosts {
+            let host = &self.hosts[&worker];
+            let all = host.seated.iter().chain(host.waiting.iter().map(|(.., task)| task));
+            let over: Vec<TaskId> = all.filter(|task| task.interval == interval).copied().collect();
+            over.into_iter().for_each(|task| self.leave(now, worker, task));
+        }
+    }
+
+    /// The attempts that are slow by now, earlier intervals first, of one stage who is slow longest.
+    pub(super) fn slow(&self, now: Moment) -> Vec<TaskId> {
+        let of_group = |((_, stage), group): (&(u64, u32), &Group)| {
+            let limit = self.limit(*stage, group);
+            let since = group.by_since.iter().take_while(move |(since, _)| limit.is_some_and(|limit| *since + limit <= now));
+            since.map(|(_, task)| *task).collect::<Vec<TaskId>>()
+        };
+        self.groups.iter().flat_map(of_group).collect()
+    }
+
+    /// When the next one will be, of those that were not at `looked`.
+    pub(super) fn deadline(&self, looked: Moment) -> Option<Moment> {
+        let next = |((_, stage), group): (&(u64, u32), &Group)| {
+            let limit = self.limit(*stage, group)?;
+            let first = group.by_since.iter().map(|(since, _)| *since + limit);
+            first.filter(|at| *at > looked).min()
+        };
+        self.groups.iter().filter_map(next).min()
+    }
+
+    /// After what time an attempt of the stage is slow. Where it is known what it takes to fetch a task's state first, not
+    /// sooner than that: to wait for as long as the remedy takes costs at most twice the best choice.
+    fn limit(&self, stage: u32, group: &Group) -> Option<Duration> {
+        let (factor, history) = (self.factor?, self.stages.get(stage as usize)?);
+        let own = median(&group.done).filter(|_| group.done.len() * 2 >= group.of);
+        let usual = own.max(median_of(&history.medians))?;
+        let elsewhere = median_of(&history.away).unwrap_or_default();
+        Some(usual.mul_f64(factor).max(elsewhere).max(LEAST))
+    }
+}
+
+impl Group {
+    fn insert(&mut self, task: TaskId, under_way: UnderWay) {
+        self.by_since.insert((under_way.since, task));
+        self.under_way.insert(task, under_way);
+    }
+
+    fn remove(&mut self, task: TaskId) -> Option<UnderWay> {
+        let under_way = self.under_way.remove(&task)?;
+        self.by_since.remove(&(under_way.since, task));
+        Some(under_way)
+    }
+}
+
+fn remember(times: &mut VecDeque<Duration>, time: Option<Duration>) {
+    times.extend(time);
+    if times.len() > INTERVALS {
+        times.pop_front();
+    }
+}
+
+/// The middle one of times in order, the later of two.
+fn median(sorted: &[Duration]) -> Option<Duration> {
+    sorted.get(sorted.len() / 2).copied()
+}
+
+fn median_of(times: &VecDeque<Duration>) -> Option<Duration> {
+    let mut sorted: Vec<Duration> = times.iter().copied().collect();
+    sorted.sort_unstable();
+    median(&sorted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLIS: u64 = 1_000_000;
+
+    fn task(interval: u64, partition: u32) -> TaskId {
+        TaskId { interval, stage: 0, partition, attempt: 0 }
+    }
+
+    fn at(ms: u64) -> Moment {
+        Moment(ms * MILLIS)
+    }
+
+    /// What happens to the pace, at a time in milliseconds; workers and partitions by number.
+    #[derive(Clone, Copy)]
+    enum Step {
+        /// To this worker, of so many tasks.
+        Launch(u64, u32, TaskId, usize),
+        Away(u64, u32, TaskId, usize),
+        Done(u64, u32, TaskId),
+        Failed(u64, u32, TaskId),
+        Lost(u32),
+        Forget(u64, u64),
+    }
+    use Step::{Away, Done, Failed, Forget, Launch, Lost};
+
+    fn after(cores: usize, steps: &[Step]) -> Pace {
+        let mut pace = Pace::new(Some(1.5), cores, 1);
+        for step in steps {
+            match *step {
+                Launch(ms, worker, task, of) => pace.launched(at(ms), worker, task, (of, false)),
+                Away(ms, worker, task, of) => pace.launched(at(ms), worker, task, (of, true)),
+                Done(ms, worker, task) => pace.ended(at(ms), worker, task, true),
+                Failed(ms, worker, task) => pace.ended(at(ms), worker, task, false),
+                Lost(worker) => pace.lost(worker),
+                Forget(ms, interval) => pace.forget(at(ms), interval),
+            }
+        }
+        pace
+    }
+
+    /// The partitions of interval 0 that are slow at a time, and when the next will be, from then on.
+    #[track_caller]
+    fn check(cores: usize, steps: &[Step], now_ms: u64, slow: &[u32], next_ms: Option<u64>) {
+        let pace = after(cores, steps);
+        let seen: Vec<u32> = pace.slow(at(now_ms)).iter().map(|task| task.partition).collect();
+        assert_eq!((seen.as_slice(), pace.deadline(at(now_ms))), (slow, next_ms.map(at)));
+    }
+
+    #[test]
+    fn nobody_is_slow_before_half_of_the_stage_is_done() {
+        let mut steps: Vec<Step> = (0..4).map(|n| Launch(0, n, task(0, n), 4)).collect();
+        steps.push(Done(100, 0, task(0, 0)));
+        check(1, &steps, 1000, &[], None);
+        steps.push(Done(100, 1, task(0, 1)));
+        check(1, &steps, 149, &[], Some(150));
+        check(1, &steps, 150, &[2, 3], None);
+    }
+
+    #[test]
+    fn time_counts_from_when_a_core_is_free_and_waiting_for_one_counts_too() {
+        // One core: 1 waits behind 0, which takes 100 ms, as the other worker's do.
+        let launch = |n: u32| Launch(0, n / 2, task(0, n), 4);
+        let mut steps: Vec<Step> = (0..4).map(launch).collect();
+        steps.extend([Done(100, 0, task(0, 0)), Done(100, 1, task(0, 2))]);
+        check(1, &steps, 240, &[], Some(250));
+        // Worker 1 stands: what waits there is slow as soon as what has its core.
+        let launch = |n: u32| Launch(0, n, task(0, n), 4);
+        let mut steps: Vec<Step> = (0..3).map(launch).collect();
+        steps.extend([Launch(0, 2, task(0, 3), 4), Done(100, 0, task(0, 0)), Done(100, 1, task(0, 1))]);
+        check(1, &steps, 150, &[2, 3], None);
+    }
+
+    #[test]
+    fn a_stage_of_one_task_is_compared_with_earlier_intervals() {
+        let mut steps = vec![Launch(0, 1, task(0, 0), 1)];
+        check(1, &steps, 10_000, &[], None);
+        steps.extend([Done(100, 1, task(0, 0)), Launch(1000, 1, task(1, 7), 1)]);
+        check(1, &steps, 1000, &[], Some(1150));
+        check(1, &steps, 1150, &[7], None);
+    }
+
+    #[test]
+    fn a_failed_attempt_frees_its_core_and_is_no_measure() {
+        let steps = [
+            Launch(0, 1, task(0, 0), 2),
+            Launch(0, 1, task(0, 1), 2),
+            Failed(5, 1, task(0, 0)),
+            Done(105, 1, task(0, 1)),
+            Launch(200, 2, task(0, 2), 2),
+        ];
+        check(1, &steps, 200, &[], Some(350));
+    }
+
+    #[test]
+    fn very_short_tasks_are_not_slow_for_what_a_message_may_cost() {
+        let steps = [Launch(0, 1, task(0, 0), 2), Launch(0, 2, task(0, 1), 2), Done(1, 1, task(0, 0))];
+        check(1, &steps, 2, &[], Some(20));
+    }
+
+    #[test]
+    fn where_fetching_a_state_takes_longer_an_attempt_gets_that_time() {
+        let steps = [
+            Away(0, 1, task(0, 0), 1),
+            Done(900, 1, task(0, 0)),
+            Launch(1000, 1, task(1, 0), 1),
+            Done(1100, 1, task(1, 0)),
+            Launch(2000, 1, task(2, 0), 1),
+            Done(2100, 1, task(2, 0)),
+            Launch(3000, 1, task(3, 0), 1),
+        ];
+        check(1, &steps, 3000, &[], Some(3900));
+    }
+
+    #[test]
+    fn what_is_lost_or_over_is_not_slow_and_leaves_its_core_to_the_next() {
+        let two = || [Launch(0, 1, task(0, 0), 1), Done(100, 1, task(0, 0)), Launch(1000, 1, task(1, 1), 1)];
+        check(1, &[&two()[..], &[Lost(1)]].concat(), 9000, &[], None);
+        let next = [Launch(1000, 1, task(2, 2), 1), Forget(1010, 1)];
+        check(1, &[&two()[..], &next[..]].concat(), 1010, &[], Some(1160));
+    }
+}
