@@ -154,6 +154,10 @@ impl<'a, 'b> Walk<'a, 'b> {
     fn step(&mut self, line: &TraceLine) {
         let node = &line.node;
         match &line.event {
+            // A copy that comes to a worker after it was declared lost is known to nobody until it joins again.
+            Event::BlockHeld { block, ranges, .. } if self.is_away(node) => {
+                self.away.entry(node.clone()).or_default().insert(*block, (ranges.clone(), false));
+            }
             Event::BlockHeld { block, ranges, .. } => {
                 let promised = self.promised_copies();
                 let held = self.blocks.entry(*block).or_default();
@@ -195,6 +199,11 @@ impl<'a, 'b> Walk<'a, 'b> {
             }
             _ => {}
         }
+    }
+
+    /// Whether the worker was declared lost and has not come back.
+    fn is_away(&self, worker: &NodeName) -> bool {
+        self.losses.get(worker).is_some_and(|loss| loss.declared) && !self.joined.contains(worker)
     }
 
     fn promised_copies(&self) -> usize {

@@ -48,3 +48,21 @@ fn a_process_that_ended_while_it_was_away_comes_back_with_nothing() {
     let checked = history.checked();
     assert_eq!(checked.broken_promises.iter().map(|promise| promise.records).sum::<u64>(), 0, "{checked:#?}");
 }
+
+#[test]
+fn a_copy_that_comes_to_a_worker_while_it_is_away_saves_nothing() {
+    let mut history = slow_interval_3();
+    let worker = NodeName::worker(3);
+    history.fault(0, closed(3) - 500, "pause", 3, Effect::HeldByPause);
+    history.add(closed(3) + 4, "master", Event::WorkerLost { worker: worker.clone(), epoch: 3 });
+    history.add(closed(3) + 5, "sink", Event::Fenced { worker: worker.clone(), epoch: 3 });
+    let held = Event::BlockHeld { block: block(3), ranges: vec![super::history::records(30, 39)], bytes: 10 };
+    history.add(closed(3) + 6, "worker-3", held);
+    history.crash(1, closed(3) + 15, 1);
+    history.crash(2, closed(3) + 18, 2);
+    move_results_to_worker_3(&mut history);
+    history.add(closed(3) + 600, "master", lost(block(3), 30, 39, Some(3)));
+    history.add(closed(3) + 650, "master", Event::WorkerJoined { worker, epoch: 9 });
+    add_late_results(&mut history, &[]);
+    check(&history, "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]");
+}
