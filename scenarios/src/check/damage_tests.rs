@@ -54,8 +54,8 @@ fn a_copy_that_comes_to_a_worker_while_it_is_away_saves_nothing() {
     let mut history = slow_interval_3();
     let worker = NodeName::worker(3);
     history.fault(0, closed(3) - 500, "pause", 3, Effect::HeldByPause);
-    history.add(closed(3) + 4, "master", Event::WorkerLost { worker: worker.clone(), epoch: 3 });
-    history.add(closed(3) + 5, "sink", Event::Fenced { worker: worker.clone(), epoch: 3 });
+    history.add(closed(3) + 4, "master", Event::WorkerLost { worker: worker.clone(), epoch: 1 });
+    history.add(closed(3) + 5, "sink", Event::Fenced { worker: worker.clone(), epoch: 1 });
     let held = Event::BlockHeld { block: block(3), ranges: vec![super::history::records(30, 39)], bytes: 10 };
     history.add(closed(3) + 6, "worker-3", held);
     history.crash(1, closed(3) + 15, 1);
