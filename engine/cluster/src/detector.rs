@@ -46,6 +46,11 @@ pub enum DetectorEvent {
         /// The worker.
         worker: WorkerNumber,
     },
+    /// Epochs grow from above this one: those up to it were given by earlier detectors of the same workers.
+    After {
+        /// The last epoch of before.
+        epoch: u64,
+    },
     /// Time passed.
     Tick,
 }
@@ -215,6 +220,7 @@ impl Core for Detector {
                     actions.push(DetectorAction::Lost { worker, epoch: member.epoch });
                 }
             }
+            DetectorEvent::After { epoch } => self.last_epoch = self.last_epoch.max(epoch),
             DetectorEvent::Tick => self.tick(now, actions),
         }
     }

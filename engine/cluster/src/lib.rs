@@ -7,6 +7,7 @@ pub mod detector;
 pub mod engine;
 pub mod job;
 pub mod layout;
+pub mod lease;
 pub mod message;
 pub mod option;
 pub mod sink;

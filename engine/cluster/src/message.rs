@@ -67,6 +67,11 @@ pub struct Batch {
 pub enum ToClient {
     /// From a receiver: as many nodes as promised hold these records.
     Held(Vec<RecordRange>),
+    /// From a master, where there may be several: it leads from now on; words of one of an earlier term are not to be heard.
+    Lead {
+        /// Counts the masters.
+        term: u64,
+    },
     /// From the master: the workers that take records now.
     Members(Vec<NodeName>),
     /// From the master, when the client's connection opens: these records of its are held or in results.

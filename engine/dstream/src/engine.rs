@@ -14,6 +14,7 @@ use dstream_cluster::{ClusterSpec, Costs, Engine, EngineError, OptionSpec, Optio
 use dstream_host::peer::{PeerConfig, Peers};
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
 use dstream_kernel::Query;
+use dstream_trace::NodeName;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,10 @@ impl Engine for DStreams {
         Promise { words, losses_at_once: copies.saturating_sub(1), copies }
     }
 
+    fn heirs(&self, _workers: u32, options: &Options) -> Vec<NodeName> {
+        standbys(&Settings::from_options(options)).map(Role::name).collect()
+    }
+
     fn map_ns_per_byte(&self, cluster: &ClusterSpec, _options: &Options) -> f64 {
         cluster.costs.map_ns_per_byte
     }
@@ -81,15 +86,15 @@ impl Engine for DStreams {
             return Err(EngineError("a cluster has at least one worker, core and partition".to_owned()));
         }
         let config = NodeConfig { cluster: cluster.clone(), settings };
-        let config = postcard::to_stdvec(&config).map_err(|error| EngineError(error.to_string()))?;
+        let bytes = postcard::to_stdvec(&config).map_err(|error| EngineError(error.to_string()))?;
         let node = |role: Role| NodeSpec {
             name: role.name(),
             role: "dstream".to_owned(),
-            config: config.clone(),
+            config: bytes.clone(),
             cores: cluster.cores as usize,
             harness: role == Role::Sink,
         };
-        Ok(roles(cluster, []).into_iter().map(node).collect())
+        Ok(roles(cluster, standbys(&config.settings)).into_iter().map(node).collect())
     }
 
     fn start(
@@ -106,25 +111,26 @@ impl Engine for DStreams {
             let query = registry.query(&config.cluster.job).map_err(|error| NodeError(error.to_string()))?;
             match role {
                 Role::Sink => start_sink(host, &config, &query, &*cores).await,
-                Role::Master => start_master(host, &config, &query, &*cores).await,
+                Role::Master | Role::Standby(_) => start_master(host, &config, query, role, cores).await,
                 Role::Worker(number) => start_worker(host, &config, query, number, &*cores).await,
                 Role::Client(number) => start_client(host, &config, &query, number, &*registry, &*cores).await,
-                Role::Standby(_) | Role::Replica(_) => Err(NodeError(format!("D-Streams has no node {}", node.name))),
+                Role::Replica(_) => Err(NodeError(format!("D-Streams has no node {}", node.name))),
             }
         })
     }
 }
 
 async fn start_sink(host: Host, config: &NodeConfig, query: &Query, cores: &dyn CoreFactory) -> Result<(), NodeError> {
-    let peers = connections(&config.cluster, Role::Sink, query.fingerprint);
+    let peers = connections(config, Role::Sink, query.fingerprint);
     sink::run(host, SinkConfig { peers }, cores.sink()).await
 }
 
 async fn start_master(
     host: Host,
     config: &NodeConfig,
-    query: &Query,
-    cores: &dyn CoreFactory,
+    query: Query,
+    role: Role,
+    cores: Arc<dyn CoreFactory>,
 ) -> Result<(), NodeError> {
     let NodeConfig { cluster, settings } = config;
     let limits = MasterLimits {
@@ -137,6 +143,7 @@ async fn start_master(
         },
         heartbeat: cluster.heartbeat,
         failure_timeout: cluster.failure_timeout,
+        workers: cluster.workers,
         tracker: TrackerLimits {
             partitions: cluster.partitions,
             cores: cluster.cores as usize,
@@ -147,13 +154,14 @@ async fn start_master(
     };
     let shell = MasterConfig {
         sink: Role::Sink.name(),
+        workers: cluster.workers,
         clients: (1..=cluster.clients).map(|number| Role::Client(number).name()).collect(),
         deadline: cluster.failure_timeout,
         costs: cluster.costs.clone(),
     };
-    let core = cores.master(limits, query);
-    let (peers, events) = connect(&host, cluster, Role::Master, query.fingerprint).await?;
-    master::run(host, peers, events, shell, core).await
+    let (peers, events) = connect(&host, config, role, query.fingerprint).await?;
+    let new_core = Box::new(move || cores.master(limits.clone(), &query));
+    master::run(host, peers, events, shell, new_core).await
 }
 
 async fn start_worker(
@@ -174,7 +182,7 @@ async fn start_worker(
         // Shorter than what the master waits: it must not give a worker up that still acknowledges.
         lease: cluster.failure_timeout.saturating_sub(cluster.heartbeat / 2),
     });
-    let (peers, events) = connect(&host, cluster, Role::Worker(number), query.fingerprint).await?;
+    let (peers, events) = connect(&host, config, Role::Worker(number), query.fingerprint).await?;
     let context = TaskContext {
         seats: Seats::new(host.cpu.cores()),
         chains: Chains::default(),
@@ -190,7 +198,8 @@ async fn start_worker(
         deadline: cluster.failure_timeout,
     };
     let workers = (1..=cluster.workers).collect();
-    let shell = WorkerConfig { master: Role::Master.name(), heartbeat: cluster.heartbeat, workers };
+    let masters = [Role::Master].into_iter().chain(standbys(settings)).map(Role::name).collect();
+    let shell = WorkerConfig { masters, heartbeat: cluster.heartbeat, workers };
     worker::run(context, events, shell, receiver).await
 }
 
@@ -206,7 +215,7 @@ async fn start_client(
     let source = registry.source(&cluster.source, number).map_err(|error| NodeError(error.to_string()))?;
     let client = ClientConfig {
         client: number,
-        peers: connections(cluster, Role::Client(number), query.fingerprint),
+        peers: connections(config, Role::Client(number), query.fingerprint),
         pace: cluster.pace,
         cut: Cut::AsDue,
         origin: cluster.origin,
@@ -220,17 +229,23 @@ async fn start_client(
     client::run(host, client, source, core).await
 }
 
-/// A node's connections: this engine has no nodes beyond master and workers.
-fn connections(cluster: &ClusterSpec, role: Role, fingerprint: u64) -> PeerConfig {
-    peer_config(cluster, &roles(cluster, []), role, fingerprint)
+/// The masters that wait to be one.
+fn standbys(settings: &Settings) -> impl Iterator<Item = Role> + use<> {
+    (1..=settings.standby_masters).map(Role::Standby)
+}
+
+/// A node's connections.
+fn connections(config: &NodeConfig, role: Role, fingerprint: u64) -> PeerConfig {
+    let NodeConfig { cluster, settings } = config;
+    peer_config(cluster, &roles(cluster, standbys(settings)), role, fingerprint)
 }
 
 async fn connect(
     host: &Host,
-    cluster: &ClusterSpec,
+    config: &NodeConfig,
     role: Role,
     fingerprint: u64,
 ) -> Result<(Peers, tokio::sync::mpsc::Receiver<dstream_host::peer::PeerEvent>), NodeError> {
-    let start = Peers::start(host, connections(cluster, role, fingerprint)).await;
+    let start = Peers::start(host, connections(config, role, fingerprint)).await;
     start.map_err(|error| NodeError(format!("{} cannot listen: {error}", role.name())))
 }

@@ -81,6 +81,19 @@ pub enum TaskFailure {
     Cancelled,
 }
 
+/// What a task left at a worker, for tasks after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// The task's interval.
+    pub interval: u64,
+    /// Its stage.
+    pub stage: u32,
+    /// Its partition.
+    pub partition: u32,
+    /// Of panes, the attempt that made them, and what names the given-up input that they lack; nothing for slices.
+    pub pane: Option<(u32, u64)>,
+}
+
 /// From a worker to the master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToMaster {
@@ -92,6 +105,8 @@ pub enum ToMaster {
         epoch: Option<u64>,
         /// The blocks whose copies it holds, except those that are still being copied for the first time.
         blocks: Vec<BlockReport>,
+        /// What tasks of an earlier master's made here; nothing if the epoch is of this master.
+        made: Vec<Made>,
     },
     /// The worker lives.
     Heartbeat {
@@ -287,10 +302,17 @@ pub fn checkpoint_key(stored: Stored, stage: u32, partition: u32) -> String {
 /// From the master to a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
+    /// Whoever says so leads from now on; words of a master of an earlier term are not to be heard. Join.
+    Lead {
+        /// Counts the masters.
+        term: u64,
+    },
     /// The worker is a member under this epoch.
     Welcome {
         /// The epoch.
         epoch: u64,
+        /// The master counts on what the worker said that tasks had made there.
+        keeps: bool,
         /// Intervals below this one are sealed: what comes now belongs to this one or a later one.
         sealed_below: u64,
     },

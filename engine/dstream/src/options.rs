@@ -23,6 +23,8 @@ pub struct Settings {
     pub speculation: Option<f64>,
     /// How long a worker that was overtaken is avoided; `None`: not at all.
     pub avoid_slow: Option<Duration>,
+    /// Masters that wait to be one.
+    pub standby_masters: u32,
 }
 
 impl Settings {
@@ -44,21 +46,22 @@ impl Settings {
             Some(OptionValue::Duration(duration)) => duration,
             _ => Duration::ZERO,
         };
-        let copies = match value("copies") {
-            Some(OptionValue::Count(copies)) => u32::try_from(copies).unwrap_or(u32::MAX),
-            _ => 1,
+        let count = |name: &str| match value(name) {
+            Some(OptionValue::Count(count)) => u32::try_from(count).unwrap_or(u32::MAX),
+            _ => 0,
         };
         let speculation = match value("speculation") {
             Some(OptionValue::Factor(factor)) => Some(factor),
             _ => None,
         };
         Settings {
-            copies,
+            copies: count("copies").max(1),
             slack: duration("slack"),
             block: duration("block"),
             checkpoint: duration("checkpoint"),
             speculation,
             avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
+            standby_masters: count("standby_masters"),
         }
     }
 }
@@ -113,7 +116,7 @@ pub fn declared() -> Vec<OptionSpec> {
             "idle heirs of the master",
             OptionKind::Count { at_least: 0, at_most: 8 },
             OptionValue::Count(0),
-            Unbuilt::AllBut(OptionValue::Count(0)),
+            Unbuilt::Nothing,
         ),
     ]
 }

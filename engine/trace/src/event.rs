@@ -136,6 +136,8 @@ pub enum Event {
     BlockForgotten { block: BlockName },
 
     // -- the master ---------------------------------------------------------------------------------------
+    /// This node decides from now on. Terms are counted from 1; what an earlier term's master says does not count.
+    MasterElected { term: u64 },
     /// A worker is a member from now on, under this epoch.
     WorkerJoined { worker: NodeName, epoch: u64 },
     /// A worker is no longer a member; what it says under this epoch is refused.

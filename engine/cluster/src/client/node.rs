@@ -107,6 +107,8 @@ struct Shell {
     known: Option<RangeSet>,
     /// Intervals below this one are punctuated.
     punctuated_below: u64,
+    /// The newest term that a master named, and who.
+    leader: Option<(u64, NodeName)>,
 }
 
 impl Shell {
@@ -136,6 +138,7 @@ impl Shell {
             done_below: 0,
             known,
             punctuated_below: 0,
+            leader: None,
         }
     }
 
@@ -164,6 +167,13 @@ impl Shell {
 
     fn message(&mut self, by: NodeName, payload: &Bytes) {
         match open::<ToClient>(payload) {
+            Ok((ToClient::Lead { term }, _)) => {
+                if self.leader.as_ref().is_none_or(|(before, _)| *before <= term) {
+                    self.leader = Some((term, by));
+                }
+            }
+            // An earlier master, which does not know yet that it is one.
+            Ok((ToClient::Members(_) | ToClient::Done { .. } | ToClient::Known(_), _)) if !self.is_led_by(&by) => {}
             Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held { by, ranges }),
             Ok((ToClient::Members(members), _)) => self.step(ClientEvent::Members(members)),
             Ok((ToClient::Places { version, holders }, _)) => self.step(ClientEvent::Places { version, holders }),
@@ -175,6 +185,11 @@ impl Shell {
             Ok((ToClient::Known(_), _)) => {} // said at every new connection
             Err(_) => {}                      // no client message; whoever sent it gets no answer
         }
+    }
+
+    /// Where masters say that they lead, only the last one that did is heard.
+    fn is_led_by(&self, master: &NodeName) -> bool {
+        self.leader.as_ref().is_none_or(|(_, leader)| leader == master)
     }
 
     /// Goes on where an earlier life ended.

@@ -34,9 +34,11 @@ struct Part {
 }
 
 impl Checkpoint {
-    /// A checkpoint of these partitions; none is in the store.
-    pub(super) fn new(through: u64, places: impl Iterator<Item = Place>) -> Checkpoint {
-        Checkpoint { through, parts: places.map(|place| (place, Part::default())).collect() }
+    /// A checkpoint of these partitions; none is in the store. Attempts are counted from `first`: those below it were other
+    /// masters'.
+    pub(super) fn new(through: u64, places: impl Iterator<Item = Place>, first: u32) -> Checkpoint {
+        let part = || Part { attempts: first, ..Part::default() };
+        Checkpoint { through, parts: places.map(|place| (place, part())).collect() }
     }
 
     fn unsaved(&self) -> impl Iterator<Item = (&Place, &Part)> {

@@ -8,19 +8,22 @@
 //! worker's word --> detector --Joined, Lost--> ledger --Seal--> journal --> tracker --Launch--> workers
 //!                                  |              ^------------IntervalDone----'
 //!                                  '--Lost--> fence at the sink --> tracker
+//! elected --the journal of earlier terms--> waits for all workers, then goes on
 //! ```
 
 use crate::cores::CoreFactory;
+use crate::master::book::Book;
+use crate::master::journal::{Entry, GivenUp, SealedInterval, Snapshot};
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::run::map_inputs;
-use crate::master::tracker::{TrackerAction, TrackerEvent, TrackerLimits};
+use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::message::{Member, NotFetched, TaskFailure, ToMaster, ToWorker};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
 use dstream_cluster::layout::Role;
 use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_kernel::Query;
-use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
+use dstream_trace::{BlockName, Event, Moment, NodeName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -35,6 +38,8 @@ pub struct MasterLimits {
     pub failure_timeout: Duration,
     /// The tracker's limits.
     pub tracker: TrackerLimits,
+    /// How many workers there are.
+    pub workers: u32,
 }
 
 /// What happens to the master.
@@ -53,11 +58,17 @@ pub enum MasterEvent {
     WorkerBroken(u32),
     /// A client's connection is open.
     ClientUp(NodeName),
-    /// The interval's input is written down.
-    Journalled {
-        /// The interval.
-        interval: u64,
+    /// This master leads, and no earlier one's words count any more. Said first.
+    Elected {
+        /// Counts the masters, from 1.
+        term: u64,
+        /// What the journal says.
+        found: Snapshot,
+        /// Results that are at the sink, which refuses workers under epochs of earlier terms.
+        visible: Vec<VisibleResult>,
     },
+    /// These are written down, in the order in which they were to be.
+    Written(Vec<Entry>),
     /// The sink refuses the worker's results from now on.
     Fenced {
         /// The worker.
@@ -79,17 +90,14 @@ pub enum MasterAction {
         /// What.
         word: ToWorker,
     },
+    /// Say something to all workers, members or not.
+    TellWorkers(ToWorker),
     /// Say something to all clients.
     TellClients(ToClient),
     /// Say something to one client.
     TellClient(NodeName, ToClient),
-    /// Write down the interval's input, then report [`MasterEvent::Journalled`].
-    Journal {
-        /// The interval.
-        interval: u64,
-        /// Its records.
-        ranges: Vec<RecordRange>,
-    },
+    /// Write this down after all before it, then report it in [`MasterEvent::Written`].
+    Journal(Entry),
     /// Have the sink refuse the worker's results, then report [`MasterEvent::Fenced`] with those visible `since`.
     Fence {
         /// The worker.
@@ -99,8 +107,6 @@ pub enum MasterAction {
     },
     /// Remove the checkpoint that goes through this interval from the store.
     DropCheckpoint(u64),
-    /// Nobody reads the journal of this interval any more.
-    DropJournal(u64),
     /// The run cannot go on.
     Fatal(String),
     /// Record an event.
@@ -109,6 +115,8 @@ pub enum MasterAction {
 
 /// The master's core.
 pub struct Master {
+    /// How many workers there are, and how long one may be silent.
+    limits: (u32, Duration),
     detector: BoxCore<DetectorEvent, DetectorAction>,
     ledger: BoxCore<LedgerEvent, LedgerAction>,
     tracker: BoxCore<TrackerEvent, TrackerAction>,
@@ -117,8 +125,20 @@ pub struct Master {
     fencing: BTreeMap<u32, (u64, bool)>,
     /// Intervals below this one are sealed.
     sealed_below: u64,
-    /// What the log says of sealed intervals once they are journalled.
-    unjournalled: BTreeMap<u64, [Event; 2]>,
+    book: Book,
+    /// interval -> how many entries its tasks wait for
+    unwritten: BTreeMap<u64, u32>,
+    /// Checkpoints whose snapshots are being written: what follows from them waits.
+    unsaid: BTreeMap<u64, Checkpointed>,
+    term: u64,
+    /// The worker that is joining has what it made for an earlier master.
+    keeps: bool,
+    /// Workers that have not said what they hold, since this master took over.
+    awaited: BTreeSet<u32>,
+    /// They are not waited for any longer.
+    resume_at: Moment,
+    /// Clients that asked meanwhile.
+    asked: BTreeSet<u32>,
     done: BTreeSet<u64>,
     /// All intervals below this one are done.
     done_below: u64,
@@ -140,7 +160,15 @@ impl Master {
             members: BTreeMap::new(),
             fencing: BTreeMap::new(),
             sealed_below: 0,
-            unjournalled: BTreeMap::new(),
+            book: Book::default(),
+            unwritten: BTreeMap::new(),
+            unsaid: BTreeMap::new(),
+            term: 1,
+            keeps: false,
+            awaited: BTreeSet::new(),
+            resume_at: Moment::ZERO,
+            asked: BTreeSet::new(),
+            limits: (limits.workers, limits.failure_timeout),
             done: BTreeSet::new(),
             done_below: 0,
             forgotten_below: 0,
@@ -186,7 +214,7 @@ impl Master {
     }
 
     fn welcome(&self, member: Member, actions: &mut Vec<MasterAction>) {
-        let word = ToWorker::Welcome { epoch: member.epoch, sealed_below: self.sealed_below };
+        let word = ToWorker::Welcome { epoch: member.epoch, sealed_below: self.sealed_below, keeps: self.keeps };
         actions.push(MasterAction::Tell { worker: member.worker, word });
     }
 
@@ -238,13 +266,12 @@ impl Master {
             match action {
                 LedgerAction::Seal { interval, ranges, blocks } => {
                     self.sealed_below = self.sealed_below.max(interval + 1);
-                    let names: Vec<BlockName> = blocks.iter().map(|block| block.order.name).collect();
-                    let inputs = map_inputs(&names);
-                    let sealed = Event::IntervalSealed { interval, ranges: ranges.clone(), blocks: names };
-                    self.unjournalled.insert(interval, [sealed, Event::MapsCut { interval, inputs }]);
-                    actions.push(MasterAction::Journal { interval, ranges });
+                    let sealed = SealedInterval { interval, ranges, blocks: blocks.clone() };
+                    self.book.sealed(sealed.clone());
+                    self.write(Some(interval), Entry::Sealed(sealed), actions);
                     self.track(now, TrackerEvent::Sealed { interval, blocks }, actions);
                 }
+                LedgerAction::GiveUp(given_up) => self.give_up(given_up, actions),
                 LedgerAction::Holders { block, holders } => {
                     self.track(now, TrackerEvent::Holders { block, holders }, actions);
                 }
@@ -283,14 +310,14 @@ impl Master {
                 TrackerAction::Save { worker, save } => {
                     actions.push(MasterAction::Tell { worker, word: ToWorker::Save(save) });
                 }
-                TrackerAction::Forget { below, panes_below } => {
-                    self.lineage_forgotten(now, below, panes_below, actions);
-                }
+                TrackerAction::Checkpointed(checkpointed) => self.checkpointed(checkpointed, actions),
                 TrackerAction::Cancel { worker, task } => {
                     actions.push(MasterAction::Tell { worker, word: ToWorker::Cancel(task) });
                 }
-                TrackerAction::DropCheckpoint(through) => actions.push(MasterAction::DropCheckpoint(through)),
-                TrackerAction::GiveUp(block) => self.account(now, LedgerEvent::GivenUp(block), actions),
+                TrackerAction::GiveUp(given_up) => {
+                    self.account(now, LedgerEvent::GivenUp(given_up.block), actions);
+                    self.give_up(given_up, actions);
+                }
                 TrackerAction::Fatal(why) => actions.push(MasterAction::Fatal(why)),
                 TrackerAction::Record(event) => actions.push(MasterAction::Record(event)),
             }
@@ -309,22 +336,126 @@ impl Master {
             self.forgotten_below = self.done_below;
             self.tell_all(&self.forget(Some(interval), Vec::new()), actions);
             self.over(now, interval, actions);
+            if let Some(snapshot) = self.book.due_snapshot(self.done_below) {
+                self.write(None, Entry::Snapshot(snapshot), actions);
+            }
         }
     }
 
     /// Nothing of the interval will be computed again.
     fn over(&mut self, now: Moment, interval: u64, actions: &mut Vec<MasterAction>) {
         self.account(now, LedgerEvent::Done { interval }, actions);
-        actions.push(MasterAction::DropJournal(interval));
+        self.book.over(interval);
     }
 
-    /// A checkpoint goes through all intervals below `below`.
-    fn lineage_forgotten(&mut self, now: Moment, below: u64, panes_below: u64, actions: &mut Vec<MasterAction>) {
-        let over = self.forgotten_below..below;
+    /// Has an entry written. Tasks of the interval wait for it.
+    fn write(&mut self, interval: Option<u64>, entry: Entry, actions: &mut Vec<MasterAction>) {
+        if let Some(interval) = interval {
+            *self.unwritten.entry(interval).or_default() += 1;
+        }
+        actions.push(MasterAction::Journal(entry));
+    }
+
+    fn give_up(&mut self, given_up: GivenUp, actions: &mut Vec<MasterAction>) {
+        self.book.given_up(given_up.block, given_up.interval);
+        self.write(given_up.interval, Entry::GivenUp(given_up), actions);
+    }
+
+    /// A checkpoint is complete: when that is written down, no master will ask for what it stands for.
+    fn checkpointed(&mut self, checkpointed: Checkpointed, actions: &mut Vec<MasterAction>) {
+        let Checkpointed { through, below, panes_below, checkpoints, .. } = &checkpointed;
+        let snapshot = self.book.snapshot((*below, *panes_below), checkpoints.clone());
+        self.unsaid.insert(*through, checkpointed);
+        self.write(None, Entry::Snapshot(snapshot), actions);
+    }
+
+    fn written(&mut self, now: Moment, entries: Vec<Entry>, actions: &mut Vec<MasterAction>) {
+        for entry in entries {
+            let interval = match entry {
+                Entry::Sealed(sealed) => {
+                    say_sealed(&sealed, actions);
+                    Some(sealed.interval)
+                }
+                Entry::GivenUp(GivenUp { block, ranges, interval }) => {
+                    actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval }));
+                    interval
+                }
+                Entry::Snapshot(snapshot) => {
+                    self.checkpoint_written(now, &snapshot, actions);
+                    None
+                }
+            };
+            let Some(waiting) = interval.and_then(|interval| self.unwritten.get_mut(&interval)) else { continue };
+            *waiting -= 1;
+            if let Some(interval) = interval.filter(|_| *waiting == 0) {
+                self.unwritten.remove(&interval);
+                self.track(now, TrackerEvent::Journalled { interval }, actions);
+            }
+        }
+    }
+
+    /// What came before the snapshot is forgotten.
+    fn checkpoint_written(&mut self, now: Moment, snapshot: &Snapshot, actions: &mut Vec<MasterAction>) {
+        let through = snapshot.checkpoints.last().map(|(through, _)| *through);
+        let Some(checkpointed) = through.and_then(|through| self.unsaid.remove(&through)) else { return };
+        let Checkpointed { through, below, panes_below, over, .. } = checkpointed;
+        actions.push(MasterAction::Record(Event::CheckpointComplete { through }));
+        let done = self.forgotten_below..below;
         (self.forgotten_below, self.panes_below) = (below, panes_below);
         self.tell_all(&self.forget(None, Vec::new()), actions);
-        for interval in over {
+        for interval in done {
             self.over(now, interval, actions);
+        }
+        actions.extend(over.into_iter().map(MasterAction::DropCheckpoint));
+    }
+
+    // -- taking over -----------------------------------------------------------------------------------------------
+
+    /// Goes on where earlier masters ended, when all workers have said what they hold.
+    fn elected(
+        &mut self,
+        now: Moment,
+        (term, found, visible): (u64, Snapshot, Vec<VisibleResult>),
+        actions: &mut Vec<MasterAction>,
+    ) {
+        self.term = term;
+        actions.push(MasterAction::Record(Event::MasterElected { term }));
+        actions.push(MasterAction::TellWorkers(ToWorker::Lead { term }));
+        actions.push(MasterAction::TellClients(ToClient::Lead { term }));
+        self.detect(now, DetectorEvent::After { epoch: first_epoch(term) }, actions);
+        if term == 1 {
+            return;
+        }
+        self.awaited = (1..=self.limits.0).collect();
+        self.resume_at = now + self.limits.1;
+        (self.sealed_below, self.done_below) = (found.next, found.below);
+        (self.forgotten_below, self.panes_below) = (found.below, found.panes_below);
+        found.open.iter().for_each(|sealed| say_sealed(sealed, actions));
+        self.book = Book::of(&found);
+        self.account(now, LedgerEvent::Recovered(found.clone()), actions);
+        self.track(now, TrackerEvent::Recovered { term, found, visible }, actions);
+    }
+
+    /// Whether the epoch was given by an earlier master.
+    fn is_of_before(&self, epoch: u64) -> bool {
+        epoch <= first_epoch(self.term)
+    }
+
+    /// Goes on when nobody is waited for any longer. Who has not come is lost, whatever it was before.
+    fn resume(&mut self, now: Moment, actions: &mut Vec<MasterAction>) {
+        let is_over = self.awaited.is_empty() || now >= self.resume_at;
+        if self.resume_at == Moment::ZERO || !is_over {
+            return;
+        }
+        self.resume_at = Moment::ZERO;
+        for worker in std::mem::take(&mut self.awaited) {
+            let epoch = first_epoch(self.term);
+            actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
+        }
+        self.track(now, TrackerEvent::Resumed, actions);
+        self.account(now, LedgerEvent::Resumed, actions);
+        for client in std::mem::take(&mut self.asked) {
+            self.account(now, LedgerEvent::Asked { client }, actions);
         }
     }
 
@@ -339,13 +470,20 @@ impl Master {
 
     fn word(&mut self, now: Moment, worker: u32, incarnation: u64, word: ToMaster, actions: &mut Vec<MasterAction>) {
         match word {
-            ToMaster::Join { epoch, blocks, .. } => {
+            ToMaster::Join { epoch, blocks, made, .. } => {
+                self.keeps = epoch.is_some_and(|epoch| self.is_of_before(epoch));
                 self.detect(now, DetectorEvent::Join { worker, incarnation, epoch }, actions);
+                let keeps = std::mem::take(&mut self.keeps);
                 // Under its new epoch: the worker holds these blocks whatever it was called when it got them.
                 let Some(epoch) = self.members.get(&worker).copied() else { return };
                 let holder = Member { worker, epoch };
                 let blocks = blocks.into_iter().map(|report| held_by(report, holder)).collect();
                 self.account(now, LedgerEvent::Announced { by: worker, blocks, closed_below: None }, actions);
+                if keeps {
+                    self.track(now, TrackerEvent::Held { worker, made }, actions);
+                }
+                self.awaited.remove(&worker);
+                self.resume(now, actions);
             }
             ToMaster::Heartbeat { epoch, sent_ns, unreachable } => {
                 self.detect(now, DetectorEvent::Heartbeat { worker, epoch }, actions);
@@ -392,13 +530,21 @@ impl Master {
     fn is_member(&self, worker: u32, epoch: u64) -> bool {
         self.members.get(&worker) == Some(&epoch)
     }
+}
 
-    fn journalled(&mut self, now: Moment, interval: u64, actions: &mut Vec<MasterAction>) {
-        if let Some(events) = self.unjournalled.remove(&interval) {
-            actions.extend(events.map(MasterAction::Record));
-            self.track(now, TrackerEvent::Journalled { interval }, actions);
-        }
-    }
+/// The last epoch that masters before this term could give.
+pub fn first_epoch(term: u64) -> u64 {
+    term.saturating_sub(1) << 32
+}
+
+/// The log hears of an interval when nobody can seal it otherwise any more.
+fn say_sealed(sealed: &SealedInterval, actions: &mut Vec<MasterAction>) {
+    let SealedInterval { interval, ranges, blocks } = sealed;
+    let names: Vec<BlockName> = blocks.iter().map(|block| block.order.name).collect();
+    let inputs = map_inputs(&names);
+    let (interval, ranges) = (*interval, ranges.clone());
+    actions.push(MasterAction::Record(Event::IntervalSealed { interval, ranges, blocks: names }));
+    actions.push(MasterAction::Record(Event::MapsCut { interval, inputs }));
 }
 
 fn held_by(report: crate::message::BlockReport, holder: Member) -> crate::message::BlockReport {
@@ -418,21 +564,27 @@ impl Core for Master {
             MasterEvent::WorkerBroken(worker) => self.detect(now, DetectorEvent::Broken { worker }, actions),
             MasterEvent::ClientUp(client) => {
                 actions.push(MasterAction::TellClient(client.clone(), self.client_members()));
-                if let Some(Role::Client(client)) = Role::of(&client) {
-                    self.account(now, LedgerEvent::Asked { client }, actions);
+                match Role::of(&client) {
+                    Some(Role::Client(client)) if self.resume_at != Moment::ZERO => _ = self.asked.insert(client),
+                    Some(Role::Client(client)) => self.account(now, LedgerEvent::Asked { client }, actions),
+                    _ => {}
                 }
             }
-            MasterEvent::Journalled { interval } => self.journalled(now, interval, actions),
+            MasterEvent::Elected { term, found, visible } => self.elected(now, (term, found, visible), actions),
+            MasterEvent::Written(entries) => self.written(now, entries, actions),
             MasterEvent::Fenced { member, visible } => self.fenced(now, member, visible, actions),
             MasterEvent::Tick => {
                 self.detect(now, DetectorEvent::Tick, actions);
                 self.account(now, LedgerEvent::Tick, actions);
                 self.track(now, TrackerEvent::Tick, actions);
+                self.resume(now, actions);
             }
         }
     }
 
     fn deadline(&self) -> Option<Moment> {
-        [self.detector.deadline(), self.ledger.deadline(), self.tracker.deadline()].into_iter().flatten().min()
+        let resume = Some(self.resume_at).filter(|at| *at != Moment::ZERO);
+        let parts = [self.detector.deadline(), self.ledger.deadline(), self.tracker.deadline(), resume];
+        parts.into_iter().flatten().min()
     }
 }

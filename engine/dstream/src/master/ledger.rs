@@ -11,9 +11,11 @@
 //! ```
 
 use crate::master::copies::Copies;
+use crate::master::journal::{GivenUp, Snapshot};
 use crate::message::{BlockOrder, BlockReport, Member, Skip};
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RangeSet, RecordRange};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -88,12 +90,16 @@ pub enum LedgerEvent {
     },
     /// The stage tracker gave the block up.
     GivenUp(BlockName),
+    /// What an earlier master's journal says. Workers have yet to say what they hold: nothing is sealed or copied meanwhile.
+    Recovered(Snapshot),
+    /// All have said it who will.
+    Resumed,
     /// Time passed.
     Tick,
 }
 
 /// A block of an interval.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allotment {
     /// What its map task reads.
     pub order: BlockOrder,
@@ -150,6 +156,8 @@ pub enum LedgerAction {
         /// The records.
         ranges: Vec<RecordRange>,
     },
+    /// No copy of a block is left that is in no interval yet.
+    GiveUp(GivenUp),
     /// Record an event.
     Record(Event),
 }
@@ -180,6 +188,8 @@ pub struct Ledger {
     /// Blocks that were given up stay given up, also when a holder comes back: the run has said that they are gone.
     given_up: BTreeSet<BlockName>,
     next: u64,
+    /// Workers have yet to say what they hold.
+    is_recovering: bool,
     last_step: Moment,
     /// When the master last went on after a stall of its own. What the members said meanwhile comes only now.
     resumed: Moment,
@@ -199,6 +209,7 @@ impl Ledger {
             copies,
             given_up: BTreeSet::new(),
             next: 0,
+            is_recovering: false,
             last_step: Moment::ZERO,
             resumed: Moment::ZERO,
         }
@@ -265,7 +276,7 @@ impl Ledger {
         let elsewhere: RangeSet = others.chain(self.allotted.iter()).collect();
         let ranges: Vec<RecordRange> = ranges.iter().flat_map(|range| elsewhere.gaps(*range)).collect();
         if !ranges.is_empty() {
-            actions.push(LedgerAction::Record(Event::BlockLost { block: name, ranges, interval: None }));
+            actions.push(LedgerAction::GiveUp(GivenUp { block: name, ranges, interval: None }));
         }
     }
 
@@ -394,6 +405,23 @@ impl Ledger {
         }
     }
 
+    /// Begins with what an earlier master's journal says.
+    fn recovered(&mut self, found: Snapshot) {
+        self.is_recovering = true;
+        self.next = found.next;
+        self.allotted = found.allotted.into_iter().collect();
+        self.given_up = found.given_up.into_iter().map(|(block, _)| block).collect();
+        for sealed in found.open {
+            for Allotment { order, ranges } in sealed.blocks {
+                if !self.given_up.contains(&order.name) {
+                    let allotted = Some(sealed.interval);
+                    let block = Block { ranges, interval: sealed.interval, holders: BTreeSet::new(), allotted };
+                    self.blocks.insert(order.name, block);
+                }
+            }
+        }
+    }
+
     fn reconnected(&mut self, worker: u32, actions: &mut Vec<LedgerAction>) {
         for (origin, waiting) in &self.orphans {
             if waiting.contains(&worker) {
@@ -472,7 +500,15 @@ impl Core for Ledger {
                 self.blocks.remove(&block);
                 self.copies.forget(&block);
             }
+            LedgerEvent::Recovered(found) => self.recovered(found),
+            LedgerEvent::Resumed => {
+                (self.is_recovering, self.resumed) = (false, now);
+                membership_changed = true;
+            }
             LedgerEvent::Tick => {}
+        }
+        if self.is_recovering {
+            return;
         }
         self.orphans.retain(|_, waiting| !waiting.is_empty());
         self.give_up_unallotted(actions);

@@ -1,8 +1,10 @@
 //! The master: seals intervals, hands out tasks, finds what a loss took and has it made again.
 
+mod book;
 mod checkpoint;
 mod copies;
 mod core;
+pub mod journal;
 pub mod ledger;
 mod lineage;
 mod node;
@@ -11,7 +13,8 @@ mod panes;
 mod placement;
 mod run;
 mod schedule;
+mod scribe;
 pub mod tracker;
 
-pub use core::{Master, MasterAction, MasterEvent, MasterLimits};
+pub use core::{Master, MasterAction, MasterEvent, MasterLimits, first_epoch};
 pub use node::{MasterConfig, run};

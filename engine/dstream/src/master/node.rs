@@ -1,30 +1,50 @@
-//! The master's shell: words of workers into the core, its decisions to workers, clients, sink and store.
+//! The master's shell: takes the lease, reads the journal, then leads words of workers into the core and its decisions out.
+//!
+//! Knows no protocol. Invariants: nothing is done under a lease that has run out before the store has said that nobody
+//! else took the next one; entries of the journal are written in their order, one slot at a time.
+//!
+//! ```text
+//! candidate --the lease is free--> preparing: begins its term in the journal, fences what was before
+//!    ^                                  |
+//!    |                                  v
+//!    '-- another term in lease or journal -- leading --the lease ran out--> asks the store, then goes on
+//! ```
 
-use crate::master::{MasterAction, MasterEvent};
+use crate::master::journal::{Entry, Slot, Snapshot};
+use crate::master::scribe::{self, Deposed};
+use crate::master::{MasterAction, MasterEvent, first_epoch};
 use crate::message::{Member, ToMaster, ToWorker, checkpoint_prefix};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::core::BoxCore;
 use dstream_cluster::layout::worker_number;
-use dstream_cluster::message::{open, seal};
+use dstream_cluster::lease::{Lease, Watch};
+use dstream_cluster::message::{ToClient, VisibleResult, open, seal};
 use dstream_cluster::sink::fence;
 use dstream_host::peer::{Lane, PeerEvent, Peers, SendError};
 use dstream_host::{Host, NodeError};
-use dstream_trace::{Event, Moment, NodeName, Purpose, RecordRange};
+use dstream_trace::{Event, Moment, NodeName, Purpose};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-/// Answers of sink and store that wait to be read: a fence for each worker and a journal entry for each open interval.
+/// Answers of sink and store that wait to be read: a fence for each worker, a slot of the journal and a renewal.
 const MOST_WAITING_ANSWERS: usize = 4096;
 
 /// Core time of messages is put into the trace this often.
 const ACCOUNT_PERIOD: Duration = Duration::from_secs(1);
+
+/// A lease lives for so many failure timeouts: who takes over must be sure of more than who waits for a heartbeat.
+const TIMEOUTS_OF_A_LEASE: u32 = 2;
 
 /// What the shell must know.
 #[derive(Clone, Debug)]
 pub struct MasterConfig {
     /// The sink.
     pub sink: NodeName,
+    /// How many workers there are.
+    pub workers: u32,
     /// All clients.
     pub clients: Vec<NodeName>,
     /// How long an answer may take before it is asked for again.
@@ -33,37 +53,88 @@ pub struct MasterConfig {
     pub costs: Costs,
 }
 
-/// The master's life.
+/// Makes a core that knows nothing yet.
+pub type NewCore = Box<dyn Fn() -> BoxCore<MasterEvent, MasterAction> + Send + Sync>;
+
+/// The life of a master, or of one that waits to be one.
 pub async fn run(
     host: Host,
     peers: Peers,
     mut events: mpsc::Receiver<PeerEvent>,
     config: MasterConfig,
-    core: BoxCore<MasterEvent, MasterAction>,
+    new_core: NewCore,
 ) -> Result<(), NodeError> {
-    let (answered, mut answers) = mpsc::channel(MOST_WAITING_ANSWERS);
-    let account_at = host.clock.now() + ACCOUNT_PERIOD;
-    let mut master = Shell { host, peers, config, core, answered, handled: Duration::ZERO, account_at };
+    let mut watch = Watch::new(host.name.clone(), config.deadline * TIMEOUTS_OF_A_LEASE);
+    let mut connected = BTreeSet::new();
     loop {
-        let wake = master.core.deadline().unwrap_or(Moment::NEVER).min(master.account_at);
+        let Some(lease) = candidate(&host, &mut events, &mut watch, &mut connected).await else { return Ok(()) };
+        let (answered, mut answers) = mpsc::channel(MOST_WAITING_ANSWERS);
+        let account_at = host.clock.now() + ACCOUNT_PERIOD;
+        let mut shell = Shell {
+            host: host.clone(),
+            peers: peers.clone(),
+            config: config.clone(),
+            core: new_core(),
+            is_elected: false,
+            connected,
+            lease,
+            renew_at: Moment::NEVER,
+            unwritten: Vec::new(),
+            slot: None,
+            answered,
+            handled: Duration::ZERO,
+            account_at,
+        };
+        shell.renew_at = shell.lease.renew_at();
+        shell.prepare();
+        if shell.lead(&mut events, &mut answers).await?.is_ok() {
+            return Ok(());
+        }
+        connected = shell.connected;
+    }
+}
+
+/// Watches the lease until it is this node's; nothing if the node is to end.
+async fn candidate(
+    host: &Host,
+    events: &mut mpsc::Receiver<PeerEvent>,
+    watch: &mut Watch,
+    connected: &mut BTreeSet<NodeName>,
+) -> Option<Lease> {
+    let mut look_at = host.clock.now();
+    loop {
         tokio::select! {
             biased;
-            event = events.recv() => match event {
-                Some(event) => master.peer(event).await?,
-                None => return Ok(()),
+            event = events.recv() => note(connected, &event?),
+            () = host.clock.sleep_until(look_at) => match Lease::try_take(host, watch).await {
+                Ok(lease) => return Some(lease),
+                Err(again) => look_at = again,
             },
-            Some(event) = answers.recv() => master.step(event).await?,
-            () = master.host.clock.sleep_until(wake) => {
-                master.account();
-                master.step(MasterEvent::Tick).await?;
-            }
         }
     }
 }
 
-/// Where an interval's input is written down.
-fn journal_key(interval: u64) -> String {
-    format!("journal/{interval:020}")
+/// Notes who is connected.
+fn note(connected: &mut BTreeSet<NodeName>, event: &PeerEvent) {
+    match event {
+        PeerEvent::Up { peer, .. } => _ = connected.insert(peer.clone()),
+        PeerEvent::Down { peer, .. } => _ = connected.remove(peer),
+        PeerEvent::Message { .. } | PeerEvent::Request { .. } => {}
+    }
+}
+
+/// What comes back from store and sink.
+enum Answer {
+    /// The term has begun in the journal and at the sink; the slot is next.
+    Prepared(Result<(Snapshot, u64, Vec<VisibleResult>), Deposed>),
+    /// The journal cannot be read.
+    Unreadable(NodeError),
+    /// This slot is written.
+    Written(u64, Result<Vec<Entry>, Deposed>),
+    /// The lease as the store has it now; nothing if it did not answer.
+    Renewed(Option<Lease>),
+    /// For the core.
+    Event(MasterEvent),
 }
 
 struct Shell {
@@ -71,13 +142,143 @@ struct Shell {
     peers: Peers,
     config: MasterConfig,
     core: BoxCore<MasterEvent, MasterAction>,
-    answered: mpsc::Sender<MasterEvent>,
+    /// The core has been told that it leads; before it is told nothing.
+    is_elected: bool,
+    connected: BTreeSet<NodeName>,
+    lease: Lease,
+    renew_at: Moment,
+    /// Entries for the next slot.
+    unwritten: Vec<Entry>,
+    /// The slot that is next; nothing while one is being written, or the term has not begun.
+    slot: Option<u64>,
+    answered: mpsc::Sender<Answer>,
     /// Core time that is not yet in the trace.
     handled: Duration,
     account_at: Moment,
 }
 
 impl Shell {
+    /// Leads until the node is to end, or another master does.
+    async fn lead(
+        &mut self,
+        events: &mut mpsc::Receiver<PeerEvent>,
+        answers: &mut mpsc::Receiver<Answer>,
+    ) -> Result<Result<(), Deposed>, NodeError> {
+        loop {
+            let deadline = if self.is_elected { self.core.deadline() } else { None };
+            let wake = deadline.unwrap_or(Moment::NEVER).min(self.account_at).min(self.renew_at);
+            tokio::select! {
+                biased;
+                event = events.recv() => {
+                    let Some(event) = event else { return Ok(Ok(())) };
+                    note(&mut self.connected, &event);
+                    if self.is_deposed().await {
+                        return Ok(Err(Deposed));
+                    }
+                    if self.is_elected {
+                        self.peer(event).await?;
+                    }
+                }
+                Some(answer) = answers.recv() => {
+                    if self.is_deposed().await || self.answer(answer).await?.is_err() {
+                        return Ok(Err(Deposed));
+                    }
+                }
+                () = self.host.clock.sleep_until(wake) => {
+                    if self.is_deposed().await {
+                        return Ok(Err(Deposed));
+                    }
+                    self.account();
+                    self.renew();
+                    if self.is_elected {
+                        self.step(MasterEvent::Tick).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the lease has run out, asks the store whether another master leads; waits for as long as it does not answer.
+    async fn is_deposed(&mut self) -> bool {
+        while self.host.clock.now() >= self.lease.until {
+            match self.lease.is_newest(&self.host).await {
+                Ok(false) => return true,
+                Ok(true) if self.lease.renew(&self.host).await.is_ok() => self.renew_at = self.lease.renew_at(),
+                Ok(true) | Err(_) => self.host.sleep(self.config.deadline).await,
+            }
+        }
+        false
+    }
+
+    fn renew(&mut self) {
+        if self.host.clock.now() < self.renew_at {
+            return;
+        }
+        self.renew_at = Moment::NEVER; // until the answer is there
+        let (host, mut lease, answered) = (self.host.clone(), self.lease.clone(), self.answered.clone());
+        tokio::spawn(async move {
+            let renewed = lease.renew(&host).await.is_ok().then_some(lease);
+            let _ = answered.send(Answer::Renewed(renewed)).await;
+        });
+    }
+
+    /// Begins the term: in the journal, so that an older master writes nothing more, then at the sink, so that nothing is
+    /// taken from workers that still hear it.
+    fn prepare(&self) {
+        let (host, peers, answered) = (self.host.clone(), self.peers.clone(), self.answered.clone());
+        let MasterConfig { sink, workers, deadline, .. } = self.config.clone();
+        let term = self.lease.term;
+        tokio::spawn(async move {
+            let begun = match scribe::begin(&host, term, deadline).await {
+                Err(error) => return drop(answered.send(Answer::Unreadable(error)).await),
+                Ok(begun) => begun,
+            };
+            let (found, next) = match begun {
+                Err(deposed) => return drop(answered.send(Answer::Prepared(Err(deposed))).await),
+                Ok(begun) => begun,
+            };
+            let mut visible = Vec::new();
+            // In the first term there was nobody before.
+            let mut fences = JoinSet::new();
+            for worker in (1..=workers).filter(|_| term > 1) {
+                let (host, peers, sink, since) = (host.clone(), peers.clone(), sink.clone(), found.below);
+                let last = (NodeName::worker(worker), first_epoch(term));
+                fences.spawn(async move { fence(&host, &peers, &sink, last, since, deadline).await });
+            }
+            while let Some(Ok(of_worker)) = fences.join_next().await {
+                visible.extend(of_worker);
+            }
+            let _ = answered.send(Answer::Prepared(Ok((found, next, visible)))).await;
+        });
+    }
+
+    async fn answer(&mut self, answer: Answer) -> Result<Result<(), Deposed>, NodeError> {
+        match answer {
+            Answer::Prepared(Err(deposed)) | Answer::Written(_, Err(deposed)) => return Ok(Err(deposed)),
+            Answer::Unreadable(error) => return Err(error),
+            Answer::Prepared(Ok((found, next, visible))) => {
+                (self.slot, self.is_elected) = (Some(next), true);
+                self.step(MasterEvent::Elected { term: self.lease.term, found, visible }).await?;
+                let clients = self.config.clients.iter().filter(|client| self.connected.contains(*client));
+                for client in clients.cloned().collect::<Vec<_>>() {
+                    self.step(MasterEvent::ClientUp(client)).await?;
+                }
+            }
+            Answer::Written(number, Ok(entries)) => {
+                self.slot = Some(number + 1);
+                self.step(MasterEvent::Written(entries)).await?;
+            }
+            Answer::Renewed(renewed) => {
+                if let Some(lease) = renewed {
+                    self.lease = lease;
+                }
+                self.renew_at = self.lease.renew_at().max(self.host.clock.now() + self.config.deadline / 4);
+            }
+            Answer::Event(event) => self.step(event).await?,
+        }
+        Ok(Ok(()))
+    }
+
     async fn peer(&mut self, event: PeerEvent) -> Result<(), NodeError> {
         match event {
             PeerEvent::Message { peer, incarnation, payload, .. } => {
@@ -94,9 +295,16 @@ impl Shell {
                 None => Ok(()),
             },
             PeerEvent::Up { peer, .. } if self.config.clients.contains(&peer) => {
+                self.send(&peer, seal(Vec::new(), &ToClient::Lead { term: self.lease.term }));
                 self.step(MasterEvent::ClientUp(peer)).await
             }
-            PeerEvent::Up { .. } | PeerEvent::Request { .. } => Ok(()),
+            PeerEvent::Up { peer, .. } => {
+                if worker_number(&peer).is_some() {
+                    self.send(&peer, seal(Vec::new(), &ToWorker::Lead { term: self.lease.term }));
+                }
+                Ok(())
+            }
+            PeerEvent::Request { .. } => Ok(()),
         }
     }
 
@@ -123,6 +331,7 @@ impl Shell {
         for action in actions {
             self.perform(action).await?;
         }
+        self.write();
         Ok(())
     }
 
@@ -134,16 +343,20 @@ impl Shell {
                 }
                 self.send(&NodeName::worker(worker), seal(Vec::new(), &word));
             }
+            MasterAction::TellWorkers(word) => {
+                for worker in 1..=self.config.workers {
+                    self.send(&NodeName::worker(worker), seal(Vec::new(), &word));
+                }
+            }
             MasterAction::TellClients(word) => {
                 for client in &self.config.clients {
                     self.send(client, seal(Vec::new(), &word));
                 }
             }
             MasterAction::TellClient(client, word) => self.send(&client, seal(Vec::new(), &word)),
-            MasterAction::Journal { interval, ranges } => self.journal(interval, ranges),
+            MasterAction::Journal(entry) => self.unwritten.push(entry),
             MasterAction::Fence { member, since } => self.fence(member, since),
             MasterAction::DropCheckpoint(through) => self.drop_all(checkpoint_prefix(through)),
-            MasterAction::DropJournal(interval) => self.drop_all(journal_key(interval)),
             MasterAction::Fatal(why) => return Err(NodeError(why)),
             MasterAction::Record(event) => self.host.trace.record(event),
         }
@@ -159,16 +372,20 @@ impl Shell {
         }
     }
 
-    /// Writes the interval's input down, again and again until the store takes it.
-    fn journal(&self, interval: u64, ranges: Vec<RecordRange>) {
-        let (host, answered, deadline) = (self.host.clone(), self.answered.clone(), self.config.deadline);
-        let key = journal_key(interval);
-        let entry = seal(Vec::new(), &ranges);
+    /// Writes all entries that wait into the next slot, if none is being written.
+    fn write(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        let Some(number) = self.slot.take() else { return };
+        let (host, answered, pause) = (self.host.clone(), self.answered.clone(), self.config.deadline);
+        let slot = Slot { term: self.lease.term, entries: std::mem::take(&mut self.unwritten) };
         tokio::spawn(async move {
-            while host.store.put(&key, entry.clone()).await.is_err() {
-                host.sleep(deadline).await;
+            let written = scribe::write(&host, number, &slot, pause).await.map(|()| slot.entries);
+            if written.as_ref().is_ok_and(|entries| scribe::has_snapshot(entries)) {
+                tokio::spawn(scribe::trim(host, number));
             }
-            let _ = answered.send(MasterEvent::Journalled { interval }).await;
+            let _ = answered.send(Answer::Written(number, written)).await;
         });
     }
 
@@ -190,7 +407,7 @@ impl Shell {
         tokio::spawn(async move {
             let worker = (NodeName::worker(member.worker), member.epoch);
             let visible = fence(&host, &peers, &sink, worker, since, deadline).await;
-            let _ = answered.send(MasterEvent::Fenced { member, visible }).await;
+            let _ = answered.send(Answer::Event(MasterEvent::Fenced { member, visible })).await;
         });
     }
 }

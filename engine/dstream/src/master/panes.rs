@@ -7,7 +7,7 @@ use crate::message::{PaneSource, Stored};
 use std::collections::BTreeMap;
 
 /// A stage and one of its partitions.
-pub(super) type Place = (u32, u32);
+pub type Place = (u32, u32);
 
 /// The panes of one interval and place.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,18 @@ impl Panes {
     /// All panes of intervals below this one are in checkpoints, as far as they are needed.
     pub(super) fn stored_below(&self) -> u64 {
         self.stored_below
+    }
+
+    /// What a journal says of complete checkpoints.
+    pub(super) fn restore(&mut self, checkpoints: &[(u64, Vec<(Place, u32)>)], stored_below: u64) {
+        self.checkpoints = checkpoints.iter().map(|(through, of)| (*through, of.iter().copied().collect())).collect();
+        self.stored_below = stored_below;
+    }
+
+    /// The complete checkpoints that are still read, each with the attempts that count.
+    pub(super) fn checkpoints(&self) -> Vec<(u64, Vec<(Place, u32)>)> {
+        let of = |(through, of): (&u64, &BTreeMap<Place, u32>)| (*through, of.iter().map(|(p, a)| (*p, *a)).collect());
+        self.checkpoints.iter().map(of).collect()
     }
 
     pub(super) fn made(&mut self, place: Place, interval: u64, worker: u32, attempt: u32) {

@@ -79,12 +79,12 @@ pub(super) struct Task {
 }
 
 impl Task {
-    fn new(blocks: Vec<BlockOrder>) -> Task {
+    fn new(blocks: Vec<BlockOrder>, first_attempt: u32) -> Task {
         Task {
             state: TaskState::Waiting,
             current: 0,
             beside: None,
-            attempts: 0,
+            attempts: first_attempt,
             broken: 0,
             avoid: BTreeSet::new(),
             blocks,
@@ -288,18 +288,21 @@ pub(super) struct Run {
     pub(super) is_journalled: bool,
     /// Every result is at the sink, and the master has been told.
     pub(super) is_over: bool,
+    /// An earlier master sealed it.
+    pub(super) is_recovered: bool,
 }
 
 impl Run {
     /// A run in which nothing is done.
-    pub(super) fn new(shape: &Shape, blocks: &[BlockOrder], partitions: u32) -> Run {
-        let line_tasks = || map_inputs(blocks).into_iter().map(Task::new).collect();
+    pub(super) fn new(shape: &Shape, blocks: &[BlockOrder], (partitions, first_attempt): (u32, u32)) -> Run {
+        let task = |blocks: Vec<BlockOrder>| Task::new(blocks, first_attempt);
+        let line_tasks = || map_inputs(blocks).into_iter().map(task).collect();
         let stages = shape.stages.iter().map(|stage| match stage.parent {
             None => line_tasks(),
-            Some(_) if stage.width == Width::One => vec![Task::new(Vec::new())],
-            Some(_) => (0..partitions).map(|_| Task::new(Vec::new())).collect(),
+            Some(_) if stage.width == Width::One => vec![task(Vec::new())],
+            Some(_) => (0..partitions).map(|_| task(Vec::new())).collect(),
         });
-        Run { stages: stages.collect(), given_up: 0, is_journalled: false, is_over: false }
+        Run { stages: stages.collect(), given_up: 0, is_journalled: false, is_over: false, is_recovered: false }
     }
 
     /// Whether all slices that the stage reads exist.

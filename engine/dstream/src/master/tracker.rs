@@ -6,14 +6,15 @@
 //! checkpoint goes through it or, where nothing is kept for later intervals, until it is done.
 
 use crate::master::checkpoint::Checkpoint;
+use crate::master::journal::{GivenUp, Snapshot};
 use crate::master::ledger::Allotment;
 use crate::master::lineage::Lineage;
 use crate::master::pace::Pace;
-use crate::master::panes::Panes;
+use crate::master::panes::{Panes, Place};
 use crate::master::placement::Workers;
 use crate::master::run::{Run, Shape, Task, TaskState};
 use crate::master::schedule::{Blocks, Launched, Scheduler, coming, number, sources_of};
-use crate::message::{BlockOrder, Launch, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder};
+use crate::message::{BlockOrder, Launch, Made, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
@@ -109,6 +110,24 @@ pub enum TrackerEvent {
     },
     /// The worker's connection is new: orders to it may be lost.
     Reconnected(u32),
+    /// What an earlier master's journal says. Nothing runs until the workers have said what they hold.
+    Recovered {
+        /// Counts the masters, from 1.
+        term: u64,
+        /// The journal.
+        found: Snapshot,
+        /// Results that are at the sink.
+        visible: Vec<VisibleResult>,
+    },
+    /// A worker has what tasks of an earlier master's made.
+    Held {
+        /// The worker.
+        worker: u32,
+        /// What.
+        made: Vec<Made>,
+    },
+    /// All have said it who will.
+    Resumed,
     /// Time passed.
     Tick,
 }
@@ -125,8 +144,8 @@ pub enum TrackerAction {
     },
     /// All results of the interval are at the sink.
     IntervalDone(u64),
-    /// No copy of the block is left: its interval goes on without it.
-    GiveUp(BlockName),
+    /// No copy of the block is left: its interval goes on without it when that is written down.
+    GiveUp(GivenUp),
     /// Have the worker write panes into the store.
     Save {
         /// The worker.
@@ -134,13 +153,8 @@ pub enum TrackerAction {
         /// Which.
         save: Save,
     },
-    /// What the intervals below this one were computed from is not needed any more.
-    Forget {
-        /// The first interval whose lineage is kept.
-        below: u64,
-        /// Panes of intervals below this one are not needed either.
-        panes_below: u64,
-    },
+    /// A checkpoint is complete.
+    Checkpointed(Checkpointed),
     /// What the attempt is to make is there: it need not begin.
     Cancel {
         /// Its worker.
@@ -148,12 +162,25 @@ pub enum TrackerAction {
         /// The attempt.
         task: TaskId,
     },
-    /// Nobody reads this checkpoint any more.
-    DropCheckpoint(u64),
     /// The run cannot go on.
     Fatal(String),
     /// Record an event.
     Record(Event),
+}
+
+/// What a complete checkpoint lets be forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpointed {
+    /// It goes through this interval.
+    pub through: u64,
+    /// The first interval whose lineage is kept.
+    pub below: u64,
+    /// Panes of intervals below this one are not needed either.
+    pub panes_below: u64,
+    /// All complete checkpoints that are still read, each with the attempts whose objects count.
+    pub checkpoints: Vec<(u64, Vec<(Place, u32)>)>,
+    /// Those that nobody reads any more.
+    pub over: Vec<u64>,
 }
 
 /// The stage tracker's core.
@@ -171,6 +198,10 @@ pub struct Tracker {
     checkpoint: Option<Checkpoint>,
     workers: Workers,
     pace: Pace,
+    /// Attempts below this one were earlier masters'.
+    first_attempt: u32,
+    /// Workers have yet to say what they hold.
+    is_recovering: bool,
     /// When something happened last.
     now: Moment,
     /// Lost workers of which the sink has not said yet what they handed in. Nothing is given up meanwhile.
@@ -193,6 +224,8 @@ impl Tracker {
             checkpoint: None,
             workers: Workers { cores: limits.cores, ..Workers::default() },
             pace: Pace::new(limits.speculation, limits.cores, query.stages.len()),
+            first_attempt: 0,
+            is_recovering: false,
             now: Moment::ZERO,
             fencing: BTreeSet::new(),
         }
@@ -209,7 +242,8 @@ impl Tracker {
             orders.push(order);
         }
         self.next = self.next.max(interval + 1);
-        self.runs.insert(interval, Run::new(&self.shape, &orders, self.limits.partitions));
+        let run = Run::new(&self.shape, &orders, (self.limits.partitions, self.first_attempt));
+        self.runs.insert(interval, run);
     }
 
     fn repair(&mut self) {
@@ -289,7 +323,7 @@ impl Tracker {
             reads,
             past: shape.past_of(interval).into_iter().map(source).collect(),
             commits: !task.committed,
-            again: attempt > 0,
+            again: attempt > self.first_attempt || self.runs[&interval].is_recovered,
         }
     }
 
@@ -380,7 +414,13 @@ impl Core for Tracker {
                 self.saved(worker, Stored { through, attempt }, (stage, partition), failed);
             }
             TrackerEvent::Reconnected(worker) => self.reconnected(worker, actions),
+            TrackerEvent::Recovered { term, found, visible } => self.recovered(term, found, &visible),
+            TrackerEvent::Held { worker, made } => self.held(worker, made),
+            TrackerEvent::Resumed => self.resumed(actions),
             TrackerEvent::Tick => {}
+        }
+        if self.is_recovering {
+            return;
         }
         self.checkpoint(actions);
         self.schedule(actions);
@@ -393,6 +433,7 @@ impl Core for Tracker {
 
 mod ends;
 mod given_up;
+mod recovered;
 mod saves;
 mod speculation;
 #[cfg(test)]

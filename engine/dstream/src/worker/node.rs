@@ -2,6 +2,7 @@
 //!
 //! Invariant: everything that was begun under an epoch ends with it: results, tasks and slices of an older one are dropped.
 
+use crate::master::first_epoch;
 use crate::message::{BlockReport, Fetch, Launch, Member, Save, TaskFailure, TaskId, ToMaster, ToPeer, ToWorker};
 use crate::worker::receiver::{ReceiverAction, ReceiverEvent, held_event};
 use crate::worker::serve;
@@ -31,8 +32,8 @@ const SAVES_AT_ONCE: usize = 4;
 /// What the shell must know beside its tasks.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// The master.
-    pub master: NodeName,
+    /// Those that may lead.
+    pub masters: Vec<NodeName>,
     /// How often to beat.
     pub heartbeat: Duration,
     /// All workers.
@@ -72,6 +73,8 @@ struct Worker {
     saved: mpsc::Sender<ToMaster>,
     save_turns: Arc<Semaphore>,
     epoch: Option<u64>,
+    /// The newest term that a master named, and who.
+    leader: Option<(u64, NodeName)>,
     /// Batches in open blocks, by interval, in the order of their arrival.
     open: BTreeMap<u64, Vec<Bytes>>,
     /// Own blocks whose records are not acknowledged. They are not this worker's to speak of under another epoch.
@@ -105,6 +108,7 @@ impl Worker {
             saved,
             save_turns: Arc::new(Semaphore::new(SAVES_AT_ONCE)),
             epoch: None,
+            leader: None,
             open: BTreeMap::new(),
             unacknowledged: BTreeSet::new(),
             over: BTreeMap::new(),
@@ -146,20 +150,27 @@ impl Worker {
 
     async fn peer(&mut self, event: PeerEvent) {
         match event {
-            PeerEvent::Up { peer, .. } if peer == self.config.master => self.join(),
-            PeerEvent::Down { peer, .. } if peer == self.config.master => {
-                self.receive(ReceiverEvent::MasterGone, Bytes::new());
+            // It says itself if it leads.
+            PeerEvent::Up { peer, .. } if self.config.masters.contains(&peer) => {}
+            PeerEvent::Down { peer, .. } if self.config.masters.contains(&peer) => {
+                if self.is_leader(&peer) {
+                    self.receive(ReceiverEvent::MasterGone, Bytes::new());
+                }
             }
             PeerEvent::Up { peer, .. } if is_client(&peer) => _ = self.clients.insert(peer),
             PeerEvent::Down { peer, .. } if is_client(&peer) => _ = self.clients.remove(&peer),
             PeerEvent::Up { peer, .. } => self.reach(&peer, true),
             PeerEvent::Down { peer, .. } => self.reach(&peer, false),
-            PeerEvent::Message { peer, payload, .. } if peer == self.config.master => {
+            PeerEvent::Message { peer, payload, .. } if self.config.masters.contains(&peer) => {
                 if let Ok((word, _)) = open::<ToWorker>(&payload) {
                     if !matches!(word, ToWorker::Lease { .. }) {
                         self.pay_for_message().await;
                     }
-                    self.order(word);
+                    match word {
+                        ToWorker::Lead { term } => self.follow(term, peer),
+                        word if self.is_leader(&peer) => self.order(word),
+                        _ => {} // of a master that is none any more
+                    }
                 }
             }
             PeerEvent::Message { peer, payload, .. } => {
@@ -195,7 +206,25 @@ impl Worker {
     }
 
     fn tell_master(&self, word: &ToMaster) {
-        self.send(&self.config.master, Lane::Control, Purpose::Control, seal(Vec::new(), word), 1);
+        if let Some((_, master)) = &self.leader {
+            self.send(master, Lane::Control, Purpose::Control, seal(Vec::new(), word), 1);
+        }
+    }
+
+    fn is_leader(&self, master: &NodeName) -> bool {
+        self.leader.as_ref().is_some_and(|(_, leader)| leader == master)
+    }
+
+    /// A master says that it leads. Said again on every new connection.
+    fn follow(&mut self, term: u64, master: NodeName) {
+        if self.leader.as_ref().is_some_and(|(before, _)| *before > term) {
+            return;
+        }
+        if !self.is_leader(&master) {
+            self.receive(ReceiverEvent::MasterGone, Bytes::new());
+        }
+        self.leader = Some((term, master));
+        self.join();
     }
 
     /// Sends; what is refused because the peer does not keep up costs it its connection, and what it missed is said again
@@ -211,21 +240,25 @@ impl Worker {
         let holdings = self.context.holdings.lock();
         let told = holdings.blocks.values().filter(|held| !self.unacknowledged.contains(&held.report.name));
         let blocks: Vec<BlockReport> = told.map(|held| held.report.clone()).collect();
+        let of_before = self.epoch.zip(self.leader.as_ref()).is_some_and(|(epoch, (term, _))| epoch <= first_epoch(*term));
+        let made = if of_before { holdings.made() } else { Vec::new() };
         drop(holdings);
         let incarnation = self.context.host.incarnation;
-        self.tell_master(&ToMaster::Join { incarnation, epoch: self.epoch, blocks });
+        self.tell_master(&ToMaster::Join { incarnation, epoch: self.epoch, blocks, made });
     }
 
     // -- orders of the master -----------------------------------------------------------------------------------
 
     fn order(&mut self, word: ToWorker) {
         match word {
-            ToWorker::Welcome { epoch, sealed_below } => {
+            // Heard by whoever follows.
+            ToWorker::Lead { .. } => {}
+            ToWorker::Welcome { epoch, sealed_below, keeps } => {
                 if self.epoch.is_some_and(|old| old != epoch) {
-                    self.end_epoch();
+                    self.end_epoch(keeps);
                 }
                 self.epoch = Some(epoch);
-                self.context.holdings.lock().begin_epoch(self.epoch);
+                self.context.holdings.lock().begin_epoch(self.epoch, keeps);
                 self.receive(ReceiverEvent::Welcome { epoch, sealed_below }, Bytes::new());
                 self.report_ends();
                 self.beat();
@@ -243,7 +276,7 @@ impl Worker {
             }
             ToWorker::Fenced { epoch } => {
                 if self.epoch == Some(epoch) {
-                    self.end_epoch();
+                    self.end_epoch(false);
                     self.receive(ReceiverEvent::Fenced, Bytes::new());
                     self.join();
                 }
@@ -264,13 +297,14 @@ impl Worker {
         }
     }
 
-    fn end_epoch(&mut self) {
+    /// What runs is forgotten; what tasks have made is as well, unless the master `keeps` it.
+    fn end_epoch(&mut self, keeps: bool) {
         // What it forgets now clients would wait for as long as they are connected: they send again on a new connection.
         self.clients.iter().for_each(|client| self.context.peers.redial(client));
         self.epoch = None;
         self.running.clear();
         self.ends.clear();
-        self.context.holdings.lock().begin_epoch(None);
+        self.context.holdings.lock().begin_epoch(None, keeps);
     }
 
     fn report_orphans(&mut self, origin: u32, origin_epoch: u64) {

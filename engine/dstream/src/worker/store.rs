@@ -2,7 +2,7 @@
 //!
 //! Knows no protocol. Invariant: what is in never changes; it only goes.
 
-use crate::message::{BlockReport, TaskId};
+use crate::message::{BlockReport, Made, TaskId};
 use bytes::Bytes;
 use dstream_kernel::Scratch;
 use dstream_trace::BlockName;
@@ -116,14 +116,33 @@ impl Holdings {
         self.slices.retain(|(of, _), _| *of >= below && Some(*of) != interval);
     }
 
-    /// Another epoch begins, or none: all slices and panes go.
-    pub fn begin_epoch(&mut self, epoch: Option<u64>) {
+    /// Another epoch begins, or none: all slices and panes go, unless the master `keeps` them.
+    pub fn begin_epoch(&mut self, epoch: Option<u64>, keeps: bool) {
         if self.epoch != epoch {
             self.epoch = epoch;
-            self.slices.clear();
-            self.panes.clear();
             self.cancelled.clear();
+            if !keeps {
+                self.slices.clear();
+                self.panes.clear();
+            }
         }
+    }
+
+    /// What tasks have left here.
+    pub fn made(&self) -> Vec<Made> {
+        let slices = self.slices.iter().flat_map(|((interval, stage), of)| {
+            of.keys().map(|partition| Made { interval: *interval, stage: *stage, partition: *partition, pane: None })
+        });
+        let panes = self.panes.iter().flat_map(|((stage, partition), of)| {
+            let made = |(interval, pane): (&u64, &Pane)| Made {
+                interval: *interval,
+                stage: *stage,
+                partition: *partition,
+                pane: Some((pane.attempt, pane.lacks)),
+            };
+            of.iter().map(made).collect::<Vec<_>>()
+        });
+        slices.chain(panes).collect()
     }
 
     /// The attempt need not begin. Its end is to be told with [`Holdings::ended`].

@@ -85,7 +85,8 @@ pub struct Sealed {
     pub ranges: Vec<RecordRange>,
     /// Its blocks.
     pub blocks: Vec<BlockName>,
-    /// How often it was sealed; more than once is a defect. What replicas and heirs of a source say again does not count.
+    /// How often it was sealed; more than once is a defect. What a later master, or replicas and
+    /// heirs of a source, say again does not count.
     pub times: u32,
 }
 
@@ -234,7 +235,9 @@ impl Facts {
         match &line.event {
             Event::IntervalSealed { interval, ranges, blocks } => {
                 let fresh = || Sealed { at, sequence, ranges: ranges.clone(), blocks: blocks.clone(), times: 0 };
-                self.sealed.entry(*interval).or_insert_with(fresh).times += 1;
+                let sealed = self.sealed.entry(*interval).or_insert_with(fresh);
+                let is_same = sealed.times > 0 && (&sealed.ranges, &sealed.blocks) == (ranges, blocks);
+                sealed.times += u32::from(!is_same);
             }
             Event::SourceSealed { interval, partition, of, ranges, blocks } => {
                 let whole = self.shares.add(line, (*interval, *partition, *of), Said { ranges, blocks });

@@ -116,6 +116,7 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
                     _ => (TOOK_OVER, node, 1),
                 }
             }
+            Event::MasterElected { term } => ("leads", &line.node, *term),
             Event::WorkerJoined { worker, epoch } => ("joined", worker, *epoch),
             Event::CopiesBelow { blocks } => {
                 let before = std::mem::replace(&mut below, *blocks);

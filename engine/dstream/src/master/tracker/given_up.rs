@@ -6,10 +6,11 @@
 //! not made of.
 
 use super::{Tracker, TrackerAction};
+use crate::master::journal::GivenUp;
 use crate::master::run::TaskState;
 use crate::master::schedule::drop_lost_blocks;
 use crate::message::TaskId;
-use dstream_trace::{BlockName, Event};
+use dstream_trace::BlockName;
 
 impl Tracker {
     /// Gives up the blocks of a waiting task that nobody holds any more, unless tasks run that may have read its slices
@@ -29,10 +30,10 @@ impl Tracker {
                 }
                 for block in gone {
                     if let Some((_, ranges)) = self.blocks.remove(&block) {
-                        let lost = Event::BlockLost { block, ranges, interval: Some(*interval) };
-                        actions.push(TrackerAction::Record(lost));
-                        actions.push(TrackerAction::GiveUp(block));
+                        actions.push(TrackerAction::GiveUp(GivenUp { block, ranges, interval: Some(*interval) }));
                         run.given_up += 1;
+                        // A later master must know it before anything is computed without the block.
+                        run.is_journalled = false;
                     }
                 }
             }

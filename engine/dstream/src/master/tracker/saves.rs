@@ -2,12 +2,11 @@
 //!
 //! Knows no store. Invariant: lineage is forgotten only below a complete checkpoint.
 
-use super::{Tracker, TrackerAction};
+use super::{Checkpointed, Tracker, TrackerAction};
 use crate::master::checkpoint::Checkpoint;
 use crate::master::schedule::number;
 use crate::message::{NotFetched, Save, Stored};
 use dstream_kernel::Width;
-use dstream_trace::Event;
 
 impl Tracker {
     /// Begins a checkpoint when one is due, hands out its parts, ends it when all are in the store.
@@ -20,7 +19,7 @@ impl Tracker {
         }
         if self.checkpoint.is_none() {
             let places = self.kept_places();
-            self.checkpoint = self.due_checkpoint().map(|through| Checkpoint::new(through, places.into_iter()));
+            self.checkpoint = self.due_checkpoint().map(|through| Checkpoint::new(through, places.into_iter(), self.first_attempt));
             // Panes may have been lost that only this checkpoint wants.
             if self.checkpoint.is_some() {
                 self.repair();
@@ -96,8 +95,7 @@ impl Tracker {
             self.remove(*interval);
         }
         let (below, panes_below) = (self.panes.stored_below(), self.panes.needed_from(self.reach));
-        actions.push(TrackerAction::Record(Event::CheckpointComplete { through }));
-        actions.push(TrackerAction::Forget { below, panes_below });
-        actions.extend(over.into_iter().map(TrackerAction::DropCheckpoint));
+        let checkpoints = self.panes.checkpoints();
+        actions.push(TrackerAction::Checkpointed(Checkpointed { through, below, panes_below, checkpoints, over }));
     }
 }

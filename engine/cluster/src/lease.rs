@@ -1,0 +1,195 @@
+//! The lease: who leads, by objects in the durable store. One term after the other, each won by creating its object.
+//!
+//! Knows no engine. Clocks are never compared: a candidate watches the holder's counter, and takes over when that has stood
+//! for the time to live on the candidate's own clock. A lease is for getting on, not for safety: a holder that was paused may
+//! still believe in it. What must not be done twice carries the term (the fencing token), or is a create-only object.
+//! Invariant: a term has one holder, for ever.
+//!
+//! ```text
+//! candidate --nobody holds, the counter stood, or the holder was an earlier life of this node--> creates term + 1
+//!    ^                                                   | somebody was sooner: watches him
+//!    |                                                   v
+//!    '--------- another term is in the store ------- holder: counts up in its own object
+//! ```
+
+use crate::message::{open, seal};
+use bytes::Bytes;
+use dstream_host::{Host, StoreError};
+use dstream_trace::{Moment, NodeName};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What the keys of terms begin with.
+const PREFIX: &str = "lease/";
+
+/// A candidate looks, and a holder counts, so often within the time to live: one answer of the store may be late or lost.
+const LOOKS: u32 = 4;
+
+/// What stands in a term's object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Who holds it.
+    pub holder: NodeName,
+    /// Which of its lives.
+    pub incarnation: u64,
+    /// Grows while it lives.
+    pub count: u64,
+}
+
+/// What a candidate does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Take this term.
+    Take(u64),
+    /// Look again then.
+    Watch(Moment),
+}
+
+/// The candidate's core: what it has seen, and since when.
+#[derive(Debug)]
+pub struct Watch {
+    me: NodeName,
+    time_to_live: Duration,
+    /// The newest term with what stood in it, and since when that has stood.
+    seen: Option<(u64, Held, Moment)>,
+}
+
+impl Watch {
+    /// A candidate that has seen nothing.
+    pub fn new(me: NodeName, time_to_live: Duration) -> Watch {
+        Watch { me, time_to_live, seen: None }
+    }
+
+    /// Looks at the newest term. `now` is when the question was asked: what is read is at least as new.
+    pub fn look(&mut self, now: Moment, newest: Option<(u64, Held)>) -> Verdict {
+        let Some((term, held)) = newest else { return Verdict::Take(1) };
+        // One node is one process: if this one asks, the life that held it is over.
+        if held.holder == self.me {
+            return Verdict::Take(term + 1);
+        }
+        let stood = self.seen.take().filter(|(of, before, _)| (*of, before) == (term, &held));
+        let since = stood.map_or(now, |(.., since)| since);
+        self.seen = Some((term, held, since));
+        match since + self.time_to_live {
+            over if over <= now => Verdict::Take(term + 1),
+            over => Verdict::Watch(over.min(now + self.time_to_live / LOOKS)),
+        }
+    }
+}
+
+/// A term that this node holds.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The term: the fencing token.
+    pub term: u64,
+    held: Held,
+    time_to_live: Duration,
+    /// It is not to be believed in any longer, unless it is renewed.
+    pub until: Moment,
+}
+
+fn key(term: u64) -> String {
+    format!("{PREFIX}{term:020}")
+}
+
+/// The newest term and what stands in it.
+async fn newest(host: &Host) -> Result<Option<(u64, Held)>, StoreError> {
+    let keys = host.store.list(PREFIX).await?;
+    let Some(last) = keys.last() else { return Ok(None) };
+    let Some(term) = last.strip_prefix(PREFIX).and_then(|number| number.parse().ok()) else { return Ok(None) };
+    let body = host.store.get(last).await?;
+    let (held, _) = open::<Held>(&body).map_err(|error| StoreError::Failed(format!("`{last}`: {error}")))?;
+    Ok(Some((term, held)))
+}
+
+impl Lease {
+    /// Looks once, and takes the term that is free by then; else says when to look again. A store that does not answer is
+    /// asked again like one where somebody holds the lease.
+    pub async fn try_take(host: &Host, watch: &mut Watch) -> Result<Lease, Moment> {
+        let now = host.clock.now();
+        let again = now + watch.time_to_live / LOOKS;
+        let newest = newest(host).await.map_err(|_| again)?;
+        let term = match watch.look(now, newest) {
+            Verdict::Take(term) => term,
+            Verdict::Watch(until) => return Err(until),
+        };
+        let held = Held { holder: host.name.clone(), incarnation: host.incarnation, count: 0 };
+        host.store.create(&key(term), body(&held)).await.map_err(|_| again)?;
+        let time_to_live = watch.time_to_live;
+        Ok(Lease { term, held, time_to_live, until: now + time_to_live })
+    }
+
+    /// When to count up next.
+    pub fn renew_at(&self) -> Moment {
+        Moment(self.until.0.saturating_sub(nanos(self.time_to_live) / u64::from(LOOKS) * u64::from(LOOKS - 1)))
+    }
+
+    /// Counts up. The lease is good for a time to live from when this was asked.
+    pub async fn renew(&mut self, host: &Host) -> Result<(), StoreError> {
+        let asked = host.clock.now();
+        self.held.count += 1;
+        host.store.put(&key(self.term), body(&self.held)).await?;
+        self.until = asked + self.time_to_live;
+        Ok(())
+    }
+
+    /// Whether nobody holds a later term. A holder that slept past its lease asks before it does anything more.
+    pub async fn is_newest(&self, host: &Host) -> Result<bool, StoreError> {
+        Ok(newest(host).await?.is_none_or(|(term, _)| term <= self.term))
+    }
+}
+
+fn body(held: &Held) -> Bytes {
+    seal(Vec::new(), held)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Verdict::{Take, Watch as Wait};
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_millis(ms)
+    }
+
+    fn held(by: &str, count: u64) -> Held {
+        Held { holder: NodeName::new(by), incarnation: 1, count }
+    }
+
+    /// What a candidate `b` with a time to live of 1 s makes of what it sees at these times in milliseconds.
+    #[track_caller]
+    fn check(looks: &[(u64, Option<(u64, Held)>)], expected: &[Verdict]) {
+        let mut watch = Watch::new(NodeName::new("b"), Duration::from_secs(1));
+        let seen: Vec<Verdict> = looks.iter().map(|(ms, newest)| watch.look(at(*ms), newest.clone())).collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn the_first_term_is_free() {
+        check(&[(0, None)], &[Take(1)]);
+    }
+
+    #[test]
+    fn a_counter_that_stands_for_the_time_to_live_is_overtaken() {
+        let newest = |count| Some((4, held("a", count)));
+        check(
+            &[(100, newest(7)), (900, newest(7)), (1099, newest(7)), (1100, newest(7))],
+            &[Wait(at(350)), Wait(at(1100)), Wait(at(1100)), Take(5)],
+        );
+    }
+
+    #[test]
+    fn a_counter_that_grows_and_another_term_begin_the_time_anew() {
+        let looks = [(0, Some((4, held("a", 7)))), (999, Some((4, held("a", 8)))), (1990, Some((5, held("c", 0))))];
+        check(&looks, &[Wait(at(250)), Wait(at(1249)), Wait(at(2240))]);
+    }
+
+    #[test]
+    fn an_earlier_life_of_this_node_is_not_waited_for() {
+        check(&[(0, Some((4, held("b", 7))))], &[Take(5)]);
+    }
+}

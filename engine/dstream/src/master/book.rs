@@ -1,0 +1,75 @@
+//! The master's book: what the journal's next snapshot would say.
+//!
+//! Plain data beside the ledger and the tracker, which decide. Invariant: a snapshot says what the entries before it say,
+//! but for what is over.
+
+use crate::master::journal::{SealedInterval, Snapshot};
+use crate::master::panes::Place;
+use dstream_trace::{BlockName, RangeSet};
+use std::collections::BTreeMap;
+
+/// Without state there are no checkpoints: a snapshot is written after so many intervals, so that the journal stays short
+/// and snapshots are rare.
+const INTERVALS_OF_A_SNAPSHOT: u64 = 16;
+
+/// What is written down and not over.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    allotted: RangeSet,
+    next: u64,
+    given_up: Vec<(BlockName, Option<u64>)>,
+    open: BTreeMap<u64, SealedInterval>,
+    /// The last snapshot was written when intervals below this one were over.
+    snapshot_below: u64,
+}
+
+impl Book {
+    /// What an earlier master's journal says.
+    pub(super) fn of(found: &Snapshot) -> Book {
+        Book {
+            allotted: found.allotted.iter().copied().collect(),
+            next: found.next,
+            given_up: found.given_up.clone(),
+            open: found.open.iter().map(|sealed| (sealed.interval, sealed.clone())).collect(),
+            snapshot_below: found.below,
+        }
+    }
+
+    pub(super) fn sealed(&mut self, sealed: SealedInterval) {
+        self.next = self.next.max(sealed.interval + 1);
+        sealed.ranges.iter().for_each(|range| drop(self.allotted.insert(*range)));
+        self.open.insert(sealed.interval, sealed);
+    }
+
+    pub(super) fn given_up(&mut self, block: BlockName, interval: Option<u64>) {
+        self.given_up.push((block, interval));
+    }
+
+    pub(super) fn over(&mut self, interval: u64) {
+        self.open.remove(&interval);
+    }
+
+    /// All of it; nothing below `below` is computed again, no panes below `panes_below` are read.
+    pub(super) fn snapshot(
+        &mut self,
+        (below, panes_below): (u64, u64),
+        checkpoints: Vec<(u64, Vec<(Place, u32)>)>,
+    ) -> Snapshot {
+        self.snapshot_below = below;
+        Snapshot {
+            allotted: self.allotted.iter().collect(),
+            next: self.next,
+            below,
+            panes_below,
+            checkpoints,
+            given_up: self.given_up.clone(),
+            open: self.open.range(below..).map(|(_, sealed)| sealed.clone()).collect(),
+        }
+    }
+
+    /// A snapshot without checkpoints, when intervals below `below` are over, if the last one is long ago.
+    pub(super) fn due_snapshot(&mut self, below: u64) -> Option<Snapshot> {
+        let is_due = below >= self.snapshot_below + INTERVALS_OF_A_SNAPSHOT;
+        is_due.then(|| self.snapshot((below, below), Vec::new()))
+    }
+}

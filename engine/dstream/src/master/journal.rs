@@ -1,0 +1,181 @@
+//! The journal: what a master must not decide twice, in slots of the durable store, and what it was when it is read again.
+//!
+//! Knows no store. What is written takes effect only then: tasks of an interval run when its seal is written, records count
+//! as gone when that is, and nothing is forgotten before the snapshot that does without it. Invariants: a slot is written
+//! once, and after all before it; a master begins its term with a slot of its own, with which an older master's next one
+//! collides, so that whoever reads the slots in order sees each term's words before the next term's.
+//!
+//! ```text
+//! slot 7: term 1, seal 12   slot 8: term 1, snapshot (open: 11, 12)   slot 9: term 2 begins   slot 10: term 2, seal 13
+//!                                   everything before it is deleted           ^ term 1's slot 9 is refused
+//! ```
+
+use crate::master::ledger::Allotment;
+use crate::master::panes::Place;
+use dstream_trace::{BlockName, RangeSet, RecordRange};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An interval whose input is fixed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedInterval {
+    /// The interval.
+    pub interval: u64,
+    /// Its records.
+    pub ranges: Vec<RecordRange>,
+    /// Its blocks, in the order of its map tasks.
+    pub blocks: Vec<Allotment>,
+}
+
+/// A block that nobody holds any more: its records are gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// The block.
+    pub block: BlockName,
+    /// Its records that are in no other block.
+    pub ranges: Vec<RecordRange>,
+    /// The interval that goes on without it, if it was in one.
+    pub interval: Option<u64>,
+}
+
+/// Everything that is not over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// All records that are in some interval.
+    pub allotted: Vec<RecordRange>,
+    /// The interval that is sealed next.
+    pub next: u64,
+    /// Nothing of the intervals below this one is computed again.
+    pub below: u64,
+    /// Panes of intervals below this one are not read again.
+    pub panes_below: u64,
+    /// The complete checkpoints that are still read: through which interval, and whose objects count.
+    pub checkpoints: Vec<(u64, Vec<(Place, u32)>)>,
+    /// Blocks that stay given up whoever brings them back, each with the interval that went on without it.
+    pub given_up: Vec<(BlockName, Option<u64>)>,
+    /// Intervals that are sealed and not over.
+    pub open: Vec<SealedInterval>,
+}
+
+/// One thing that is written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// An interval's input is fixed.
+    Sealed(SealedInterval),
+    /// Records are gone.
+    GivenUp(GivenUp),
+    /// What came before is not needed any more.
+    Snapshot(Snapshot),
+}
+
+/// What stands in a slot. One without entries begins a term.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// The term of the master that wrote it.
+    pub term: u64,
+    /// In the order in which they were decided.
+    pub entries: Vec<Entry>,
+}
+
+/// What the keys of slots begin with.
+pub const PREFIX: &str = "journal/";
+
+/// The key of a slot.
+pub fn slot_key(number: u64) -> String {
+    format!("{PREFIX}{number:020}")
+}
+
+/// The number of the slot with this key; nothing if it is no slot's.
+pub fn slot_number(key: &str) -> Option<u64> {
+    key.strip_prefix(PREFIX)?.parse().ok()
+}
+
+/// What slots in order say. One of an older term than a slot before it was written too late to count.
+pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
+    let (mut newest, mut now) = (0, Snapshot::default());
+    let mut allotted = RangeSet::new();
+    let mut open: BTreeMap<u64, SealedInterval> = BTreeMap::new();
+    for Slot { term, entries } in slots {
+        if term < newest {
+            continue;
+        }
+        newest = term;
+        for entry in entries {
+            match entry {
+                Entry::Sealed(sealed) => {
+                    now.next = now.next.max(sealed.interval + 1);
+                    sealed.ranges.iter().for_each(|range| drop(allotted.insert(*range)));
+                    open.insert(sealed.interval, sealed);
+                }
+                Entry::GivenUp(GivenUp { block, interval, .. }) => now.given_up.push((block, interval)),
+                Entry::Snapshot(snapshot) => {
+                    allotted = snapshot.allotted.iter().copied().collect();
+                    open = snapshot.open.iter().map(|sealed| (sealed.interval, sealed.clone())).collect();
+                    now = snapshot;
+                }
+            }
+        }
+    }
+    now.allotted = allotted.iter().collect();
+    now.open = open.into_values().collect();
+    now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(interval: u64) -> SealedInterval {
+        let range = RecordRange { client: 1, first: interval * 10, last: interval * 10 + 9 };
+        SealedInterval { interval, ranges: vec![range], blocks: Vec::new() }
+    }
+
+    fn slot(term: u64, entries: Vec<Entry>) -> Slot {
+        Slot { term, entries }
+    }
+
+    /// (next interval, open intervals, records that are in some)
+    #[track_caller]
+    fn check(slots: Vec<Slot>, expected: (u64, &[u64], u64)) {
+        let found = replay(slots);
+        let open: Vec<u64> = found.open.iter().map(|sealed| sealed.interval).collect();
+        let allotted = found.allotted.iter().map(RecordRange::count).sum();
+        assert_eq!((found.next, open.as_slice(), allotted), expected);
+    }
+
+    #[test]
+    fn seals_are_what_is_open() {
+        let seals = [0, 1].map(|interval| slot(1, vec![Entry::Sealed(sealed(interval))]));
+        check([vec![slot(1, vec![])], seals.to_vec()].concat(), (2, &[0, 1], 20));
+        check(vec![], (0, &[], 0));
+    }
+
+    #[test]
+    fn a_snapshot_stands_for_what_came_before_it() {
+        let snapshot = replay([slot(1, (0..5).map(|interval| Entry::Sealed(sealed(interval))).collect())]);
+        let snapshot = Snapshot { open: vec![sealed(4)], below: 4, ..snapshot };
+        let slots = vec![slot(1, vec![Entry::Snapshot(snapshot), Entry::Sealed(sealed(5))])];
+        check(slots, (6, &[4, 5], 60));
+    }
+
+    #[test]
+    fn what_an_older_master_wrote_after_a_new_one_began_does_not_count() {
+        let slots = vec![
+            slot(1, vec![Entry::Sealed(sealed(0))]),
+            slot(2, vec![]),
+            slot(1, vec![Entry::Sealed(sealed(1))]),
+            slot(2, vec![Entry::Sealed(sealed(1))]),
+        ];
+        check(slots.clone(), (2, &[0, 1], 20));
+        check(slots[..3].to_vec(), (1, &[0], 10));
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_their_slots() {
+        for number in [0, 7, 12_345_678_901] {
+            assert_eq!(slot_number(&slot_key(number)), Some(number));
+            assert!(slot_key(number) < slot_key(number + 1));
+        }
+        assert_eq!(slot_number("journal/x"), None);
+    }
+}
