@@ -30,6 +30,8 @@ pub struct EngineDeclaration {
     pub map_ns_per_byte: MapCost,
     /// Its nodes beside master and workers.
     pub heirs: Heirs,
+    /// Whether it recovers from the death of its master.
+    pub recovers_master: bool,
     /// What it cannot run.
     pub refuses: Refuses,
 }
@@ -38,7 +40,7 @@ impl EngineDeclaration {
     /// An engine of this build that has no heirs and refuses nothing.
     pub fn new(name: impl Into<String>, options: Vec<OptionSpec>, map_ns_per_byte: MapCost) -> EngineDeclaration {
         let (heirs, refuses) = (Arc::new(|_: u32, _: &Options| Vec::new()), Arc::new(|_: &JobSpec, _: &Options| None));
-        EngineDeclaration { name: name.into(), options, built: true, map_ns_per_byte, heirs, refuses }
+        EngineDeclaration { name: name.into(), options, built: true, map_ns_per_byte, heirs, recovers_master: false, refuses }
     }
 
     /// An engine of the contract that this build does not have.

@@ -111,6 +111,8 @@ pub struct EnginePlan {
     pub workers: u32,
     /// Its standbys and replicas.
     pub heirs: Vec<NodeName>,
+    /// Whether the engine recovers from the death of its master.
+    pub recovers_master: bool,
 }
 
 /// One fault, with its target drawn.

@@ -45,6 +45,11 @@ pub trait Engine: Send + Sync {
         Vec::new()
     }
 
+    /// Whether the death of its master is one that it recovers from.
+    fn recovers_master(&self) -> bool {
+        false
+    }
+
     /// Why it cannot run this query with these options; nothing if it can.
     fn refuses(&self, _query: &Query, _options: &Options) -> Option<String> {
         None

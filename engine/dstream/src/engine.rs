@@ -72,6 +72,10 @@ impl Engine for DStreams {
         Promise { words, losses_at_once: copies.saturating_sub(1), copies }
     }
 
+    fn recovers_master(&self) -> bool {
+        true
+    }
+
     fn heirs(&self, _workers: u32, options: &Options) -> Vec<NodeName> {
         standbys(&Settings::from_options(options)).map(Role::name).collect()
     }

@@ -114,7 +114,7 @@ pub fn declared() -> Vec<OptionSpec> {
         option(
             "standby_masters",
             "idle heirs of the master",
-            OptionKind::Count { at_least: 0, at_most: 8 },
+            OptionKind::Count { at_least: 0, at_most: 4 },
             OptionValue::Count(0),
             Unbuilt::Nothing,
         ),

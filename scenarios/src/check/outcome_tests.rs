@@ -73,6 +73,7 @@ pub(super) fn run(history: &History, expect: Vec<Expectation>, drained: bool, in
             options: Default::default(),
             workers: 3,
             heirs: Vec::new(),
+            recovers_master: true,
         },
         promise: &Promise { words: "exact".into(), losses_at_once: 1, copies: 2 },
         query: &query,

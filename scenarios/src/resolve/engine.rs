@@ -138,7 +138,8 @@ fn resolve_engine(
         reader.wrong(at, message);
     }
     let (name, label) = (engine.name.value.clone(), engine.label.value.clone());
-    let plan = EnginePlan { engine: name, label, options, workers, heirs };
+    let recovers_master = engine.declaration.recovers_master;
+    let plan = EnginePlan { engine: name, label, options, workers, heirs, recovers_master };
     (plan, engine.declaration.map_ns_per_byte.clone())
 }
 

@@ -125,15 +125,23 @@ fn target(reader: &mut Reader<'_>, kind: &str, name: &At<String>, common: &Commo
     let built = match role {
         Role::AnyWorker => return Some(None),
         Role::Worker => true,
-        Role::Master => !matches!(kind, "crash" | "power-loss"),
+        Role::Master if !matches!(kind, "crash" | "power-loss") => true,
+        Role::Master => {
+            if let Some(mortal) = common.chosen.iter().find(|engine| !engine.recovers_master) {
+                let with = common.engines.iter().filter(|engine| engine.recovers_master);
+                let with: Vec<String> = with.map(|engine| format!("`--engine {}`", engine.label)).collect();
+                let instead = if with.is_empty() { String::new() } else { format!("; run {}", with.join(" ")) };
+                let label = &mortal.label;
+                reader.wrong(name.at, format!("the engine `{label}` does not recover from the death of its master{instead}"));
+                return None;
+            }
+            true
+        }
         Role::Client | Role::Heir => true,
         Role::Store => false,
     };
     if !built {
-        let instead = match role {
-            Role::Master => "; it needs `standby_masters`, which are not built either",
-            _ => "; it hits workers, clients and the master",
-        };
+        let instead = "; it hits workers, clients and the master";
         reader.unbuilt(name.at, &format!("the fault `{kind}` of `{node}`"), instead);
         return None;
     }

@@ -92,6 +92,9 @@ impl Storm<'_> {
         let (kind, node) = (dice.pick("kind", &KINDS), self.node(dice, &worker));
         self.last = Some(Last { at, until: at + lasts, worker: worker.clone() });
         match kind {
+            "crash" | "power-loss" if self.may_lose_master() && dice.below("master", 4) == 0 => {
+                self.death(dice, kind, "master", &when, lasts)
+            }
             "crash" | "power-loss" => self.death(dice, kind, &worker, &when, lasts),
             "crash-client" => {
                 let client = self.client(dice, "victim");
@@ -154,6 +157,8 @@ impl Storm<'_> {
         let is_client = node.starts_with("client");
         let may_stay_away = if is_client {
             self.gone_clients + 1 < self.plan.cluster.clients
+        } else if node == "master" {
+            false
         } else {
             self.gone_workers < self.frame.may_go()
         };
@@ -163,6 +168,10 @@ impl Storm<'_> {
             return format!("{kind}: {{ node: {node}, {when} }}");
         }
         format!("{kind}: {{ node: {node}, {when}, restart_after: {lasts}ms }}")
+    }
+
+    fn may_lose_master(&self) -> bool {
+        self.plan.engines.iter().all(|engine| engine.recovers_master)
     }
 
     /// At times the one that the fault before has hit.

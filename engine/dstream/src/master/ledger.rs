@@ -522,6 +522,9 @@ impl Core for Ledger {
         let due = if self.last_step >= end { self.patience_ends() } else { end };
         // Woken regularly, it notices when it was not.
         let regular = self.last_step + self.limits.patience / 4;
+        if self.is_recovering {
+            return Some(regular);
+        }
         Some(self.copies.deadline().map_or(due, |copy| copy.min(due)).min(regular))
     }
 }
