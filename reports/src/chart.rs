@@ -2,6 +2,7 @@
 //!
 //! Knows roles, not colours, and no files. Invariant: labels stand in lanes or are left out; none lies on another.
 
+pub mod bars;
 pub mod points;
 pub mod recovery;
 pub mod time;

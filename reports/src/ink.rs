@@ -44,6 +44,8 @@ pub enum Ink {
     Lane,
     Published,
     Model,
+    Alone,
+    Speculating,
     /// One of the compared runs, below [`MOST_RUNS`].
     Run(u8),
 }
@@ -51,7 +53,7 @@ pub enum Ink {
 use Ink::*;
 
 /// Every role but those of runs, by number.
-const ROLES: [(Ink, &str); 32] = [
+const ROLES: [(Ink, &str); 34] = [
     (Text, "text"),
     (Soft, "soft"),
     (Grid, "grid"),
@@ -84,6 +86,8 @@ const ROLES: [(Ink, &str); 32] = [
     (Lane, "lane"),
     (Published, "published"),
     (Model, "model"),
+    (Alone, "alone"),
+    (Speculating, "speculating"),
 ];
 
 /// Classes of compared runs.

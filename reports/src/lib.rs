@@ -16,6 +16,7 @@ pub mod page;
 pub mod paper;
 pub mod read;
 pub mod sentence;
+pub mod stragglers;
 mod svg;
 pub mod table;
 pub mod tables;
@@ -30,7 +31,8 @@ pub use read::{
     write_paper, write_report,
 };
 pub use sentence::{summary, verdict_sentence};
-pub use table::{effect_table, fault_table, model_table, overhead_table, paper_table, verdict_table};
+pub use stragglers::{Slowed, StragglersFigure, StragglersShown, stragglers_sentence, stragglers_sentences};
+pub use table::{effect_table, fault_table, model_table, overhead_table, paper_table, stragglers_table, verdict_table};
 
 use serde_json::{Value, json};
 

@@ -9,6 +9,7 @@ mod facts;
 mod model;
 mod paper;
 mod run;
+mod stragglers;
 mod tasks;
 
 pub(crate) use beside::{fault_texts, quantity_text};
@@ -18,6 +19,7 @@ pub use model::model_page;
 pub(crate) use model::texts as model_texts;
 pub use paper::paper_page;
 pub use run::run_page;
+pub use stragglers::stragglers_page;
 
 use crate::chart::FaultMark;
 use crate::format::{area, count, milliseconds, seconds};

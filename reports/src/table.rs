@@ -6,6 +6,7 @@ use crate::model::ModelShown;
 use crate::page::{fault_texts, model_texts, quantity_text};
 use crate::paper::{Reproduction, factor, ratio};
 use crate::read::RunReport;
+use crate::stragglers::{STRAGGLERS_COLUMNS, StragglersShown, published_texts, stragglers_texts};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use dstream_trace::result::{FaultResult, RunResult, Verdict};
 
@@ -27,7 +28,7 @@ const MODEL_COLUMNS: [&str; 11] =
     ["engine", "λ", "formula", "raw", "detect", "load", "replay", "drain", "ratio", "sur-\nvivors", ""];
 
 /// Columns that hold names.
-const NAMES: [&str; 6] = ["engine", "world", "verdict", "fault", "period", ""];
+const NAMES: [&str; 7] = ["engine", "world", "verdict", "fault", "period", "case", ""];
 
 /// The verdicts and what each run cost, at most `width` characters wide where the content allows it; `None`: as wide as
 /// the content.
@@ -66,6 +67,12 @@ pub fn model_table(shown: &ModelShown<'_>, width: Option<u16>) -> String {
         std::iter::once(point.series.name.clone()).chain(model_texts(point)).collect()
     };
     render(&MODEL_COLUMNS, shown.points.iter().map(row).collect(), width)
+}
+
+/// Slowdowns beside their predictions, and what was published.
+pub fn stragglers_table(shown: &StragglersShown<'_>, width: Option<u16>) -> String {
+    let rows = shown.runs.iter().map(stragglers_texts).chain(published_texts(shown.figure));
+    render(&STRAGGLERS_COLUMNS, rows.map(Vec::from).collect(), width)
 }
 
 /// Engines beside themselves without fault tolerance: each quantity's ratio, and the two values.

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use dstream_reports::{
-    fault_table, json, read_run, read_runs, read_scenario_folder, run_page, verdict_sentence, verdict_table,
-    write_comparison, write_index, write_report,
+    Slowed, StragglersFigure, StragglersShown, fault_table, json, read_run, read_runs, read_scenario_folder, run_page,
+    stragglers_sentence, stragglers_sentences, verdict_sentence, verdict_table, write_comparison, write_index,
+    write_report,
 };
 use dstream_trace::result::{BrokenPromise, CheckResult, FaultResult, Percentiles, RecordCounts, RunResult, Verdict};
 use std::fs;
@@ -289,5 +290,62 @@ fn what_is_no_run_directory_is_refused_in_one_line() {
     }
     assert!(
         read_scenario_folder(Path::new("/nonexistent-dstream")).unwrap_err().to_string().contains("cannot be read")
+    );
+}
+
+/// Two waves on two workers of one core, one of them eight times slower: predicted are 8 times without speculation, and 2
+/// with it.
+const STRAGGLERS: &str = "
+id: stragglers
+title: slow
+about: x
+scenario: x
+engines: [without, with]
+factor: 8
+threshold: 1.4
+within: 0.25
+runs: [{ waves: 2, block: 1s, bounds: { without_at_least: 3, with_at_most: 2.6 } }]
+published: { source: x, about: y, jobs: [{ name: word count, before_s: 0.5, without_s: 3, with_s: 1 }] }
+differs: []
+quick: { about: x, set: [] }
+";
+
+#[test]
+fn of_stragglers_what_is_not_as_predicted_or_breaks_its_bound_is_named() {
+    let named = [("off", result("without", Verdict::Valid)), ("on", result("with", Verdict::Valid))];
+    let folder = Runs::new("stragglers", &named);
+    // Four tasks; the interval that ends when the worker is slow takes so long.
+    let write = |name: &str, struck_s: f64| {
+        let write = |file: &str, text: String| fs::write(folder.0.join(name).join(file), text).unwrap();
+        write("run.csv", "quantity,value\nworkers,2\ncores,1\n".into());
+        let head = "interval,closed_s,done_s,delay_s,processing_s,records\n0,30.0,31.0,1.0,1.0,9\n";
+        write("intervals.csv", format!("{head}1,41.0,{},{struck_s},{struck_s},9\n", 41.0 + struck_s));
+        let tasks: String = (0..4).map(|partition| format!("1,0,{partition},0\n")).collect();
+        write("tasks.csv", format!("interval,stage,partition,attempt\n{tasks}"));
+    };
+    let figure = StragglersFigure::read(STRAGGLERS).unwrap();
+    let check = |struck_s: [f64; 2], is_near: bool, parts: &[&str]| {
+        write("off", struck_s[0]);
+        write("on", struck_s[1]);
+        let runs = read_scenario_folder(&folder.0).unwrap();
+        let slowed = runs.iter().map(|run| Slowed::read(&figure, &figure.runs[0], run).unwrap()).collect();
+        let shown = StragglersShown { figure: &figure, runs: slowed, quick: false };
+        let said = [vec![stragglers_sentence(&shown)], stragglers_sentences(&shown)].concat().join("\n");
+        for part in parts {
+            assert!(said.contains(part), "no `{part}` in {said}");
+        }
+        assert_eq!(shown.is_near(), is_near, "{said}");
+        assert_eq!(shown.csv().lines().count(), 5);
+    };
+    let published = "word count 6.00 x without, 2.00 x with (y)";
+    let near = ["2 of 2 slowdowns are within 25 %", "2 waves: 7.00 x (predicted 8.00 x) without speculation, 2.25 x"];
+    check([7.0, 2.25], true, &[&near[..], &[published, "at most 2.60 x: 2.25 x, kept"]].concat());
+    let far = "1 of 2 slowdowns are within 25 % of what the number of tasks and the factor predict. Not: 2 waves with \
+               speculation, 1.40 times that.";
+    check([7.0, 2.8], false, &[far, "at most 2.60 x: 2.80 x, not kept"]);
+    check(
+        [2.5, 2.0],
+        false,
+        &["Not: 2 waves without speculation, 0.31 times that.", "at least 3.00 x: 2.50 x, not kept"],
     );
 }

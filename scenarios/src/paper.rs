@@ -14,6 +14,8 @@ pub enum FigureKind {
     Overhead,
     /// All engines of a scenario through the same faults.
     Faults,
+    /// One engine with and without speculation beside what is predicted for it.
+    Stragglers,
 }
 
 /// One figure.
@@ -83,6 +85,12 @@ pub const FIGURES: &[PaperFigure] = &[
         kind: FigureKind::Faults,
         figure: include_str!("../paper/figures/slow-replica.yaml"),
         scenarios: &[PaperScenario { file: "slow-replica.yaml", text: include_str!("../paper/slow-replica.yaml") }],
+    },
+    PaperFigure {
+        id: "stragglers",
+        kind: FigureKind::Stragglers,
+        figure: include_str!("../paper/figures/stragglers.yaml"),
+        scenarios: &[PaperScenario { file: "stragglers.yaml", text: include_str!("../paper/stragglers.yaml") }],
     },
     PaperFigure {
         id: "overhead",

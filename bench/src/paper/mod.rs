@@ -7,6 +7,7 @@
 mod beside;
 mod model;
 mod published;
+mod stragglers;
 
 use crate::command_line::{Changes, Format, PaperArgs};
 use crate::console;
@@ -32,6 +33,7 @@ enum Asked {
     Model(model::Asked),
     Overhead(beside::AskedOverhead),
     Faults(beside::AskedFaults),
+    Stragglers(stragglers::Asked),
 }
 
 /// What a figure's runs say, for people and for programs.
@@ -71,6 +73,7 @@ pub fn paper(args: &PaperArgs, setup: &Setup) -> Result<Ending, Failure> {
             Asked::Model(asked) => model::reproduce(asked, &stage)?,
             Asked::Overhead(asked) => asked.reproduce(&stage)?,
             Asked::Faults(asked) => asked.reproduce(&stage)?,
+            Asked::Stragglers(asked) => stragglers::reproduce(asked, &stage)?,
         };
         worst = worst.max(ending);
         match args.output.format {
@@ -101,6 +104,7 @@ fn read(one: &PaperFigure, quick: bool, setup: &Setup) -> Result<Asked, Failure>
         FigureKind::Model => Asked::Model(model::Asked::read(one, quick, setup)?),
         FigureKind::Overhead => Asked::Overhead(beside::AskedOverhead::read(one, quick, setup)?),
         FigureKind::Faults => Asked::Faults(beside::AskedFaults::read(one, quick, setup)?),
+        FigureKind::Stragglers => Asked::Stragglers(stragglers::Asked::read(one, quick, setup)?),
     })
 }
 

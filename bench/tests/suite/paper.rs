@@ -4,8 +4,9 @@ use crate::common::{Folder, paper_scenario_files, root};
 use dstream::{Overrides, Setup, load_scenario};
 use dstream_cluster::OptionValue;
 use dstream_reports::model::Model;
-use dstream_reports::{ModelFigure, PublishedFigure};
+use dstream_reports::{ModelFigure, PublishedFigure, StragglersFigure};
 use dstream_scenarios::paper::{FIGURES, FigureKind, PaperFigure};
+use dstream_scenarios::plan::FaultKind;
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
@@ -130,4 +131,58 @@ fn overheads_and_slow_replicas_are_measured_for_every_engine_of_their_scenarios(
     let page = folder.read("runs/paper/slow-replica-quick.html");
     assert!(page.contains("l run-5") && page.contains("slow-cpu worker-2"));
     assert_eq!(folder.read("runs/paper/slow-replica-quick.csv").lines().count(), 13);
+}
+
+#[test]
+fn stragglers_are_as_slow_as_predicted_for_and_have_as_many_tasks_as_their_runs_ask_for() {
+    let one = FIGURES.iter().find(|figure| figure.kind == FigureKind::Stragglers).unwrap();
+    let figure = StragglersFigure::read(one.figure).unwrap();
+    assert_eq!(figure.id, one.id);
+    let path = root().join(one.scenario(&figure.scenario).unwrap().path());
+    let mut titles = BTreeSet::new();
+    for (run, quick) in figure.runs.iter().flat_map(|run| [(run, false), (run, true)]) {
+        let overrides = Overrides { set: figure.settings(run, quick), ..Overrides::default() };
+        let plan = load_scenario(&path, &overrides, &Setup::built_in()).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(titles.insert(plan.title.clone()), "{} twice", plan.title);
+        let labels: Vec<&String> = plan.engines.iter().map(|engine| &engine.label).collect();
+        assert_eq!(labels, figure.engines.each_ref(), "{}", plan.title);
+        let speculation = [0, 1].map(|place| plan.engines[place].options["speculation"].clone());
+        assert_eq!(speculation, [OptionValue::Off, OptionValue::Factor(figure.threshold)], "{}", plan.title);
+        let FaultKind::SlowCpu { factor, .. } = plan.faults[0].kind else { panic!("{:?}", plan.faults) };
+        assert!((factor - figure.factor).abs() < 1e-9, "{}", plan.title);
+        // Each receiver cuts as many blocks an interval as its cores have waves.
+        for engine in &plan.engines {
+            let OptionValue::Duration(block) = engine.options["block"] else { panic!("{:?}", engine.options) };
+            assert_eq!(block * run.waves * plan.cluster.cores, plan.interval, "{}", plan.title);
+        }
+        // The first interval that ends while the worker is slow takes eight times a tenth of an interval.
+        let fault = &plan.faults[0];
+        let first = plan.interval * ((fault.at.as_secs_f64() / plan.interval.as_secs_f64()).ceil() as u32);
+        assert!(first + plan.interval * 8 / 10 <= fault.at + fault.lasts.unwrap(), "{}", plan.title);
+    }
+}
+
+#[test]
+fn a_quick_figure_of_stragglers_is_near_what_is_predicted_and_draws_what_was_published() {
+    let folder = Folder::new();
+    let said = folder.dstream(&["paper", "--figure", "stragglers", "--quick", "--format", "json"]);
+    said.expect(0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let rows = json[0]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 4, "{json:#}");
+    for row in rows {
+        assert_eq!((row["verdict"].as_str(), row["fit"].as_str()), (Some("valid"), Some("near")), "{row:#}");
+        assert_eq!(row["tasks"].as_u64().unwrap(), 8 * row["waves"].as_u64().unwrap(), "{row:#}");
+        let is_bounded = row["waves"] == 2;
+        assert_eq!(row["bound_kept"].as_bool(), is_bounded.then_some(true), "{row:#}");
+    }
+    assert_eq!(json[0]["published"].as_array().unwrap().len(), 2, "{json:#}");
+    let page = folder.read("runs/paper/stragglers-quick.html");
+    for words in ["A quick stand-in, not for comparing", "f alone", "l alone", "f speculating", "l text", ">published<"]
+    {
+        assert!(page.contains(words), "no `{words}`");
+    }
+    assert!(page.contains("href=\"../stragglers-quick-2-waves/with-sim-1/report.html\""));
+    let csv = folder.read("runs/paper/stragglers-quick.csv");
+    assert_eq!((csv.lines().count(), csv.matches(", published").count()), (9, 4), "{csv}");
 }

@@ -176,17 +176,17 @@ fn verdict(runs: &[&RunReport], quick: Option<&Quick>, sentences: &[String]) -> 
     }
 }
 
-fn link(folder: &Path, run: &RunReport) -> String {
+pub(super) fn link(folder: &Path, run: &RunReport) -> String {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     address(&absolute(folder), &absolute(&run.directory)) + "/report.html"
 }
 
-fn csv_link(id: &str, quick: bool) -> Markup {
+pub(super) fn csv_link(id: &str, quick: bool) -> Markup {
     let file = format!("{id}{}.csv", if quick { "-quick" } else { "" });
     html! { a href=(file) { (file) } }
 }
 
-fn again(id: &str, quick: bool) -> Markup {
+pub(super) fn again(id: &str, quick: bool) -> Markup {
     html! {
         section id="again" {
             h2 { "Reproduce with" }
