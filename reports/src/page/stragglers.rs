@@ -118,8 +118,8 @@ fn numbers(shown: &StragglersShown<'_>, folder: &Path) -> Markup {
         (table("Slowdowns", &columns, &rows))
         p.note {
             "Tasks: map tasks of the interval that was struck. Before: the mean processing time of the intervals that \
-             were over when the worker became slow. Struck: that of the first interval whose tasks all ran while it was. \
-             Ratio: measured over predicted; near: within " (percent(shown.figure.within)) ". As a file: "
+             were over when the worker became slow. Struck: that of the first interval whose tasks all ran while it \
+             was. Ratio: measured over predicted; near: within " (percent(shown.figure.within)) ". As a file: "
             (csv_link(&shown.figure.id, shown.quick)) "."
         }
     }

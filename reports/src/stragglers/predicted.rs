@@ -2,17 +2,18 @@
 //!
 //! Pure; knows no run. Invariant: speculation is never predicted to cost time.
 //!
-//! A stage has `w` tasks for each core (`w` waves) on `n` workers, and a task takes one unit of time, so nothing slow means
-//! `w` units. One worker's cores take `f` units a task. A core has one task under way and one that waits for it; a further one
-//! is given to it whenever one is done.
+//! A stage has `w` tasks for each core (`w` waves) on `n` workers, and a task takes one unit of time, so the stage takes
+//! `w` units while nobody is slow. One worker's cores take `f` units a task. A core has one task under way and one that
+//! waits for it; a further one is given to it whenever one is done.
 //!
 //! Without speculation the stage ends with the slow cores' last tasks. With one wave that is after `f`. With more, the last
 //! task goes out about when `w - 2` units are over; where a slow core takes it, another is under way before it:
 //! `w - 2 + 2 f` units.
 //!
 //! With speculation all that the slow worker has not finished is done again by the others. They then do the work of `n`
-//! workers with `n - 1`, a wave at a time: `ceil(w n / (n - 1))` units. But nobody is noticed before `s` units, after which one
-//! more is needed: never under `s + 1`. And an attempt that waits is no loss: never more than without.
+//! workers with `n - 1`, a wave at a time: `ceil(w n / (n - 1))` units. But nobody is noticed before `s` units, after which
+//! one more is needed: never under `s + 1`. And the slow attempt goes on and counts if it is done first: never more than
+//! without.
 
 /// A stage with a slow worker.
 #[derive(Clone, Copy, Debug, PartialEq)]
