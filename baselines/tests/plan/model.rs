@@ -37,7 +37,7 @@ impl Core for Told {
                 let lost = self.members.remove(&worker).map(|epoch| DetectorAction::Lost { worker, epoch });
                 actions.extend(lost);
             }
-            DetectorEvent::Heartbeat { .. } | DetectorEvent::Tick => {}
+            DetectorEvent::Heartbeat { .. } | DetectorEvent::After { .. } | DetectorEvent::Tick => {}
         }
     }
 

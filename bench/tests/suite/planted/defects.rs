@@ -10,7 +10,7 @@ use dstream_cluster::message::FromSink;
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
 use dstream_engine::cores::CoreFactory;
 use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
-use dstream_engine::master::tracker::{Tracker, TrackerAction, TrackerEvent, TrackerLimits};
+use dstream_engine::master::tracker::{Checkpointed, Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits};
 use dstream_engine::message::TaskOrder;
 use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
@@ -178,14 +178,22 @@ impl CoreFactory for Planted {
             Defect::CheckpointNotWritten => wrap(Box::new(tracker), checkpoint_not_written),
             Defect::LineageForgottenEarly => change(tracker, |action| match action {
                 TrackerAction::IntervalDone(interval) => {
-                    let early = TrackerAction::Forget { below: interval + 1, panes_below: 0 };
-                    vec![TrackerAction::IntervalDone(interval), early]
+                    let through = interval;
+                    let early = Checkpointed {
+                        through,
+                        below: through + 1,
+                        panes_below: 0,
+                        checkpoints: vec![(through, vec![])],
+                        over: vec![],
+                    };
+                    vec![TrackerAction::IntervalDone(interval), TrackerAction::Checkpointed(early)]
                 }
                 other => vec![other],
             }),
             Defect::CheckpointDroppedEarly => change(tracker, |action| match action {
-                TrackerAction::Forget { below, panes_below } => {
-                    vec![TrackerAction::Forget { below, panes_below }, TrackerAction::DropCheckpoint(below - 1)]
+                TrackerAction::Checkpointed(mut checkpointed) => {
+                    checkpointed.over.push(checkpointed.through);
+                    vec![TrackerAction::Checkpointed(checkpointed)]
                 }
                 other => vec![other],
             }),

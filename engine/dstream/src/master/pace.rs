@@ -69,7 +69,8 @@ struct UnderWay {
 /// A worker's cores.
 #[derive(Debug, Default)]
 struct Host {
-    seated: BTreeSet<TaskId>,
+    /// Each with its place in the order of launches.
+    seated: BTreeMap<TaskId, u64>,
     /// Earlier intervals first, of one interval later stages first, then in the order of launches.
     waiting: BTreeSet<(u64, Reverse<u32>, u64, TaskId)>,
     next: u64,
@@ -85,11 +86,11 @@ impl Pace {
     pub(super) fn launched(&mut self, now: Moment, worker: u32, task: TaskId, (of, is_away): (usize, bool)) {
         let host = self.hosts.entry(worker).or_default();
         if host.seated.len() < self.cores {
-            host.seated.insert(task);
+            host.seated.insert(task, host.next);
         } else {
             host.waiting.insert((task.interval, Reverse(task.stage), host.next, task));
-            host.next += 1;
         }
+        host.next += 1;
         let group = self.groups.entry((task.interval, task.stage)).or_default();
         group.of = of;
         group.insert(task, UnderWay { since: now, is_away });
@@ -112,13 +113,20 @@ impl Pace {
         }
     }
 
-    /// Its core goes to the next.
+    /// Its core goes to the next. One that was not believed to have a core had that of another, whose input came later: it
+    /// is that one's from now on.
     fn leave(&mut self, now: Moment, worker: u32, task: TaskId) {
         let Some(host) = self.hosts.get_mut(&worker) else { return };
-        if !host.seated.remove(&task) {
+        let next = if host.seated.remove(&task).is_some() {
+            host.waiting.pop_first().map(|(_, _, launched, next)| (next, launched))
+        } else {
+            let before = host.waiting.len();
             host.waiting.retain(|(.., other)| *other != task);
-        } else if let Some((.., next)) = host.waiting.pop_first() {
-            host.seated.insert(next);
+            let last = host.seated.iter().max_by_key(|(_, launched)| **launched).map(|(last, at)| (*last, *at));
+            last.filter(|_| host.waiting.len() < before)
+        };
+        if let Some((next, launched)) = next {
+            host.seated.insert(next, launched);
             if let Some(group) = self.groups.get_mut(&(next.interval, next.stage))
                 && let Some(waited) = group.remove(next)
             {
@@ -130,7 +138,7 @@ impl Pace {
     /// The worker is gone, with all that was under way there.
     pub(super) fn lost(&mut self, worker: u32) {
         let Some(host) = self.hosts.remove(&worker) else { return };
-        for task in host.seated.into_iter().chain(host.waiting.into_iter().map(|(.., task)| task)) {
+        for task in host.seated.into_keys().chain(host.waiting.into_iter().map(|(.., task)| task)) {
             if let Some(group) = self.groups.get_mut(&(task.interval, task.stage)) {
                 group.remove(task);
             }
@@ -143,7 +151,7 @@ impl Pace {
         let hosts: Vec<u32> = self.hosts.keys().copied().collect();
         for worker in hosts {
             let host = &self.hosts[&worker];
-            let all = host.seated.iter().chain(host.waiting.iter().map(|(.., task)| task));
+            let all = host.seated.keys().chain(host.waiting.iter().map(|(.., task)| task));
             let over: Vec<TaskId> = all.filter(|task| task.interval == interval).copied().collect();
             over.into_iter().for_each(|task| self.leave(now, worker, task));
         }
@@ -283,6 +291,19 @@ mod tests {
         let mut steps: Vec<Step> = (0..3).map(launch).collect();
         steps.extend([Launch(0, 2, task(0, 3), 4), Done(100, 0, task(0, 0)), Done(100, 1, task(0, 1))]);
         check(1, &steps, 150, &[2, 3], None);
+    }
+
+    #[test]
+    fn who_is_done_first_had_the_core_and_the_other_has_it_since() {
+        // One core: the block of 1 came late, so 2, which was launched behind it, ran first.
+        let steps = [
+            Launch(0, 1, task(0, 0), 4),
+            Launch(0, 2, task(0, 1), 4),
+            Launch(0, 2, task(0, 2), 4),
+            Done(100, 1, task(0, 0)),
+            Done(100, 2, task(0, 2)),
+        ];
+        check(1, &steps, 200, &[], Some(250));
     }
 
     #[test]

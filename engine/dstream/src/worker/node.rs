@@ -237,10 +237,12 @@ impl Worker {
     }
 
     fn join(&mut self) {
-        let holdings = self.context.holdings.lock();
-        let told = holdings.blocks.values().filter(|held| !self.unacknowledged.contains(&held.report.name));
-        let blocks: Vec<BlockReport> = told.map(|held| held.report.clone()).collect();
         let of_before = self.epoch.zip(self.leader.as_ref()).is_some_and(|(epoch, (term, _))| epoch <= first_epoch(*term));
+        let holdings = self.context.holdings.lock();
+        // An earlier master may have put into an interval what is not acknowledged yet.
+        let told =
+            holdings.blocks.values().filter(|held| of_before || !self.unacknowledged.contains(&held.report.name));
+        let blocks: Vec<BlockReport> = told.map(|held| held.report.clone()).collect();
         let made = if of_before { holdings.made() } else { Vec::new() };
         drop(holdings);
         let incarnation = self.context.host.incarnation;
@@ -259,7 +261,7 @@ impl Worker {
                 }
                 self.epoch = Some(epoch);
                 self.context.holdings.lock().begin_epoch(self.epoch, keeps);
-                self.receive(ReceiverEvent::Welcome { epoch, sealed_below }, Bytes::new());
+                self.receive(ReceiverEvent::Welcome { epoch, sealed_below, keeps }, Bytes::new());
                 self.report_ends();
                 self.beat();
             }
@@ -300,7 +302,9 @@ impl Worker {
     /// What runs is forgotten; what tasks have made is as well, unless the master `keeps` it.
     fn end_epoch(&mut self, keeps: bool) {
         // What it forgets now clients would wait for as long as they are connected: they send again on a new connection.
-        self.clients.iter().for_each(|client| self.context.peers.redial(client));
+        if !keeps {
+            self.clients.iter().for_each(|client| self.context.peers.redial(client));
+        }
         self.epoch = None;
         self.running.clear();
         self.ends.clear();

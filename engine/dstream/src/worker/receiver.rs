@@ -59,6 +59,8 @@ pub enum ReceiverEvent {
         epoch: u64,
         /// Intervals below this one are sealed.
         sealed_below: u64,
+        /// Another master leads, and goes on with what this worker told an earlier one.
+        keeps: bool,
     },
     /// The members changed.
     Members(Vec<Member>),
@@ -327,9 +329,9 @@ impl Receiver {
         self.over_below(now).min(first_open).min(first_copying)
     }
 
-    fn welcome(&mut self, epoch: u64, sealed_below: u64, actions: &mut Vec<ReceiverAction>) {
+    fn welcome(&mut self, (epoch, keeps): (u64, bool), sealed_below: u64, actions: &mut Vec<ReceiverAction>) {
         if self.epoch.is_some_and(|old| old != epoch) {
-            self.fenced(actions);
+            if keeps { self.begin_again(epoch) } else { self.fenced(actions) }
         }
         if self.epoch.is_none() {
             (self.epoch, self.next_number) = (Some(epoch), 0);
@@ -341,6 +343,19 @@ impl Receiver {
             let blocks = self.withheld.clone();
             actions.push(ReceiverAction::Announce { blocks, closed_below: 0 });
         }
+    }
+
+    /// Under a new master. An earlier one may have heard of blocks and have put them into an interval before it could say so:
+    /// they are copied and announced as if for the first time, under the new epochs.
+    fn begin_again(&mut self, epoch: u64) {
+        self.epoch = None;
+        self.members.clear();
+        self.heard.clear();
+        let own = Member { worker: self.limits.worker, epoch };
+        let copying = std::mem::take(&mut self.copying).into_values().map(|copying| copying.report);
+        let unannounced = std::mem::take(&mut self.withheld).into_iter().chain(copying);
+        let again = unannounced.map(|report| BlockReport { holders: vec![own], ..report });
+        self.copying = again.map(|report| (report.name, Copying { report, asked: BTreeSet::new() })).collect();
     }
 
     fn fenced(&mut self, actions: &mut Vec<ReceiverAction>) {
@@ -372,7 +387,7 @@ impl Core for Receiver {
                 let interval = self.batch(now, range, interval, bytes);
                 actions.push(ReceiverAction::Keep { interval });
             }
-            ReceiverEvent::Welcome { epoch, sealed_below } => self.welcome(epoch, sealed_below, actions),
+            ReceiverEvent::Welcome { epoch, sealed_below, keeps } => self.welcome((epoch, keeps), sealed_below, actions),
             ReceiverEvent::Members(members) => {
                 self.members = members.into_iter().map(|member| (member.worker, member.epoch)).collect();
                 for copying in self.copying.values_mut() {

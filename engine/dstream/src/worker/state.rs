@@ -273,7 +273,7 @@ mod tests {
     fn panes_that_the_master_believes_to_be_here_and_are_not_are_named() {
         let source = |interval, worker| PaneSource { interval, attempt: 1, worker: Some(worker), checkpoint: None };
         let mut holdings = crate::worker::store::Holdings::default();
-        holdings.begin_epoch(Some(1));
+        holdings.begin_epoch(Some(1), false);
         // This worker made the panes of interval 4 once; since then it has read those of a later attempt.
         for attempt in [1, 2] {
             let pane = Pane { parts: vec![], attempt, lacks: 0 };

@@ -88,6 +88,19 @@ pub struct Sealed {
     /// How often it was sealed; more than once is a defect. What a later master, or replicas and
     /// heirs of a source, say again does not count.
     pub times: u32,
+    /// The term of the master that said so last; 0 where there are none.
+    pub term: u64,
+}
+
+impl Sealed {
+    /// A later master says once what it takes over, and the same.
+    fn say_again(&mut self, said: &Sealed) {
+        let is_same = (&self.ranges, &self.blocks) == (&said.ranges, &said.blocks);
+        if !is_same || said.term <= self.term {
+            self.times += 1;
+        }
+        self.term = said.term;
+    }
 }
 
 /// A visible result of one partition.
@@ -156,6 +169,8 @@ pub struct Facts {
     pub sent: BTreeMap<u32, Vec<Sent>>,
     /// client -> pieces
     pub acked: BTreeMap<u32, Vec<Acked>>,
+    /// The term of the master that leads; 0 where there are none.
+    pub term: u64,
     /// interval -> its seal
     pub sealed: BTreeMap<u64, Sealed>,
     /// What sources said of their shares of intervals.
@@ -234,11 +249,14 @@ impl Facts {
         let (at, sequence) = (line.at, line.sequence);
         match &line.event {
             Event::IntervalSealed { interval, ranges, blocks } => {
-                let fresh = || Sealed { at, sequence, ranges: ranges.clone(), blocks: blocks.clone(), times: 0 };
-                let sealed = self.sealed.entry(*interval).or_insert_with(fresh);
-                let is_same = sealed.times > 0 && (&sealed.ranges, &sealed.blocks) == (ranges, blocks);
-                sealed.times += u32::from(!is_same);
+                let (ranges, blocks, term) = (ranges.clone(), blocks.clone(), self.term);
+                let said = Sealed { at, sequence, ranges, blocks, times: 1, term };
+                match self.sealed.get_mut(interval) {
+                    None => _ = self.sealed.insert(*interval, said),
+                    Some(sealed) => sealed.say_again(&said),
+                }
             }
+            Event::MasterElected { term } => self.term = *term,
             Event::SourceSealed { interval, partition, of, ranges, blocks } => {
                 let whole = self.shares.add(line, (*interval, *partition, *of), Said { ranges, blocks });
                 if let Some(whole) = whole {

@@ -49,7 +49,7 @@ fn word(action: &LedgerAction) -> String {
         LedgerAction::Forget { by, blocks } => format!("forget {blocks:?} at {by:?}"),
         LedgerAction::Answer { client, ranges } => format!("client-{client} has {ranges:?}"),
         LedgerAction::Record(Event::CopiesBelow { blocks }) => format!("below {blocks}"),
-        LedgerAction::Record(Event::BlockLost { block, ranges, .. }) => format!("lost {block} {ranges:?}"),
+        LedgerAction::GiveUp(GivenUp { block, ranges, .. }) => format!("lost {block} {ranges:?}"),
         LedgerAction::Record(event) => format!("{event:?}"),
     }
 }

@@ -87,13 +87,15 @@ fn word(action: &TrackerAction) -> Option<String> {
             let (again, panes) = (if save.attempt > 0 { " again" } else { "" }, panes.join(" "));
             format!("{worker}: save {}.{}{again} through {}: {panes}", save.stage, save.partition, save.through)
         }
-        TrackerAction::Forget { below, panes_below } => format!("forget below {below}, panes below {panes_below}"),
+        TrackerAction::Checkpointed(Checkpointed { below, panes_below, over, .. }) => {
+            let over: Vec<String> = over.iter().map(|through| format!(", drop checkpoint {through}")).collect();
+            format!("forget below {below}, panes below {panes_below}{}", over.concat())
+        }
         TrackerAction::Cancel { worker, task } => {
             format!("{worker}: cancel {}/{}.{}", task.stage, task.partition, task.attempt)
         }
-        TrackerAction::DropCheckpoint(through) => format!("drop checkpoint {through}"),
         TrackerAction::IntervalDone(interval) => format!("done {interval}"),
-        TrackerAction::GiveUp(block) => format!("give up {block}"),
+        TrackerAction::GiveUp(given_up) => format!("give up {}", given_up.block),
         TrackerAction::Fatal(_) => "fatal".to_owned(),
         TrackerAction::Record(_) => return None,
     })
@@ -136,7 +138,16 @@ pub(super) fn check_limits(
         if index == before {
             actions.clear();
         }
+        let before = actions.len();
         tracker.step(Moment::from_millis(at_ms), event, &mut actions);
+        // What is given up is written down at once.
+        let given_up = actions[before..].iter().filter_map(|action| match action {
+            TrackerAction::GiveUp(GivenUp { interval, .. }) => *interval,
+            _ => None,
+        });
+        for interval in given_up.collect::<BTreeSet<u64>>() {
+            tracker.step(Moment::from_millis(at_ms), TrackerEvent::Journalled { interval }, &mut actions);
+        }
     }
     let seen: Vec<String> = actions.iter().filter_map(word).collect();
     assert_eq!(seen, expected);

@@ -34,7 +34,7 @@ fn held(number: u64, by: u32) -> ReceiverEvent {
 fn ready(ms: u64, members: &[u32]) -> Vec<(u64, ReceiverEvent)> {
     let all: Vec<Member> = members.iter().copied().map(member).collect();
     vec![
-        (ms, ReceiverEvent::Welcome { epoch: 1, sealed_below: 0 }),
+        (ms, ReceiverEvent::Welcome { epoch: 1, sealed_below: 0, keeps: false }),
         (ms, ReceiverEvent::Reachable(members.iter().copied().collect())),
         (ms, ReceiverEvent::Members(all)),
         (ms, lease(ms)),
@@ -139,7 +139,7 @@ fn a_late_batch_goes_into_the_open_interval() {
 
 #[test]
 fn nothing_is_acknowledged_before_the_members_are_known() {
-    let mut events = vec![(0, ReceiverEvent::Welcome { epoch: 1, sealed_below: 0 }), (0, lease(0))];
+    let mut events = vec![(0, ReceiverEvent::Welcome { epoch: 1, sealed_below: 0, keeps: false }), (0, lease(0))];
     events.push((10, batch(0, 9, 0)));
     check(2, events, 900, &["200 seal b1.1.0 in 0"]);
 }
@@ -199,7 +199,7 @@ fn a_holder_of_an_older_epoch_does_not_count() {
 fn a_fence_drops_what_nobody_was_told_of_and_the_next_epoch_begins_anew() {
     let mut events = ready(0, &[1, 2]);
     events.extend([(10, batch(0, 9, 0)), (250, batch(10, 19, 0)), (300, ReceiverEvent::Fenced)]);
-    events.push((400, ReceiverEvent::Welcome { epoch: 7, sealed_below: 0 }));
+    events.push((400, ReceiverEvent::Welcome { epoch: 7, sealed_below: 0, keeps: false }));
     let seen = ["200 seal b1.1.0 in 0", "200 copy b1.1.0 to 2", "300 drop open", "300 drop b1.1.0"];
     check(2, events, 900, &seen);
 }
@@ -207,7 +207,7 @@ fn a_fence_drops_what_nobody_was_told_of_and_the_next_epoch_begins_anew() {
 #[test]
 fn what_was_announced_and_not_acknowledged_is_announced_again_on_a_new_connection_and_dropped_under_a_new_epoch() {
     let mut events = ready(0, &[1]);
-    let welcome = |epoch| ReceiverEvent::Welcome { epoch, sealed_below: 0 };
+    let welcome = |epoch| ReceiverEvent::Welcome { epoch, sealed_below: 0, keeps: false };
     events.extend([(500, batch(0, 9, 0)), (750, welcome(1)), (800, welcome(2))]);
     let seen = [
         "600 seal b1.1.0 in 0",

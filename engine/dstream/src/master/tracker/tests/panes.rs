@@ -65,7 +65,7 @@ fn a_checkpoint_that_nobody_reads_any_more_is_dropped() {
     events.push(saved(1, 1));
     events.extend(computed(4).split_off(8));
     events.push(saved(1, 3));
-    check_windowed(events, 1, &["forget below 4, panes below 2", "drop checkpoint 1"]);
+    check_windowed(events, 1, &["forget below 4, panes below 2, drop checkpoint 1"]);
 }
 
 #[test]
