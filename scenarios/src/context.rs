@@ -40,7 +40,15 @@ impl EngineDeclaration {
     /// An engine of this build that has no heirs and refuses nothing.
     pub fn new(name: impl Into<String>, options: Vec<OptionSpec>, map_ns_per_byte: MapCost) -> EngineDeclaration {
         let (heirs, refuses) = (Arc::new(|_: u32, _: &Options| Vec::new()), Arc::new(|_: &JobSpec, _: &Options| None));
-        EngineDeclaration { name: name.into(), options, built: true, map_ns_per_byte, heirs, recovers_master: false, refuses }
+        EngineDeclaration {
+            name: name.into(),
+            options,
+            built: true,
+            map_ns_per_byte,
+            heirs,
+            recovers_master: false,
+            refuses,
+        }
     }
 
     /// An engine of the contract that this build does not have.

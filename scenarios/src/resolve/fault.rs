@@ -132,7 +132,10 @@ fn target(reader: &mut Reader<'_>, kind: &str, name: &At<String>, common: &Commo
                 let with: Vec<String> = with.map(|engine| format!("`--engine {}`", engine.label)).collect();
                 let instead = if with.is_empty() { String::new() } else { format!("; run {}", with.join(" ")) };
                 let label = &mortal.label;
-                reader.wrong(name.at, format!("the engine `{label}` does not recover from the death of its master{instead}"));
+                reader.wrong(
+                    name.at,
+                    format!("the engine `{label}` does not recover from the death of its master{instead}"),
+                );
                 return None;
             }
             true

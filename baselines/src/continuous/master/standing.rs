@@ -57,7 +57,8 @@ impl Master {
 
     /// Whether a member that is no standby runs nothing.
     fn is_one_idle(&self, now: &Assignment) -> bool {
-        let running: BTreeSet<NodeNumber> = now.iter().flat_map(|(_, place)| &place.hosts).map(|seat| seat.node).collect();
+        let running: BTreeSet<NodeNumber> =
+            now.iter().flat_map(|(_, place)| &place.hosts).map(|seat| seat.node).collect();
         self.members.keys().filter(|node| !running.contains(node)).count() as u32 > self.limits.redundancy.standbys
     }
 

@@ -115,8 +115,8 @@ pub enum MasterAction {
 
 /// The master's core.
 pub struct Master {
-    /// How many workers there are, and how long one may be silent.
-    limits: (u32, Duration),
+    workers: u32,
+    failure_timeout: Duration,
     detector: BoxCore<DetectorEvent, DetectorAction>,
     ledger: BoxCore<LedgerEvent, LedgerAction>,
     tracker: BoxCore<TrackerEvent, TrackerAction>,
@@ -135,8 +135,8 @@ pub struct Master {
     keeps: bool,
     /// Workers that have not said what they hold, since this master took over.
     awaited: BTreeSet<u32>,
-    /// They are not waited for any longer.
-    resume_at: Moment,
+    /// When they are not waited for any longer; nothing where nobody is.
+    resume_at: Option<Moment>,
     /// Clients that asked meanwhile.
     asked: BTreeSet<u32>,
     done: BTreeSet<u64>,
@@ -166,9 +166,10 @@ impl Master {
             term: 1,
             keeps: false,
             awaited: BTreeSet::new(),
-            resume_at: Moment::ZERO,
+            resume_at: None,
             asked: BTreeSet::new(),
-            limits: (limits.workers, limits.failure_timeout),
+            workers: limits.workers,
+            failure_timeout: limits.failure_timeout,
             done: BTreeSet::new(),
             done_below: 0,
             forgotten_below: 0,
@@ -207,8 +208,10 @@ impl Master {
 
     fn rejoined(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
         self.welcome(member, actions);
-        let members = self.member_list();
-        actions.push(MasterAction::Tell { worker: member.worker, word: ToWorker::Members { members } });
+        if self.resume_at.is_none() {
+            let members = self.member_list();
+            actions.push(MasterAction::Tell { worker: member.worker, word: ToWorker::Members { members } });
+        }
         self.account(now, LedgerEvent::Reconnected { worker: member.worker }, actions);
         self.track(now, TrackerEvent::Reconnected(member.worker), actions);
     }
@@ -250,7 +253,11 @@ impl Master {
         ToClient::Members(self.members.keys().map(|worker| NodeName::worker(*worker)).collect())
     }
 
+    /// Nothing is said of members while some are awaited: with too few, too few copies would be enough.
     fn tell_members(&self, actions: &mut Vec<MasterAction>) {
+        if self.resume_at.is_some() {
+            return;
+        }
         let members = self.member_list();
         for worker in self.members.keys() {
             let word = ToWorker::Members { members: members.clone() };
@@ -426,8 +433,8 @@ impl Master {
         if term == 1 {
             return;
         }
-        self.awaited = (1..=self.limits.0).collect();
-        self.resume_at = now + self.limits.1;
+        self.awaited = (1..=self.workers).collect();
+        self.resume_at = Some(now + self.failure_timeout);
         (self.sealed_below, self.done_below) = (found.next, found.below);
         (self.forgotten_below, self.panes_below) = (found.below, found.panes_below);
         found.open.iter().for_each(|sealed| say_sealed(sealed, actions));
@@ -443,15 +450,15 @@ impl Master {
 
     /// Goes on when nobody is waited for any longer. Who has not come is lost, whatever it was before.
     fn resume(&mut self, now: Moment, actions: &mut Vec<MasterAction>) {
-        let is_over = self.awaited.is_empty() || now >= self.resume_at;
-        if self.resume_at == Moment::ZERO || !is_over {
+        if self.resume_at.is_none_or(|at| now < at && !self.awaited.is_empty()) {
             return;
         }
-        self.resume_at = Moment::ZERO;
+        self.resume_at = None;
         for worker in std::mem::take(&mut self.awaited) {
             let epoch = first_epoch(self.term);
             actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
         }
+        self.tell_members(actions);
         self.track(now, TrackerEvent::Resumed, actions);
         self.account(now, LedgerEvent::Resumed, actions);
         for client in std::mem::take(&mut self.asked) {
@@ -565,7 +572,7 @@ impl Core for Master {
             MasterEvent::ClientUp(client) => {
                 actions.push(MasterAction::TellClient(client.clone(), self.client_members()));
                 match Role::of(&client) {
-                    Some(Role::Client(client)) if self.resume_at != Moment::ZERO => _ = self.asked.insert(client),
+                    Some(Role::Client(client)) if self.resume_at.is_some() => _ = self.asked.insert(client),
                     Some(Role::Client(client)) => self.account(now, LedgerEvent::Asked { client }, actions),
                     _ => {}
                 }
@@ -583,8 +590,7 @@ impl Core for Master {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        let resume = Some(self.resume_at).filter(|at| *at != Moment::ZERO);
-        let parts = [self.detector.deadline(), self.ledger.deadline(), self.tracker.deadline(), resume];
+        let parts = [self.detector.deadline(), self.ledger.deadline(), self.tracker.deadline(), self.resume_at];
         parts.into_iter().flatten().min()
     }
 }

@@ -161,7 +161,8 @@ impl Pace {
     pub(super) fn slow(&self, now: Moment) -> Vec<TaskId> {
         let of_group = |((_, stage), group): (&(u64, u32), &Group)| {
             let limit = self.limit(*stage, group);
-            let since = group.by_since.iter().take_while(move |(since, _)| limit.is_some_and(|limit| *since + limit <= now));
+            let since =
+                group.by_since.iter().take_while(move |(since, _)| limit.is_some_and(|limit| *since + limit <= now));
             since.map(|(_, task)| *task).collect::<Vec<TaskId>>()
         };
         self.groups.iter().flat_map(of_group).collect()

@@ -14,7 +14,9 @@ use crate::master::panes::{Panes, Place};
 use crate::master::placement::Workers;
 use crate::master::run::{Run, Shape, Task, TaskState};
 use crate::master::schedule::{Blocks, Launched, Scheduler, coming, number, sources_of};
-use crate::message::{BlockOrder, Launch, Made, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder};
+use crate::message::{
+    BlockOrder, Launch, Made, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder,
+};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
@@ -289,8 +291,9 @@ impl Tracker {
                     let here = task.running().filter(|(_, at)| *at == worker);
                     here.map(move |(attempt, _)| (partition, task, attempt))
                 });
-                let orders: Vec<TaskOrder> =
-                    running.map(|(partition, task, attempt)| self.order((*interval, stage, partition), task, attempt)).collect();
+                let orders: Vec<TaskOrder> = running
+                    .map(|(partition, task, attempt)| self.order((*interval, stage, partition), task, attempt))
+                    .collect();
                 if !orders.is_empty() {
                     let launch = self.launch(*interval, run, stage, orders);
                     actions.push(TrackerAction::Launch { worker, launch });

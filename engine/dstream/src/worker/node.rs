@@ -237,7 +237,8 @@ impl Worker {
     }
 
     fn join(&mut self) {
-        let of_before = self.epoch.zip(self.leader.as_ref()).is_some_and(|(epoch, (term, _))| epoch <= first_epoch(*term));
+        let of_before =
+            self.epoch.zip(self.leader.as_ref()).is_some_and(|(epoch, (term, _))| epoch <= first_epoch(*term));
         let holdings = self.context.holdings.lock();
         // An earlier master may have put into an interval what is not acknowledged yet.
         let told =

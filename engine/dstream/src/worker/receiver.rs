@@ -387,7 +387,9 @@ impl Core for Receiver {
                 let interval = self.batch(now, range, interval, bytes);
                 actions.push(ReceiverAction::Keep { interval });
             }
-            ReceiverEvent::Welcome { epoch, sealed_below, keeps } => self.welcome((epoch, keeps), sealed_below, actions),
+            ReceiverEvent::Welcome { epoch, sealed_below, keeps } => {
+                self.welcome((epoch, keeps), sealed_below, actions)
+            }
             ReceiverEvent::Members(members) => {
                 self.members = members.into_iter().map(|member| (member.worker, member.epoch)).collect();
                 for copying in self.copying.values_mut() {

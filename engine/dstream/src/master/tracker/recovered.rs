@@ -52,7 +52,8 @@ impl Tracker {
     /// What a worker has of earlier masters' tasks need not be made again. Not what may have been made with blocks that
     /// have been given up since.
     pub(super) fn held(&mut self, worker: u32, made: Vec<Made>) {
-        let first_without = self.runs.iter().find(|(_, run)| run.given_up > 0).map_or(u64::MAX, |(interval, _)| *interval);
+        let first_without =
+            self.runs.iter().find(|(_, run)| run.given_up > 0).map_or(u64::MAX, |(interval, _)| *interval);
         for Made { interval, stage, partition, pane } in made {
             let keeps = self.shape.stages.get(stage as usize).is_some_and(|stage| !stage.kept.is_empty());
             if interval >= first_without || keeps != pane.is_some() || pane.is_some_and(|(_, lacks)| lacks != 0) {

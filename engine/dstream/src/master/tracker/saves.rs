@@ -19,7 +19,8 @@ impl Tracker {
         }
         if self.checkpoint.is_none() {
             let places = self.kept_places();
-            self.checkpoint = self.due_checkpoint().map(|through| Checkpoint::new(through, places.into_iter(), self.first_attempt));
+            self.checkpoint =
+                self.due_checkpoint().map(|through| Checkpoint::new(through, places.into_iter(), self.first_attempt));
             // Panes may have been lost that only this checkpoint wants.
             if self.checkpoint.is_some() {
                 self.repair();

@@ -4,13 +4,8 @@ use super::tests::{check_limits, holders, id, lost, sealed, word_count};
 use super::*;
 
 /// Each worker has one core, and an attempt is slow after twice the usual time.
-const LIMITS: TrackerLimits = TrackerLimits {
-    partitions: 2,
-    cores: 1,
-    checkpoint_intervals: 2,
-    speculation: Some(2.0),
-    avoid_slow: None,
-};
+const LIMITS: TrackerLimits =
+    TrackerLimits { partitions: 2, cores: 1, checkpoint_intervals: 2, speculation: Some(2.0), avoid_slow: None };
 
 #[track_caller]
 fn check(workers: &[u32], events: Vec<(u64, TrackerEvent)>, steps: usize, expected: &[&str]) {

@@ -115,7 +115,13 @@ fn check(workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&
 }
 
 fn check_query(query: &Query, workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
-    let limits = TrackerLimits { partitions: PARTITIONS, cores: 1, checkpoint_intervals: 2, speculation: None, avoid_slow: None };
+    let limits = TrackerLimits {
+        partitions: PARTITIONS,
+        cores: 1,
+        checkpoint_intervals: 2,
+        speculation: None,
+        avoid_slow: None,
+    };
     check_limits(query, limits, workers, events.into_iter().map(|event| (0, event)).collect(), steps, expected);
 }
 
