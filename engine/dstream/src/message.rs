@@ -90,8 +90,8 @@ pub struct Made {
     pub stage: u32,
     /// Its partition.
     pub partition: u32,
-    /// Of panes, the attempt that made them, and what names the given-up input that they lack; nothing for slices.
-    pub pane: Option<(u32, u64)>,
+    /// Of panes, the attempt that made them; nothing for slices.
+    pub pane: Option<u32>,
 }
 
 /// From a worker to the master.

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// A stage and one of its partitions.
 pub type Place = (u32, u32);
 
+/// No attempt has this number: what a worker may hold under another is not what is meant.
+const NOBODYS: u32 = u32::MAX;
+
 /// The panes of one interval and place.
 #[derive(Clone, Copy, Debug)]
 struct Made {
@@ -94,7 +97,9 @@ impl Panes {
 
     /// Where the panes can be had from; nothing if nowhere.
     pub(super) fn source(&self, place: Place, interval: u64) -> Option<PaneSource> {
-        let Made { attempt, worker } = *self.made.get(&place)?.get(&interval)?;
+        let made = self.made.get(&place).and_then(|made| made.get(&interval));
+        // An earlier master knew who made what is in its checkpoint.
+        let Made { attempt, worker } = made.copied().unwrap_or(Made { attempt: NOBODYS, worker: None });
         let is_stored = interval < self.stored_below;
         let next = self.checkpoints.range(interval..).next().filter(|_| is_stored);
         let checkpoint =
@@ -116,6 +121,18 @@ mod tests {
     fn source(worker: Option<u32>, checkpoint: Option<(u64, u32)>) -> Option<PaneSource> {
         let checkpoint = checkpoint.map(|(through, attempt)| Stored { through, attempt });
         Some(PaneSource { interval: 4, attempt: 1, worker, checkpoint })
+    }
+
+    #[test]
+    fn panes_in_an_earlier_masters_checkpoint_are_had_from_there() {
+        let mut panes = Panes::default();
+        panes.restore(&[(4, attempts(3).into_iter().collect())], 5);
+        let stored = Some(Stored { through: 4, attempt: 3 });
+        let expected = PaneSource { interval: 4, attempt: NOBODYS, worker: None, checkpoint: stored };
+        assert_eq!(panes.source(PLACE, 4), Some(expected));
+        assert_eq!(panes.source(PLACE, 5), None);
+        panes.made(PLACE, 4, 2, 1);
+        assert_eq!(panes.source(PLACE, 4), Some(PaneSource { attempt: 1, worker: Some(2), ..expected }));
     }
 
     #[test]

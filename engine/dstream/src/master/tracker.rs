@@ -437,6 +437,8 @@ impl Core for Tracker {
 mod ends;
 mod given_up;
 mod recovered;
+#[cfg(test)]
+mod recovered_tests;
 mod saves;
 mod speculation;
 #[cfg(test)]

@@ -138,7 +138,7 @@ impl Holdings {
                 interval: *interval,
                 stage: *stage,
                 partition: *partition,
-                pane: Some((pane.attempt, pane.lacks)),
+                pane: Some(pane.attempt),
             };
             of.iter().map(made).collect::<Vec<_>>()
         });

@@ -171,6 +171,8 @@ pub struct Facts {
     pub acked: BTreeMap<u32, Vec<Acked>>,
     /// The term of the master that leads; 0 where there are none.
     pub term: u64,
+    /// Which node led, and from when on.
+    pub elected: Vec<(Moment, NodeName)>,
     /// interval -> its seal
     pub sealed: BTreeMap<u64, Sealed>,
     /// What sources said of their shares of intervals.
@@ -256,7 +258,10 @@ impl Facts {
                     Some(sealed) => sealed.say_again(&said),
                 }
             }
-            Event::MasterElected { term } => self.term = *term,
+            Event::MasterElected { term } => {
+                self.term = *term;
+                self.elected.push((at, line.node.clone()));
+            }
             Event::SourceSealed { interval, partition, of, ranges, blocks } => {
                 let whole = self.shares.add(line, (*interval, *partition, *of), Said { ranges, blocks });
                 if let Some(whole) = whole {

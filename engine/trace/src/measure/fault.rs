@@ -112,7 +112,10 @@ impl Measure<'_> {
     fn own_moments(&self, fault: &FaultFacts, t0: Moment) -> Moments {
         let (catch_up, settled) = self.catch_up(t0).unzip();
         Moments {
-            detect: [self.declared_lost(fault, t0).first().copied(), self.twin(fault, t0)].into_iter().flatten().min(),
+            detect: [self.declared_lost(fault, t0).first().copied(), self.twin(fault, t0), self.succeeded(fault, t0)]
+                .into_iter()
+                .flatten()
+                .min(),
             restore: self.restore(fault, t0),
             catch_up,
             settled,
@@ -138,6 +141,13 @@ impl Measure<'_> {
         let until = until.min(next.unwrap_or(Moment::NEVER));
         let hit = |worker: &NodeName| fault.nodes.contains(worker) || fault.others.contains(worker);
         self.facts.lost.iter().filter(move |lost| lost.at >= t0 && lost.at <= until && hit(&lost.worker))
+    }
+
+    /// When another master led, or another life of it, where the fault hit the one that led.
+    fn succeeded(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
+        let (before, after): (Vec<_>, Vec<_>) = self.facts.elected.iter().partition(|(at, _)| *at <= t0);
+        let (_, leader) = before.last()?;
+        after.first().filter(|_| fault.nodes.contains(leader)).map(|(at, _)| *at)
     }
 
     /// When a second attempt was launched beside a first one that runs at the fault's node.

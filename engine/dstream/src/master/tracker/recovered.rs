@@ -49,27 +49,42 @@ impl Tracker {
         }
     }
 
-    /// What a worker has of earlier masters' tasks need not be made again. Not what may have been made with blocks that
-    /// have been given up since.
+    /// What a worker has of earlier masters' tasks need not be made again, if it is still what it should be. Of two that have
+    /// the same the later attempt counts.
     pub(super) fn held(&mut self, worker: u32, made: Vec<Made>) {
-        let first_without =
-            self.runs.iter().find(|(_, run)| run.given_up > 0).map_or(u64::MAX, |(interval, _)| *interval);
         for Made { interval, stage, partition, pane } in made {
-            let keeps = self.shape.stages.get(stage as usize).is_some_and(|stage| !stage.kept.is_empty());
-            if interval >= first_without || keeps != pane.is_some() || pane.is_some_and(|(_, lacks)| lacks != 0) {
+            let id = TaskId { interval, stage, partition, attempt: pane.unwrap_or_default() };
+            if !self.is_as_it_should_be(id, pane.is_some()) {
                 continue;
             }
-            let attempt = pane.map_or(0, |(attempt, _)| attempt);
-            if let Some(task) = self.task(TaskId { interval, stage, partition, attempt }) {
-                if !matches!(task.state, TaskState::Spent | TaskState::Waiting) {
+            if let Some(task) = self.task(id) {
+                let is_later = task.is_there() && task.current < id.attempt;
+                if !is_later && !matches!(task.state, TaskState::Spent | TaskState::Waiting) {
                     continue;
                 }
-                (task.state, task.current) = (TaskState::Done { worker }, attempt);
+                (task.state, task.current) = (TaskState::Done { worker }, id.attempt);
             }
-            if keeps && self.panes.worker((stage, partition), interval).is_none() {
-                self.panes.made((stage, partition), interval, worker, attempt);
+            if pane.is_some() {
+                self.panes.made((stage, partition), interval, worker, id.attempt);
             }
         }
+    }
+
+    /// What was made with a block that has been given up since does not count: slices of that block, what was put together
+    /// from slices on the way to results, and panes that are taken away from later ones.
+    fn is_as_it_should_be(&self, id: TaskId, is_pane: bool) -> bool {
+        let Some(shape) = self.shape.stages.get(id.stage as usize).filter(|shape| shape.kept.is_empty() != is_pane) else {
+            return false;
+        };
+        let is_whole = |run: &Run| run.given_up == 0;
+        if is_pane {
+            let mut read = self.runs.range(id.interval.saturating_sub(shape.reach())..=id.interval);
+            return shape.kept.len() < 2 || read.all(|(_, run)| is_whole(run));
+        }
+        let Some(run) = self.runs.get(&id.interval) else { return false };
+        let task = run.stages[id.stage as usize].get(id.partition as usize);
+        let has_block = shape.parent.is_none() && task.is_some_and(|task| !task.blocks.is_empty());
+        has_block || is_whole(run)
     }
 
     /// All workers that will have said what they hold: the rest is made again.
