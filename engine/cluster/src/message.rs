@@ -44,6 +44,8 @@ pub enum FromClient {
     /// (interval, end): no record from number `end` on belongs to this interval or to one before it, and all before `end`
     /// do. Only engines that close their intervals by punctuation are told.
     Punctuations(Vec<(u64, u64)>),
+    /// To a new master: these records were acknowledged. It names those of them that nobody has any more.
+    Acknowledged(Vec<RecordRange>),
     /// What this client knows of the cluster, and what of it is acknowledged. Said before anything that follows from it.
     View {
         /// The newest [`ToClient::Places`] that it has heard.

@@ -3,15 +3,11 @@
 //! punctuation, it is the interval in which the record was due; only a record of a client that a fault held off until that
 //! interval was over may be in a later one.
 //!
-//! A master that died knew of records that are in no interval yet; a later one hears of them from those that hold them. So
-//! where another master was elected in between, it counts from when the first holder has joined that one.
-//!
 //! It keeps an engine from putting records wherever it likes.
 
 use super::{CheckInput, records};
-use dstream_trace::measure::{Acked, Sent};
+use dstream_trace::measure::Sent;
 use dstream_trace::{Event, Moment, NodeName, RangeSet, RecordRange};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// After a fault at a client, and two failure timeouts, its records arrive in time again by then.
@@ -51,31 +47,9 @@ fn too_late(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option
     let mut late = input.facts.acked_within(range).filter(|acked| begin > acked.at + bound).peekable();
     late.peek()?;
     let again = sent_again(input, begin, bound);
-    let acked = late.find(|acked| {
-        !again.gaps(acked.range).is_empty() && known_anew(input, acked, begin).is_none_or(|since| begin > since + bound)
-    })?;
+    let acked = late.find(|acked| !again.gaps(acked.range).is_empty())?;
     let (record, at) = (acked.range.first, acked.at);
     Some(format!("it began at {begin}, but record {record} of client {} was held at {at}", range.client))
-}
-
-/// When the last master that was elected after the acknowledgement, and before `begin`, could hear of the records.
-fn known_anew(input: &CheckInput<'_>, acked: &Acked, begin: Moment) -> Option<Moment> {
-    let between = input.lines.iter().filter(|line| line.at >= acked.at && line.at <= begin);
-    let elected = between.filter(|line| matches!(line.event, Event::MasterElected { .. })).last()?.sequence;
-    let (before, after): (Vec<_>, Vec<_>) = input.lines.iter().partition(|line| line.sequence < elected);
-    let is_of = |held: &RecordRange| {
-        held.client == acked.range.client && held.first <= acked.range.last && acked.range.first <= held.last
-    };
-    let holders: BTreeSet<&NodeName> = before
-        .into_iter()
-        .filter(|line| matches!(&line.event, Event::BlockHeld { ranges, .. } if ranges.iter().any(is_of)))
-        .map(|line| &line.node)
-        .collect();
-    let mut joined = after.into_iter().filter_map(|line| match &line.event {
-        Event::WorkerJoined { worker, .. } if holders.contains(worker) => Some(line.at),
-        _ => None,
-    });
-    joined.next()
 }
 
 /// A source may put a record in no later interval than its own, unless it could not have it in time.

@@ -44,6 +44,7 @@ impl Node {
                     *known = acked.max(*known);
                 }
             }
+            FromClient::Acknowledged(_) => {} // masters of these engines have no successors
         }
     }
 

@@ -13,7 +13,7 @@ use crate::spec::Pace;
 use bytes::Bytes;
 use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, SendError};
 use dstream_host::{CoreTime, Host, NodeError};
-use dstream_trace::{Moment, NodeName, Purpose, RangeSet, RecordRange};
+use dstream_trace::{Event, Moment, NodeName, Purpose, RangeSet, RecordRange};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -109,6 +109,10 @@ struct Shell {
     punctuated_below: u64,
     /// The newest term that a master named, and who.
     leader: Option<(u64, NodeName)>,
+    /// What was acknowledged: few ranges, as all is in the end.
+    acknowledged: RangeSet,
+    /// A new master has not said yet who takes records.
+    awaits_members: bool,
 }
 
 impl Shell {
@@ -139,6 +143,8 @@ impl Shell {
             known,
             punctuated_below: 0,
             leader: None,
+            acknowledged: RangeSet::new(),
+            awaits_members: false,
         }
     }
 
@@ -167,15 +173,16 @@ impl Shell {
 
     fn message(&mut self, by: NodeName, payload: &Bytes) {
         match open::<ToClient>(payload) {
-            Ok((ToClient::Lead { term }, _)) => {
-                if self.leader.as_ref().is_none_or(|(before, _)| *before <= term) {
-                    self.leader = Some((term, by));
-                }
-            }
+            Ok((ToClient::Lead { term }, _)) => self.follow(term, by),
+            // On its way since before: the new master may find that nobody has these records. They are sent again.
+            Ok((ToClient::Held(_), _)) if self.awaits_members => {}
             // An earlier master, which does not know yet that it is one.
             Ok((ToClient::Members(_) | ToClient::Done { .. } | ToClient::Known(_), _)) if !self.is_led_by(&by) => {}
             Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held { by, ranges }),
-            Ok((ToClient::Members(members), _)) => self.step(ClientEvent::Members(members)),
+            Ok((ToClient::Members(members), _)) => {
+                self.awaits_members = false;
+                self.step(ClientEvent::Members(members));
+            }
             Ok((ToClient::Places { version, holders }, _)) => self.step(ClientEvent::Places { version, holders }),
             Ok((ToClient::Done { interval }, _)) => {
                 self.done_below = self.done_below.max(interval + 1);
@@ -185,6 +192,23 @@ impl Shell {
             Ok((ToClient::Known(_), _)) => {} // said at every new connection
             Err(_) => {}                      // no client message; whoever sent it gets no answer
         }
+    }
+
+    /// A master says that it leads. One of a later term is told what an earlier one's word was good for.
+    fn follow(&mut self, term: u64, master: NodeName) {
+        if self.leader.as_ref().is_some_and(|(before, _)| *before > term) {
+            return;
+        }
+        let is_later = self.leader.as_ref().is_some_and(|(before, _)| *before < term);
+        if is_later && !self.acknowledged.is_empty() {
+            self.awaits_members = true;
+            let word = seal(Vec::new(), &FromClient::Acknowledged(self.acknowledged.iter().collect()));
+            let length = word.len() as u64;
+            if self.peers.send(&master, Lane::Control, Purpose::Control, word, length) == Err(SendError::QueueFull) {
+                self.peers.redial(&master);
+            }
+        }
+        self.leader = Some((term, master));
     }
 
     /// Where masters say that they lead, only the last one that did is heard.
@@ -375,7 +399,12 @@ impl Shell {
         let mut not_sent = Vec::new();
         for action in actions {
             match action {
-                ClientAction::Record(event) => self.host.trace.record(event),
+                ClientAction::Record(event) => {
+                    if let Event::RecordsAcked { range } = &event {
+                        self.acknowledged.insert(*range);
+                    }
+                    self.host.trace.record(event);
+                }
                 ClientAction::Forget { first } => {
                     if let Some(payload) = self.kept.remove(&first) {
                         self.kept_bytes -= payload.len();

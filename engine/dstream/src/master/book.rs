@@ -5,7 +5,7 @@
 
 use crate::master::journal::{SealedInterval, Snapshot};
 use crate::master::panes::Place;
-use dstream_trace::{BlockName, RangeSet};
+use dstream_trace::{BlockName, RangeSet, RecordRange};
 use std::collections::BTreeMap;
 
 /// Without state there are no checkpoints: a snapshot is written after so many intervals, so that the journal stays short
@@ -43,6 +43,11 @@ impl Book {
 
     pub(super) fn given_up(&mut self, block: BlockName, interval: Option<u64>) {
         self.given_up.push((block, interval));
+    }
+
+    /// Records that are in no interval and never will be.
+    pub(super) fn gone(&mut self, ranges: &[RecordRange]) {
+        ranges.iter().for_each(|range| drop(self.allotted.insert(*range)));
     }
 
     pub(super) fn over(&mut self, interval: u64) {

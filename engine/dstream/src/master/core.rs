@@ -23,7 +23,7 @@ use dstream_cluster::detector::{DetectorAction, DetectorEvent};
 use dstream_cluster::layout::Role;
 use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_kernel::Query;
-use dstream_trace::{BlockName, Event, Moment, NodeName};
+use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub enum MasterEvent {
     WorkerBroken(u32),
     /// A client's connection is open.
     ClientUp(NodeName),
+    /// A client says what an earlier master had acknowledged to it.
+    Acknowledged(Vec<RecordRange>),
     /// This master leads, and no earlier one's words count any more. Said first.
     Elected {
         /// Counts the masters, from 1.
@@ -139,6 +141,10 @@ pub struct Master {
     resume_at: Option<Moment>,
     /// Clients that asked meanwhile.
     asked: BTreeSet<u32>,
+    /// What clients said meanwhile that was acknowledged.
+    acknowledged: Vec<RecordRange>,
+    /// How often records were found to be gone.
+    times_gone: u64,
     done: BTreeSet<u64>,
     /// All intervals below this one are done.
     done_below: u64,
@@ -168,6 +174,8 @@ impl Master {
             awaited: BTreeSet::new(),
             resume_at: None,
             asked: BTreeSet::new(),
+            acknowledged: Vec::new(),
+            times_gone: 0,
             workers: limits.workers,
             failure_timeout: limits.failure_timeout,
             done: BTreeSet::new(),
@@ -278,6 +286,10 @@ impl Master {
                     self.write(Some(interval), Entry::Sealed(sealed), actions);
                     self.track(now, TrackerEvent::Sealed { interval, blocks }, actions);
                 }
+                LedgerAction::Gone(ranges) => {
+                    self.book.gone(&ranges);
+                    self.write(None, Entry::Gone(ranges), actions);
+                }
                 LedgerAction::GiveUp(given_up) => self.give_up(given_up, actions),
                 LedgerAction::Holders { block, holders } => {
                     self.track(now, TrackerEvent::Holders { block, holders }, actions);
@@ -387,6 +399,13 @@ impl Master {
                     actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval }));
                     interval
                 }
+                Entry::Gone(ranges) => {
+                    self.times_gone += 1;
+                    // No worker has the number 0: nobody knows the block's name.
+                    let block = BlockName { origin: 0, epoch: self.term, number: self.times_gone };
+                    actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval: None }));
+                    None
+                }
                 Entry::Snapshot(snapshot) => {
                     self.checkpoint_written(now, &snapshot, actions);
                     None
@@ -461,6 +480,8 @@ impl Master {
         self.tell_members(actions);
         self.track(now, TrackerEvent::Resumed, actions);
         self.account(now, LedgerEvent::Resumed, actions);
+        let acknowledged = std::mem::take(&mut self.acknowledged);
+        self.account(now, LedgerEvent::Acknowledged(acknowledged), actions);
         for client in std::mem::take(&mut self.asked) {
             self.account(now, LedgerEvent::Asked { client }, actions);
         }
@@ -577,6 +598,8 @@ impl Core for Master {
                     _ => {}
                 }
             }
+            MasterEvent::Acknowledged(ranges) if self.resume_at.is_some() => self.acknowledged.extend(ranges),
+            MasterEvent::Acknowledged(ranges) => self.account(now, LedgerEvent::Acknowledged(ranges), actions),
             MasterEvent::Elected { term, found, visible } => self.elected(now, (term, found, visible), actions),
             MasterEvent::Written(entries) => self.written(now, entries, actions),
             MasterEvent::Fenced { member, visible } => self.fenced(now, member, visible, actions),

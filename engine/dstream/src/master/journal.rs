@@ -64,6 +64,8 @@ pub enum Entry {
     Sealed(SealedInterval),
     /// Records are gone.
     GivenUp(GivenUp),
+    /// These records were acknowledged and nobody has them any more: they are in no interval, whoever brings them back.
+    Gone(Vec<RecordRange>),
     /// What came before is not needed any more.
     Snapshot(Snapshot),
 }
@@ -107,6 +109,7 @@ pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
                     sealed.ranges.iter().for_each(|range| drop(allotted.insert(*range)));
                     open.insert(sealed.interval, sealed);
                 }
+                Entry::Gone(ranges) => ranges.into_iter().for_each(|range| drop(allotted.insert(range))),
                 Entry::GivenUp(GivenUp { block, interval, .. }) => now.given_up.push((block, interval)),
                 Entry::Snapshot(snapshot) => {
                     allotted = snapshot.allotted.iter().copied().collect();

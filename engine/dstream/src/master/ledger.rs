@@ -94,6 +94,8 @@ pub enum LedgerEvent {
     Recovered(Snapshot),
     /// All have said it who will.
     Resumed,
+    /// A client says what an earlier master had acknowledged to it.
+    Acknowledged(Vec<RecordRange>),
     /// Time passed.
     Tick,
 }
@@ -158,6 +160,8 @@ pub enum LedgerAction {
     },
     /// No copy of a block is left that is in no interval yet.
     GiveUp(GivenUp),
+    /// Nobody has these records, though they were acknowledged.
+    Gone(Vec<RecordRange>),
     /// Record an event.
     Record(Event),
 }
@@ -422,6 +426,17 @@ impl Ledger {
         }
     }
 
+    /// Of what an earlier master had acknowledged, names what nobody holds. Only that one knew where it was.
+    fn acknowledged(&mut self, ranges: &[RecordRange], actions: &mut Vec<LedgerAction>) {
+        let held = self.blocks.values().filter(|block| !block.holders.is_empty()).flat_map(|block| &block.ranges);
+        let known: RangeSet = held.copied().chain(self.allotted.iter()).collect();
+        let gone: Vec<RecordRange> = ranges.iter().flat_map(|range| known.gaps(*range)).collect();
+        if !gone.is_empty() {
+            gone.iter().for_each(|range| drop(self.allotted.insert(*range)));
+            actions.push(LedgerAction::Gone(gone));
+        }
+    }
+
     fn reconnected(&mut self, worker: u32, actions: &mut Vec<LedgerAction>) {
         for (origin, waiting) in &self.orphans {
             if waiting.contains(&worker) {
@@ -505,6 +520,7 @@ impl Core for Ledger {
                 (self.is_recovering, self.resumed) = (false, now);
                 membership_changed = true;
             }
+            LedgerEvent::Acknowledged(ranges) => self.acknowledged(&ranges, actions),
             LedgerEvent::Tick => {}
         }
         if self.is_recovering {

@@ -19,7 +19,7 @@ use dstream_cluster::Costs;
 use dstream_cluster::core::BoxCore;
 use dstream_cluster::layout::worker_number;
 use dstream_cluster::lease::{Lease, Watch};
-use dstream_cluster::message::{ToClient, VisibleResult, open, seal};
+use dstream_cluster::message::{FromClient, ToClient, VisibleResult, open, seal};
 use dstream_cluster::sink::fence;
 use dstream_host::peer::{Lane, PeerEvent, Peers, SendError};
 use dstream_host::{Host, NodeError};
@@ -282,6 +282,11 @@ impl Shell {
     async fn peer(&mut self, event: PeerEvent) -> Result<(), NodeError> {
         match event {
             PeerEvent::Message { peer, incarnation, payload, .. } => {
+                if self.config.clients.contains(&peer) {
+                    let Ok((FromClient::Acknowledged(ranges), _)) = open::<FromClient>(&payload) else { return Ok(()) };
+                    self.pay(self.config.costs.message_ns).await;
+                    return self.step(MasterEvent::Acknowledged(ranges)).await;
+                }
                 let (Some(worker), Ok((word, _))) = (worker_number(&peer), open::<ToMaster>(&payload)) else {
                     return Ok(());
                 };

@@ -50,6 +50,7 @@ fn word(action: &LedgerAction) -> String {
         LedgerAction::Answer { client, ranges } => format!("client-{client} has {ranges:?}"),
         LedgerAction::Record(Event::CopiesBelow { blocks }) => format!("below {blocks}"),
         LedgerAction::GiveUp(GivenUp { block, ranges, .. }) => format!("lost {block} {ranges:?}"),
+        LedgerAction::Gone(ranges) => format!("gone {ranges:?}"),
         LedgerAction::Record(event) => format!("{event:?}"),
     }
 }

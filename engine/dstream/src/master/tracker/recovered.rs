@@ -73,7 +73,8 @@ impl Tracker {
     /// What was made with a block that has been given up since does not count: slices of that block, what was put together
     /// from slices on the way to results, and panes that are taken away from later ones.
     fn is_as_it_should_be(&self, id: TaskId, is_pane: bool) -> bool {
-        let Some(shape) = self.shape.stages.get(id.stage as usize).filter(|shape| shape.kept.is_empty() != is_pane) else {
+        let Some(shape) = self.shape.stages.get(id.stage as usize).filter(|shape| shape.kept.is_empty() != is_pane)
+        else {
             return false;
         };
         let is_whole = |run: &Run| run.given_up == 0;
