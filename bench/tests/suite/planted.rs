@@ -36,6 +36,8 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::CheckpointNotWritten, "hunt/crash-with-a-window", "drained"),
     (Defect::LineageForgottenEarly, "hunt/crash-with-a-window", "damage"),
     (Defect::CheckpointDroppedEarly, "hunt/crash-with-a-window", "drained"),
+    (Defect::JournalCutShort, "smoke/master-crash", "output"),
+    (Defect::EpochsBeginAgain, "smoke/master-crash", "output"),
 ];
 
 fn scenario(name: &str) -> PathBuf {
@@ -85,9 +87,13 @@ fn every_planted_defect_is_found_by_its_scenario() {
 
 #[test]
 fn the_hunting_scenarios_are_valid_without_a_defect() {
-    for name in
-        ["hunt/crash-at-work", "hunt/pause-at-work", "hunt/second-crash-in-one-interval", "hunt/crash-with-a-window"]
-    {
+    for name in [
+        "hunt/crash-at-work",
+        "hunt/pause-at-work",
+        "hunt/second-crash-in-one-interval",
+        "hunt/crash-with-a-window",
+        "hunt/master-dies-at-a-seal",
+    ] {
         let outcome = verdict(name, DStreams::new());
         assert_eq!((outcome.result.verdict, failed(&outcome)), (Verdict::Valid, vec![]), "{name}");
     }

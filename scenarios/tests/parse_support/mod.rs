@@ -129,7 +129,7 @@ pub fn context() -> Context {
     search.push(param("pattern", "ERROR", false));
     Context {
         engines: vec![
-            engine("dstream", dstream_options(), 1.0),
+            EngineDeclaration { recovers_master: true, ..engine("dstream", dstream_options(), 1.0) },
             engine("slow", slow_options(), 10.0),
             EngineDeclaration::unbuilt("upstream-backup"),
             EngineDeclaration::unbuilt("hot-replication"),

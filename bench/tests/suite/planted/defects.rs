@@ -9,6 +9,7 @@ use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
 use dstream_cluster::message::FromSink;
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
 use dstream_engine::cores::CoreFactory;
+use dstream_engine::master::journal::Snapshot;
 use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
 use dstream_engine::master::tracker::{Checkpointed, Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits};
@@ -58,6 +59,10 @@ pub enum Defect {
     LineageForgottenEarly,
     /// The tracker has a checkpoint removed as soon as it is complete.
     CheckpointDroppedEarly,
+    /// A new master does not read the journal's last seal.
+    JournalCutShort,
+    /// A new master gives epochs from 1 on again.
+    EpochsBeginAgain,
 }
 
 /// All of them.
@@ -80,6 +85,8 @@ pub const ALL: &[Defect] = &[
     Defect::CheckpointNotWritten,
     Defect::LineageForgottenEarly,
     Defect::CheckpointDroppedEarly,
+    Defect::JournalCutShort,
+    Defect::EpochsBeginAgain,
 ];
 
 /// A factory whose parts have the defect.
@@ -131,6 +138,11 @@ impl CoreFactory for Planted {
             Defect::LossNotDetected => change(detector, |action| match action {
                 DetectorAction::Lost { .. } => vec![],
                 other => vec![other],
+            }),
+            Defect::EpochsBeginAgain => wrap(Box::new(detector), |inner, now, event, actions| {
+                if !matches!(event, DetectorEvent::After { .. }) {
+                    inner.step(now, event, actions);
+                }
             }),
             _ => Box::new(detector),
         }
@@ -213,9 +225,23 @@ impl CoreFactory for Planted {
                 }
                 actions.append(&mut decided);
             }),
+            Defect::JournalCutShort => change_journal(master, |found| drop(found.open.pop())),
             _ => Box::new(master),
         }
     }
+}
+
+/// What a new master reads in the journal is not what is there.
+fn change_journal(
+    master: Master,
+    change: impl Fn(&mut Snapshot) + Send + 'static,
+) -> BoxCore<MasterEvent, MasterAction> {
+    wrap(Box::new(master), move |inner, now, mut event, actions| {
+        if let MasterEvent::Elected { found, .. } = &mut event {
+            change(found);
+        }
+        inner.step(now, event, actions);
+    })
 }
 
 fn early_ack(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverAction> {

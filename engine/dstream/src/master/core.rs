@@ -27,6 +27,10 @@ use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// A new master waits for workers so many failure timeouts: who lives finds out that its connection is dead, and dials, within
+/// two. Who has not come by then is lost.
+const TIMEOUTS_TO_COME: u32 = 3;
+
 /// What the master must know.
 #[derive(Clone, Debug)]
 pub struct MasterLimits {
@@ -453,7 +457,7 @@ impl Master {
             return;
         }
         self.awaited = (1..=self.workers).collect();
-        self.resume_at = Some(now + self.failure_timeout);
+        self.resume_at = Some(now + self.failure_timeout * TIMEOUTS_TO_COME);
         (self.sealed_below, self.done_below) = (found.next, found.below);
         (self.forgotten_below, self.panes_below) = (found.below, found.panes_below);
         found.open.iter().for_each(|sealed| say_sealed(sealed, actions));
