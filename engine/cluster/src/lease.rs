@@ -1,9 +1,9 @@
 //! The lease: who leads, by objects in the durable store. One term after the other, each won by creating its object.
 //!
-//! Knows no engine. Clocks are never compared: a candidate watches the holder's counter, and takes over when that has stood
-//! for the time to live on the candidate's own clock. A lease is for getting on, not for safety: a holder that was paused may
-//! still believe in it. What must not be done twice carries the term (the fencing token), or is a create-only object.
-//! Invariant: a term has one holder, for ever.
+//! Knows no engine. Clocks are never compared: a candidate watches the holder's counter, and takes over when that
+//! has stood for the time to live on the candidate's own clock. A lease is for getting on, not for safety: a holder
+//! that was paused may still believe in it. What must not be done twice carries the term (the fencing token), or is
+//! a create-only object. Invariant: a term has one holder, for ever.
 //!
 //! ```text
 //! candidate --nobody holds, the counter stood, or the holder was an earlier life of this node--> creates term + 1

@@ -13,9 +13,8 @@
 
 use crate::cores::CoreFactory;
 use crate::master::book::Book;
-use crate::master::journal::{Entry, GivenUp, SealedInterval, Snapshot};
+use crate::master::journal::{Entry, SealedInterval, Snapshot};
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
-use crate::master::run::map_inputs;
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::message::{Member, NotFetched, TaskFailure, ToMaster, ToWorker};
 use dstream_cluster::core::{BoxCore, Core};
@@ -26,10 +25,6 @@ use dstream_kernel::Query;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// A new master waits for workers so many failure timeouts: who lives finds out that its connection is dead, and dials, within
-/// two. Who has not come by then is lost.
-const TIMEOUTS_TO_COME: u32 = 3;
 
 /// What the master must know.
 #[derive(Clone, Debug)]
@@ -121,42 +116,42 @@ pub enum MasterAction {
 
 /// The master's core.
 pub struct Master {
-    workers: u32,
-    failure_timeout: Duration,
-    detector: BoxCore<DetectorEvent, DetectorAction>,
-    ledger: BoxCore<LedgerEvent, LedgerAction>,
-    tracker: BoxCore<TrackerEvent, TrackerAction>,
-    members: BTreeMap<u32, u64>,
+    pub(super) workers: u32,
+    pub(super) failure_timeout: Duration,
+    pub(super) detector: BoxCore<DetectorEvent, DetectorAction>,
+    pub(super) ledger: BoxCore<LedgerEvent, LedgerAction>,
+    pub(super) tracker: BoxCore<TrackerEvent, TrackerAction>,
+    pub(super) members: BTreeMap<u32, u64>,
     /// Workers that are lost and not yet fenced; those that joined again meanwhile wait with `true`.
-    fencing: BTreeMap<u32, (u64, bool)>,
+    pub(super) fencing: BTreeMap<u32, (u64, bool)>,
     /// Intervals below this one are sealed.
-    sealed_below: u64,
-    book: Book,
+    pub(super) sealed_below: u64,
+    pub(super) book: Book,
     /// interval -> how many entries its tasks wait for
-    unwritten: BTreeMap<u64, u32>,
+    pub(super) unwritten: BTreeMap<u64, u32>,
     /// Checkpoints whose snapshots are being written: what follows from them waits.
-    unsaid: BTreeMap<u64, Checkpointed>,
-    term: u64,
+    pub(super) unsaid: BTreeMap<u64, Checkpointed>,
+    pub(super) term: u64,
     /// The worker that is joining has what it made for an earlier master.
-    keeps: bool,
+    pub(super) keeps: bool,
     /// Workers that have not said what they hold, since this master took over.
-    awaited: BTreeSet<u32>,
+    pub(super) awaited: BTreeSet<u32>,
     /// When they are not waited for any longer; nothing where nobody is.
-    resume_at: Option<Moment>,
+    pub(super) resume_at: Option<Moment>,
     /// Clients that asked meanwhile.
-    asked: BTreeSet<u32>,
+    pub(super) asked: BTreeSet<u32>,
     /// What clients said meanwhile that was acknowledged.
-    acknowledged: Vec<RecordRange>,
+    pub(super) acknowledged: Vec<RecordRange>,
     /// How often records were found to be gone.
-    times_gone: u64,
-    done: BTreeSet<u64>,
+    pub(super) times_gone: u64,
+    pub(super) done: BTreeSet<u64>,
     /// All intervals below this one are done.
-    done_below: u64,
+    pub(super) done_below: u64,
     /// The lineage of an interval outlives it, until a checkpoint goes through it.
-    keeps_state: bool,
+    pub(super) keeps_state: bool,
     /// Intervals below this one are done and their lineage is forgotten.
-    forgotten_below: u64,
-    panes_below: u64,
+    pub(super) forgotten_below: u64,
+    pub(super) panes_below: u64,
 }
 
 impl Master {
@@ -189,7 +184,7 @@ impl Master {
         }
     }
 
-    fn detect(&mut self, now: Moment, event: DetectorEvent, actions: &mut Vec<MasterAction>) {
+    pub(super) fn detect(&mut self, now: Moment, event: DetectorEvent, actions: &mut Vec<MasterAction>) {
         let mut decided = Vec::new();
         self.detector.step(now, event, &mut decided);
         for action in decided {
@@ -266,7 +261,7 @@ impl Master {
     }
 
     /// Nothing is said of members while some are awaited: with too few, too few copies would be enough.
-    fn tell_members(&self, actions: &mut Vec<MasterAction>) {
+    pub(super) fn tell_members(&self, actions: &mut Vec<MasterAction>) {
         if self.resume_at.is_some() {
             return;
         }
@@ -278,7 +273,7 @@ impl Master {
         actions.push(MasterAction::TellClients(self.client_members()));
     }
 
-    fn account(&mut self, now: Moment, event: LedgerEvent, actions: &mut Vec<MasterAction>) {
+    pub(super) fn account(&mut self, now: Moment, event: LedgerEvent, actions: &mut Vec<MasterAction>) {
         let mut decided = Vec::new();
         self.ledger.step(now, event, &mut decided);
         for action in decided {
@@ -321,7 +316,7 @@ impl Master {
         }
     }
 
-    fn track(&mut self, now: Moment, event: TrackerEvent, actions: &mut Vec<MasterAction>) {
+    pub(super) fn track(&mut self, now: Moment, event: TrackerEvent, actions: &mut Vec<MasterAction>) {
         let mut decided = Vec::new();
         self.tracker.step(now, event, &mut decided);
         for action in decided {
@@ -365,137 +360,11 @@ impl Master {
         }
     }
 
-    /// Nothing of the interval will be computed again.
-    fn over(&mut self, now: Moment, interval: u64, actions: &mut Vec<MasterAction>) {
-        self.account(now, LedgerEvent::Done { interval }, actions);
-        self.book.over(interval);
-    }
-
-    /// Has an entry written. Tasks of the interval wait for it.
-    fn write(&mut self, interval: Option<u64>, entry: Entry, actions: &mut Vec<MasterAction>) {
-        if let Some(interval) = interval {
-            *self.unwritten.entry(interval).or_default() += 1;
-        }
-        actions.push(MasterAction::Journal(entry));
-    }
-
-    fn give_up(&mut self, given_up: GivenUp, actions: &mut Vec<MasterAction>) {
-        self.book.given_up(given_up.block, given_up.interval);
-        self.write(given_up.interval, Entry::GivenUp(given_up), actions);
-    }
-
-    /// A checkpoint is complete: when that is written down, no master will ask for what it stands for.
-    fn checkpointed(&mut self, checkpointed: Checkpointed, actions: &mut Vec<MasterAction>) {
-        let Checkpointed { through, below, panes_below, checkpoints, .. } = &checkpointed;
-        let snapshot = self.book.snapshot((*below, *panes_below), checkpoints.clone());
-        self.unsaid.insert(*through, checkpointed);
-        self.write(None, Entry::Snapshot(snapshot), actions);
-    }
-
-    fn written(&mut self, now: Moment, entries: Vec<Entry>, actions: &mut Vec<MasterAction>) {
-        for entry in entries {
-            let interval = match entry {
-                Entry::Sealed(sealed) => {
-                    say_sealed(&sealed, actions);
-                    Some(sealed.interval)
-                }
-                Entry::GivenUp(GivenUp { block, ranges, interval }) => {
-                    actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval }));
-                    interval
-                }
-                Entry::Gone(ranges) => {
-                    self.times_gone += 1;
-                    // No worker has the number 0: nobody knows the block's name.
-                    let block = BlockName { origin: 0, epoch: self.term, number: self.times_gone };
-                    actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval: None }));
-                    None
-                }
-                Entry::Snapshot(snapshot) => {
-                    self.checkpoint_written(now, &snapshot, actions);
-                    None
-                }
-            };
-            let Some(waiting) = interval.and_then(|interval| self.unwritten.get_mut(&interval)) else { continue };
-            *waiting -= 1;
-            if let Some(interval) = interval.filter(|_| *waiting == 0) {
-                self.unwritten.remove(&interval);
-                self.track(now, TrackerEvent::Journalled { interval }, actions);
-            }
-        }
-    }
-
-    /// What came before the snapshot is forgotten.
-    fn checkpoint_written(&mut self, now: Moment, snapshot: &Snapshot, actions: &mut Vec<MasterAction>) {
-        let through = snapshot.checkpoints.last().map(|(through, _)| *through);
-        let Some(checkpointed) = through.and_then(|through| self.unsaid.remove(&through)) else { return };
-        let Checkpointed { through, below, panes_below, over, .. } = checkpointed;
-        actions.push(MasterAction::Record(Event::CheckpointComplete { through }));
-        let done = self.forgotten_below..below;
-        (self.forgotten_below, self.panes_below) = (below, panes_below);
-        self.tell_all(&self.forget(None, Vec::new()), actions);
-        for interval in done {
-            self.over(now, interval, actions);
-        }
-        actions.extend(over.into_iter().map(MasterAction::DropCheckpoint));
-    }
-
-    // -- taking over -----------------------------------------------------------------------------------------------
-
-    /// Goes on where earlier masters ended, when all workers have said what they hold.
-    fn elected(
-        &mut self,
-        now: Moment,
-        (term, found, visible): (u64, Snapshot, Vec<VisibleResult>),
-        actions: &mut Vec<MasterAction>,
-    ) {
-        self.term = term;
-        actions.push(MasterAction::Record(Event::MasterElected { term }));
-        actions.push(MasterAction::TellWorkers(ToWorker::Lead { term }));
-        actions.push(MasterAction::TellClients(ToClient::Lead { term }));
-        self.detect(now, DetectorEvent::After { epoch: first_epoch(term) }, actions);
-        if term == 1 {
-            return;
-        }
-        self.awaited = (1..=self.workers).collect();
-        self.resume_at = Some(now + self.failure_timeout * TIMEOUTS_TO_COME);
-        (self.sealed_below, self.done_below) = (found.next, found.below);
-        (self.forgotten_below, self.panes_below) = (found.below, found.panes_below);
-        found.open.iter().for_each(|sealed| say_sealed(sealed, actions));
-        self.book = Book::of(&found);
-        self.account(now, LedgerEvent::Recovered(found.clone()), actions);
-        self.track(now, TrackerEvent::Recovered { term, found, visible }, actions);
-    }
-
-    /// Whether the epoch was given by an earlier master.
-    fn is_of_before(&self, epoch: u64) -> bool {
-        epoch <= first_epoch(self.term)
-    }
-
-    /// Goes on when nobody is waited for any longer. Who has not come is lost, whatever it was before.
-    fn resume(&mut self, now: Moment, actions: &mut Vec<MasterAction>) {
-        if self.resume_at.is_none_or(|at| now < at && !self.awaited.is_empty()) {
-            return;
-        }
-        self.resume_at = None;
-        for worker in std::mem::take(&mut self.awaited) {
-            let epoch = first_epoch(self.term);
-            actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
-        }
-        self.tell_members(actions);
-        self.track(now, TrackerEvent::Resumed, actions);
-        self.account(now, LedgerEvent::Resumed, actions);
-        let acknowledged = std::mem::take(&mut self.acknowledged);
-        self.account(now, LedgerEvent::Acknowledged(acknowledged), actions);
-        for client in std::mem::take(&mut self.asked) {
-            self.account(now, LedgerEvent::Asked { client }, actions);
-        }
-    }
-
-    fn forget(&self, interval: Option<u64>, blocks: Vec<BlockName>) -> ToWorker {
+    pub(super) fn forget(&self, interval: Option<u64>, blocks: Vec<BlockName>) -> ToWorker {
         ToWorker::Forget { slices_below: self.forgotten_below, interval, blocks, panes_below: self.panes_below }
     }
 
-    fn tell_all(&self, word: &ToWorker, actions: &mut Vec<MasterAction>) {
+    pub(super) fn tell_all(&self, word: &ToWorker, actions: &mut Vec<MasterAction>) {
         let tell = |worker: &u32| MasterAction::Tell { worker: *worker, word: word.clone() };
         actions.extend(self.members.keys().map(tell));
     }
@@ -562,21 +431,6 @@ impl Master {
     fn is_member(&self, worker: u32, epoch: u64) -> bool {
         self.members.get(&worker) == Some(&epoch)
     }
-}
-
-/// The last epoch that masters before this term could give.
-pub fn first_epoch(term: u64) -> u64 {
-    term.saturating_sub(1) << 32
-}
-
-/// The log hears of an interval when nobody can seal it otherwise any more.
-fn say_sealed(sealed: &SealedInterval, actions: &mut Vec<MasterAction>) {
-    let SealedInterval { interval, ranges, blocks } = sealed;
-    let names: Vec<BlockName> = blocks.iter().map(|block| block.order.name).collect();
-    let inputs = map_inputs(&names);
-    let (interval, ranges) = (*interval, ranges.clone());
-    actions.push(MasterAction::Record(Event::IntervalSealed { interval, ranges, blocks: names }));
-    actions.push(MasterAction::Record(Event::MapsCut { interval, inputs }));
 }
 
 fn held_by(report: crate::message::BlockReport, holder: Member) -> crate::message::BlockReport {

@@ -273,17 +273,6 @@ impl Ledger {
         })
     }
 
-    /// The block is gone for good, and so are those of its records that are in no other block.
-    fn give_up(&mut self, name: BlockName, ranges: &[RecordRange], actions: &mut Vec<LedgerAction>) {
-        self.given_up.insert(name);
-        let others = self.blocks.values().flat_map(|other| other.ranges.iter().copied());
-        let elsewhere: RangeSet = others.chain(self.allotted.iter()).collect();
-        let ranges: Vec<RecordRange> = ranges.iter().flat_map(|range| elsewhere.gaps(*range)).collect();
-        if !ranges.is_empty() {
-            actions.push(LedgerAction::GiveUp(GivenUp { block: name, ranges, interval: None }));
-        }
-    }
-
     fn lost(&mut self, lost: Member, actions: &mut Vec<LedgerAction>) {
         self.members.remove(&lost.worker);
         self.closed_below.remove(&lost.worker);
@@ -299,23 +288,6 @@ impl Ledger {
                 let holders = block.holders.iter().copied().collect();
                 actions.push(LedgerAction::Holders { block: *name, holders });
             }
-        }
-    }
-
-    /// Gives up blocks without holders that are in no interval yet, once nobody is left who might know another copy.
-    fn give_up_unallotted(&mut self, actions: &mut Vec<LedgerAction>) {
-        if self.orphans.values().any(|waiting| !waiting.is_empty()) {
-            return;
-        }
-        let gone: Vec<BlockName> = self
-            .blocks
-            .iter()
-            .filter(|(_, block)| block.holders.is_empty() && block.allotted.is_none())
-            .map(|(name, _)| *name)
-            .collect();
-        for name in gone {
-            let block = self.blocks.remove(&name).expect("its key was just read");
-            self.give_up(name, &block.ranges, actions);
         }
     }
 
@@ -406,34 +378,6 @@ impl Ledger {
         if known.holders.insert(by.worker) && known.allotted.is_some() {
             let holders = known.holders.iter().copied().collect();
             actions.push(LedgerAction::Holders { block, holders });
-        }
-    }
-
-    /// Begins with what an earlier master's journal says.
-    fn recovered(&mut self, found: Snapshot) {
-        self.is_recovering = true;
-        self.next = found.next;
-        self.allotted = found.allotted.into_iter().collect();
-        self.given_up = found.given_up.into_iter().map(|(block, _)| block).collect();
-        for sealed in found.open {
-            for Allotment { order, ranges } in sealed.blocks {
-                if !self.given_up.contains(&order.name) {
-                    let allotted = Some(sealed.interval);
-                    let block = Block { ranges, interval: sealed.interval, holders: BTreeSet::new(), allotted };
-                    self.blocks.insert(order.name, block);
-                }
-            }
-        }
-    }
-
-    /// Of what an earlier master had acknowledged, names what nobody holds. Only that one knew where it was.
-    fn acknowledged(&mut self, ranges: &[RecordRange], actions: &mut Vec<LedgerAction>) {
-        let held = self.blocks.values().filter(|block| !block.holders.is_empty()).flat_map(|block| &block.ranges);
-        let known: RangeSet = held.copied().chain(self.allotted.iter()).collect();
-        let gone: Vec<RecordRange> = ranges.iter().flat_map(|range| known.gaps(*range)).collect();
-        if !gone.is_empty() {
-            gone.iter().for_each(|range| drop(self.allotted.insert(*range)));
-            actions.push(LedgerAction::Gone(gone));
         }
     }
 
@@ -545,5 +489,6 @@ impl Core for Ledger {
     }
 }
 
+mod gone;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,10 @@ mod placement;
 mod run;
 mod schedule;
 mod scribe;
+mod takeover;
 pub mod tracker;
+mod writing;
 
-pub use core::{Master, MasterAction, MasterEvent, MasterLimits, first_epoch};
+pub use core::{Master, MasterAction, MasterEvent, MasterLimits};
 pub use node::{MasterConfig, run};
+pub use takeover::first_epoch;

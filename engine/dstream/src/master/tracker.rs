@@ -341,8 +341,8 @@ impl Tracker {
         Launch { interval, stage: number(stage), of, given_up: run.given_up, sources, tasks }
     }
 
-    /// Launches all that is ready and finds room, oldest interval first; second attempts before first ones, as somebody waits
-    /// for them.
+    /// Launches all that is ready and finds room, oldest interval first; second attempts before first ones, as somebody
+    /// waits for them.
     fn schedule(&mut self, actions: &mut Vec<TrackerAction>) {
         if self.fencing.is_empty() {
             self.give_up_lost_blocks(actions);

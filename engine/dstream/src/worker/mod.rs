@@ -1,6 +1,7 @@
 //! The worker: receives records, holds blocks, slices and panes, computes tasks.
 
 mod chain;
+mod copies;
 mod node;
 pub mod receiver;
 mod seats;

@@ -3,8 +3,8 @@
 //! Invariant: everything that was begun under an epoch ends with it: results, tasks and slices of an older one are dropped.
 
 use crate::master::first_epoch;
-use crate::message::{BlockReport, Fetch, Launch, Member, Save, TaskFailure, TaskId, ToMaster, ToPeer, ToWorker};
-use crate::worker::receiver::{ReceiverAction, ReceiverEvent, held_event};
+use crate::message::{BlockReport, Fetch, Launch, Save, TaskFailure, TaskId, ToMaster, ToWorker};
+use crate::worker::receiver::{ReceiverAction, ReceiverEvent};
 use crate::worker::serve;
 use crate::worker::state;
 use crate::worker::store::HeldBlock;
@@ -65,31 +65,31 @@ pub async fn run(
     }
 }
 
-struct Worker {
-    context: TaskContext,
-    config: WorkerConfig,
-    receiver: BoxCore<ReceiverEvent, ReceiverAction>,
-    ended: mpsc::Sender<TaskEnd>,
-    saved: mpsc::Sender<ToMaster>,
-    save_turns: Arc<Semaphore>,
-    epoch: Option<u64>,
+pub(super) struct Worker {
+    pub(super) context: TaskContext,
+    pub(super) config: WorkerConfig,
+    pub(super) receiver: BoxCore<ReceiverEvent, ReceiverAction>,
+    pub(super) ended: mpsc::Sender<TaskEnd>,
+    pub(super) saved: mpsc::Sender<ToMaster>,
+    pub(super) save_turns: Arc<Semaphore>,
+    pub(super) epoch: Option<u64>,
     /// The newest term that a master named, and who.
-    leader: Option<(u64, NodeName)>,
+    pub(super) leader: Option<(u64, NodeName)>,
     /// Batches in open blocks, by interval, in the order of their arrival.
-    open: BTreeMap<u64, Vec<Bytes>>,
+    pub(super) open: BTreeMap<u64, Vec<Bytes>>,
     /// Own blocks whose records are not acknowledged. They are not this worker's to speak of under another epoch.
-    unacknowledged: BTreeSet<BlockName>,
+    pub(super) unacknowledged: BTreeSet<BlockName>,
     /// worker -> epochs up to this one are over: its copies are refused
-    over: BTreeMap<u32, u64>,
-    running: BTreeSet<TaskId>,
+    pub(super) over: BTreeMap<u32, u64>,
+    pub(super) running: BTreeSet<TaskId>,
     /// Ends of tasks, until their interval is forgotten: an order that comes twice is answered from here.
-    ends: BTreeMap<TaskId, TaskEnd>,
-    reachable: BTreeSet<u32>,
+    pub(super) ends: BTreeMap<TaskId, TaskEnd>,
+    pub(super) reachable: BTreeSet<u32>,
     /// Clients that are connected.
-    clients: BTreeSet<NodeName>,
-    next_beat: Moment,
+    pub(super) clients: BTreeSet<NodeName>,
+    pub(super) next_beat: Moment,
     /// Core time of messages that is not yet in the trace.
-    handled: Duration,
+    pub(super) handled: Duration,
 }
 
 impl Worker {
@@ -205,7 +205,7 @@ impl Worker {
         }
     }
 
-    fn tell_master(&self, word: &ToMaster) {
+    pub(super) fn tell_master(&self, word: &ToMaster) {
         if let Some((_, master)) = &self.leader {
             self.send(master, Lane::Control, Purpose::Control, seal(Vec::new(), word), 1);
         }
@@ -229,7 +229,7 @@ impl Worker {
 
     /// Sends; what is refused because the peer does not keep up costs it its connection, and what it missed is said again
     /// when it is back.
-    fn send(&self, to: &NodeName, lane: Lane, purpose: Purpose, payload: Bytes, scale: u64) {
+    pub(super) fn send(&self, to: &NodeName, lane: Lane, purpose: Purpose, payload: Bytes, scale: u64) {
         let declared = payload.len() as u64 * scale;
         if self.context.peers.send(to, lane, purpose, payload, declared) == Err(SendError::QueueFull) {
             self.context.peers.redial(to);
@@ -310,20 +310,6 @@ impl Worker {
         self.running.clear();
         self.ends.clear();
         self.context.holdings.lock().begin_epoch(None, keeps);
-    }
-
-    fn report_orphans(&mut self, origin: u32, origin_epoch: u64) {
-        let over = self.over.entry(origin).or_default();
-        *over = origin_epoch.max(*over);
-        let Some(epoch) = self.epoch else { return };
-        let own = Member { worker: self.context.worker, epoch };
-        let is_orphan = |name: &BlockName| name.origin == origin && name.epoch <= origin_epoch;
-        let holdings = self.context.holdings.lock();
-        let orphans = holdings.blocks.values().filter(|held| is_orphan(&held.report.name));
-        let report = |held: &HeldBlock| BlockReport { holders: vec![own], ..held.report.clone() };
-        let blocks: Vec<BlockReport> = orphans.map(report).collect();
-        drop(holdings);
-        self.tell_master(&ToMaster::Orphans { epoch, origin, origin_epoch, blocks });
     }
 
     fn launch(&mut self, mut launch: Launch) {
@@ -407,54 +393,8 @@ impl Worker {
         self.receive(ReceiverEvent::Batch { range, interval, bytes }, lines);
     }
 
-    fn peer_word(&mut self, from: u32, peer: &NodeName, payload: &Bytes) {
-        let Ok((word, body)) = open::<ToPeer>(payload) else { return };
-        match word {
-            ToPeer::Copy { block, lengths, ordered } => {
-                let origin = block.name.origin;
-                let is_over = self.over.get(&origin).is_some_and(|over| block.name.epoch <= *over);
-                // What the master orders is known to it: a copy of a block whose origin is gone.
-                if is_over && !ordered {
-                    let word = ToPeer::CopyRefused { block: block.name };
-                    self.send(peer, Lane::Control, Purpose::Control, seal(Vec::new(), &word), 1);
-                } else if let Some(held) = HeldBlock::from_joined(block, &body, &lengths) {
-                    self.hold_copy(peer, held, ordered);
-                }
-            }
-            ToPeer::CopyHeld { block, epoch } => {
-                let by = Member { worker: from, epoch };
-                self.receive(ReceiverEvent::CopyHeld { block, by }, Bytes::new());
-            }
-            // Whoever refuses knows from the master that this epoch is over; the master will say so here, too.
-            ToPeer::CopyRefused { .. } => {}
-        }
-    }
-
-    fn hold_copy(&mut self, peer: &NodeName, held: HeldBlock, ordered: bool) {
-        let Some(epoch) = self.epoch else { return };
-        let block = held.report.name;
-        let event = held_event(&held.report);
-        if self.context.holdings.lock().blocks.insert(block, held).is_none() {
-            self.context.host.trace.record(event);
-        }
-        if ordered {
-            self.tell_master(&ToMaster::CopyHeld { epoch, block });
-        } else {
-            let word = ToPeer::CopyHeld { block, epoch };
-            self.send(peer, Lane::Control, Purpose::Control, seal(Vec::new(), &word), 1);
-        }
-    }
-
-    fn send_copy(&self, block: BlockName, to: u32, ordered: bool) {
-        let Some(held) = self.context.holdings.lock().blocks.get(&block).cloned() else { return };
-        let (lines, lengths) = held.joined();
-        let word = ToPeer::Copy { block: held.report, lengths, ordered };
-        let purpose = if ordered { Purpose::Recovery } else { Purpose::Copy };
-        self.send(&NodeName::worker(to), Lane::Data, purpose, seal(lines, &word), self.context.scale);
-    }
-
     /// Tells the receiver's core; `lines` are the batch's, if the event is one.
-    fn receive(&mut self, event: ReceiverEvent, lines: Bytes) {
+    pub(super) fn receive(&mut self, event: ReceiverEvent, lines: Bytes) {
         let mut actions = Vec::new();
         self.receiver.step(self.context.host.clock.now(), event, &mut actions);
         for action in actions {

@@ -345,8 +345,8 @@ impl Receiver {
         }
     }
 
-    /// Under a new master. An earlier one may have heard of blocks and have put them into an interval before it could say so:
-    /// they are copied and announced as if for the first time, under the new epochs.
+    /// Under a new master. An earlier one may have heard of blocks and have put them into an interval before it
+    /// could say so: they are copied and announced as if for the first time, under the new epochs.
     fn begin_again(&mut self, epoch: u64) {
         self.epoch = None;
         self.members.clear();

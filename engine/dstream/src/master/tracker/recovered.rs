@@ -49,8 +49,8 @@ impl Tracker {
         }
     }
 
-    /// What a worker has of earlier masters' tasks need not be made again, if it is still what it should be. Of two that have
-    /// the same the later attempt counts.
+    /// What a worker has of earlier masters' tasks need not be made again, if it is still what it should be. Of two
+    /// that have the same the later attempt counts.
     pub(super) fn held(&mut self, worker: u32, made: Vec<Made>) {
         for Made { interval, stage, partition, pane } in made {
             let id = TaskId { interval, stage, partition, attempt: pane.unwrap_or_default() };

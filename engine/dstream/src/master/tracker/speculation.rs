@@ -1,8 +1,8 @@
 //! Speculation (SOSP'13 section 3.3): an attempt that takes far longer than others of its stage gets a second one beside it,
 //! at another worker, and the first of the two that is done counts.
 //!
-//! Knows from `pace` who is slow. Invariants: a task has two attempts at most, at two workers; a second one takes a core that
-//! would idle, and never waits; steps of lost state, which are made one behind the other at one worker, have none.
+//! Knows from `pace` who is slow. Invariants: a task has two attempts at most, at two workers; a second one takes a core
+//! that would idle, and never waits; steps of lost state, which are made one behind the other at one worker, have none.
 
 use super::{Tracker, TrackerAction};
 use crate::master::run::TaskState;

@@ -1,0 +1,76 @@
+//! A master that leads from now on: it goes on where earlier ones ended.
+//!
+//! Knows the journal's words and what workers say, not how either came. Invariant: nothing is sealed, run, copied or
+//! acknowledged before all workers have said what they hold, or had the time to.
+
+use crate::master::book::Book;
+use crate::master::core::{Master, MasterAction};
+use crate::master::journal::Snapshot;
+use crate::master::ledger::LedgerEvent;
+use crate::master::tracker::TrackerEvent;
+use crate::master::writing::say_sealed;
+use crate::message::ToWorker;
+use dstream_cluster::detector::DetectorEvent;
+use dstream_cluster::message::{ToClient, VisibleResult};
+use dstream_trace::{Event, Moment, NodeName};
+
+/// A new master waits for workers so many failure timeouts: who lives finds out that its connection is dead, and dials,
+/// within two. Who has not come by then is lost.
+const TIMEOUTS_TO_COME: u32 = 3;
+
+/// The last epoch that masters before this term could give.
+pub fn first_epoch(term: u64) -> u64 {
+    term.saturating_sub(1) << 32
+}
+
+impl Master {
+    /// Goes on where earlier masters ended, when all workers have said what they hold.
+    pub(super) fn elected(
+        &mut self,
+        now: Moment,
+        (term, found, visible): (u64, Snapshot, Vec<VisibleResult>),
+        actions: &mut Vec<MasterAction>,
+    ) {
+        self.term = term;
+        actions.push(MasterAction::Record(Event::MasterElected { term }));
+        actions.push(MasterAction::TellWorkers(ToWorker::Lead { term }));
+        actions.push(MasterAction::TellClients(ToClient::Lead { term }));
+        self.detect(now, DetectorEvent::After { epoch: first_epoch(term) }, actions);
+        if term == 1 {
+            return;
+        }
+        self.awaited = (1..=self.workers).collect();
+        self.resume_at = Some(now + self.failure_timeout * TIMEOUTS_TO_COME);
+        (self.sealed_below, self.done_below) = (found.next, found.below);
+        (self.forgotten_below, self.panes_below) = (found.below, found.panes_below);
+        found.open.iter().for_each(|sealed| say_sealed(sealed, actions));
+        self.book = Book::of(&found);
+        self.account(now, LedgerEvent::Recovered(found.clone()), actions);
+        self.track(now, TrackerEvent::Recovered { term, found, visible }, actions);
+    }
+
+    /// Whether the epoch was given by an earlier master.
+    pub(super) fn is_of_before(&self, epoch: u64) -> bool {
+        epoch <= first_epoch(self.term)
+    }
+
+    /// Goes on when nobody is waited for any longer. Who has not come is lost, whatever it was before.
+    pub(super) fn resume(&mut self, now: Moment, actions: &mut Vec<MasterAction>) {
+        if self.resume_at.is_none_or(|at| now < at && !self.awaited.is_empty()) {
+            return;
+        }
+        self.resume_at = None;
+        for worker in std::mem::take(&mut self.awaited) {
+            let epoch = first_epoch(self.term);
+            actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
+        }
+        self.tell_members(actions);
+        self.track(now, TrackerEvent::Resumed, actions);
+        self.account(now, LedgerEvent::Resumed, actions);
+        let acknowledged = std::mem::take(&mut self.acknowledged);
+        self.account(now, LedgerEvent::Acknowledged(acknowledged), actions);
+        for client in std::mem::take(&mut self.asked) {
+            self.account(now, LedgerEvent::Asked { client }, actions);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the master writes down, and what follows when it is written.
+//!
+//! Knows no store. Invariants: tasks of an interval run when its seal is written, and again when what was given up of it is;
+//! the log says that records are gone, and workers forget, not before a later master would know it too.
+
+use crate::master::core::{Master, MasterAction};
+use crate::master::journal::{Entry, GivenUp, SealedInterval, Snapshot};
+use crate::master::ledger::LedgerEvent;
+use crate::master::run::map_inputs;
+use crate::master::tracker::{Checkpointed, TrackerEvent};
+use dstream_trace::{BlockName, Event, Moment};
+
+impl Master {
+    /// Nothing of the interval will be computed again.
+    pub(super) fn over(&mut self, now: Moment, interval: u64, actions: &mut Vec<MasterAction>) {
+        self.account(now, LedgerEvent::Done { interval }, actions);
+        self.book.over(interval);
+    }
+
+    /// Has an entry written. Tasks of the interval wait for it.
+    pub(super) fn write(&mut self, interval: Option<u64>, entry: Entry, actions: &mut Vec<MasterAction>) {
+        if let Some(interval) = interval {
+            *self.unwritten.entry(interval).or_default() += 1;
+        }
+        actions.push(MasterAction::Journal(entry));
+    }
+
+    pub(super) fn give_up(&mut self, given_up: GivenUp, actions: &mut Vec<MasterAction>) {
+        self.book.given_up(given_up.block, given_up.interval);
+        self.write(given_up.interval, Entry::GivenUp(given_up), actions);
+    }
+
+    /// A checkpoint is complete: when that is written down, no master will ask for what it stands for.
+    pub(super) fn checkpointed(&mut self, checkpointed: Checkpointed, actions: &mut Vec<MasterAction>) {
+        let Checkpointed { through, below, panes_below, checkpoints, .. } = &checkpointed;
+        let snapshot = self.book.snapshot((*below, *panes_below), checkpoints.clone());
+        self.unsaid.insert(*through, checkpointed);
+        self.write(None, Entry::Snapshot(snapshot), actions);
+    }
+
+    pub(super) fn written(&mut self, now: Moment, entries: Vec<Entry>, actions: &mut Vec<MasterAction>) {
+        for entry in entries {
+            let interval = match entry {
+                Entry::Sealed(sealed) => {
+                    say_sealed(&sealed, actions);
+                    Some(sealed.interval)
+                }
+                Entry::GivenUp(GivenUp { block, ranges, interval }) => {
+                    actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval }));
+                    interval
+                }
+                Entry::Gone(ranges) => {
+                    self.times_gone += 1;
+                    // No worker has the number 0: nobody knows the block's name.
+                    let block = BlockName { origin: 0, epoch: self.term, number: self.times_gone };
+                    actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval: None }));
+                    None
+                }
+                Entry::Snapshot(snapshot) => {
+                    self.checkpoint_written(now, &snapshot, actions);
+                    None
+                }
+            };
+            let Some(waiting) = interval.and_then(|interval| self.unwritten.get_mut(&interval)) else { continue };
+            *waiting -= 1;
+            if let Some(interval) = interval.filter(|_| *waiting == 0) {
+                self.unwritten.remove(&interval);
+                self.track(now, TrackerEvent::Journalled { interval }, actions);
+            }
+        }
+    }
+
+    /// What came before the snapshot is forgotten.
+    pub(super) fn checkpoint_written(&mut self, now: Moment, snapshot: &Snapshot, actions: &mut Vec<MasterAction>) {
+        let through = snapshot.checkpoints.last().map(|(through, _)| *through);
+        let Some(checkpointed) = through.and_then(|through| self.unsaid.remove(&through)) else { return };
+        let Checkpointed { through, below, panes_below, over, .. } = checkpointed;
+        actions.push(MasterAction::Record(Event::CheckpointComplete { through }));
+        let done = self.forgotten_below..below;
+        (self.forgotten_below, self.panes_below) = (below, panes_below);
+        self.tell_all(&self.forget(None, Vec::new()), actions);
+        for interval in done {
+            self.over(now, interval, actions);
+        }
+        actions.extend(over.into_iter().map(MasterAction::DropCheckpoint));
+    }
+}
+
+/// The log hears of an interval when nobody can seal it otherwise any more.
+pub(super) fn say_sealed(sealed: &SealedInterval, actions: &mut Vec<MasterAction>) {
+    let SealedInterval { interval, ranges, blocks } = sealed;
+    let names: Vec<BlockName> = blocks.iter().map(|block| block.order.name).collect();
+    let inputs = map_inputs(&names);
+    let (interval, ranges) = (*interval, ranges.clone());
+    actions.push(MasterAction::Record(Event::IntervalSealed { interval, ranges, blocks: names }));
+    actions.push(MasterAction::Record(Event::MapsCut { interval, inputs }));
+}

@@ -1,0 +1,74 @@
+//! Copies of blocks between workers: sent, held, refused, and told of when their origin is lost.
+//!
+//! Invariant: no copy of a block is taken whose origin's epoch is over, unless the master asks for it.
+
+use crate::message::{BlockReport, Member, ToMaster, ToPeer};
+use crate::worker::node::Worker;
+use crate::worker::receiver::{ReceiverEvent, held_event};
+use crate::worker::store::HeldBlock;
+use bytes::Bytes;
+use dstream_cluster::message::{open, seal};
+use dstream_host::peer::Lane;
+use dstream_trace::{BlockName, NodeName, Purpose};
+
+impl Worker {
+    pub(super) fn report_orphans(&mut self, origin: u32, origin_epoch: u64) {
+        let over = self.over.entry(origin).or_default();
+        *over = origin_epoch.max(*over);
+        let Some(epoch) = self.epoch else { return };
+        let own = Member { worker: self.context.worker, epoch };
+        let is_orphan = |name: &BlockName| name.origin == origin && name.epoch <= origin_epoch;
+        let holdings = self.context.holdings.lock();
+        let orphans = holdings.blocks.values().filter(|held| is_orphan(&held.report.name));
+        let report = |held: &HeldBlock| BlockReport { holders: vec![own], ..held.report.clone() };
+        let blocks: Vec<BlockReport> = orphans.map(report).collect();
+        drop(holdings);
+        self.tell_master(&ToMaster::Orphans { epoch, origin, origin_epoch, blocks });
+    }
+
+    pub(super) fn peer_word(&mut self, from: u32, peer: &NodeName, payload: &Bytes) {
+        let Ok((word, body)) = open::<ToPeer>(payload) else { return };
+        match word {
+            ToPeer::Copy { block, lengths, ordered } => {
+                let origin = block.name.origin;
+                let is_over = self.over.get(&origin).is_some_and(|over| block.name.epoch <= *over);
+                // What the master orders is known to it: a copy of a block whose origin is gone.
+                if is_over && !ordered {
+                    let word = ToPeer::CopyRefused { block: block.name };
+                    self.send(peer, Lane::Control, Purpose::Control, seal(Vec::new(), &word), 1);
+                } else if let Some(held) = HeldBlock::from_joined(block, &body, &lengths) {
+                    self.hold_copy(peer, held, ordered);
+                }
+            }
+            ToPeer::CopyHeld { block, epoch } => {
+                let by = Member { worker: from, epoch };
+                self.receive(ReceiverEvent::CopyHeld { block, by }, Bytes::new());
+            }
+            // Whoever refuses knows from the master that this epoch is over; the master will say so here, too.
+            ToPeer::CopyRefused { .. } => {}
+        }
+    }
+
+    pub(super) fn hold_copy(&mut self, peer: &NodeName, held: HeldBlock, ordered: bool) {
+        let Some(epoch) = self.epoch else { return };
+        let block = held.report.name;
+        let event = held_event(&held.report);
+        if self.context.holdings.lock().blocks.insert(block, held).is_none() {
+            self.context.host.trace.record(event);
+        }
+        if ordered {
+            self.tell_master(&ToMaster::CopyHeld { epoch, block });
+        } else {
+            let word = ToPeer::CopyHeld { block, epoch };
+            self.send(peer, Lane::Control, Purpose::Control, seal(Vec::new(), &word), 1);
+        }
+    }
+
+    pub(super) fn send_copy(&self, block: BlockName, to: u32, ordered: bool) {
+        let Some(held) = self.context.holdings.lock().blocks.get(&block).cloned() else { return };
+        let (lines, lengths) = held.joined();
+        let word = ToPeer::Copy { block: held.report, lengths, ordered };
+        let purpose = if ordered { Purpose::Recovery } else { Purpose::Copy };
+        self.send(&NodeName::worker(to), Lane::Data, purpose, seal(lines, &word), self.context.scale);
+    }
+}
