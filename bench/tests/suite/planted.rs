@@ -37,7 +37,6 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::LineageForgottenEarly, "hunt/crash-with-a-window", "damage"),
     (Defect::CheckpointDroppedEarly, "hunt/crash-with-a-window", "drained"),
     (Defect::JournalCutShort, "smoke/master-crash", "output"),
-    (Defect::EpochsBeginAgain, "smoke/master-crash", "output"),
 ];
 
 fn scenario(name: &str) -> PathBuf {

@@ -61,8 +61,6 @@ pub enum Defect {
     CheckpointDroppedEarly,
     /// A new master does not read the journal's last seal.
     JournalCutShort,
-    /// A new master gives epochs from 1 on again.
-    EpochsBeginAgain,
 }
 
 /// All of them.
@@ -86,7 +84,6 @@ pub const ALL: &[Defect] = &[
     Defect::LineageForgottenEarly,
     Defect::CheckpointDroppedEarly,
     Defect::JournalCutShort,
-    Defect::EpochsBeginAgain,
 ];
 
 /// A factory whose parts have the defect.
@@ -138,11 +135,6 @@ impl CoreFactory for Planted {
             Defect::LossNotDetected => change(detector, |action| match action {
                 DetectorAction::Lost { .. } => vec![],
                 other => vec![other],
-            }),
-            Defect::EpochsBeginAgain => wrap(Box::new(detector), |inner, now, event, actions| {
-                if !matches!(event, DetectorEvent::After { .. }) {
-                    inner.step(now, event, actions);
-                }
             }),
             _ => Box::new(detector),
         }
