@@ -10,7 +10,7 @@ use crate::log::TraceLine;
 use crate::moment::Moment;
 use crate::name::{BlockName, NodeName};
 use crate::range::{RangeSet, RecordRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Records with evenly spaced scheduled times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,18 +88,18 @@ pub struct Sealed {
     /// How often it was sealed; more than once is a defect. What a later master, or replicas and
     /// heirs of a source, say again does not count.
     pub times: u32,
-    /// The term of the master that said so last; 0 where there are none.
-    pub term: u64,
+    /// The terms of the masters that said so; 0 where there are none.
+    pub terms: BTreeSet<u64>,
 }
 
 impl Sealed {
-    /// A later master says once what it takes over, and the same.
+    /// A later master says once what it takes over, and the same; an earlier one may say it after that.
     fn say_again(&mut self, said: &Sealed) {
         let is_same = (&self.ranges, &self.blocks) == (&said.ranges, &said.blocks);
-        if !is_same || said.term <= self.term {
+        if !is_same || !self.terms.is_disjoint(&said.terms) {
             self.times += 1;
         }
-        self.term = said.term;
+        self.terms.extend(&said.terms);
     }
 }
 
@@ -169,8 +169,8 @@ pub struct Facts {
     pub sent: BTreeMap<u32, Vec<Sent>>,
     /// client -> pieces
     pub acked: BTreeMap<u32, Vec<Acked>>,
-    /// The term of the master that leads; 0 where there are none.
-    pub term: u64,
+    /// Each master's last term.
+    pub terms: BTreeMap<NodeName, u64>,
     /// Which node led, and from when on.
     pub elected: Vec<(Moment, NodeName)>,
     /// interval -> its seal
@@ -251,15 +251,16 @@ impl Facts {
         let (at, sequence) = (line.at, line.sequence);
         match &line.event {
             Event::IntervalSealed { interval, ranges, blocks } => {
-                let (ranges, blocks, term) = (ranges.clone(), blocks.clone(), self.term);
-                let said = Sealed { at, sequence, ranges, blocks, times: 1, term };
+                let (ranges, blocks) = (ranges.clone(), blocks.clone());
+                let terms = BTreeSet::from([self.terms.get(&line.node).copied().unwrap_or_default()]);
+                let said = Sealed { at, sequence, ranges, blocks, times: 1, terms };
                 match self.sealed.get_mut(interval) {
                     None => _ = self.sealed.insert(*interval, said),
                     Some(sealed) => sealed.say_again(&said),
                 }
             }
             Event::MasterElected { term } => {
-                self.term = *term;
+                self.terms.insert(line.node.clone(), *term);
                 self.elected.push((at, line.node.clone()));
             }
             Event::SourceSealed { interval, partition, of, ranges, blocks } => {

@@ -86,7 +86,7 @@ impl Shares {
             ranges: shares.values().flat_map(|share| share.ranges.iter().copied()).collect(),
             blocks: shares.values().flat_map(|share| share.blocks.iter().copied()).collect(),
             times: 1,
-            term: 0,
+            terms: std::collections::BTreeSet::new(),
         })
     }
 }
