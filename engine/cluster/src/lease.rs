@@ -1,9 +1,10 @@
 //! The lease: who leads, by objects in the durable store. One term after the other, each won by creating its object.
 //!
 //! Knows no engine. Clocks are never compared: a candidate watches the holder's counter, and takes over when that
-//! has stood for the time to live on the candidate's own clock. A lease is for getting on, not for safety: a holder
-//! that was paused may still believe in it. What must not be done twice carries the term (the fencing token), or is
-//! a create-only object. Invariant: a term has one holder, for ever.
+//! has stood for the time to live on the candidate's own clock. The holder says how long that is: where the store takes
+//! long to answer, a lease that ran out meanwhile would never be good. A lease is for getting on, not for safety: a
+//! holder that was paused may still believe in it. What must not be done twice carries the term (the fencing token), or
+//! is a create-only object. Invariant: a term has one holder, for ever.
 //!
 //! ```text
 //! candidate --nobody holds, the counter stood, or the holder was an earlier life of this node--> creates term + 1
@@ -34,6 +35,8 @@ pub struct Held {
     pub incarnation: u64,
     /// Grows while it lives.
     pub count: u64,
+    /// Who watches takes the next term when this object has stood for so long.
+    pub time_to_live: Duration,
 }
 
 /// What a candidate does next.
@@ -49,8 +52,9 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Watch {
     me: NodeName,
+    /// The least that this node's own leases live for; it looks several times within that.
     time_to_live: Duration,
-    /// The newest term with what stood in it, and since when that has stood.
+    /// The newest term with what stood in it, and when that was surely there.
     seen: Option<(u64, Held, Moment)>,
 }
 
@@ -60,19 +64,21 @@ impl Watch {
         Watch { me, time_to_live, seen: None }
     }
 
-    /// Looks at the newest term. `now` is when the question was asked: what is read is at least as new.
-    pub fn look(&mut self, now: Moment, newest: Option<(u64, Held)>) -> Verdict {
+    /// Looks at the newest term. It was read somewhen between `asked` and `answered`; this node may have been paused between
+    /// the two. So what it read stands since the first answer at the latest, and until the last question at least.
+    pub fn look(&mut self, (asked, answered): (Moment, Moment), newest: Option<(u64, Held)>) -> Verdict {
         let Some((term, held)) = newest else { return Verdict::Take(1) };
         // One node is one process: if this one asks, the life that held it is over.
         if held.holder == self.me {
             return Verdict::Take(term + 1);
         }
         let stood = self.seen.take().filter(|(of, before, _)| (*of, before) == (term, &held));
-        let since = stood.map_or(now, |(.., since)| since);
+        let since = stood.map_or(answered, |(.., since)| since);
+        let over = since + held.time_to_live;
         self.seen = Some((term, held, since));
-        match since + self.time_to_live {
-            over if over <= now => Verdict::Take(term + 1),
-            over => Verdict::Watch(over.min(now + self.time_to_live / LOOKS)),
+        match over <= asked {
+            true => Verdict::Take(term + 1),
+            false => Verdict::Watch(over.min(answered + self.time_to_live / LOOKS)),
         }
     }
 }
@@ -83,7 +89,10 @@ pub struct Lease {
     /// The term: the fencing token.
     pub term: u64,
     held: Held,
-    time_to_live: Duration,
+    /// It lives for so long at least.
+    least: Duration,
+    /// How long the store took for the last renewal.
+    took: Duration,
     /// It is not to be believed in any longer, unless it is renewed.
     pub until: Moment,
 }
@@ -106,30 +115,36 @@ impl Lease {
     /// Looks once, and takes the term that is free by then; else says when to look again. A store that does not answer is
     /// asked again like one where somebody holds the lease.
     pub async fn try_take(host: &Host, watch: &mut Watch) -> Result<Lease, Moment> {
-        let now = host.clock.now();
-        let again = now + watch.time_to_live / LOOKS;
-        let newest = newest(host).await.map_err(|_| again)?;
-        let term = match watch.look(now, newest) {
+        let asked = host.clock.now();
+        let newest = newest(host).await;
+        let answered = host.clock.now();
+        let again = answered + watch.time_to_live / LOOKS;
+        let term = match watch.look((asked, answered), newest.map_err(|_| again)?) {
             Verdict::Take(term) => term,
             Verdict::Watch(until) => return Err(until),
         };
-        let held = Held { holder: host.name.clone(), incarnation: host.incarnation, count: 0 };
+        let (least, took) = (watch.time_to_live, answered.since(asked));
+        let time_to_live = least.max(took * LOOKS);
+        let held = Held { holder: host.name.clone(), incarnation: host.incarnation, count: 0, time_to_live };
         host.store.create(&key(term), body(&held)).await.map_err(|_| again)?;
-        let time_to_live = watch.time_to_live;
-        Ok(Lease { term, held, time_to_live, until: now + time_to_live })
+        Ok(Lease { term, held, least, took, until: answered + time_to_live })
     }
 
     /// When to count up next.
     pub fn renew_at(&self) -> Moment {
-        Moment(self.until.0.saturating_sub(nanos(self.time_to_live) / u64::from(LOOKS) * u64::from(LOOKS - 1)))
+        Moment(self.until.0.saturating_sub(nanos(self.held.time_to_live) / u64::from(LOOKS) * u64::from(LOOKS - 1)))
     }
 
-    /// Counts up. The lease is good for a time to live from when this was asked.
+    /// Counts up. The lease is good for its time to live from when this was asked. That follows the store's pace; one slow
+    /// answer alone, or a pause of this node, does not make it longer.
     pub async fn renew(&mut self, host: &Host) -> Result<(), StoreError> {
         let asked = host.clock.now();
         self.held.count += 1;
         host.store.put(&key(self.term), body(&self.held)).await?;
-        self.until = asked + self.time_to_live;
+        self.until = asked + self.held.time_to_live;
+        let took = host.clock.now().since(asked);
+        self.held.time_to_live = self.least.max(took.min(self.took) * LOOKS);
+        self.took = took;
         Ok(())
     }
 
@@ -157,15 +172,24 @@ mod tests {
     }
 
     fn held(by: &str, count: u64) -> Held {
-        Held { holder: NodeName::new(by), incarnation: 1, count }
+        Held { holder: NodeName::new(by), incarnation: 1, count, time_to_live: Duration::from_secs(1) }
     }
 
     /// What a candidate `b` with a time to live of 1 s makes of what it sees at these times in milliseconds.
     #[track_caller]
     fn check(looks: &[(u64, Option<(u64, Held)>)], expected: &[Verdict]) {
+        let looks: Vec<_> = looks.iter().map(|(ms, newest)| ((*ms, *ms), newest.clone())).collect();
+        check_answers(&looks, expected);
+    }
+
+    /// The same, with when each was asked and answered.
+    #[track_caller]
+    fn check_answers(looks: &[((u64, u64), Option<(u64, Held)>)], expected: &[Verdict]) {
         let mut watch = Watch::new(NodeName::new("b"), Duration::from_secs(1));
-        let seen: Vec<Verdict> = looks.iter().map(|(ms, newest)| watch.look(at(*ms), newest.clone())).collect();
-        assert_eq!(seen, expected);
+        let look = |((asked, answered), newest): &((u64, u64), Option<(u64, Held)>)| {
+            watch.look((at(*asked), at(*answered)), newest.clone())
+        };
+        assert_eq!(looks.iter().map(look).collect::<Vec<Verdict>>(), expected);
     }
 
     #[test]
@@ -186,6 +210,18 @@ mod tests {
     fn a_counter_that_grows_and_another_term_begin_the_time_anew() {
         let looks = [(0, Some((4, held("a", 7)))), (999, Some((4, held("a", 8)))), (1990, Some((5, held("c", 0))))];
         check(&looks, &[Wait(at(250)), Wait(at(1249)), Wait(at(2240))]);
+    }
+
+    #[test]
+    fn a_candidate_that_was_paused_while_it_asked_does_not_count_its_pause() {
+        let newest = |count| Some((4, held("a", count)));
+        check_answers(&[((100, 5100), newest(7)), ((5350, 5360), newest(7))], &[Wait(at(5350)), Wait(at(5610))]);
+    }
+
+    #[test]
+    fn a_holder_with_a_slow_store_is_waited_for_as_it_says() {
+        let newest = || Some((4, Held { time_to_live: Duration::from_secs(6), ..held("a", 7) }));
+        check(&[(0, newest()), (5_999, newest()), (6_000, newest())], &[Wait(at(250)), Wait(at(6_000)), Take(5)]);
     }
 
     #[test]
