@@ -1,6 +1,6 @@
 //! Figures of all engines of one scenario: overheads two by two, and the same faults for each.
 
-use super::{FOLDER, Planned, Said, Stage, numbers, planned};
+use super::{Planned, Said, Stage, numbers, planned, stand_in};
 use crate::console;
 use crate::failure::{Ending, Failure};
 use crate::setup::Setup;
@@ -8,11 +8,10 @@ use dstream_reports::beside::{QUANTITIES, Quick, faults_csv, overhead_csv, read}
 use dstream_reports::page::{faults_page, overhead_page};
 use dstream_reports::{
     FaultsFigure, Overhead, OverheadFigure, Struck, effect_table, faults_sentences, overhead_sentences, overhead_table,
-    write_figure,
 };
 use dstream_scenarios::paper::PaperFigure;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A figure of overheads and its runs.
 pub(super) struct AskedOverhead {
@@ -39,11 +38,10 @@ impl AskedOverhead {
 
     pub(super) fn reproduce(&self, stage: &Stage<'_>) -> Result<(Said, Ending), Failure> {
         let (runs, ending) = stage.run_all(&self.planned, false)?;
-        let (figure, quick, folder) = (&self.figure, stage.args.quick, stage.args.out.join(FOLDER));
+        let (figure, quick) = (&self.figure, stage.args.quick);
         let pairs = Overhead::of(figure, &runs);
-        let page = overhead_page(figure, &pairs, quick, &folder);
-        let written = write_figure(&figure.id, quick, &folder, &page, &overhead_csv(&pairs));
-        let files = written.map_err(|error| Failure::usage(error.to_string()))?;
+        let page = |folder: &Path| overhead_page(figure, &pairs, quick, folder);
+        let files = stage.write(&figure.id, page, &overhead_csv(&pairs))?;
         let text = [overhead_table(&pairs, console::width()), overhead_sentences(&pairs).join("\n")];
         let rows = pairs.iter().map(|pair| {
             let quantities = QUANTITIES.iter().zip(pair.quantities().into_iter().zip(pair.ratios()));
@@ -68,11 +66,10 @@ impl AskedFaults {
 
     pub(super) fn reproduce(&self, stage: &Stage<'_>) -> Result<(Said, Ending), Failure> {
         let (runs, ending) = stage.run_all(&self.planned, false)?;
-        let (figure, quick, folder) = (&self.figure, stage.args.quick, stage.args.out.join(FOLDER));
+        let (figure, quick) = (&self.figure, stage.args.quick);
         let engines = Struck::of(figure, &runs);
-        let page = faults_page(figure, &engines, quick, &folder);
-        let written = write_figure(&figure.id, quick, &folder, &page, &faults_csv(&engines));
-        let files = written.map_err(|error| Failure::usage(error.to_string()))?;
+        let page = |folder: &Path| faults_page(figure, &engines, quick, folder);
+        let files = stage.write(&figure.id, page, &faults_csv(&engines))?;
         let text = [effect_table(&engines, console::width()), faults_sentences(&engines).join("\n")];
         let rows = engines.iter().map(|engine| {
             let effects = engine.effects().into_iter().map(|effect| {
@@ -93,8 +90,7 @@ fn said(
     rows: Vec<Value>,
     (page, numbers): &(PathBuf, PathBuf),
 ) -> Said {
-    let stand_in =
-        quick.map_or(String::new(), |quick| format!("A quick stand-in, not for comparing: {}.\n", quick.about));
+    let stand_in = stand_in(quick.map(|quick| quick.about.as_str()));
     let (page, numbers) = (page.display(), numbers.display());
     Said {
         text: format!("{id}: {title}\n{stand_in}{table}\n{sentence}\n{numbers}\n{page}\n"),

@@ -18,11 +18,11 @@ use crate::run::{Keep, one};
 use crate::setup::Setup;
 use crate::simulation::SIM;
 use crate::twin::Twins;
-use dstream_reports::RunReport;
+use dstream_reports::{RunReport, write_figure};
 use dstream_scenarios::paper::{FIGURES, FigureKind, PaperFigure};
 use dstream_scenarios::plan::Plan;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Beside the run directories: the pages of figures.
 const FOLDER: &str = "paper";
@@ -122,7 +122,38 @@ fn planned(one: &PaperFigure, file: &str, set: Vec<String>, setup: &Setup) -> Re
     Ok(Planned { plan, changes: Changes { seed: None, set } })
 }
 
+/// What is said of a quick run before its rows; nothing of a whole one.
+fn stand_in(about: Option<&str>) -> String {
+    about.map_or(String::new(), |about| format!("A quick stand-in, not for comparing: {about}.\n"))
+}
+
 impl Stage<'_> {
+    /// Runs plans in turn, each with its place in the figure and without twins. Nothing more once it is interrupted.
+    fn run_each(&self, plans: &[(usize, Planned)]) -> Result<(Vec<(usize, RunReport)>, Ending), Failure> {
+        let (mut done, mut worst) = (Vec::new(), Ending::Good);
+        for (place, planned) in plans {
+            let (runs, ending) = self.run_all(planned, false)?;
+            worst = worst.max(ending);
+            done.extend(runs.into_iter().map(|run| (*place, run)));
+            if self.interrupt.is_raised() {
+                break;
+            }
+        }
+        Ok((done, worst))
+    }
+
+    /// Writes a figure's page, made for the folder it will lie in, and its numbers. Where both are.
+    fn write(
+        &self,
+        id: &str,
+        page: impl FnOnce(&Path) -> String,
+        numbers: &str,
+    ) -> Result<(PathBuf, PathBuf), Failure> {
+        let folder = self.args.out.join(FOLDER);
+        let written = write_figure(id, self.args.quick, &folder, &page(&folder), numbers);
+        written.map_err(|error| Failure::usage(error.to_string()))
+    }
+
     /// Runs every engine of a plan; with their twins where these tell something. Nothing more once it is interrupted.
     fn run_all(&self, planned: &Planned, with_twins: bool) -> Result<(Vec<RunReport>, Ending), Failure> {
         let twins = with_twins.then_some(&self.twins);

@@ -3,14 +3,12 @@
 //! Runs have no twins: what a model says is measured from the fault on. Invariant: a run that is missing because of an
 //! interruption is missing from the page too.
 
-use super::{FOLDER, Planned, Said, Stage, numbers, planned};
+use super::{Planned, Said, Stage, numbers, planned};
 use crate::console;
 use crate::failure::{Ending, Failure};
 use crate::setup::Setup;
 use dstream_reports::page::model_page;
-use dstream_reports::{
-    ModelFigure, ModelPoint, ModelShown, RunReport, model_sentence, model_sentences, model_table, write_figure,
-};
+use dstream_reports::{ModelFigure, ModelPoint, ModelShown, model_sentence, model_sentences, model_table};
 use dstream_scenarios::paper::PaperFigure;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -35,21 +33,11 @@ impl Asked {
 }
 
 pub(super) fn reproduce(asked: &Asked, stage: &Stage<'_>) -> Result<(Said, Ending), Failure> {
-    let (mut done, mut worst): (Vec<(usize, RunReport)>, Ending) = (Vec::new(), Ending::Good);
-    for (place, planned) in &asked.runs {
-        let (runs, ending) = stage.run_all(planned, false)?;
-        worst = worst.max(ending);
-        done.extend(runs.into_iter().map(|run| (*place, run)));
-        if stage.interrupt.is_raised() {
-            break;
-        }
-    }
+    let (done, worst) = stage.run_each(&asked.runs)?;
     let figure = &asked.figure;
     let points = done.iter().map(|(place, run)| ModelPoint::read(figure, &figure.series[*place], run)).collect();
     let shown = ModelShown { figure, points, quick: stage.args.quick };
-    let folder = stage.args.out.join(FOLDER);
-    let written = write_figure(&figure.id, shown.quick, &folder, &model_page(&shown, &folder), &shown.csv());
-    let files = written.map_err(|error| Failure::usage(error.to_string()))?;
+    let files = stage.write(&figure.id, |folder| model_page(&shown, folder), &shown.csv())?;
     Ok((Said { text: as_text(&shown, &files), value: as_json(&shown, &files) }, worst))
 }
 

@@ -1,6 +1,6 @@
 //! A published figure about one failure, and the run that reproduces it.
 
-use super::{FOLDER, Planned, Said, Stage, numbers, planned};
+use super::{FOLDER, Planned, Said, Stage, numbers, planned, stand_in};
 use crate::console;
 use crate::failure::{Ending, Failure};
 use crate::setup::Setup;
@@ -35,10 +35,7 @@ pub(super) fn reproduce(asked: &Asked, stage: &Stage<'_>) -> Result<(Said, Endin
 
 fn as_text(shown: &Reproduction<'_>, (page, numbers): &(PathBuf, PathBuf)) -> String {
     let figure = shown.figure;
-    let stand_in = match shown.quick {
-        true => format!("A quick stand-in, not for comparing: {}.\n", figure.quick.about),
-        false => String::new(),
-    };
+    let stand_in = stand_in(shown.quick.then_some(figure.quick.about.as_str()));
     format!(
         "{}: {}\n{}\n{stand_in}{}\n{}\n{}\n{}\n{}\n{}\n",
         figure.id,

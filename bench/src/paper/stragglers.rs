@@ -3,14 +3,13 @@
 //! Runs have no twins: what they are held against is what they took before. Invariant: a run that is missing because of an
 //! interruption is missing from the page too.
 
-use super::{FOLDER, Planned, Said, Stage, numbers, planned};
+use super::{Planned, Said, Stage, numbers, planned, stand_in};
 use crate::console;
 use crate::failure::{Ending, Failure};
 use crate::setup::Setup;
 use dstream_reports::page::stragglers_page;
 use dstream_reports::{
-    RunReport, Slowed, StragglersFigure, StragglersShown, stragglers_sentence, stragglers_sentences, stragglers_table,
-    write_figure,
+    Slowed, StragglersFigure, StragglersShown, stragglers_sentence, stragglers_sentences, stragglers_table,
 };
 use dstream_scenarios::paper::PaperFigure;
 use serde_json::{Value, json};
@@ -34,30 +33,17 @@ impl Asked {
 }
 
 pub(super) fn reproduce(asked: &Asked, stage: &Stage<'_>) -> Result<(Said, Ending), Failure> {
-    let (mut done, mut worst): (Vec<(usize, RunReport)>, Ending) = (Vec::new(), Ending::Good);
-    for (place, planned) in &asked.runs {
-        let (runs, ending) = stage.run_all(planned, false)?;
-        worst = worst.max(ending);
-        done.extend(runs.into_iter().map(|run| (*place, run)));
-        if stage.interrupt.is_raised() {
-            break;
-        }
-    }
+    let (done, worst) = stage.run_each(&asked.runs)?;
     let figure = &asked.figure;
     let runs = done.iter().filter_map(|(place, run)| Slowed::read(figure, &figure.runs[*place], run)).collect();
     let shown = StragglersShown { figure, runs, quick: stage.args.quick };
-    let folder = stage.args.out.join(FOLDER);
-    let written = write_figure(&figure.id, shown.quick, &folder, &stragglers_page(&shown, &folder), &shown.csv());
-    let files = written.map_err(|error| Failure::usage(error.to_string()))?;
+    let files = stage.write(&figure.id, |folder| stragglers_page(&shown, folder), &shown.csv())?;
     Ok((Said { text: as_text(&shown, &files), value: as_json(&shown, &files) }, worst))
 }
 
 fn as_text(shown: &StragglersShown<'_>, (page, numbers): &(PathBuf, PathBuf)) -> String {
     let figure = shown.figure;
-    let stand_in = match shown.quick {
-        true => format!("A quick stand-in, not for comparing: {}.\n", figure.quick.about),
-        false => String::new(),
-    };
+    let stand_in = stand_in(shown.quick.then_some(figure.quick.about.as_str()));
     format!(
         "{}: {}\n{stand_in}{}\n{}\n{}\n{}\n{}\n",
         figure.id,
