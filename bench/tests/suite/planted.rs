@@ -37,6 +37,8 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::LineageForgottenEarly, "hunt/crash-with-a-window", "damage"),
     (Defect::CheckpointDroppedEarly, "hunt/crash-with-a-window", "drained"),
     (Defect::JournalCutShort, "smoke/master-crash", "output"),
+    (Defect::LogCutEarly, "smoke/whole-cluster", "output"),
+    (Defect::AckBeforeLog, "smoke/input-log", "acknowledged"),
 ];
 
 fn scenario(name: &str) -> PathBuf {

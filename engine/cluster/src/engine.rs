@@ -26,6 +26,8 @@ pub struct Promise {
     pub losses_at_once: u32,
     /// How many nodes hold an acknowledged record.
     pub copies: u32,
+    /// An acknowledged record is in the log in the durable store instead, whatever nodes hold.
+    pub logs: bool,
 }
 
 /// A recovery model.

@@ -62,14 +62,18 @@ impl Engine for DStreams {
         options::declared()
     }
 
-    fn promise(&self, _cluster: &ClusterSpec, options: &Options) -> Promise {
-        let copies = Settings::from_options(options).copies;
+    fn promise(&self, cluster: &ClusterSpec, options: &Options) -> Promise {
+        let Settings { copies, logs, .. } = Settings::from_options(options);
+        if logs {
+            let words = "exact whichever workers are lost: the log has what was acknowledged".to_owned();
+            return Promise { words, losses_at_once: cluster.workers, copies: 1, logs };
+        }
         let words = match copies {
             1 => "exact while no worker is lost".to_owned(),
             2 => "exact while at most one worker is lost at a time, until its copies are made again".to_owned(),
             more => format!("exact while at most {} workers are lost at a time", more - 1),
         };
-        Promise { words, losses_at_once: copies.saturating_sub(1), copies }
+        Promise { words, losses_at_once: copies.saturating_sub(1), copies, logs }
     }
 
     fn recovers_master(&self) -> bool {
@@ -140,6 +144,7 @@ async fn start_master(
     let limits = MasterLimits {
         ledger: LedgerLimits {
             copies: settings.copies,
+            logs: settings.logs,
             interval: cluster.interval,
             slack: settings.slack,
             origin: cluster.origin,
@@ -162,6 +167,7 @@ async fn start_master(
         clients: (1..=cluster.clients).map(|number| Role::Client(number).name()).collect(),
         deadline: cluster.failure_timeout,
         costs: cluster.costs.clone(),
+        logs: settings.logs,
     };
     let (peers, events) = connect(&host, config, role, query.fingerprint).await?;
     let new_core = Box::new(move || cores.master(limits.clone(), &query));
@@ -179,6 +185,7 @@ async fn start_worker(
     let receiver = cores.receiver(ReceiverLimits {
         worker: number,
         copies: settings.copies,
+        logs: settings.logs,
         block: settings.block,
         interval: cluster.interval,
         slack: settings.slack,

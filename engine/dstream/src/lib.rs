@@ -5,6 +5,7 @@
 
 pub mod cores;
 mod engine;
+mod log;
 pub mod master;
 pub mod message;
 pub mod options;

@@ -25,6 +25,8 @@ pub struct Settings {
     pub avoid_slow: Option<Duration>,
     /// Masters that wait to be one.
     pub standby_masters: u32,
+    /// A record is acknowledged when the log in the durable store holds it; else when `copies` nodes do.
+    pub logs: bool,
 }
 
 impl Settings {
@@ -62,6 +64,7 @@ impl Settings {
             speculation,
             avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
             standby_masters: count("standby_masters"),
+            logs: value("input") == Some(OptionValue::Choice("log".to_owned())),
         }
     }
 }
@@ -106,10 +109,10 @@ pub fn declared() -> Vec<OptionSpec> {
         ),
         option(
             "input",
-            "where an acknowledged record is held",
+            "where an acknowledged record is held: by `copies` nodes, or in a log in the durable store",
             OptionKind::Choice(&["memory", "log"]),
             OptionValue::Choice("memory".to_owned()),
-            Unbuilt::AllBut(OptionValue::Choice("memory".to_owned())),
+            Unbuilt::Nothing,
         ),
         option(
             "standby_masters",

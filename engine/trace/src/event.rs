@@ -134,6 +134,10 @@ pub enum Event {
     BlockHeld { block: BlockName, ranges: Vec<RecordRange>, bytes: u64 },
     /// This node let go of its copy.
     BlockForgotten { block: BlockName },
+    /// The log in the durable store holds the block: it outlives every node.
+    BlockLogged { block: BlockName, ranges: Vec<RecordRange>, bytes: u64 },
+    /// The block was removed from the log.
+    BlockUnlogged { block: BlockName },
 
     // -- the master ---------------------------------------------------------------------------------------
     /// This node decides from now on. Terms are counted from 1; what an earlier term's master says does not count.

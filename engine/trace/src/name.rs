@@ -24,6 +24,11 @@ impl NodeName {
         NodeName::new(format!("client-{number}"))
     }
 
+    /// The durable store.
+    pub fn store() -> NodeName {
+        NodeName::new("store")
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

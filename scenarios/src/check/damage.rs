@@ -167,6 +167,14 @@ impl<'a, 'b> Walk<'a, 'b> {
                 self.orphans.remove(block);
             }
             Event::BlockForgotten { block } => self.forget(*block, node, line.at),
+            // The store is a holder that no fault takes away.
+            Event::BlockLogged { block, ranges, .. } => {
+                let held = self.blocks.entry(*block).or_default();
+                held.ranges = ranges.clone();
+                held.holders.insert(NodeName::store());
+                self.orphans.remove(block);
+            }
+            Event::BlockUnlogged { block } => self.forget(*block, &NodeName::store(), line.at),
             Event::TaskFinished { task, .. } => {
                 self.slices.entry(node.clone()).or_default().insert(*task);
             }

@@ -1,4 +1,5 @@
-//! Acknowledged means held: a client may learn that records are held only when as many nodes hold them as promised.
+//! Acknowledged means held: a client may learn that records are held only when as many nodes hold them as promised, or
+//! the log does, where that is the promise.
 //!
 //! Counts copies by the nodes' own events, never by the master's word; a node that has a partition's state behind an
 //! interval has what its source had sealed up to there, as good as in a block. Promised is min(copies, live workers);
@@ -32,6 +33,10 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
                 members.change(line.at, |m| m.down.insert(node.clone()));
                 dead.add(node, line.at);
             }
+            Event::BlockLogged { block, ranges, .. } if input.promise.logs => {
+                copies.hold(*block, &NodeName::store(), ranges)
+            }
+            Event::BlockHeld { .. } if input.promise.logs => {}
             Event::BlockHeld { block, ranges, .. } => copies.hold(*block, node, ranges),
             Event::BlockForgotten { block } => copies.lose(*block, node),
             Event::PartitionRestored { partition, through: Some(through), .. } => {

@@ -75,7 +75,7 @@ pub(super) fn run(history: &History, expect: Vec<Expectation>, drained: bool, in
             heirs: Vec::new(),
             recovers_master: true,
         },
-        promise: &Promise { words: "exact".into(), losses_at_once: 1, copies: 2 },
+        promise: &Promise { words: "exact".into(), losses_at_once: 1, copies: 2, logs: false },
         query: &query,
         world: "sim",
         trace_hash: Some("00".into()),

@@ -9,7 +9,7 @@ use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
 use dstream_cluster::message::FromSink;
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
 use dstream_engine::cores::CoreFactory;
-use dstream_engine::master::journal::Snapshot;
+use dstream_engine::master::journal::{Entry, Snapshot};
 use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
 use dstream_engine::master::tracker::{Checkpointed, Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits};
@@ -61,6 +61,10 @@ pub enum Defect {
     CheckpointDroppedEarly,
     /// A new master does not read the journal's last seal.
     JournalCutShort,
+    /// The master removes blocks from the input log when their interval is sealed, long before it is over.
+    LogCutEarly,
+    /// The receiver takes a block for logged when it asks for that.
+    AckBeforeLog,
 }
 
 /// All of them.
@@ -84,6 +88,8 @@ pub const ALL: &[Defect] = &[
     Defect::LineageForgottenEarly,
     Defect::CheckpointDroppedEarly,
     Defect::JournalCutShort,
+    Defect::LogCutEarly,
+    Defect::AckBeforeLog,
 ];
 
 /// A factory whose parts have the defect.
@@ -124,6 +130,16 @@ impl CoreFactory for Planted {
         match self.0 {
             Defect::EarlyAck => early_ack(receiver),
             Defect::AckBeforeCopy => ack_before_copy(receiver),
+            Defect::AckBeforeLog => wrap(Box::new(receiver), |inner, now, event, actions| {
+                inner.step(now, event, actions);
+                let asked = |action: &ReceiverAction| match action {
+                    ReceiverAction::Log(block) => Some(*block),
+                    _ => None,
+                };
+                for block in actions.iter().filter_map(asked).collect::<Vec<_>>() {
+                    inner.step(now, ReceiverEvent::Logged(block), actions);
+                }
+            }),
             Defect::AckBeforeMaster => ack_before_master(receiver),
             _ => Box::new(receiver),
         }
@@ -216,6 +232,13 @@ impl CoreFactory for Planted {
                     inner.step(now, MasterEvent::Fenced { member, visible: vec![] }, &mut decided);
                 }
                 actions.append(&mut decided);
+            }),
+            Defect::LogCutEarly => change(master, |action| match action {
+                MasterAction::Journal(Entry::Sealed(sealed)) => {
+                    let names = sealed.blocks.iter().map(|block| block.order.name).collect();
+                    vec![MasterAction::Journal(Entry::Sealed(sealed)), MasterAction::DropLogged(names)]
+                }
+                other => vec![other],
             }),
             Defect::JournalCutShort => change_journal(master, |found| drop(found.open.pop())),
             _ => Box::new(master),

@@ -6,7 +6,8 @@
 use crate::master::journal::{SealedInterval, Snapshot};
 use crate::master::panes::Place;
 use dstream_trace::{BlockName, RangeSet, RecordRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Without state there are no checkpoints: a snapshot is written after so many intervals, so that the journal stays short
 /// and snapshots are rare.
@@ -48,6 +49,12 @@ impl Book {
     /// Records that are in no interval and never will be.
     pub(super) fn gone(&mut self, ranges: &[RecordRange]) {
         ranges.iter().for_each(|range| drop(self.allotted.insert(*range)));
+    }
+
+    /// The blocks of these intervals.
+    pub(super) fn blocks_of(&self, intervals: Range<u64>) -> BTreeSet<BlockName> {
+        let open = self.open.range(intervals);
+        open.flat_map(|(_, sealed)| &sealed.blocks).map(|block| block.order.name).collect()
     }
 
     pub(super) fn over(&mut self, interval: u64) {

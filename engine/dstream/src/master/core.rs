@@ -12,11 +12,13 @@
 //! ```
 
 use crate::cores::CoreFactory;
+use crate::log::LOG;
 use crate::master::book::Book;
 use crate::master::journal::{Entry, SealedInterval, Snapshot};
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
-use crate::message::{Member, NotFetched, TaskFailure, ToMaster, ToWorker};
+use crate::master::trimming::Trimming;
+use crate::message::{BlockReport, Member, NotFetched, TaskFailure, ToMaster, ToWorker};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
 use dstream_cluster::layout::Role;
@@ -65,6 +67,8 @@ pub enum MasterEvent {
         term: u64,
         /// What the journal says.
         found: Snapshot,
+        /// What the input log has beside the blocks of sealed intervals.
+        logged: Vec<BlockReport>,
         /// Results that are at the sink, which refuses workers under epochs of earlier terms.
         visible: Vec<VisibleResult>,
     },
@@ -76,6 +80,13 @@ pub enum MasterEvent {
         member: Member,
         /// Its results that are visible.
         visible: Vec<VisibleResult>,
+    },
+    /// What the input log has of a lost worker's that was not known.
+    Logged {
+        /// The lost worker.
+        origin: Member,
+        /// The blocks.
+        blocks: Vec<BlockReport>,
     },
     /// Time passed.
     Tick,
@@ -108,6 +119,15 @@ pub enum MasterAction {
     },
     /// Remove the checkpoint that goes through this interval from the store.
     DropCheckpoint(u64),
+    /// Read what the input log has of the lost worker, but for these blocks, then report [`MasterEvent::Logged`].
+    ReadLog {
+        /// The lost worker.
+        origin: Member,
+        /// What need not be read.
+        known: BTreeSet<BlockName>,
+    },
+    /// Remove these blocks from the input log.
+    DropLogged(Vec<BlockName>),
     /// The run cannot go on.
     Fatal(String),
     /// Record an event.
@@ -127,6 +147,7 @@ pub struct Master {
     /// Intervals below this one are sealed.
     pub(super) sealed_below: u64,
     pub(super) book: Book,
+    pub(super) trimming: Trimming,
     /// interval -> how many entries its tasks wait for
     pub(super) unwritten: BTreeMap<u64, u32>,
     /// Checkpoints whose snapshots are being written: what follows from them waits.
@@ -159,13 +180,14 @@ impl Master {
     pub fn new(limits: MasterLimits, query: &Query, cores: &dyn CoreFactory) -> Master {
         Master {
             detector: cores.detector(limits.heartbeat, limits.failure_timeout),
-            ledger: cores.ledger(limits.ledger),
+            ledger: cores.ledger(limits.ledger.clone()),
             tracker: cores.tracker(query, limits.tracker),
             keeps_state: query.stages.iter().any(|stage| !stage.kept.is_empty()),
             members: BTreeMap::new(),
             fencing: BTreeMap::new(),
             sealed_below: 0,
             book: Book::default(),
+            trimming: Trimming::new(limits.ledger.logs),
             unwritten: BTreeMap::new(),
             unsaid: BTreeMap::new(),
             term: 1,
@@ -200,79 +222,6 @@ impl Master {
         }
     }
 
-    fn joined(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
-        let Member { worker, epoch } = member;
-        self.members.insert(worker, epoch);
-        actions.push(MasterAction::Record(Event::WorkerJoined { worker: NodeName::worker(worker), epoch }));
-        self.welcome(member, actions);
-        self.tell_members(actions);
-        self.account(now, LedgerEvent::Joined(member), actions);
-        match self.fencing.get_mut(&worker) {
-            Some((_, joined_again)) => *joined_again = true,
-            None => self.track(now, TrackerEvent::Joined(worker), actions),
-        }
-    }
-
-    fn rejoined(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
-        self.welcome(member, actions);
-        if self.resume_at.is_none() {
-            let members = self.member_list();
-            actions.push(MasterAction::Tell { worker: member.worker, word: ToWorker::Members { members } });
-        }
-        self.account(now, LedgerEvent::Reconnected { worker: member.worker }, actions);
-        self.track(now, TrackerEvent::Reconnected(member.worker), actions);
-    }
-
-    fn welcome(&self, member: Member, actions: &mut Vec<MasterAction>) {
-        let word = ToWorker::Welcome { epoch: member.epoch, sealed_below: self.sealed_below, keeps: self.keeps };
-        actions.push(MasterAction::Tell { worker: member.worker, word });
-    }
-
-    fn lost(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
-        let Member { worker, epoch } = member;
-        self.members.remove(&worker);
-        actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
-        actions.push(MasterAction::Tell { worker, word: ToWorker::Fenced { epoch } });
-        self.fencing.insert(worker, (epoch, false));
-        actions.push(MasterAction::Fence { member, since: self.done_below });
-        self.tell_members(actions);
-        self.track(now, TrackerEvent::Fencing(worker), actions);
-        self.account(now, LedgerEvent::Lost(member), actions);
-    }
-
-    fn fenced(&mut self, now: Moment, member: Member, visible: Vec<VisibleResult>, actions: &mut Vec<MasterAction>) {
-        let Some((epoch, joined_again)) = self.fencing.get(&member.worker).copied() else { return };
-        if epoch != member.epoch {
-            return; // an older fence; the newest one decides
-        }
-        self.fencing.remove(&member.worker);
-        self.track(now, TrackerEvent::Lost { worker: member.worker, visible }, actions);
-        if joined_again && self.members.contains_key(&member.worker) {
-            self.track(now, TrackerEvent::Joined(member.worker), actions);
-        }
-    }
-
-    fn member_list(&self) -> Vec<Member> {
-        self.members.iter().map(|(worker, epoch)| Member { worker: *worker, epoch: *epoch }).collect()
-    }
-
-    fn client_members(&self) -> ToClient {
-        ToClient::Members(self.members.keys().map(|worker| NodeName::worker(*worker)).collect())
-    }
-
-    /// Nothing is said of members while some are awaited: with too few, too few copies would be enough.
-    pub(super) fn tell_members(&self, actions: &mut Vec<MasterAction>) {
-        if self.resume_at.is_some() {
-            return;
-        }
-        let members = self.member_list();
-        for worker in self.members.keys() {
-            let word = ToWorker::Members { members: members.clone() };
-            actions.push(MasterAction::Tell { worker: *worker, word });
-        }
-        actions.push(MasterAction::TellClients(self.client_members()));
-    }
-
     pub(super) fn account(&mut self, now: Moment, event: LedgerEvent, actions: &mut Vec<MasterAction>) {
         let mut decided = Vec::new();
         self.ledger.step(now, event, &mut decided);
@@ -299,10 +248,15 @@ impl Master {
                         actions.push(MasterAction::Tell { worker, word });
                     }
                 }
+                LedgerAction::AskLog { origin, mut known } => {
+                    known.extend(self.trimming.blocks());
+                    actions.push(MasterAction::ReadLog { origin, known });
+                }
                 LedgerAction::OrderCopy { block, from, to } => {
                     actions.push(MasterAction::Tell { worker: from, word: ToWorker::Copy { block, to } });
                 }
                 LedgerAction::Forget { by, blocks } => {
+                    self.trimming.over(&blocks);
                     let word = self.forget(None, blocks);
                     let all = self.members.keys().copied().filter(|worker| by.is_none_or(|by| by == *worker));
                     actions.extend(all.map(|worker| MasterAction::Tell { worker, word: word.clone() }));
@@ -386,6 +340,8 @@ impl Master {
                 self.awaited.remove(&worker);
                 self.resume(now, actions);
             }
+            // It has yet to hear who leads: to refuse it now would cost what it holds.
+            ToMaster::Heartbeat { .. } if self.awaited.contains(&worker) => {}
             ToMaster::Heartbeat { epoch, sent_ns, unreachable } => {
                 self.detect(now, DetectorEvent::Heartbeat { worker, epoch }, actions);
                 if self.is_member(worker, epoch) {
@@ -433,11 +389,11 @@ impl Master {
     }
 }
 
-fn held_by(report: crate::message::BlockReport, holder: Member) -> crate::message::BlockReport {
+fn held_by(report: BlockReport, holder: Member) -> BlockReport {
     let mut holders = report.holders;
     holders.retain(|other| other.worker != holder.worker);
     holders.push(holder);
-    crate::message::BlockReport { holders, ..report }
+    BlockReport { holders, ..report }
 }
 
 impl Core for Master {
@@ -458,7 +414,12 @@ impl Core for Master {
             }
             MasterEvent::Acknowledged(ranges) if self.resume_at.is_some() => self.acknowledged.extend(ranges),
             MasterEvent::Acknowledged(ranges) => self.account(now, LedgerEvent::Acknowledged(ranges), actions),
-            MasterEvent::Elected { term, found, visible } => self.elected(now, (term, found, visible), actions),
+            MasterEvent::Elected { term, found, logged, visible } => {
+                self.elected(now, (term, found, visible), logged, actions);
+            }
+            MasterEvent::Logged { origin, blocks } => {
+                self.account(now, LedgerEvent::Orphans { by: LOG, origin, blocks }, actions);
+            }
             MasterEvent::Written(entries) => self.written(now, entries, actions),
             MasterEvent::Fenced { member, visible } => self.fenced(now, member, visible, actions),
             MasterEvent::Tick => {

@@ -10,6 +10,7 @@
 //! interval: open --all members closed it and all orphans are known, or waited long enough--> sealed
 //! ```
 
+use crate::log::{LOG, LOG_MEMBER};
 use crate::master::copies::Copies;
 use crate::master::journal::{GivenUp, Snapshot};
 use crate::message::{BlockOrder, BlockReport, Member, Skip};
@@ -24,6 +25,8 @@ use std::time::Duration;
 pub struct LedgerLimits {
     /// How many nodes must hold a record (never more than there are members).
     pub copies: u32,
+    /// Blocks are held by the log instead: what it has of a lost worker is asked for, too.
+    pub logs: bool,
     /// Length of an interval.
     pub interval: Duration,
     /// How long an interval waits for late records.
@@ -135,6 +138,13 @@ pub enum LedgerAction {
         /// Whom to ask.
         of: Vec<u32>,
     },
+    /// Read what the log has of the lost worker, but for these blocks.
+    AskLog {
+        /// The lost worker.
+        origin: Member,
+        /// What is known already.
+        known: BTreeSet<BlockName>,
+    },
     /// Have a copy made.
     OrderCopy {
         /// The block.
@@ -202,7 +212,8 @@ pub struct Ledger {
 impl Ledger {
     /// An empty ledger.
     pub fn new(limits: LedgerLimits) -> Ledger {
-        let copies = Copies::new(limits.copies, limits.patience);
+        // What the log holds needs no copies, and what it does not hold yet is promised to nobody.
+        let copies = Copies::new(if limits.logs { 0 } else { limits.copies }, limits.patience);
         Ledger {
             limits,
             members: BTreeMap::new(),
@@ -222,8 +233,11 @@ impl Ledger {
     /// Which records of a client are held by as many members as can be asked for, or in an interval that is done.
     fn known_of(&self, client: u32) -> Vec<RecordRange> {
         let needed = (self.limits.copies as usize).min(self.members.len());
-        let (held, lacking): (Vec<&Block>, Vec<&Block>) =
-            self.blocks.values().partition(|block| block.holders.len() >= needed);
+        let is_held = |block: &&Block| match self.limits.logs {
+            true => block.holders.contains(&LOG),
+            false => block.holders.len() >= needed,
+        };
+        let (held, lacking): (Vec<&Block>, Vec<&Block>) = self.blocks.values().partition(is_held);
         let of = |blocks: &[&Block]| -> RangeSet { blocks.iter().flat_map(|block| &block.ranges).copied().collect() };
         let (held, lacking) = (of(&held), of(&lacking));
         let settled = self.allotted.iter().flat_map(|range| lacking.gaps(range));
@@ -231,8 +245,14 @@ impl Ledger {
         known.iter().filter(|range| range.client == client).collect()
     }
 
+    /// Whether an interval may have the block. Where there is a log, one that it does not hold is acknowledged to nobody yet:
+    /// a worker named it to a new master that counts on all that earlier ones may have sealed.
+    fn is_to_stay(&self, block: &Block) -> bool {
+        if self.limits.logs { block.holders.contains(&LOG) } else { !block.holders.is_empty() }
+    }
+
     fn is_member(&self, member: &Member) -> bool {
-        self.members.get(&member.worker) == Some(&member.epoch)
+        *member == LOG_MEMBER || self.members.get(&member.worker) == Some(&member.epoch)
     }
 
     fn end_of(&self, interval: u64) -> Moment {
@@ -273,24 +293,6 @@ impl Ledger {
         })
     }
 
-    fn lost(&mut self, lost: Member, actions: &mut Vec<LedgerAction>) {
-        self.members.remove(&lost.worker);
-        self.closed_below.remove(&lost.worker);
-        for waiting in self.orphans.values_mut() {
-            waiting.remove(&lost.worker);
-        }
-        let of: Vec<u32> = self.members.keys().copied().collect();
-        self.orphans.insert(lost, of.iter().copied().collect());
-        actions.push(LedgerAction::AskOrphans { origin: lost, of });
-        self.copies.lost(lost.worker);
-        for (name, block) in &mut self.blocks {
-            if block.holders.remove(&lost.worker) && block.allotted.is_some() {
-                let holders = block.holders.iter().copied().collect();
-                actions.push(LedgerAction::Holders { block: *name, holders });
-            }
-        }
-    }
-
     /// Whether everything that can be known of the interval is known.
     fn is_complete(&self, interval: u64) -> bool {
         let closed = |worker: &u32| self.closed_below.get(worker).is_some_and(|below| *below > interval);
@@ -327,7 +329,7 @@ impl Ledger {
         let candidates: Vec<BlockName> = self
             .blocks
             .iter()
-            .filter(|(_, block)| block.allotted.is_none() && block.interval <= interval && !block.holders.is_empty())
+            .filter(|(_, block)| block.allotted.is_none() && block.interval <= interval && self.is_to_stay(block))
             .map(|(name, _)| *name)
             .collect();
         let (mut ranges, mut blocks) = (RangeSet::new(), Vec::new());
@@ -362,32 +364,6 @@ impl Ledger {
             self.copies.forget(name);
         }
         actions.push(LedgerAction::Forget { by: None, blocks });
-    }
-
-    /// A copy that was asked for is there. If the block is over meanwhile, `by` has not heard that it may forget it, or
-    /// heard it too early.
-    fn copy_held(&mut self, by: Member, block: BlockName, actions: &mut Vec<LedgerAction>) {
-        self.copies.held(&block);
-        if !self.is_member(&by) {
-            return;
-        }
-        let Some(known) = self.blocks.get_mut(&block) else {
-            actions.push(LedgerAction::Forget { by: Some(by.worker), blocks: vec![block] });
-            return;
-        };
-        if known.holders.insert(by.worker) && known.allotted.is_some() {
-            let holders = known.holders.iter().copied().collect();
-            actions.push(LedgerAction::Holders { block, holders });
-        }
-    }
-
-    fn reconnected(&mut self, worker: u32, actions: &mut Vec<LedgerAction>) {
-        for (origin, waiting) in &self.orphans {
-            if waiting.contains(&worker) {
-                actions.push(LedgerAction::AskOrphans { origin: *origin, of: vec![worker] });
-            }
-        }
-        self.copies.lost(worker);
     }
 }
 
@@ -490,5 +466,6 @@ impl Core for Ledger {
 }
 
 mod gone;
+mod holders;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ mod core;
 pub mod journal;
 pub mod ledger;
 mod lineage;
+mod members;
 mod node;
 mod pace;
 mod panes;
@@ -16,6 +17,7 @@ mod schedule;
 mod scribe;
 mod takeover;
 pub mod tracker;
+mod trimming;
 mod writing;
 
 pub use core::{Master, MasterAction, MasterEvent, MasterLimits};

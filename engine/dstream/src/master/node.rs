@@ -10,10 +10,11 @@
 //!    '-- another term in lease or journal -- leading --the lease ran out--> asks the store, then goes on
 //! ```
 
+use crate::log;
 use crate::master::journal::{Entry, Slot, Snapshot};
 use crate::master::scribe::{self, Deposed};
 use crate::master::{MasterAction, MasterEvent, first_epoch};
-use crate::message::{Member, ToMaster, ToWorker, checkpoint_prefix};
+use crate::message::{BlockReport, Member, ToMaster, ToWorker, checkpoint_prefix};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::core::BoxCore;
@@ -23,7 +24,7 @@ use dstream_cluster::message::{FromClient, ToClient, VisibleResult, open, seal};
 use dstream_cluster::sink::fence;
 use dstream_host::peer::{Lane, PeerEvent, Peers, SendError};
 use dstream_host::{Host, NodeError};
-use dstream_trace::{Event, Moment, NodeName, Purpose};
+use dstream_trace::{BlockName, Event, Moment, NodeName, Purpose};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -51,6 +52,8 @@ pub struct MasterConfig {
     pub deadline: Duration,
     /// What work costs.
     pub costs: Costs,
+    /// Whether input is held by the log.
+    pub logs: bool,
 }
 
 /// Makes a core that knows nothing yet.
@@ -123,10 +126,19 @@ fn note(connected: &mut BTreeSet<NodeName>, event: &PeerEvent) {
     }
 }
 
+/// What a master begins with.
+struct Prepared {
+    found: Snapshot,
+    /// The journal's slot that is next.
+    next: u64,
+    logged: Vec<BlockReport>,
+    visible: Vec<VisibleResult>,
+}
+
 /// What comes back from store and sink.
 enum Answer {
     /// The term has begun in the journal and at the sink; the slot is next.
-    Prepared(Result<(Snapshot, u64, Vec<VisibleResult>), Deposed>),
+    Prepared(Box<Result<Prepared, Deposed>>),
     /// The journal cannot be read.
     Unreadable(NodeError),
     /// This slot is written.
@@ -226,7 +238,7 @@ impl Shell {
     /// taken from workers that still hear it.
     fn prepare(&self) {
         let (host, peers, answered) = (self.host.clone(), self.peers.clone(), self.answered.clone());
-        let MasterConfig { sink, workers, deadline, .. } = self.config.clone();
+        let MasterConfig { sink, workers, deadline, logs, .. } = self.config.clone();
         let term = self.lease.term;
         tokio::spawn(async move {
             let begun = match scribe::begin(&host, term, deadline).await {
@@ -234,9 +246,12 @@ impl Shell {
                 Ok(begun) => begun,
             };
             let (found, next) = match begun {
-                Err(deposed) => return drop(answered.send(Answer::Prepared(Err(deposed))).await),
+                Err(deposed) => return drop(answered.send(Answer::Prepared(Box::new(Err(deposed)))).await),
                 Ok(begun) => begun,
             };
+            let sealed = found.open.iter().flat_map(|sealed| &sealed.blocks).map(|block| block.order.name);
+            let known = sealed.chain(found.given_up.iter().map(|(block, _)| *block)).collect();
+            let logged = if logs { read_log(&host, None, &known, deadline).await } else { Vec::new() };
             let mut visible = Vec::new();
             // In the first term there was nobody before.
             let mut fences = JoinSet::new();
@@ -248,17 +263,22 @@ impl Shell {
             while let Some(Ok(of_worker)) = fences.join_next().await {
                 visible.extend(of_worker);
             }
-            let _ = answered.send(Answer::Prepared(Ok((found, next, visible)))).await;
+            let prepared = Prepared { found, next, logged, visible };
+            let _ = answered.send(Answer::Prepared(Box::new(Ok(prepared)))).await;
         });
     }
 
     async fn answer(&mut self, answer: Answer) -> Result<Result<(), Deposed>, NodeError> {
         match answer {
-            Answer::Prepared(Err(deposed)) | Answer::Written(_, Err(deposed)) => return Ok(Err(deposed)),
+            Answer::Written(_, Err(deposed)) => return Ok(Err(deposed)),
             Answer::Unreadable(error) => return Err(error),
-            Answer::Prepared(Ok((found, next, visible))) => {
+            Answer::Prepared(prepared) => {
+                let Prepared { found, next, logged, visible } = match *prepared {
+                    Err(deposed) => return Ok(Err(deposed)),
+                    Ok(prepared) => prepared,
+                };
                 (self.slot, self.is_elected) = (Some(next), true);
-                self.step(MasterEvent::Elected { term: self.lease.term, found, visible }).await?;
+                self.step(MasterEvent::Elected { term: self.lease.term, found, logged, visible }).await?;
                 let clients = self.config.clients.iter().filter(|client| self.connected.contains(*client));
                 for client in clients.cloned().collect::<Vec<_>>() {
                     self.step(MasterEvent::ClientUp(client)).await?;
@@ -362,6 +382,8 @@ impl Shell {
             MasterAction::Journal(entry) => self.unwritten.push(entry),
             MasterAction::Fence { member, since } => self.fence(member, since),
             MasterAction::DropCheckpoint(through) => self.drop_all(checkpoint_prefix(through)),
+            MasterAction::ReadLog { origin, known } => self.read_log(origin, known),
+            MasterAction::DropLogged(blocks) => self.drop_logged(blocks),
             MasterAction::Fatal(why) => return Err(NodeError(why)),
             MasterAction::Record(event) => self.host.trace.record(event),
         }
@@ -405,6 +427,25 @@ impl Shell {
         });
     }
 
+    fn read_log(&self, origin: Member, known: BTreeSet<BlockName>) {
+        let (host, answered, pause) = (self.host.clone(), self.answered.clone(), self.config.deadline);
+        tokio::spawn(async move {
+            let blocks = read_log(&host, Some(origin), &known, pause).await;
+            let _ = answered.send(Answer::Event(MasterEvent::Logged { origin, blocks })).await;
+        });
+    }
+
+    /// Removes blocks that nobody reads any more from the log. What cannot be removed now stays until a master takes over.
+    fn drop_logged(&self, blocks: Vec<BlockName>) {
+        let host = self.host.clone();
+        tokio::spawn(async move {
+            for block in blocks {
+                host.trace.record(Event::BlockUnlogged { block });
+                let _ = host.store.delete(&log::block_key(block)).await;
+            }
+        });
+    }
+
     /// Has the sink refuse a worker's results, again and again until the sink says so.
     fn fence(&self, member: Member, since: u64) {
         let (host, peers, answered) = (self.host.clone(), self.peers.clone(), self.answered.clone());
@@ -414,5 +455,30 @@ impl Shell {
             let visible = fence(&host, &peers, &sink, worker, since, deadline).await;
             let _ = answered.send(Answer::Event(MasterEvent::Fenced { member, visible })).await;
         });
+    }
+}
+
+/// What the log has, of one worker or of all, but for blocks that are known; asked again until the store answers.
+async fn read_log(
+    host: &Host,
+    origin: Option<Member>,
+    known: &BTreeSet<BlockName>,
+    pause: Duration,
+) -> Vec<BlockReport> {
+    let prefix = origin.map_or(log::PREFIX.to_owned(), log::prefix_of);
+    loop {
+        match log::reports(host, &prefix, |name| known.contains(name)).await {
+            Ok(blocks) => {
+                // Whoever wrote it may not have lived to say so.
+                let said = blocks.iter().map(|BlockReport { name: block, ranges, bytes, .. }| Event::BlockLogged {
+                    block: *block,
+                    ranges: ranges.clone(),
+                    bytes: *bytes,
+                });
+                said.for_each(|event| host.trace.record(event));
+                return blocks;
+            }
+            Err(_) => host.sleep(pause).await,
+        }
     }
 }

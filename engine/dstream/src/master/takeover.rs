@@ -3,13 +3,14 @@
 //! Knows the journal's words and what workers say, not how either came. Invariant: nothing is sealed, run, copied or
 //! acknowledged before all workers have said what they hold, or had the time to.
 
+use crate::log::LOG;
 use crate::master::book::Book;
 use crate::master::core::{Master, MasterAction};
 use crate::master::journal::Snapshot;
 use crate::master::ledger::LedgerEvent;
 use crate::master::tracker::TrackerEvent;
 use crate::master::writing::say_sealed;
-use crate::message::ToWorker;
+use crate::message::{BlockReport, ToWorker};
 use dstream_cluster::detector::DetectorEvent;
 use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_trace::{Event, Moment, NodeName};
@@ -29,6 +30,7 @@ impl Master {
         &mut self,
         now: Moment,
         (term, found, visible): (u64, Snapshot, Vec<VisibleResult>),
+        logged: Vec<BlockReport>,
         actions: &mut Vec<MasterAction>,
     ) {
         self.term = term;
@@ -46,6 +48,7 @@ impl Master {
         found.open.iter().for_each(|sealed| say_sealed(sealed, actions));
         self.book = Book::of(&found);
         self.account(now, LedgerEvent::Recovered(found.clone()), actions);
+        self.account(now, LedgerEvent::Announced { by: LOG, blocks: logged, closed_below: None }, actions);
         self.track(now, TrackerEvent::Recovered { term, found, visible }, actions);
     }
 

@@ -19,6 +19,9 @@ impl Master {
 
     /// Has an entry written. Tasks of the interval wait for it.
     pub(super) fn write(&mut self, interval: Option<u64>, entry: Entry, actions: &mut Vec<MasterAction>) {
+        if matches!(entry, Entry::Snapshot(_)) {
+            self.trimming.snapshot();
+        }
         if let Some(interval) = interval {
             *self.unwritten.entry(interval).or_default() += 1;
         }
@@ -57,6 +60,10 @@ impl Master {
                     None
                 }
                 Entry::Snapshot(snapshot) => {
+                    let over = self.trimming.written();
+                    if !over.is_empty() {
+                        actions.push(MasterAction::DropLogged(over));
+                    }
                     self.checkpoint_written(now, &snapshot, actions);
                     None
                 }
@@ -79,8 +86,13 @@ impl Master {
         let done = self.forgotten_below..below;
         (self.forgotten_below, self.panes_below) = (below, panes_below);
         self.tell_all(&self.forget(None, Vec::new()), actions);
+        let blocks = self.book.blocks_of(done.clone());
         for interval in done {
             self.over(now, interval, actions);
+        }
+        let settled = self.trimming.settled(&blocks);
+        if !settled.is_empty() {
+            actions.push(MasterAction::DropLogged(settled));
         }
         actions.extend(over.into_iter().map(MasterAction::DropCheckpoint));
     }

@@ -1,5 +1,6 @@
 //! The worker: receives records, holds blocks, slices and panes, computes tasks.
 
+mod blocks;
 mod chain;
 mod copies;
 mod node;
@@ -13,5 +14,5 @@ mod task;
 pub use chain::Chains;
 pub use node::{WorkerConfig, run};
 pub use seats::Seats;
-pub use store::{Pane, SharedHoldings};
+pub use store::{HeldBlock, Pane, SharedHoldings};
 pub use task::TaskContext;

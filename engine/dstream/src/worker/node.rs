@@ -4,6 +4,7 @@
 
 use crate::master::first_epoch;
 use crate::message::{BlockReport, Fetch, Launch, Save, TaskFailure, TaskId, ToMaster, ToWorker};
+use crate::worker::blocks::log_block;
 use crate::worker::receiver::{ReceiverAction, ReceiverEvent};
 use crate::worker::serve;
 use crate::worker::state;
@@ -29,6 +30,10 @@ const MOST_WAITING_ENDS: usize = 4096;
 /// copies in memory do not count.
 const SAVES_AT_ONCE: usize = 4;
 
+/// Blocks that are written into the log at once: enough that a store of some milliseconds keeps pace with a receiver that
+/// cuts a block every ten, few enough that their copies in memory do not count.
+const LOGGED_AT_ONCE: usize = 16;
+
 /// What the shell must know beside its tasks.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -49,7 +54,8 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     let (ended, mut ends) = mpsc::channel(MOST_WAITING_ENDS);
     let (saved, mut saves) = mpsc::channel(MOST_WAITING_ENDS);
-    let mut worker = Worker::new(context, config, receiver, (ended, saved));
+    let (logged, mut log) = mpsc::channel(MOST_WAITING_ENDS);
+    let mut worker = Worker::new(context, config, receiver, (ended, saved, logged));
     loop {
         let wake = worker.next_wake();
         tokio::select! {
@@ -60,6 +66,7 @@ pub async fn run(
             },
             Some(end) = ends.recv() => worker.task_ended(end),
             Some(word) = saves.recv() => worker.tell_master(&word),
+            Some(block) = log.recv() => worker.receive(ReceiverEvent::Logged(block), Bytes::new()),
             () = worker.context.host.clock.sleep_until(wake) => worker.tick(),
         }
     }
@@ -72,6 +79,9 @@ pub(super) struct Worker {
     pub(super) ended: mpsc::Sender<TaskEnd>,
     pub(super) saved: mpsc::Sender<ToMaster>,
     pub(super) save_turns: Arc<Semaphore>,
+    /// Hears of blocks that are in the log.
+    pub(super) logged: mpsc::Sender<BlockName>,
+    pub(super) log_turns: Arc<Semaphore>,
     pub(super) epoch: Option<u64>,
     /// The newest term that a master named, and who.
     pub(super) leader: Option<(u64, NodeName)>,
@@ -97,7 +107,7 @@ impl Worker {
         context: TaskContext,
         config: WorkerConfig,
         receiver: BoxCore<ReceiverEvent, ReceiverAction>,
-        (ended, saved): (mpsc::Sender<TaskEnd>, mpsc::Sender<ToMaster>),
+        (ended, saved, logged): (mpsc::Sender<TaskEnd>, mpsc::Sender<ToMaster>, mpsc::Sender<BlockName>),
     ) -> Worker {
         let next_beat = context.host.clock.now();
         Worker {
@@ -107,6 +117,8 @@ impl Worker {
             ended,
             saved,
             save_turns: Arc::new(Semaphore::new(SAVES_AT_ONCE)),
+            logged,
+            log_turns: Arc::new(Semaphore::new(LOGGED_AT_ONCE)),
             epoch: None,
             leader: None,
             open: BTreeMap::new(),
@@ -417,6 +429,7 @@ impl Worker {
                 self.context.host.trace.record(Event::BlockForgotten { block });
             }
             ReceiverAction::SendCopy { block, to } => self.send_copy(block, to, false),
+            ReceiverAction::Log(block) => self.log(block),
             ReceiverAction::Acknowledge { blocks, ranges } => {
                 self.unacknowledged.retain(|block| !blocks.contains(block));
                 self.acknowledge(ranges);
@@ -435,6 +448,15 @@ impl Worker {
             }
             ReceiverAction::Record(event) => self.context.host.trace.record(event),
         }
+    }
+
+    fn log(&self, block: BlockName) {
+        let (context, logged, turns) = (self.context.clone(), self.logged.clone(), self.log_turns.clone());
+        tokio::spawn(async move {
+            let Ok(_turn) = turns.acquire().await else { return };
+            log_block(&context, block).await;
+            let _ = logged.send(block).await;
+        });
     }
 
     fn acknowledge(&self, ranges: Vec<RecordRange>) {

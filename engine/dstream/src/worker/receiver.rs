@@ -1,18 +1,19 @@
 //! The receiver's core: batches of records become blocks, blocks become copies, copies become acknowledgements.
 //!
 //! Knows block names and ranges, never bytes. Invariants: a client is acknowledged only when as many members as promised
-//! hold its records and the master has heard of their block, and only under a live lease; what arrives for an interval that
-//! has closed here goes into the next one.
+//! hold its records, or the log does, and the master has heard of their block, and only under a live lease; what arrives for
+//! an interval that has closed here goes into the next one.
 //!
 //! ```text
 //! batch -> OPEN block of its interval
 //!            | full, old, or its interval is over
 //!            v
-//!         COPYING --all copies held--> HELD: announce --the master has heard--> acknowledge
+//!         COPYING --all copies held, or logged--> HELD: announce --the master has heard--> acknowledge
 //!            |  a holder is lost: choose another
 //!            +- fenced: dropped, its clients send again
 //! ```
 
+use crate::log::{LOG, LOG_MEMBER};
 use crate::message::{BlockReport, Member};
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RecordRange};
@@ -29,6 +30,8 @@ pub struct ReceiverLimits {
     pub worker: u32,
     /// How many nodes must hold a record before it is acknowledged (never more than there are members).
     pub copies: u32,
+    /// The log must hold it instead.
+    pub logs: bool,
     /// Each interval is cut into blocks of this length; the last one may be shorter.
     pub block: Duration,
     /// Length of an interval.
@@ -84,6 +87,8 @@ pub enum ReceiverEvent {
         /// The worker.
         by: Member,
     },
+    /// The log holds the block.
+    Logged(BlockName),
     /// The master needs the block no longer: its results are out, or its records came in another block.
     Forgotten(BlockName),
     /// Time passed.
@@ -116,6 +121,8 @@ pub enum ReceiverAction {
         /// To whom.
         to: u32,
     },
+    /// Write the block into the log, then report [`ReceiverEvent::Logged`].
+    Log(BlockName),
     /// Tell clients that their records are held.
     Acknowledge {
         /// The blocks.
@@ -144,7 +151,7 @@ struct Open {
 #[derive(Debug)]
 struct Copying {
     report: BlockReport,
-    /// Copies on their way.
+    /// Copies on their way; the log's as well.
     asked: BTreeSet<u32>,
 }
 
@@ -253,6 +260,19 @@ impl Receiver {
         }
     }
 
+    /// Has blocks written into the log, and finishes those that are there.
+    fn log(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
+        let mut done = Vec::new();
+        for (name, copying) in &mut self.copying {
+            if copying.report.holders.contains(&LOG_MEMBER) {
+                done.push(*name);
+            } else if copying.asked.insert(LOG) {
+                actions.push(ReceiverAction::Log(*name));
+            }
+        }
+        self.finish(now, done, actions);
+    }
+
     /// How many nodes must hold a block now.
     fn copies_needed(&self) -> usize {
         (self.limits.copies as usize).min(self.members.len()).max(1)
@@ -262,6 +282,9 @@ impl Receiver {
     fn copy(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
         if self.epoch.is_none() || self.members.is_empty() {
             return;
+        }
+        if self.limits.logs {
+            return self.log(now, actions);
         }
         let needed = self.copies_needed();
         let (members, reachable, own) = (&self.members, &self.reachable, self.limits.worker);
@@ -354,7 +377,10 @@ impl Receiver {
         let own = Member { worker: self.limits.worker, epoch };
         let copying = std::mem::take(&mut self.copying).into_values().map(|copying| copying.report);
         let unannounced = std::mem::take(&mut self.withheld).into_iter().chain(copying);
-        let again = unannounced.map(|report| BlockReport { holders: vec![own], ..report });
+        let again = unannounced.map(|report| {
+            let logged = report.holders.contains(&LOG_MEMBER).then_some(LOG_MEMBER);
+            BlockReport { holders: [own].into_iter().chain(logged).collect(), ..report }
+        });
         self.copying = again.map(|report| (report.name, Copying { report, asked: BTreeSet::new() })).collect();
     }
 
@@ -394,7 +420,7 @@ impl Core for Receiver {
                 self.members = members.into_iter().map(|member| (member.worker, member.epoch)).collect();
                 for copying in self.copying.values_mut() {
                     let is_member = |holder: &Member| self.members.get(&holder.worker) == Some(&holder.epoch);
-                    copying.report.holders.retain(is_member);
+                    copying.report.holders.retain(|holder| *holder == LOG_MEMBER || is_member(holder));
                 }
             }
             ReceiverEvent::Reachable(workers) => self.reachable = workers,
@@ -411,6 +437,14 @@ impl Core for Receiver {
                     let is_member = self.members.get(&by.worker) == Some(&by.epoch);
                     if is_member && !copying.report.holders.contains(&by) {
                         copying.report.holders.push(by);
+                    }
+                }
+            }
+            ReceiverEvent::Logged(block) => {
+                if let Some(copying) = self.copying.get_mut(&block) {
+                    copying.asked.remove(&LOG);
+                    if !copying.report.holders.contains(&LOG_MEMBER) {
+                        copying.report.holders.push(LOG_MEMBER);
                     }
                 }
             }

@@ -3,21 +3,18 @@
 //! Knows how, not when or where: the master decided that. Invariant: a task's result takes effect when its cost is paid, and
 //! the same order gives the same bytes whichever worker runs it.
 
-use crate::message::{
-    BlockOrder, Fetch, Fetched, Launch, NotFetched, Reads, Skip, SliceSource, TaskFailure, TaskId, TaskOrder,
-};
+use crate::message::{Fetch, Fetched, Launch, NotFetched, Reads, SliceSource, TaskFailure, TaskId, TaskOrder};
+use crate::worker::blocks::fetch_blocks;
 use crate::worker::chain::{Chains, Link};
 use crate::worker::seats::{Rank, Seat, Seats};
 use crate::worker::state::{PlaceOfState, in_order, lacks, past_and_core};
-use crate::worker::store::{HeldBlock, Pane, SharedHoldings};
+use crate::worker::store::{Pane, SharedHoldings};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::message::{FromSink, ResultName, ToSink, open, seal};
 use dstream_host::peer::Peers;
 use dstream_host::{CoreTime, Host};
-use dstream_kernel::{
-    Counts, LineBlock, Produced, Query, Stage, StageEnd, StageInput, TaskAt, TaskInput, TaskResult, Width,
-};
+use dstream_kernel::{Counts, Produced, Query, Stage, StageEnd, StageInput, TaskAt, TaskInput, TaskResult, Width};
 use dstream_trace::{Event, NodeName, Purpose};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -129,52 +126,7 @@ fn purpose(again: bool) -> Purpose {
     if again { Purpose::Recovery } else { Purpose::Shuffle }
 }
 
-// -- input: blocks ---------------------------------------------------------------------------------------------
-
-async fn fetch_blocks(context: &TaskContext, orders: &[BlockOrder], again: bool) -> Result<TaskInput, TaskFailure> {
-    let mut blocks = Vec::new();
-    for order in orders {
-        let held = context.holdings.lock().blocks.get(&order.name).cloned();
-        let held = match held {
-            Some(held) => held,
-            None => fetch_block(context, order, again).await?,
-        };
-        blocks.extend(line_blocks(&held, &order.skip));
-    }
-    Ok(TaskInput::Lines(blocks))
-}
-
-/// The segments of a block as the kernel reads them.
-fn line_blocks(held: &HeldBlock, skip: &[Skip]) -> Vec<LineBlock> {
-    let segments = held.segments.iter().zip(&held.report.ranges).enumerate();
-    let line_block = |(index, (lines, range)): (usize, (&Bytes, &dstream_trace::RecordRange))| LineBlock {
-        lines: lines.clone(),
-        records: range.count(),
-        skip: skip.iter().filter(|skip| skip.segment as usize == index).map(|skip| skip.from..skip.to).collect(),
-    };
-    segments.map(line_block).collect()
-}
-
-async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> Result<HeldBlock, TaskFailure> {
-    let mut failed = NotFetched::default();
-    for holder in &order.holders {
-        if *holder == context.worker {
-            failed.blocks_missing.push((order.name, *holder));
-            continue;
-        }
-        let purpose = if again { Purpose::Recovery } else { Purpose::Input };
-        match fetch(context, *holder, purpose, &Fetch::Block(order.name)).await {
-            Answer::Got(Fetched::Block { block, lengths }, lines) => {
-                if let Some(held) = HeldBlock::from_joined(block, &lines, &lengths) {
-                    return Ok(held);
-                }
-            }
-            Answer::Got(..) => failed.blocks_missing.push((order.name, *holder)),
-            Answer::None => failed.unreachable.push(*holder),
-        }
-    }
-    Err(TaskFailure::NotFetched(failed))
-}
+// -- questions to other workers ---------------------------------------------------------------------------------
 
 /// What came of a question to another worker.
 pub(super) enum Answer {

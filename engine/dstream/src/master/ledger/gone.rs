@@ -4,9 +4,9 @@
 //! whoever brings it back.
 
 use super::{Allotment, Block, Ledger, LedgerAction};
+use crate::log::LOG;
 use crate::master::journal::{GivenUp, Snapshot};
 use dstream_trace::{BlockName, RangeSet, RecordRange};
-use std::collections::BTreeSet;
 
 impl Ledger {
     /// The block is gone for good, and so are those of its records that are in no other block.
@@ -33,7 +33,10 @@ impl Ledger {
             .collect();
         for name in gone {
             let block = self.blocks.remove(&name).expect("its key was just read");
-            self.give_up(name, &block.ranges, actions);
+            // What the log never held its clients send again.
+            if !self.limits.logs {
+                self.give_up(name, &block.ranges, actions);
+            }
         }
     }
 
@@ -47,7 +50,8 @@ impl Ledger {
             for Allotment { order, ranges } in sealed.blocks {
                 if !self.given_up.contains(&order.name) {
                     let allotted = Some(sealed.interval);
-                    let block = Block { ranges, interval: sealed.interval, holders: BTreeSet::new(), allotted };
+                    let holders = order.holders.into_iter().filter(|holder| *holder == LOG).collect();
+                    let block = Block { ranges, interval: sealed.interval, holders, allotted };
                     self.blocks.insert(order.name, block);
                 }
             }

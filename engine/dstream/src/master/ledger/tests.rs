@@ -5,6 +5,7 @@ use super::*;
 fn limits() -> LedgerLimits {
     LedgerLimits {
         copies: 2,
+        logs: false,
         interval: Duration::from_secs(1),
         slack: Duration::ZERO,
         origin: Moment::ZERO,
@@ -45,6 +46,7 @@ fn word(action: &LedgerAction) -> String {
         }
         LedgerAction::Holders { block, holders } => format!("holders {block} {holders:?}"),
         LedgerAction::AskOrphans { origin, of } => format!("orphans of {}? {of:?}", origin.worker),
+        LedgerAction::AskLog { origin, known } => format!("log of {}? not {known:?}", origin.worker),
         LedgerAction::OrderCopy { block, from, to } => format!("copy {block} {from}>{to}"),
         LedgerAction::Forget { by, blocks } => format!("forget {blocks:?} at {by:?}"),
         LedgerAction::Answer { client, ranges } => format!("client-{client} has {ranges:?}"),
@@ -57,7 +59,17 @@ fn word(action: &LedgerAction) -> String {
 
 /// Feeds events at milliseconds after the members joined, with ticks when the ledger asks for them.
 fn check(members: &[u32], events: Vec<(u64, LedgerEvent)>, until_ms: u64, expected: &[&str]) {
-    let mut ledger = Ledger::new(limits());
+    check_limits(limits(), members, events, until_ms, expected);
+}
+
+fn check_limits(
+    limits: LedgerLimits,
+    members: &[u32],
+    events: Vec<(u64, LedgerEvent)>,
+    until_ms: u64,
+    expected: &[&str],
+) {
+    let mut ledger = Ledger::new(limits);
     let (mut seen, mut actions) = (Vec::new(), Vec::new());
     for (at, event) in joined(members) {
         ledger.step(Moment::from_millis(at), event, &mut actions);
@@ -88,6 +100,61 @@ fn an_interval_is_sealed_when_all_members_have_closed_it() {
         ],
         1400,
         &["1003 seal 0 [1:0-19] [b1.1.0, b2.2.0]"],
+    );
+}
+
+#[test]
+fn a_block_in_the_log_outlives_all_workers_and_the_log_is_asked_for_blocks_that_were_not_announced() {
+    let logged = |number, records, holders: &[u32]| {
+        let report = report(1, number, records, holders);
+        BlockReport { holders: report.holders.into_iter().chain([LOG_MEMBER]).collect(), ..report }
+    };
+    check_limits(
+        LedgerLimits { logs: true, ..limits() },
+        &[1, 2],
+        vec![
+            (500, announced(1, vec![logged(0, (0, 9), &[1])], 0)),
+            (600, LedgerEvent::Lost(member(1))),
+            (601, LedgerEvent::Orphans { by: 2, origin: member(1), blocks: vec![] }),
+            (605, LedgerEvent::Orphans { by: LOG, origin: member(1), blocks: vec![logged(1, (10, 19), &[])] }),
+            (700, LedgerEvent::Lost(member(2))),
+            (710, LedgerEvent::Orphans { by: LOG, origin: member(2), blocks: vec![] }),
+            (800, LedgerEvent::Joined(member(3))),
+            (1001, announced(3, vec![], 1)),
+        ],
+        1010,
+        &[
+            "600 log of 1? not {b1.1.0}",
+            "600 orphans of 1? [2]",
+            "600 below 0",
+            "700 log of 2? not {b1.1.0, b1.1.1}",
+            "700 orphans of 2? []",
+            "700 below 0",
+            "800 below 0",
+            "1001 seal 0 [1:0-19] [b1.1.0, b1.1.1]",
+        ],
+    );
+}
+
+#[test]
+fn a_block_that_the_log_does_not_hold_yet_waits_for_a_later_interval_and_is_no_loss_when_its_holder_is_gone() {
+    let limits = || LedgerLimits { logs: true, ..limits() };
+    let held = || (500, announced(1, vec![report(1, 0, (0, 9), &[1])], 1));
+    let logged = BlockReport { holders: vec![LOG_MEMBER], ..report(1, 0, (0, 9), &[1]) };
+    check_limits(
+        limits(),
+        &[1],
+        vec![held(), (1500, announced(1, vec![logged], 2))],
+        2010,
+        &["1000 seal 0 [] []", "2000 seal 1 [1:0-9] [b1.1.0]"],
+    );
+    let orphans = LedgerEvent::Orphans { by: LOG, origin: member(1), blocks: vec![] };
+    check_limits(
+        limits(),
+        &[1],
+        vec![held(), (600, LedgerEvent::Lost(member(1))), (605, orphans)],
+        700,
+        &["600 log of 1? not {b1.1.0}", "600 orphans of 1? []", "600 below 0"],
     );
 }
 

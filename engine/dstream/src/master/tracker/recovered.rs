@@ -4,6 +4,7 @@
 //! or had time to; then the least set of tasks runs, as after a loss; numbers of attempts are never used twice.
 
 use super::{Tracker, TrackerAction};
+use crate::log::LOG;
 use crate::master::journal::Snapshot;
 use crate::master::run::{Run, TaskState};
 use crate::message::{BlockOrder, Made, TaskId};
@@ -12,6 +13,12 @@ use std::collections::BTreeSet;
 
 /// Attempts of one master at one task, with room: far more than a task can fail.
 const ATTEMPTS_OF_A_TERM: u64 = 1 << 16;
+
+/// Which workers still hold the block they have yet to say. The log does not forget.
+fn of_log_only(order: &BlockOrder) -> BlockOrder {
+    let holders = order.holders.iter().copied().filter(|holder| *holder == LOG).collect();
+    BlockOrder { holders, ..order.clone() }
+}
 
 impl Tracker {
     /// Takes over the runs that were sealed and not over.
@@ -25,8 +32,7 @@ impl Tracker {
         }
         let given_up: BTreeSet<_> = found.given_up.iter().map(|(block, _)| *block).collect();
         for sealed in found.open {
-            let orders: Vec<BlockOrder> =
-                sealed.blocks.iter().map(|one| BlockOrder { holders: Vec::new(), ..one.order.clone() }).collect();
+            let orders: Vec<BlockOrder> = sealed.blocks.iter().map(|one| of_log_only(&one.order)).collect();
             let mut run = Run::new(&self.shape, &orders, (self.limits.partitions, self.first_attempt));
             (run.is_journalled, run.is_recovered) = (true, true);
             for task in run.stages.iter_mut().flatten() {
@@ -37,7 +43,7 @@ impl Tracker {
             }
             self.runs.insert(sealed.interval, run);
             for one in sealed.blocks.into_iter().filter(|one| !given_up.contains(&one.order.name)) {
-                self.blocks.insert(one.order.name, (Vec::new(), one.ranges));
+                self.blocks.insert(one.order.name, (of_log_only(&one.order).holders, one.ranges));
             }
         }
         for result in visible {

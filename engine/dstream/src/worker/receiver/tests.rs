@@ -6,6 +6,7 @@ fn limits(copies: u32) -> ReceiverLimits {
     ReceiverLimits {
         worker: 1,
         copies,
+        logs: false,
         block: Duration::from_millis(200),
         interval: Duration::from_secs(1),
         slack: Duration::ZERO,
@@ -51,6 +52,7 @@ fn word(action: &ReceiverAction) -> Option<String> {
         ReceiverAction::DropOpen => "drop open".to_owned(),
         ReceiverAction::DropBlock(name) => format!("drop {name}"),
         ReceiverAction::SendCopy { block, to } => format!("copy {block} to {to}"),
+        ReceiverAction::Log(block) => format!("log {block}"),
         ReceiverAction::Acknowledge { ranges, .. } => format!("acknowledge {ranges:?}"),
         ReceiverAction::Announce { blocks, closed_below } => {
             let holders = |block: &BlockReport| block.holders.iter().map(|holder| holder.worker).collect::<Vec<_>>();
@@ -67,7 +69,17 @@ fn check(copies: u32, events: Vec<(u64, ReceiverEvent)>, until_ms: u64, expected
 }
 
 fn check_with(hears: bool, copies: u32, events: Vec<(u64, ReceiverEvent)>, until_ms: u64, expected: &[&str]) {
-    let mut receiver = Receiver::new(limits(copies));
+    check_limits(hears, limits(copies), events, until_ms, expected);
+}
+
+fn check_limits(
+    hears: bool,
+    limits: ReceiverLimits,
+    events: Vec<(u64, ReceiverEvent)>,
+    until_ms: u64,
+    expected: &[&str],
+) {
+    let mut receiver = Receiver::new(limits);
     let (mut seen, mut actions) = (Vec::new(), Vec::new());
     let mut events = events.into_iter().peekable();
     loop {
@@ -105,6 +117,44 @@ fn a_batch_is_acknowledged_when_a_second_member_holds_its_block() {
             "213 acknowledge [1:0-9, 1:10-19]",
         ],
     );
+}
+
+#[test]
+fn with_a_log_a_batch_is_acknowledged_when_that_holds_its_block_whoever_else_does() {
+    let mut events = ready(0, &[1, 2]);
+    events.extend([(10, batch(0, 9, 0)), (205, ReceiverEvent::Logged(block(0)))]);
+    let expected = [
+        "200 seal b1.1.0 in 0",
+        "200 log b1.1.0",
+        "205 announce [(0, [1, 0])] closed below 0",
+        "205 acknowledge [1:0-9]",
+    ];
+    check_limits(true, ReceiverLimits { logs: true, ..limits(2) }, events, 900, &expected);
+}
+
+#[test]
+fn what_the_log_holds_is_announced_to_a_new_master_and_what_it_does_not_is_written_again() {
+    let mut events = ready(0, &[1, 2]);
+    events.extend([
+        (10, batch(0, 9, 0)),
+        (205, ReceiverEvent::Logged(block(0))),
+        (210, batch(10, 19, 0)),
+        (450, ReceiverEvent::Welcome { epoch: 7, sealed_below: 0, keeps: true }),
+        (451, ReceiverEvent::Members(vec![Member { worker: 1, epoch: 7 }])),
+        (460, ReceiverEvent::Logged(block(1))),
+        (465, ReceiverEvent::Logged(block(1))),
+    ]);
+    let expected = [
+        "200 seal b1.1.0 in 0",
+        "200 log b1.1.0",
+        "205 announce [(0, [1, 0])] closed below 0",
+        "400 seal b1.1.1 in 0",
+        "400 log b1.1.1",
+        "451 log b1.1.1",
+        "451 announce [(0, [1, 0])] closed below 0",
+        "460 announce [(1, [1, 0])] closed below 0",
+    ];
+    check_limits(false, ReceiverLimits { logs: true, ..limits(2) }, events, 900, &expected);
 }
 
 #[test]

@@ -1,0 +1,92 @@
+//! Who is a member, and who hears of it.
+//!
+//! Part of the master's core. Invariants: a worker that joins again while its last life is being fenced gets tasks only
+//! after the sink refuses that life; nothing is said of members while some are awaited.
+
+use crate::master::core::{Master, MasterAction};
+use crate::master::ledger::LedgerEvent;
+use crate::master::tracker::TrackerEvent;
+use crate::message::{Member, ToWorker};
+use dstream_cluster::message::{ToClient, VisibleResult};
+use dstream_trace::{Event, Moment, NodeName};
+
+impl Master {
+    pub(super) fn joined(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
+        let Member { worker, epoch } = member;
+        self.members.insert(worker, epoch);
+        actions.push(MasterAction::Record(Event::WorkerJoined { worker: NodeName::worker(worker), epoch }));
+        self.welcome(member, actions);
+        self.tell_members(actions);
+        self.account(now, LedgerEvent::Joined(member), actions);
+        match self.fencing.get_mut(&worker) {
+            Some((_, joined_again)) => *joined_again = true,
+            None => self.track(now, TrackerEvent::Joined(worker), actions),
+        }
+    }
+
+    pub(super) fn rejoined(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
+        self.welcome(member, actions);
+        if self.resume_at.is_none() {
+            let members = self.member_list();
+            actions.push(MasterAction::Tell { worker: member.worker, word: ToWorker::Members { members } });
+        }
+        self.account(now, LedgerEvent::Reconnected { worker: member.worker }, actions);
+        self.track(now, TrackerEvent::Reconnected(member.worker), actions);
+    }
+
+    fn welcome(&self, member: Member, actions: &mut Vec<MasterAction>) {
+        let word = ToWorker::Welcome { epoch: member.epoch, sealed_below: self.sealed_below, keeps: self.keeps };
+        actions.push(MasterAction::Tell { worker: member.worker, word });
+    }
+
+    pub(super) fn lost(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
+        let Member { worker, epoch } = member;
+        self.members.remove(&worker);
+        actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
+        actions.push(MasterAction::Tell { worker, word: ToWorker::Fenced { epoch } });
+        self.fencing.insert(worker, (epoch, false));
+        actions.push(MasterAction::Fence { member, since: self.done_below });
+        self.tell_members(actions);
+        self.track(now, TrackerEvent::Fencing(worker), actions);
+        self.account(now, LedgerEvent::Lost(member), actions);
+    }
+
+    pub(super) fn fenced(
+        &mut self,
+        now: Moment,
+        member: Member,
+        visible: Vec<VisibleResult>,
+        actions: &mut Vec<MasterAction>,
+    ) {
+        let Some((epoch, joined_again)) = self.fencing.get(&member.worker).copied() else { return };
+        if epoch != member.epoch {
+            return; // an older fence; the newest one decides
+        }
+        self.fencing.remove(&member.worker);
+        self.track(now, TrackerEvent::Lost { worker: member.worker, visible }, actions);
+        if joined_again && self.members.contains_key(&member.worker) {
+            self.track(now, TrackerEvent::Joined(member.worker), actions);
+        }
+    }
+
+    fn member_list(&self) -> Vec<Member> {
+        self.members.iter().map(|(worker, epoch)| Member { worker: *worker, epoch: *epoch }).collect()
+    }
+
+    pub(super) fn client_members(&self) -> ToClient {
+        ToClient::Members(self.members.keys().map(|worker| NodeName::worker(*worker)).collect())
+    }
+
+    /// Nothing is said of members while some are awaited: with too few, too few copies would be enough.
+    pub(super) fn tell_members(&self, actions: &mut Vec<MasterAction>) {
+        if self.resume_at.is_some() {
+            return;
+        }
+        let members = self.member_list();
+        for worker in self.members.keys() {
+            let word = ToWorker::Members { members: members.clone() };
+            actions.push(MasterAction::Tell { worker: *worker, word });
+        }
+        actions.push(MasterAction::TellClients(self.client_members()));
+    }
+}

@@ -1,0 +1,84 @@
+//! Blocks of input: a map task reads them here, at another worker, or in the log; a receiver has them written there.
+//!
+//! Knows no interval. Invariant: a block is the same wherever it is read.
+
+use crate::log::{self, LOG};
+use crate::message::{BlockOrder, BlockReport, Fetch, Fetched, NotFetched, Skip, TaskFailure};
+use crate::worker::store::HeldBlock;
+use crate::worker::task::{Answer, TaskContext, fetch};
+use bytes::Bytes;
+use dstream_host::StoreError;
+use dstream_kernel::{LineBlock, TaskInput};
+use dstream_trace::{BlockName, Event, Purpose, RecordRange};
+
+/// The blocks of a map task as the kernel reads them.
+pub(super) async fn fetch_blocks(
+    context: &TaskContext,
+    orders: &[BlockOrder],
+    again: bool,
+) -> Result<TaskInput, TaskFailure> {
+    let mut blocks = Vec::new();
+    for order in orders {
+        let held = context.holdings.lock().blocks.get(&order.name).cloned();
+        let held = match held {
+            Some(held) => held,
+            None => fetch_block(context, order, again).await?,
+        };
+        blocks.extend(line_blocks(&held, &order.skip));
+    }
+    Ok(TaskInput::Lines(blocks))
+}
+
+/// The segments of a block as the kernel reads them.
+fn line_blocks(held: &HeldBlock, skip: &[Skip]) -> Vec<LineBlock> {
+    let segments = held.segments.iter().zip(&held.report.ranges).enumerate();
+    let line_block = |(index, (lines, range)): (usize, (&Bytes, &RecordRange))| LineBlock {
+        lines: lines.clone(),
+        records: range.count(),
+        skip: skip.iter().filter(|skip| skip.segment as usize == index).map(|skip| skip.from..skip.to).collect(),
+    };
+    segments.map(line_block).collect()
+}
+
+async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> Result<HeldBlock, TaskFailure> {
+    let mut failed = NotFetched::default();
+    // The log is the farthest.
+    let (log, workers): (Vec<u32>, Vec<u32>) = order.holders.iter().partition(|holder| **holder == LOG);
+    for holder in &workers {
+        if *holder == context.worker {
+            failed.blocks_missing.push((order.name, *holder));
+            continue;
+        }
+        let purpose = if again { Purpose::Recovery } else { Purpose::Input };
+        match fetch(context, *holder, purpose, &Fetch::Block(order.name)).await {
+            Answer::Got(Fetched::Block { block, lengths }, lines) => {
+                if let Some(held) = HeldBlock::from_joined(block, &lines, &lengths) {
+                    return Ok(held);
+                }
+            }
+            Answer::Got(..) => failed.blocks_missing.push((order.name, *holder)),
+            Answer::None => failed.unreachable.push(*holder),
+        }
+    }
+    if !log.is_empty() {
+        match log::read(&context.host, order.name).await {
+            Ok(held) => return Ok(held),
+            Err(StoreError::Missing(_)) => failed.blocks_missing.push((order.name, LOG)),
+            // The store does not give it: the next attempt must not come at once.
+            Err(_) => context.host.sleep(context.deadline).await,
+        }
+    }
+    Err(TaskFailure::NotFetched(failed))
+}
+
+/// Writes a block into the log, again and again until the store takes it. What of it is let go meanwhile stays unwritten.
+pub(super) async fn log_block(context: &TaskContext, name: BlockName) {
+    loop {
+        let Some(held) = context.holdings.lock().blocks.get(&name).cloned() else { return };
+        if context.host.store.put(&log::block_key(name), log::object_of(&held)).await.is_ok() {
+            let BlockReport { ranges, bytes, .. } = held.report;
+            return context.host.trace.record(Event::BlockLogged { block: name, ranges, bytes });
+        }
+        context.host.sleep(context.deadline).await;
+    }
+}
