@@ -124,6 +124,8 @@ fn happened(fault: &FaultResult, line: &FaultLine) -> String {
         "slow-nic" => format!("the network card of {nodes} was slower from {at} {for_long}"),
         "outage" => format!("messages of {nodes} waited from {at} {for_long}"),
         "delay" => format!("messages of {nodes} were delayed from {at} {for_long}"),
+        "disk-full" => format!("the {nodes} had no room from {at} {for_long}"),
+        "disk-error" => format!("the disk of the {nodes} failed from {at} {for_long}"),
         kind => format!("{kind} hit {nodes} at {at} {for_long}"),
     };
     format!("{text}{effect}")

@@ -140,6 +140,8 @@ pub enum FaultKind {
     Delay { between: Vec<NodeName>, and: Vec<NodeName>, by: Duration },
     SlowCpu { node: NodeName, factor: f64 },
     SlowNic { node: NodeName, factor: f64 },
+    DiskFull { node: NodeName },
+    DiskError { node: NodeName },
 }
 
 impl FaultKind {
@@ -158,7 +160,9 @@ impl FaultKind {
             | FaultKind::PowerLoss { node }
             | FaultKind::Pause { node }
             | FaultKind::SlowCpu { node, .. }
-            | FaultKind::SlowNic { node, .. } => Some(node),
+            | FaultKind::SlowNic { node, .. }
+            | FaultKind::DiskFull { node }
+            | FaultKind::DiskError { node } => Some(node),
             FaultKind::Partition { .. } | FaultKind::Outage { .. } | FaultKind::Delay { .. } => None,
         }
     }
@@ -196,6 +200,8 @@ impl FaultKind {
             FaultKind::Delay { .. } => "delay",
             FaultKind::SlowCpu { .. } => "slow-cpu",
             FaultKind::SlowNic { .. } => "slow-nic",
+            FaultKind::DiskFull { .. } => "disk-full",
+            FaultKind::DiskError { .. } => "disk-error",
         }
     }
 }

@@ -11,14 +11,15 @@ use crate::unit::{self, show_duration};
 use crate::workload::ParamKind;
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue};
+use dstream_host::shape::STORE;
 use serde_json::{Map, Value, json};
 
 /// The schema's dialect.
 const DIALECT: &str = "http://json-schema.org/draft-07/schema#";
 
 /// Names of nodes.
-const NODES: &str =
-    "`worker-3`, `any-worker`, `master`, `client-1`; `standby-1` and `replica-1` where an engine has them.";
+const NODES: &str = "`worker-3`, `any-worker`, `master`, `client-1`; `standby-1` and `replica-1` where an engine has them; `store` for \
+     what hits the durable store.";
 
 /// The schema of scenario files in this context.
 pub fn schema(context: &Context) -> Value {
@@ -204,8 +205,7 @@ fn values(kind: &OptionKind) -> Value {
 }
 
 fn faults() -> Value {
-    let built = FAULT_SHAPES.iter().filter(|shape| shape.built);
-    let kinds: Vec<(&str, Value)> = built.map(|shape| (shape.name, fault(shape))).collect();
+    let kinds: Vec<(&str, Value)> = FAULT_SHAPES.iter().map(|shape| (shape.name, fault(shape))).collect();
     let faults = json!({ "type": ["array", "null"], "items": one_of_keys(&kinds, "A fault.") });
     described(faults, "What strikes, where and when.")
 }
@@ -221,6 +221,10 @@ fn fault(shape: &FaultShape) -> Value {
         match field {
             FaultField::Node => {
                 fields.push(("node", described(name.clone(), NODES)));
+                required.push("node");
+            }
+            FaultField::Store => {
+                fields.push(("node", described(json!({ "const": STORE }), "The durable store.")));
                 required.push("node");
             }
             FaultField::Sides | FaultField::NodeOrSides => {

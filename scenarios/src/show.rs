@@ -179,7 +179,9 @@ fn fault(cluster: &ClusterPlan, fault: &FaultPlan) -> String {
             let (sides, by) = (sides(cluster, between, and), show_duration(*by));
             format!("delay: {{ {sides}, by: {by}, at: {at}{until} }}")
         }
-        FaultKind::Pause { node } => format!("pause: {{ node: {node}, at: {at}{until} }}"),
+        FaultKind::Pause { node } | FaultKind::DiskFull { node } | FaultKind::DiskError { node } => {
+            format!("{name}: {{ node: {node}, at: {at}{until} }}")
+        }
         FaultKind::SlowCpu { node, factor } | FaultKind::SlowNic { node, factor } => {
             format!("{name}: {{ node: {node}, factor: {factor}, at: {at}{until} }}")
         }

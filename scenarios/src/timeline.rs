@@ -4,6 +4,7 @@
 //! log alone, and every fault it applies or ends stands in the log under the node `driver`.
 
 mod drain;
+mod trouble;
 
 use crate::plan::{Expectation, FaultKind, FaultPlan, Plan};
 use drain::DrainWatch;
@@ -12,6 +13,7 @@ use dstream_trace::{Event, Moment, NodeName};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
+use trouble::{pairs_of_nodes, trouble, troubled};
 
 /// Between two calls of `progress` no more than this much time passes in the world.
 const SLICE: Duration = Duration::from_millis(250);
@@ -51,7 +53,8 @@ pub type Progress<'a> = &'a mut dyn FnMut(Moment) -> ControlFlow<()>;
 
 /// Runs a world, into which all nodes have been started, to the end of the plan.
 pub fn play(world: &mut dyn World, plan: &Plan, times: &Times, progress: Progress<'_>) -> Result<Played, WorldError> {
-    let mut driver = Driver { world, progress, active: BTreeMap::new(), interrupted: false };
+    let mut driver =
+        Driver { world, progress, nodes: plan.cluster.nodes().collect(), active: BTreeMap::new(), interrupted: false };
     // The last records' results may be due as late as one slide after them.
     let slide = times.outputs.iter().map(|(_, every)| *every).max().unwrap_or(1).saturating_sub(1);
     let limit = times.load_end + DRAIN_LIMIT + plan.interval * u32::try_from(slide).unwrap_or(u32::MAX);
@@ -101,6 +104,7 @@ fn steps<'a>(plan: &'a Plan, times: &Times) -> Vec<Step<'a>> {
 struct Driver<'a> {
     world: &'a mut dyn World,
     progress: Progress<'a>,
+    nodes: Vec<NodeName>,
     /// Faults that are on.
     active: BTreeMap<u32, &'a FaultKind>,
     interrupted: bool,
@@ -145,6 +149,7 @@ impl<'a> Driver<'a> {
     }
 
     fn begin(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
+        self.trouble_store(kind)?;
         match kind {
             FaultKind::Crash { node } => self.world.crash(node),
             FaultKind::PowerLoss { node } => self.world.power_loss(node),
@@ -152,13 +157,15 @@ impl<'a> Driver<'a> {
             FaultKind::SlowCpu { node, .. } => self.world.slow_cpu(node, self.factor(node)),
             FaultKind::SlowNic { node, .. } => self.world.slow_nic(node, self.nic_factor(node)),
             FaultKind::Partition { .. } => cuts(kind).try_for_each(|(from, to)| self.world.cut(from, to)),
-            FaultKind::Outage { .. } => kind.pairs().try_for_each(|(one, other)| self.world.hold(one, other)),
+            FaultKind::Outage { .. } => pairs_of_nodes(kind).try_for_each(|(one, other)| self.world.hold(one, other)),
             FaultKind::Delay { .. } => self.delay(kind),
+            FaultKind::DiskFull { .. } | FaultKind::DiskError { .. } => Ok(()),
         }
     }
 
     /// What another fault that is still on holds stays held.
     fn end(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
+        self.trouble_store(kind)?;
         match kind {
             FaultKind::Crash { node } | FaultKind::PowerLoss { node } => self.world.restart(node),
             FaultKind::Pause { node } if self.is_paused(node) => Ok(()),
@@ -169,12 +176,21 @@ impl<'a> Driver<'a> {
                 if is_cut { Ok(()) } else { self.world.heal(from, to) }
             }),
             FaultKind::SlowNic { node, .. } => self.world.slow_nic(node, self.nic_factor(node)),
-            FaultKind::Outage { .. } => kind.pairs().try_for_each(|(one, other)| {
+            FaultKind::Outage { .. } => pairs_of_nodes(kind).try_for_each(|(one, other)| {
                 let is_held = self.standing(one, other).any(|kind| matches!(kind, FaultKind::Outage { .. }));
                 if is_held { Ok(()) } else { self.world.release(one, other) }
             }),
             FaultKind::Delay { .. } => self.delay(kind),
+            FaultKind::DiskFull { .. } | FaultKind::DiskError { .. } => Ok(()),
         }
+    }
+
+    /// Says to each node whose requests the fault touches what is wrong with the store: all that is on, together.
+    fn trouble_store(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
+        troubled(kind, &self.nodes).into_iter().try_for_each(|node| {
+            let trouble = trouble(self.active.values().copied(), node);
+            self.world.trouble_store(node, trouble)
+        })
     }
 
     /// Faults that are on between the two nodes, whichever comes first.
@@ -186,7 +202,7 @@ impl<'a> Driver<'a> {
 
     /// Sets the delay of each of the fault's pairs: all that are on between them, added.
     fn delay(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
-        kind.pairs().try_for_each(|(one, other)| {
+        pairs_of_nodes(kind).try_for_each(|(one, other)| {
             let delays = self.standing(one, other).filter_map(|kind| match kind {
                 FaultKind::Delay { by, .. } => Some(*by),
                 _ => None,

@@ -215,6 +215,13 @@ fn faults_that_only_touch_are_no_collision() {
         "partition: { between: [worker-1, worker-2], and: [master], at: 6s, for: 1s }",
         "partition: { between: [worker-2], and: [worker-1], at: 4s, for: 2s }",
     ]);
+    check(&[
+        "disk-full: { node: store, at: 5s, for: 5s }",
+        "disk-error: { node: store, at: 6s, for: 1s }",
+        "outage: { node: store, at: 5s, for: 2s }",
+        "outage: { between: [any-worker, master], and: [store], at: 5s, for: 1s }",
+        "delay: { between: [store], and: [worker-1, worker-2], by: 5ms, at: 5s }",
+    ]);
     check(&["crash: { node: worker-1, at: 0s, restart_after: 60s }"]);
     check(&["crash: { node: worker-1, at: 59s..60s }"]);
 }
@@ -244,7 +251,7 @@ fn files_and_costs_are_found_beside_the_scenario() {
 
 /// Lines of `faults:`, each with a node of its own so that they cannot collide.
 fn faults() -> impl Strategy<Value = Vec<String>> {
-    let fault = (0u64..50_000_000, 1u64..5_000_000, 0u8..9, 11u32..99);
+    let fault = (0u64..50_000_000, 1u64..5_000_000, 0u8..12, 11u32..99);
     prop::collection::vec(fault, 0..4).prop_map(|faults| {
         let line = |((at, lasts, kind, factor), node): (&(u64, u64, u8, u32), u32)| {
             let (at, lasts) = (format!("at: {at}us"), format!("{lasts}us"));
@@ -256,6 +263,10 @@ fn faults() -> impl Strategy<Value = Vec<String>> {
                 4 => format!("power-loss: {{ node: worker-{node}, {at} }}"),
                 5 => format!("outage: {{ node: worker-{node}, {at}, for: {lasts} }}"),
                 6 => format!("outage: {{ between: [client-1], and: [worker-{node}, master], {at}, for: {lasts} }}"),
+                8 => format!("outage: {{ node: store, {at}, for: {lasts} }}"),
+                9 => format!("delay: {{ between: [worker-{node}], and: [store], by: {factor}us, {at} }}"),
+                10 => format!("disk-full: {{ node: store, {at}, for: {lasts} }}"),
+                11 => format!("disk-error: {{ node: store, {at} }}"),
                 7 => format!("delay: {{ node: worker-{node}, by: {factor}us, {at}, for: {lasts} }}"),
                 _ => format!("partition: {{ between: [worker-{node}], and: [master], {at}, for: {lasts} }}"),
             }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use dstream_cluster::{Costs, JobSpec};
+use dstream_host::shape::StoreTrouble;
 use dstream_host::{NodeSpec, World, WorldError};
 use dstream_scenarios::plan::{ClusterPlan, Expectation, FaultKind, FaultPlan, Link, Plan, SourcePlan};
 use dstream_scenarios::timeline::{Played, Times, play};
@@ -83,6 +84,12 @@ impl World for Script {
     }
     fn slow_cpu(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError> {
         self.call(format!("slow {node} {factor}"))
+    }
+    fn trouble_store(&mut self, node: &NodeName, trouble: StoreTrouble) -> Result<(), WorldError> {
+        let StoreTrouble { is_full, is_failing, is_held, late } = trouble;
+        let on = [(is_full, "full"), (is_failing, "failing"), (is_held, "held")];
+        let on: Vec<&str> = on.into_iter().filter(|(is_on, _)| *is_on).map(|(_, word)| word).collect();
+        self.call(format!("store of {node} [{}] {}", on.join(" "), late.as_millis()))
     }
     fn trace(&self) -> SharedTrace {
         self.trace.clone()
@@ -287,6 +294,44 @@ fn holds_stay_held_delays_add_up_and_power_comes_back() {
             "8500 slow-nic worker-2 6",
             "9000 slow-nic worker-2 2",
             "9500 slow-nic worker-2 1",
+        ],
+    );
+}
+
+#[test]
+fn faults_of_the_store_are_told_to_each_node_and_add_up() {
+    let (store, master) = (NodeName::new("store"), NodeName::new("master"));
+    let outage = FaultKind::Outage { between: vec![master.clone()], and: vec![store.clone(), worker(1)] };
+    let delay = FaultKind::Delay { between: vec![store.clone()], and: vec![master], by: Duration::from_millis(40) };
+    check_calls(
+        vec![
+            (1000, Some(1000), outage),
+            (1500, Some(1000), delay),
+            (4000, Some(1000), FaultKind::DiskFull { node: store.clone() }),
+            (4500, None, FaultKind::DiskError { node: store }),
+        ],
+        &[
+            "3000 store of master [held] 0",
+            "3000 hold master worker-1",
+            "3500 store of master [held] 40",
+            "4000 store of master [] 40",
+            "4000 release master worker-1",
+            "4500 store of master [] 0",
+            "6000 store of worker-1 [full] 0",
+            "6000 store of worker-2 [full] 0",
+            "6000 store of worker-3 [full] 0",
+            "6000 store of master [full] 0",
+            "6000 store of client-1 [full] 0",
+            "6500 store of worker-1 [full failing] 0",
+            "6500 store of worker-2 [full failing] 0",
+            "6500 store of worker-3 [full failing] 0",
+            "6500 store of master [full failing] 0",
+            "6500 store of client-1 [full failing] 0",
+            "7000 store of worker-1 [failing] 0",
+            "7000 store of worker-2 [failing] 0",
+            "7000 store of worker-3 [failing] 0",
+            "7000 store of master [failing] 0",
+            "7000 store of client-1 [failing] 0",
         ],
     );
 }

@@ -10,7 +10,7 @@ use crate::life::Life;
 use crate::net::SimNet;
 use crate::store::{SimStore, Vault};
 use crate::trace::SimTrace;
-use dstream_host::shape::{Card, Slowness};
+use dstream_host::shape::{Card, Slowness, StoreFault, StoreWay};
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec, NodeStart, Random};
 use std::any::Any;
 use std::cell::Cell;
@@ -37,6 +37,7 @@ pub(crate) struct Software {
     pub bits_per_second: Option<u64>,
     pub straggle: Straggle,
     pub slowness: Slowness,
+    pub store_fault: StoreFault,
     pub fabric: Arc<Fabric>,
     pub vault: Arc<Vault>,
     /// Counts the node's lives.
@@ -59,13 +60,15 @@ impl Software {
     }
 
     fn host(&self, life: &Arc<Life>) -> Host {
+        let held = life.clone();
+        let way = StoreWay::new(self.store_fault.clone(), move |event| held.record(event));
         Host {
             name: life.node.clone(),
             incarnation: life.incarnation,
             net: Arc::new(SimNet(life.clone())),
             clock: Arc::new(SimClock(life.clone())),
             cpu: Arc::new(SimCpu(life.clone())),
-            store: Arc::new(SimStore { life: life.clone(), vault: self.vault.clone() }),
+            store: Arc::new(SimStore { life: life.clone(), vault: self.vault.clone(), way }),
             random: Random::new(self.seed, life.node.clone(), life.incarnation),
             trace: Arc::new(SimTrace(life.clone())),
         }

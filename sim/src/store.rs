@@ -1,13 +1,14 @@
 //! The durable store: a map that outlives every node, some way off and behind a network card of its own.
 //!
 //! Knows no meaning of keys. Invariants: a request takes effect at one moment, between its sending and its answer, and
-//! creating a key that exists never changes it. A pause of the node holds its requests wherever they are.
+//! creating a key that exists never changes it. A pause of the node holds its requests wherever they are, an outage of the
+//! store those that have not taken effect before it and the answers of those that have after it.
 
 use crate::clock::nap_until_paid;
 use crate::life::Life;
 use crate::net::transfer;
 use bytes::Bytes;
-use dstream_host::shape::{Direction, Lane, transfer_time};
+use dstream_host::shape::{Access, Direction, Lane, StoreWay, transfer_time};
 use dstream_host::{BoxFuture, Store, StoreError};
 use dstream_trace::Moment;
 use std::collections::BTreeMap;
@@ -38,9 +39,9 @@ impl Vault {
     }
 
     /// When `bytes` that are sent now have been taken in.
-    fn take_in(&self, now: Moment, bytes: u64) -> Moment {
+    fn take_in(&self, now: Moment, late: Duration, bytes: u64) -> Moment {
         let cost = transfer_time(bytes, self.bits_per_second);
-        self.lock().ingress.charge(now + self.latency, cost, Duration::ZERO)
+        self.lock().ingress.charge(now + self.latency + late, cost, Duration::ZERO)
     }
 
     /// When an answer of `bytes` that is given now has arrived.
@@ -59,23 +60,30 @@ impl Vault {
 pub(crate) struct SimStore {
     pub life: Arc<Life>,
     pub vault: Arc<Vault>,
+    pub way: StoreWay,
 }
 
 impl SimStore {
     /// Sends `bytes`, lets `act` happen at the store, and receives as many bytes as it says.
     fn request<'a, T: Send + 'a>(
         &'a self,
+        (access, key): (Access, &'a str),
         bytes: usize,
         act: impl FnOnce(&mut BTreeMap<String, Bytes>) -> (Answer<T>, usize) + Send + 'a,
     ) -> BoxFuture<'a, Answer<T>> {
-        let (life, vault) = (&*self.life, &*self.vault);
+        let (life, vault, way) = (&*self.life, &*self.vault, &self.way);
         Box::pin(life.gate.hold(async move {
             let sent = bytes as u64;
             transfer(life, Direction::Egress, sent).await;
-            nap_until_paid(&life.fabric, vault.take_in(life.now(), sent)).await;
-            let (answer, received) = act(&mut vault.lock().objects);
+            nap_until_paid(&life.fabric, vault.take_in(life.now(), way.late(), sent)).await;
+            way.released().await;
+            let (answer, received) = match way.refusal(access, key) {
+                Some(refusal) => (Err(refusal), 0),
+                None => act(&mut vault.lock().objects),
+            };
             let received = received as u64;
-            nap_until_paid(&life.fabric, vault.give_out(life.now(), received)).await;
+            nap_until_paid(&life.fabric, vault.give_out(life.now(), received) + way.late()).await;
+            way.released().await;
             transfer(life, Direction::Ingress, received).await;
             answer
         }))
@@ -84,7 +92,7 @@ impl SimStore {
 
 impl Store for SimStore {
     fn create<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Answer<()>> {
-        self.request(key.len() + value.len(), move |objects| {
+        self.request((Access::Write, key), key.len() + value.len(), move |objects| {
             if objects.contains_key(key) {
                 return (Err(StoreError::Exists(key.to_owned())), 0);
             }
@@ -94,21 +102,21 @@ impl Store for SimStore {
     }
 
     fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Answer<()>> {
-        self.request(key.len() + value.len(), move |objects| {
+        self.request((Access::Write, key), key.len() + value.len(), move |objects| {
             objects.insert(key.to_owned(), value);
             (Ok(()), 0)
         })
     }
 
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Answer<Bytes>> {
-        self.request(key.len(), move |objects| match objects.get(key) {
+        self.request((Access::Read, key), key.len(), move |objects| match objects.get(key) {
             Some(value) => (Ok(value.clone()), value.len()),
             None => (Err(StoreError::Missing(key.to_owned())), 0),
         })
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Answer<Vec<String>>> {
-        self.request(prefix.len(), move |objects| {
+        self.request((Access::Read, prefix), prefix.len(), move |objects| {
             let from = (Bound::Included(prefix), Bound::Unbounded);
             let keys = objects.range::<str, _>(from).map(|(key, _)| key);
             let keys: Vec<String> = keys.take_while(|key| key.starts_with(prefix)).cloned().collect();
@@ -118,7 +126,7 @@ impl Store for SimStore {
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Answer<()>> {
-        self.request(key.len(), move |objects| {
+        self.request((Access::Read, key), key.len(), move |objects| {
             objects.remove(key);
             (Ok(()), 0)
         })

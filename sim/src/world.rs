@@ -10,7 +10,7 @@ use crate::fabric::{Ended, Fabric};
 use crate::life::Life;
 use crate::node::{Ending, Software, panic_message};
 use crate::store::Vault;
-use dstream_host::shape::Slowness;
+use dstream_host::shape::{Slowness, StoreFault, StoreTrouble};
 use dstream_host::{NodeSpec, NodeStart, World, WorldError};
 use dstream_trace::{Event, Moment, NodeName, SharedTrace};
 use std::cell::Cell;
@@ -41,6 +41,7 @@ struct Node {
     harness: bool,
     straggle: Straggle,
     slowness: Slowness,
+    store_fault: StoreFault,
     paused_since: Option<Moment>,
 }
 
@@ -210,7 +211,7 @@ impl World for SimWorld {
         if node.cores == 0 {
             return Err(WorldError::BadNode(format!("{name} has no core; give it at least 1")));
         }
-        let (straggle, slowness) = (Straggle::none(), Slowness::none());
+        let (straggle, slowness, store_fault) = (Straggle::none(), Slowness::none(), StoreFault::none());
         let harness = node.harness;
         self.fabric.settle(&name, self.sim.lookup(name.as_str()));
         let software = Software {
@@ -220,12 +221,13 @@ impl World for SimWorld {
             bits_per_second: (!harness).then_some(self.config.bits_per_second),
             straggle: straggle.clone(),
             slowness: slowness.clone(),
+            store_fault: store_fault.clone(),
             fabric: self.fabric.clone(),
             vault: self.vault.clone(),
             incarnation: Cell::new(0),
         };
         self.sim.host(name.as_str(), move || software.begin());
-        self.nodes.insert(name.clone(), Node { harness, straggle, slowness, paused_since: None });
+        self.nodes.insert(name.clone(), Node { harness, straggle, slowness, store_fault, paused_since: None });
         self.started(&name);
         Ok(())
     }
@@ -353,6 +355,11 @@ impl World for SimWorld {
     fn slow_nic(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError> {
         check_factor("a transfer", factor)?;
         self.victim(node)?.slowness.set(factor);
+        Ok(())
+    }
+
+    fn trouble_store(&mut self, node: &NodeName, trouble: StoreTrouble) -> Result<(), WorldError> {
+        self.victim(node)?.store_fault.set(trouble);
         Ok(())
     }
 

@@ -199,6 +199,7 @@ fn obey(node: &NodeProcess, order: Order) -> Result<(), Failure> {
         Order::SetDelay { one, other, by } => node.set_delay(&one, &other, by),
         Order::SlowCpu { factor } => node.slow_cpu(factor),
         Order::SlowNic { factor } => node.slow_nic(factor),
+        Order::TroubleStore { trouble } => node.trouble_store(trouble),
         Order::Prepare(_) | Order::Begin(_) | Order::Stop => return Err(unexpected(&order)),
     }
     Ok(())

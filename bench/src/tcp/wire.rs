@@ -10,6 +10,7 @@
 
 use dstream_host::NodeSpec;
 use dstream_host::real::Compute;
+use dstream_host::shape::StoreTrouble;
 use dstream_trace::{Event, Moment, NodeName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,11 @@ pub enum Order {
     SlowNic {
         /// How many times.
         factor: f64,
+    },
+    /// This and nothing else is wrong with the durable store.
+    TroubleStore {
+        /// What.
+        trouble: StoreTrouble,
     },
     /// Say what is left to say and end.
     Stop,
@@ -202,6 +208,7 @@ mod tests {
             Order::SetHeld { one: node.clone(), other: NodeName::new("sink"), held: false },
             Order::SetDelay { one: node.clone(), other: NodeName::new("sink"), by: Duration::from_millis(3) },
             Order::SlowCpu { factor: 8.0 },
+            Order::TroubleStore { trouble: StoreTrouble { is_full: true, ..StoreTrouble::default() } },
             Order::Stop,
         ]
     }

@@ -10,6 +10,7 @@ use super::board::{Board, Fallen};
 use super::child::Child;
 use super::wire::{Beginning, Order, Preparation, StoreOrder};
 use dstream_host::real::{Began, Compute, monotonic_ns};
+use dstream_host::shape::StoreTrouble;
 use dstream_host::{NodeSpec, World, WorldError};
 use dstream_trace::{Event, Moment, NodeName, SharedTrace};
 use std::collections::BTreeMap;
@@ -68,6 +69,7 @@ enum Standing {
     Delay(NodeName, NodeName),
     SlowCpu(NodeName),
     SlowNic(NodeName),
+    Store(NodeName),
 }
 
 impl Standing {
@@ -76,7 +78,7 @@ impl Standing {
             Standing::Cut(one, other) | Standing::Held(one, other) | Standing::Delay(one, other) => {
                 one == node || other == node
             }
-            Standing::SlowCpu(one) | Standing::SlowNic(one) => one == node,
+            Standing::SlowCpu(one) | Standing::SlowNic(one) | Standing::Store(one) => one == node,
         }
     }
 }
@@ -375,6 +377,13 @@ impl World for TcpWorld {
         self.node(name)?;
         check_factor(factor)?;
         self.set(Standing::SlowNic(name.clone()), Order::SlowNic { factor }, factor != 1.0);
+        Ok(())
+    }
+
+    fn trouble_store(&mut self, name: &NodeName, trouble: StoreTrouble) -> Result<(), WorldError> {
+        self.node(name)?;
+        let order = Order::TroubleStore { trouble };
+        self.set(Standing::Store(name.clone()), order, trouble != StoreTrouble::default());
         Ok(())
     }
 

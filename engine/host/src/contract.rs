@@ -54,6 +54,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("a_delay_makes_messages_late", link::a_delay_makes_messages_late),
     ("a_slow_card_stretches_transfers", link::a_slow_card_stretches_transfers),
     ("a_power_loss_is_silent", link::a_power_loss_is_silent),
+    ("a_troubled_store_refuses_or_waits", node::a_troubled_store_refuses_or_waits),
 ];
 
 /// A world under test.

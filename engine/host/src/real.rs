@@ -25,6 +25,7 @@ pub use process::{NodeProcess, ProcessConfig};
 pub use store::{DirectoryStore, MemoryStore};
 
 use crate::facade::Store;
+use crate::shape::StoreTrouble;
 use crate::world::{NodeSpec, NodeStart, World, WorldError};
 use dstream_trace::{Event, Moment, NodeName, SharedTrace, TraceLog};
 use links::Links;
@@ -63,8 +64,8 @@ impl RealWorld {
         let monitor = Arc::new(Monitor::new(began, Arc::new(trace.clone())));
         let links = Arc::new(Links::new(Arc::clone(&monitor)));
         let book = Arc::new(AddressBook::default());
-        let (bits_per_second, compute) = (None, Compute::Real);
-        let commons = Commons { start, seed, began, monitor, book, links, bits_per_second, store, compute };
+        let (bits_per_second, store_link, compute) = (None, None, Compute::Real);
+        let commons = Commons { start, seed, began, monitor, book, links, bits_per_second, store, store_link, compute };
         RealWorld { commons, trace, nodes: BTreeMap::new() }
     }
 
@@ -230,6 +231,11 @@ impl World for RealWorld {
             return Err(WorldError::Unsupported(why.to_owned()));
         }
         self.node(name)?.slow.nic.set(factor);
+        Ok(())
+    }
+
+    fn trouble_store(&mut self, name: &NodeName, trouble: StoreTrouble) -> Result<(), WorldError> {
+        self.node(name)?.slow.store.set(trouble);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! turns them into a running node.
 
 use crate::facade::{BoxFuture, Host};
+use crate::shape::StoreTrouble;
 use dstream_trace::{Moment, NodeName, SharedTrace};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -103,6 +104,10 @@ pub trait World {
     /// The node's network card takes `factor` times as long, in each direction, for what it begins from now on; 1 ends
     /// it.
     fn slow_nic(&mut self, node: &NodeName, factor: f64) -> Result<(), WorldError>;
+
+    /// From now on this and nothing else is wrong with the durable store for what the node asks of it, in its next lives,
+    /// too; [`StoreTrouble::default`] ends it.
+    fn trouble_store(&mut self, node: &NodeName, trouble: StoreTrouble) -> Result<(), WorldError>;
 
     /// The log that all nodes write into.
     fn trace(&self) -> SharedTrace;

@@ -54,4 +54,5 @@ promises! {
     a_delay_makes_messages_late
     a_slow_card_stretches_transfers
     a_power_loss_is_silent
+    a_troubled_store_refuses_or_waits
 }

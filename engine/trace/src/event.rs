@@ -94,10 +94,13 @@ pub enum Event {
     ProcessEnded,
     /// A message to `to` was dropped by a cut between the two nodes.
     MessageCut { to: NodeName },
-    /// A message to `to` waits because of an outage between the two nodes; the first one after each change.
+    /// A message to `to`, another node or the durable store, waits because of an outage between the two; the first one after
+    /// each change.
     MessageHeld { to: NodeName },
     /// A message to `to` is under way for longer; the first one after each change.
     MessageDelayed { to: NodeName },
+    /// The durable store refused a request of the node; `why` is the fault's name. The first one after each change.
+    StoreFailed { why: Word },
     /// Something of the node (a timer, a message, a core) waited because it is paused.
     HeldByPause,
     /// Work on a core took `factor` times its cost.

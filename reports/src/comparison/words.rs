@@ -125,6 +125,8 @@ fn happened(fault: &str, node: &str) -> String {
         "partition" => format!("{node} was cut off"),
         "outage" => format!("messages of {node} were held"),
         "delay" => format!("messages of {node} were delayed"),
+        "disk-full" => format!("the {node} had no room"),
+        "disk-error" => format!("the disk of the {node} failed"),
         other => format!("{other} hit {node}"),
     }
 }

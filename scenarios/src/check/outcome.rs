@@ -156,6 +156,7 @@ fn fault_facts(fault: &FaultPlan, warmup_end: Moment) -> FaultFacts {
         FaultKind::Partition { one_way: false, .. } => Effect::MessageCut,
         FaultKind::Outage { .. } => Effect::MessageHeld,
         FaultKind::Delay { .. } => Effect::MessageDelayed,
+        FaultKind::DiskFull { .. } | FaultKind::DiskError { .. } => Effect::StoreFailed(kind.name()),
     };
     let (between, and) = kind.sides().unwrap_or_default();
     let nodes = kind.node().cloned().into_iter().chain(between.iter().cloned()).collect();

@@ -51,6 +51,8 @@ impl Aimed<'_> {
             "outage" => FaultKind::Outage { between, and },
             "delay" => FaultKind::Delay { between, and, by },
             "slow-nic" => FaultKind::SlowNic { node, factor },
+            "disk-full" => FaultKind::DiskFull { node },
+            "disk-error" => FaultKind::DiskError { node },
             _ => FaultKind::SlowCpu { node, factor },
         };
         let lasts = self.written.lasts.as_ref().map(|lasts| lasts.value);
@@ -119,9 +121,16 @@ fn aim<'w>(reader: &mut Reader<'_>, written: &'w FaultWritten, common: &Common<'
     Some(Aimed { written, draws, at, node: node?, and: and?, all })
 }
 
+/// The faults that hit the durable store, alone or as one of those between which they stand.
+const OF_THE_STORE: [&str; 4] = ["outage", "delay", "disk-full", "disk-error"];
+
 /// The target; `Some(None)` is `any-worker`.
 fn target(reader: &mut Reader<'_>, kind: &str, name: &At<String>, common: &Common<'_>) -> Option<Option<NodeName>> {
     let (role, node) = node::read(reader, name, common)?;
+    if role != Role::Store && matches!(kind, "disk-full" | "disk-error") {
+        reader.wrong(name.at, format!("`{kind}` hits the durable store; write `node: store`"));
+        return None;
+    }
     let built = match role {
         Role::AnyWorker => return Some(None),
         Role::Worker => true,
@@ -141,11 +150,12 @@ fn target(reader: &mut Reader<'_>, kind: &str, name: &At<String>, common: &Commo
             true
         }
         Role::Client | Role::Heir => true,
-        Role::Store => false,
+        Role::Store => OF_THE_STORE.contains(&kind),
     };
     if !built {
-        let instead = "; it hits workers, clients and the master";
-        reader.unbuilt(name.at, &format!("the fault `{kind}` of `{node}`"), instead);
+        let instead: Vec<String> = OF_THE_STORE.iter().map(|kind| format!("`{kind}`")).collect();
+        let instead = format!("; what hits the store is {}", instead.join(", "));
+        reader.unbuilt(name.at, &format!("the fault `{kind}` of `{node}`"), &instead);
         return None;
     }
     Some(Some(node))

@@ -1,6 +1,6 @@
 //! `faults:`, as written.
 //!
-//! The table of kinds is the schema; those to come are in it by name. Whether a target exists, and whether faults
+//! The table of kinds is the schema. Whether a target exists, and whether faults
 //! collide, is known only when the scenario is resolved.
 
 use super::scalar::{duration, duration_or_zero, number, quantity, truth, words};
@@ -9,10 +9,9 @@ use crate::unit::{self, UnitError};
 use crate::yaml::{Spot, Value};
 use std::time::Duration;
 
-/// A kind of fault: its name, whether this build has it, and its fields if it has.
+/// A kind of fault: its name and its fields.
 pub(crate) struct Shape {
     pub name: &'static str,
-    pub built: bool,
     pub fields: &'static [Field],
 }
 
@@ -20,6 +19,8 @@ pub(crate) struct Shape {
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Field {
     Node,
+    /// `node: store`, which is the only one.
+    Store,
     Sides,
     /// `node`, for all that it has to do with others, or `between` and `and`.
     NodeOrSides,
@@ -32,16 +33,16 @@ pub(crate) enum Field {
 
 /// All kinds of faults.
 pub(crate) const SHAPES: &[Shape] = &[
-    Shape { name: "crash", built: true, fields: &[Field::Node, Field::RestartAfter] },
-    Shape { name: "power-loss", built: true, fields: &[Field::Node, Field::RestartAfter] },
-    Shape { name: "pause", built: true, fields: &[Field::Node, Field::For] },
-    Shape { name: "partition", built: true, fields: &[Field::Sides, Field::OneWay, Field::For] },
-    Shape { name: "outage", built: true, fields: &[Field::NodeOrSides, Field::For] },
-    Shape { name: "delay", built: true, fields: &[Field::NodeOrSides, Field::By, Field::For] },
-    Shape { name: "slow-cpu", built: true, fields: &[Field::Node, Field::SlowFactor, Field::For] },
-    Shape { name: "slow-nic", built: true, fields: &[Field::Node, Field::SlowFactor, Field::For] },
-    Shape { name: "disk-full", built: false, fields: &[] },
-    Shape { name: "disk-error", built: false, fields: &[] },
+    Shape { name: "crash", fields: &[Field::Node, Field::RestartAfter] },
+    Shape { name: "power-loss", fields: &[Field::Node, Field::RestartAfter] },
+    Shape { name: "pause", fields: &[Field::Node, Field::For] },
+    Shape { name: "partition", fields: &[Field::Sides, Field::OneWay, Field::For] },
+    Shape { name: "outage", fields: &[Field::NodeOrSides, Field::For] },
+    Shape { name: "delay", fields: &[Field::NodeOrSides, Field::By, Field::For] },
+    Shape { name: "slow-cpu", fields: &[Field::Node, Field::SlowFactor, Field::For] },
+    Shape { name: "slow-nic", fields: &[Field::Node, Field::SlowFactor, Field::For] },
+    Shape { name: "disk-full", fields: &[Field::Store, Field::For] },
+    Shape { name: "disk-error", fields: &[Field::Store, Field::For] },
 ];
 
 /// One fault, as written.
@@ -91,11 +92,6 @@ fn read_fault(reader: &mut Reader<'_>, item: &Place<'_>, place: usize) -> Option
         reader.wrong_name(kind.at, &format!("there is no fault `{}`", kind.value), &kind.value, &valid);
         return None;
     };
-    // What stands in it is not looked at: its fields cannot be right or wrong before there are any.
-    if !shape.built {
-        reader.unbuilt(kind.at, &format!("the fault `{}`", shape.name), &built());
-        return None;
-    }
     let before = reader.problems.len();
     let mut fields = Fields::open(reader, &content, "{ node: worker-1, at: 40s }")?;
     let has = |field: Field| shape.fields.contains(&field);
@@ -136,17 +132,15 @@ fn read_targets(
     if has(Field::Node) || (has(Field::NodeOrSides) && !stands_between) {
         node = fields.required(reader, "node", "node: worker-1", words);
     }
+    if has(Field::Store) {
+        node = fields.required(reader, "node", "node: store", words);
+    }
     if !(has(Field::Sides) || has(Field::NodeOrSides)) || node.is_some() {
         return (node, Vec::new(), Vec::new());
     }
     let between = fields.required(reader, "between", "between: [worker-1]", read_side).unwrap_or_default();
     let and = fields.required(reader, "and", "and: [master]", read_side).unwrap_or_default();
     (node, between, and)
-}
-
-fn built() -> String {
-    let names: Vec<String> = SHAPES.iter().filter(|s| s.built).map(|s| format!("`{}`", s.name)).collect();
-    format!("; built are: {}", names.join(", "))
 }
 
 fn read_side(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<Vec<At<String>>> {

@@ -2,6 +2,7 @@
 
 use super::role::{PERIOD, PeerRole, Role};
 use super::{Stage, marks, millis, ups_and_downs};
+use crate::shape::{STORE, StoreTrouble};
 use crate::world::{World, WorldError};
 use dstream_trace::{Event, NodeName, TraceLine};
 use std::time::Duration;
@@ -83,6 +84,43 @@ pub fn slow_cores_stretch_work(world: &mut dyn World) {
     stage.check("nothing more is stretched", |lines| stretched(lines) == still);
 }
 
+/// A full store can be read, a failing one not even that; one in an outage answers when that ends, a late one late. It all
+/// ends, and the log says what was met.
+pub fn a_troubled_store_refuses_or_waits(world: &mut dyn World) {
+    let mut stage = Stage { world };
+    let keeper = NodeName::new("keeper");
+    stage.start("keeper", Role::Keeper);
+    let last = |lines: &[TraceLine], name: &str| marks(lines, "keeper", name).last().copied();
+    let is = |lines: &[TraceLine], stored: u64, read: u64| {
+        (last(lines, "stored"), last(lines, "read")) == (Some(stored), Some(read))
+    };
+    stage.until("the store is used", |lines| is(lines, 1, 1));
+    let says = |lines: &[TraceLine], event: &Event| lines.iter().filter(|line| line.event == *event).count();
+    let none = StoreTrouble::default();
+    for (trouble, read, why) in [
+        (StoreTrouble { is_full: true, ..none }, 1, "disk-full"),
+        (StoreTrouble { is_failing: true, ..none }, 0, "disk-error"),
+    ] {
+        stage.world.trouble_store(&keeper, trouble).expect("the world troubles a store");
+        stage.until("it is refused", |lines| is(lines, 0, read));
+        stage.run(4 * PERIOD);
+        let failed = Event::StoreFailed { why: why.into() };
+        stage.check("the log says so once", |lines| says(lines, &failed) == 1);
+        stage.world.trouble_store(&keeper, none).expect("the world ends it");
+        stage.until("all is well", |lines| is(lines, 1, 1));
+    }
+    stage.world.trouble_store(&keeper, StoreTrouble { is_held: true, ..none }).expect("the world holds requests");
+    let held = Event::MessageHeld { to: NodeName::new(STORE) };
+    stage.until("the log says that a request waits", |lines| says(lines, &held) == 1);
+    let before = stage.look(|lines| marks(lines, "keeper", "stored").len());
+    stage.run(PAUSE);
+    stage.check("nothing is answered", |lines| marks(lines, "keeper", "stored").len() <= before + 1);
+    stage.world.trouble_store(&keeper, StoreTrouble { late: PERIOD, ..none }).expect("the world releases requests");
+    stage.until("what waited is done", |lines| marks(lines, "keeper", "stored").len() > before + 2);
+    let late = Event::MessageDelayed { to: NodeName::new(STORE) };
+    stage.check("the log says that requests are late", |lines| says(lines, &late) == 1 && is(lines, 1, 1));
+}
+
 /// Faults on a node that is not there, or not in the right state, are errors and change nothing.
 pub fn faults_on_unknown_nodes_are_refused(world: &mut dyn World) {
     let mut stage = Stage { world };
@@ -101,6 +139,7 @@ pub fn faults_on_unknown_nodes_are_refused(world: &mut dyn World) {
     refused(stage.world.delay(&ticker, &ticker, PAUSE));
     refused(stage.world.slow_nic(&nobody, 2.0));
     refused(stage.world.slow_cpu(&nobody, 2.0));
+    refused(stage.world.trouble_store(&nobody, StoreTrouble::default()));
     refused(stage.world.restart(&ticker));
     stage.world.crash(&ticker).expect("the world crashes a node");
     refused(stage.world.crash(&ticker));

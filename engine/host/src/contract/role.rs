@@ -57,6 +57,8 @@ pub enum Role {
     Ticker,
     /// Gives its core work, again and again.
     Worker,
+    /// Writes and reads an object of the store, every period: marks `stored` and `read` with 1, or 0 where it was refused.
+    Keeper,
     /// Returns an error.
     Failing,
     /// Panics.
@@ -101,6 +103,7 @@ async fn play(spec: NodeSpec, host: Host) -> Result<(), NodeError> {
         Role::Forger(to, hellos) => forger(&host, &to, &hellos).await,
         Role::Ticker => ticker(&host).await,
         Role::Worker => worker(&host).await,
+        Role::Keeper => keeper(&host).await,
         Role::Failing => return Err(NodeError("this node fails".to_owned())),
         Role::Panicking => panic!("this node panics"),
     };
@@ -251,6 +254,16 @@ async fn first_frame(stream: &mut BoxIo) -> Option<Kind> {
         if stream.read_buf(&mut buffer).await.ok()? == 0 {
             return None;
         }
+    }
+}
+
+async fn keeper(host: &Host) -> std::io::Result<()> {
+    loop {
+        let stored = host.store.put("kept", Bytes::from_static(b"value")).await;
+        mark(host, "stored", u64::from(stored.is_ok()));
+        let read = host.store.get("kept").await;
+        mark(host, "read", u64::from(read.is_ok()));
+        host.sleep(PERIOD).await;
     }
 }
 

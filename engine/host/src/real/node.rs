@@ -9,9 +9,10 @@ use super::links::Links;
 use super::monitor::{Monitor, NodeTrace};
 use super::network::{AddressBook, RealNet};
 use super::pool::{Crew, Pool};
+use super::store::{KeptStore, LinkedStore};
 use crate::facade::{Host, Store, Trace};
 use crate::random::Random;
-use crate::shape::{Card, Gate, Slowness};
+use crate::shape::{Card, Gate, Slowness, StoreFault, StoreWay};
 use crate::world::{NodeError, NodeSpec, NodeStart};
 use dstream_trace::Event;
 use std::any::Any;
@@ -35,22 +36,26 @@ pub struct Commons {
     /// Modelled bandwidth of a node's network card in each direction; none: the machine's own.
     pub bits_per_second: Option<u64>,
     pub store: Arc<dyn Store>,
+    /// How far away the store is to seem: one way, and bits a second in each direction; none: as it is.
+    pub store_link: Option<(Duration, u64)>,
     pub compute: Compute,
 }
 
-/// How slow a node is made from outside; outlives its lives. Clones are the same.
+/// How slow a node is made from outside, and what is wrong with its store; outlives its lives. Clones are the same.
 #[derive(Clone)]
 pub struct Slow {
     /// Its cores.
     pub cpu: Slowness,
     /// Its network card.
     pub nic: Slowness,
+    /// Its store.
+    pub store: StoreFault,
 }
 
 impl Slow {
     /// Not at all.
     pub fn none() -> Slow {
-        Slow { cpu: Slowness::none(), nic: Slowness::none() }
+        Slow { cpu: Slowness::none(), nic: Slowness::none(), store: StoreFault::none() }
     }
 }
 
@@ -86,7 +91,7 @@ impl Life {
             began: commons.began,
             charged: Arc::new(Charged::nothing(spec.cores)),
         };
-        let host = host(spec, incarnation, slow.nic.clone(), commons, &gate, cpu, trace);
+        let host = host(spec, incarnation, slow, commons, &gate, cpu, trace);
         let body = Body { spec: spec.clone(), commons: commons.clone(), alive: Arc::clone(&alive), runtime };
         host.trace.record(Event::NodeStarted { incarnation });
         crew.spawn(spec.name.to_string(), move || body.live(host, ended)).inspect_err(|_| pool.stop())?;
@@ -122,7 +127,7 @@ fn runtime() -> io::Result<Runtime> {
 fn host(
     spec: &NodeSpec,
     incarnation: u64,
-    slowness: Slowness,
+    slow: &Slow,
     commons: &Commons,
     gate: &Gate,
     cpu: RealCpu,
@@ -130,7 +135,7 @@ fn host(
 ) -> Host {
     let (book, links) = (Arc::clone(&commons.book), Arc::clone(&commons.links));
     let clock = RealClock { began: commons.began, gate: gate.clone() };
-    let card = Arc::new(Card::new(commons.bits_per_second.filter(|_| !spec.harness), slowness));
+    let card = Arc::new(Card::new(commons.bits_per_second.filter(|_| !spec.harness), slow.nic.clone()));
     let net = RealNet {
         node: spec.name.clone(),
         book,
@@ -141,16 +146,25 @@ fn host(
         gate: gate.clone(),
         journal: Arc::clone(&commons.monitor.journal),
     };
+    let store = store(commons, slow, &clock, &trace);
     Host {
         name: spec.name.clone(),
         incarnation,
         net: Arc::new(net),
         clock: Arc::new(clock),
         cpu: Arc::new(cpu),
-        store: Arc::clone(&commons.store),
+        store,
         random: Random::new(commons.seed, spec.name.clone(), incarnation),
         trace,
     }
+}
+
+/// The node's way to the store: through the journal, then over the link with what is wrong on it.
+fn store(commons: &Commons, slow: &Slow, clock: &RealClock, trace: &Arc<dyn Trace>) -> Arc<dyn Store> {
+    let held = Arc::clone(trace);
+    let way = StoreWay::new(slow.store.clone(), move |event| held.record(event));
+    let far = LinkedStore::new(Arc::clone(&commons.store), Arc::new(clock.clone()), commons.store_link, way);
+    Arc::new(KeptStore::new(Arc::new(far), Arc::clone(&commons.monitor.journal)))
 }
 
 /// What the node's thread holds.

@@ -4,16 +4,15 @@
 //! Knows neither who tells nor how. Invariant: what the node records reaches the journal before anything that follows
 //! from it leaves the process.
 
-use super::clock::{Began, RealClock};
+use super::clock::Began;
 use super::cpu::Compute;
 use super::journal::Journal;
 use super::links::Links;
 use super::monitor::Monitor;
 use super::network::AddressBook;
 use super::node::{Commons, Life, Slow};
-use super::store::{KeptStore, LinkedStore};
 use crate::facade::Store;
-use crate::shape::Gate;
+use crate::shape::StoreTrouble;
 use crate::world::{NodeSpec, NodeStart, WorldError};
 use dstream_trace::{Moment, NodeName};
 use std::io;
@@ -64,11 +63,6 @@ impl NodeProcess {
         listener.set_nonblocking(true)?;
         book.offer(spec.name.clone(), listener);
         addresses.into_iter().for_each(|(node, address)| book.enter(node, address));
-        let store = match store_link {
-            Some((latency, bandwidth)) => linked(store, began, latency, bandwidth),
-            None => store,
-        };
-        let store = Arc::new(KeptStore::new(store, Arc::clone(&journal)));
         let monitor = Arc::new(Monitor::new(began, journal));
         let (links, slow) = (Arc::new(Links::new(Arc::clone(&monitor))), Slow::none());
         let commons = Commons {
@@ -80,6 +74,7 @@ impl NodeProcess {
             links: Arc::clone(&links),
             bits_per_second,
             store,
+            store_link,
             compute,
         };
         let life = Life::begin(spec, incarnation, &slow, &commons)?;
@@ -122,6 +117,11 @@ impl NodeProcess {
         self.slow.cpu.set(factor);
     }
 
+    /// This and nothing else is wrong with the durable store from now on.
+    pub fn trouble_store(&self, trouble: StoreTrouble) {
+        self.slow.store.set(trouble);
+    }
+
     /// What waits until the node fails: blocks its thread until then, and says why.
     pub fn watch(&self) -> impl FnOnce() -> WorldError + Send + use<> {
         let monitor = Arc::clone(&self.monitor);
@@ -139,10 +139,4 @@ impl NodeProcess {
         self.monitor.fail(&self.name, "it was ended".to_owned());
         ended
     }
-}
-
-fn linked(store: Arc<dyn Store>, began: Began, latency: Duration, bits_per_second: u64) -> Arc<dyn Store> {
-    // A pause stops the whole process, so nothing has to be held here.
-    let clock = RealClock { began, gate: Gate::new(|| ()) };
-    Arc::new(LinkedStore::new(store, Arc::new(clock), latency, bits_per_second))
 }

@@ -1,4 +1,5 @@
-//! Whether a fault took effect: it ended a process, cut, held or delayed a message, or stretched work or a transfer.
+//! Whether a fault took effect: it ended a process, cut, held or delayed a message, stretched work or a transfer, or failed
+//! a request to the durable store.
 //!
 //! A run whose fault did nothing proves nothing, so each kind of fault names the event that shows it.
 
@@ -27,6 +28,8 @@ pub enum Effect {
     MessageHeld,
     /// A message between the two sides was late, in either direction.
     MessageDelayed,
+    /// A request to the durable store failed for this reason.
+    StoreFailed(&'static str),
 }
 
 /// Whether the log shows the fault's effect while the fault was on.
@@ -46,6 +49,7 @@ fn shows(fault: &FaultFacts, node: &NodeName, event: &Event) -> bool {
         | (Effect::HeldByPause, Event::HeldByPause)
         | (Effect::WorkStretched, Event::WorkStretched { .. })
         | (Effect::TransferStretched, Event::TransferStretched { .. }) => between,
+        (Effect::StoreFailed(why), Event::StoreFailed { why: said }) => said == why,
         (Effect::MessageCutOneWay, Event::MessageCut { to }) => between && fault.others.contains(to),
         (Effect::MessageCut, Event::MessageCut { to })
         | (Effect::MessageHeld, Event::MessageHeld { to })
