@@ -99,7 +99,7 @@ mod wall;
 
 pub use compare::{Comparison, Difference, compare_traces};
 pub use dstream_cluster::{Engine, JobError, JobSpec, LineSource, Registry};
-pub use dstream_kernel::{DStream, Ordered, Query, QueryBuilder, Record, Window};
+pub use dstream_kernel::{DStream, Emitted, Ordered, Query, QueryBuilder, Record, Touched, Window};
 pub use dstream_scenarios::check::Outcome;
 pub use dstream_scenarios::oracle::{Expected, Oracle};
 pub use dstream_scenarios::workload::{Covers, ParamKind, ParamSpec, Params, Workload, Workloads};

@@ -7,6 +7,7 @@ mod file;
 mod generate;
 mod grep;
 mod param;
+mod sessions;
 mod sliding;
 mod top_k;
 mod vocabulary;
@@ -17,6 +18,7 @@ pub use file::{FileLines, LONGEST_LINE_BYTES};
 pub use generate::{GeneratedLines, MOST_KEYS};
 pub use grep::Grep;
 pub use param::{Covers, OFF, ParamKind, ParamSpec};
+pub use sessions::Sessions;
 pub use top_k::TopK;
 pub use word_count::WordCount;
 
@@ -101,6 +103,7 @@ impl Workloads {
         let mut workloads = Workloads { jobs: BTreeMap::new() };
         workloads.register(Box::new(WordCount));
         workloads.register(Box::new(Grep));
+        workloads.register(Box::new(Sessions));
         workloads.register(Box::new(TopK));
         workloads
     }
@@ -228,7 +231,8 @@ mod tests {
         check_params("word-count", &[("pattern", "x")], Err("it takes: window, slide"));
         check_params("grep", &[], Ok(&[("pattern", "needle"), ("window", "off"), ("slide", "off")]));
         check_params("top-k", &[("k", "x")], Err("job `top-k`: `k` must be a whole number from 1 to 100000, not `x`"));
-        check_params("word-cuont", &[], Err("registered jobs: grep, top-k, word-count"));
+        check_params("sessions", &[("idle", "0")], Err("`idle` must be a whole number from 1 to 1000000, not `0`"));
+        check_params("word-cuont", &[], Err("registered jobs: grep, sessions, top-k, word-count"));
     }
 
     #[test]

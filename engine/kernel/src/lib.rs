@@ -64,6 +64,7 @@ pub use continuous::{Absorbed, HeldPane, Operator};
 pub use cut::{BuildError, QueryBuilder};
 pub use id::{IntervalId, OutputId, PartitionId, ShuffleId, StageId};
 pub use image::Image;
+pub use keyed::map_with_state::{Emitted, Touched};
 pub use operator::emit::Emit;
 pub use operator::map::MapFn;
 pub use order::Ordered;

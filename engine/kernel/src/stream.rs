@@ -6,6 +6,7 @@
 mod count;
 mod keyed;
 mod top;
+mod touched;
 
 use crate::cut::{Origin, OutputPlan, Outputs, Pace, ShufflePlan, StagePlan, Trail};
 use crate::operator::Source;

@@ -35,6 +35,10 @@ fn state(ones: Pairs) -> Pairs {
     ones.update_state_by_key::<u64>(|_, counts, before| Some(counts.iter().sum::<u64>() + before.unwrap_or(0)))
 }
 
+fn track(ones: Pairs) -> Pairs {
+    ones.track::<u64>(|_, one| one, |_, count, one| Some(count + one), NonZeroU64::new(2))
+}
+
 fn pane(rows: &[(&str, u64)]) -> Bytes {
     encode_rows::<(String, u64)>(rows.iter().copied())
 }
@@ -63,6 +67,9 @@ fn rows_applied_are_those_that_enter_leave_or_are_folded_again() {
     check(running, vec![vec![ab.clone()]], (2, 2, "a2 b3 c2"));
     check(state, vec![vec![ab]], (2, 3, "a2 b3 c2"));
     check(state, vec![vec![b]], (2, 3, "a1 b2 c2"));
+    let touched = |rows: &[(&str, (u64, u64))]| encode_rows::<(String, (u64, u64))>(rows.iter().copied());
+    check(track, vec![vec![touched(&[("a", (5, 1)), ("b", (6, 3))])]], (2, 2, "a2 b3 c2"));
+    check(track, vec![vec![touched(&[("a", (5, 1)), ("b", (5, 3))])]], (2, 3, "a2 c2"));
 }
 
 #[test]

@@ -106,6 +106,12 @@ fn stages_keep_what_their_window_needs_and_no_more() {
     check_kept(running, "running by 1, state 1..=1, every 1");
     let state = |b: &QueryBuilder| ones(b).update_state_by_key::<u64>(|_, _, before| before).output("o");
     check_kept(state, "state of u64, state 1..=1, every 1");
+    let track = |b: &QueryBuilder| ones(b).track::<u64>(|_, one| one, |_, _, _| None, NonZeroU64::new(5)).output("o");
+    check_kept(track, "track u64 for 5, state 1..=1, every 1");
+    check_kept(
+        |b| ones(b).map_with_state::<u64, (String, u64)>(None, |_, _, before, _| before).output("o"),
+        "map with state of u64, state 1..=1, every 1",
+    );
     check_kept(
         |b| b.lines().count_by_window(by(5, 3)).output("o"),
         "count 5 by 3, values 5..=5, window 1..=1, one partition, every 3",
@@ -147,7 +153,7 @@ fn programs_without_a_place_for_their_results_are_refused() {
 
 #[test]
 fn fingerprints_tell_programs_apart_by_shape_names_and_types() {
-    let programs: [fn(&QueryBuilder); 17] = [
+    let programs: [fn(&QueryBuilder); 20] = [
         |b| b.lines().output("o"),
         |b| b.lines().output("p"),
         |b| b.lines().words().output("o"),
@@ -163,6 +169,9 @@ fn fingerprints_tell_programs_apart_by_shape_names_and_types() {
         |b| ones(b).running_reduce_by_key(u64::wrapping_add, NonZeroU64::MIN).output("o"),
         |b| ones(b).update_state_by_key::<u64>(|_, _, before| before).output("o"),
         |b| ones(b).update_state_by_key::<u32>(|_, _, before| before).output("o"),
+        |b| ones(b).track::<u64>(|_, one| one, |_, count, _| Some(count), None).output("o"),
+        |b| ones(b).track::<u64>(|_, one| one, |_, count, _| Some(count), NonZeroU64::new(5)).output("o"),
+        |b| ones(b).map_with_state::<u64, (String, u64)>(None, |_, _, before, _| before).output("o"),
         |b| sums(b, by(2, 1)).top_k(2).output("o"),
         |b| sums(b, by(2, 1)).top_k(3).output("o"),
     ];
@@ -199,6 +208,7 @@ fn the_reach_of_a_stage_is_how_far_back_a_result_of_it_goes() {
     check_reach(|pairs| pairs.running_count(NonZeroU64::MIN).output("o"), None);
     check_reach(|pairs| pairs.running_reduce_by_key(|a, b| a + b, NonZeroU64::MIN).output("o"), None);
     check_reach(|pairs| pairs.update_state_by_key::<u64>(|_, _, before| before).output("o"), None);
+    check_reach(|pairs| pairs.track::<u64>(|_, one| one, |_, _, _| None, None).output("o"), None);
 }
 
 fn four_by_two() -> Window {

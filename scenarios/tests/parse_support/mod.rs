@@ -155,6 +155,7 @@ pub fn repository_context() -> Context {
     context.jobs = vec![
         job("word-count", windows(), "words"),
         job("grep", with("pattern", "needle"), "grep"),
+        job("sessions", vec![param("idle", "10", false)], "words"),
         job("top-k", with("k", "10"), "words"),
     ];
     context

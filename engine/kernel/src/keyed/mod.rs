@@ -1,12 +1,16 @@
 //! What a keyed stream can keep from interval to interval, one operator per file: windows with and without an inverse,
-//! everything from the start, state by a user's function.
+//! everything from the start, states by a user's function.
 //!
 //! Knows no engine: a fold is a pure function of this interval's slices and of the panes of earlier intervals. Invariant:
 //! panes are row blocks by the bytes of their keys, so equal sets of rows are equal bytes.
 
 pub(crate) mod invertible;
+pub(crate) mod loose;
+pub(crate) mod map_with_state;
 pub(crate) mod running;
 pub(crate) mod state;
+pub(crate) mod touched;
+pub(crate) mod track;
 pub(crate) mod window;
 
 use crate::query::Kept;

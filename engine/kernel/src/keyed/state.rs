@@ -5,6 +5,7 @@
 
 use crate::combine::put_row;
 use crate::keyed::kept_once;
+use crate::keyed::loose::Loose;
 use crate::pane::{Pane, least};
 use crate::partition::partition_of;
 use crate::program::{End, Finished, Fold, Folded, Gather, OpenInterval, Reads};
@@ -92,7 +93,7 @@ where
     }
 
     fn open(&self, scratch: &mut Scratch) -> Box<dyn OpenInterval> {
-        Box::new(Pairs::<K, V> { rows: scratch.take_buffer(), ends: Vec::new(), types: PhantomData })
+        Box::new(Pairs::<K, V>::open(scratch))
     }
 
     fn fold(
@@ -140,11 +141,15 @@ where
 }
 
 /// The pairs that came, in any order.
-struct Pairs<K, V> {
-    rows: RowBuffer,
-    /// Where each ends.
-    ends: Vec<usize>,
+pub(crate) struct Pairs<K, V> {
+    rows: Loose,
     types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Record, V: Record> Pairs<K, V> {
+    pub(crate) fn open(scratch: &mut Scratch) -> Pairs<K, V> {
+        Pairs { rows: Loose::new(scratch), types: PhantomData }
+    }
 }
 
 impl<K: Record, V: Record> OpenInterval for Pairs<K, V> {
@@ -153,20 +158,12 @@ impl<K: Record, V: Record> OpenInterval for Pairs<K, V> {
         *rows_read += pairs.left();
         while let Some(pair) = pairs.next_keyed()? {
             self.rows.push_with(|rows| rows.extend_from_slice(pair.row));
-            self.ends.push(self.rows.encoded().len());
         }
         Ok(())
     }
 
     /// By key, then by value, since no encoding is a prefix of another.
     fn close(self: Box<Self>, scratch: &mut Scratch) -> RowBuffer {
-        let (arrived, mut start) = (self.rows.encoded(), 0);
-        let row = |end: &usize| &arrived[std::mem::replace(&mut start, *end)..*end];
-        let mut pairs: Vec<&[u8]> = self.ends.iter().map(row).collect();
-        pairs.sort_unstable();
-        let mut sorted = scratch.take_buffer();
-        pairs.into_iter().for_each(|pair| sorted.push_with(|rows| rows.extend_from_slice(pair)));
-        scratch.keep_buffer(self.rows);
-        sorted
+        self.rows.sorted(scratch)
     }
 }

@@ -211,6 +211,26 @@ fn windowed() -> Vec<Case> {
             plain,
         ),
         case(
+            "track",
+            |lines| {
+                let (ones, two) = (ones(&lines), NonZeroU64::new(2));
+                ones.track::<u64>(|_, one| one, |_, count, one| Some(count.wrapping_add(one)), two).output("o");
+            },
+            plain,
+        ),
+        case(
+            "map with state",
+            |lines| {
+                let told = ones(&lines).map_with_state::<u64, (String, u64)>(None, |word, touched, before, out| {
+                    let count = touched.values().iter().copied().fold(before.unwrap_or(0), u64::wrapping_add);
+                    out.emit((word, count));
+                    Some(count)
+                });
+                told.output("o");
+            },
+            plain,
+        ),
+        case(
             "a count",
             |lines| lines.words().count_by_window(by(3, 1)).output("o"),
             |lines| single(std::iter::once(words(lines).len())),

@@ -4,7 +4,7 @@
 use crate::cases::{Row, by, count, ones, shown as rows_of, single, text, words};
 use crate::runner::{Results, Run, blocks, shown};
 use crate::{cut, lines, places};
-use dstream_kernel::{DStream, LineBlock, Query, QueryBuilder, Scratch, Window};
+use dstream_kernel::{DStream, LineBlock, Query, QueryBuilder, Scratch, Touched, Window};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -89,6 +89,7 @@ fn fading(history: &[Vec<String>]) -> Vec<Row> {
 pub fn programs() -> Vec<Program> {
     let mut all = windows();
     all.extend(states());
+    all.extend(touched());
     all.extend(several());
     all
 }
@@ -155,6 +156,96 @@ fn states() -> Vec<Program> {
     });
     all.push(program("a state that shows the order of values", listing, vec![(1, listed)]));
     all
+}
+
+/// A word's session: the interval in which it came last, and how often it came.
+type Sessions = BTreeMap<String, (usize, u64)>;
+
+/// The sessions after each interval, and the words with their counts whose session the last of them ended. A session ends
+/// with the `timeout`th interval in a row without its word.
+fn sessions(history: &[Vec<String>], timeout: usize) -> (Sessions, Vec<(String, u64)>) {
+    let (mut open, mut ended) = (Sessions::new(), Vec::new());
+    for (interval, lines) in history.iter().enumerate() {
+        for (word, came) in count(words(lines)) {
+            let session = open.entry(word).or_default();
+            *session = (interval, session.1 + came);
+        }
+        let is_over = |(last, _): &(usize, u64)| timeout > 0 && interval - last >= timeout;
+        ended = open.iter().filter(|(_, session)| is_over(session)).map(|(word, (_, n))| (word.clone(), *n)).collect();
+        open.retain(|_, session| !is_over(session));
+    }
+    (open, ended)
+}
+
+fn touched() -> Vec<Program> {
+    let mut all = Vec::new();
+    for timeout in [0, 1, 3] {
+        let intervals = NonZeroU64::new(timeout as u64);
+        let tracked: Reference = Box::new(move |history| {
+            rows_of(
+                sessions(history, timeout).0.into_iter().map(|(word, (_, n))| (word, n)).collect::<BTreeMap<_, _>>(),
+            )
+        });
+        let track = move |lines: &DStream<String>| {
+            ones(lines).track::<u64>(|_, one| one, |_, count, one| Some(count + one), intervals).output("o");
+        };
+        all.push(program("track", track, vec![(1, tracked)]));
+        let told: Reference = Box::new(move |history| {
+            let (open, ended) = sessions(history, timeout);
+            let is_new = |(_, (last, _)): &(String, (usize, u64))| *last + 1 == history.len();
+            let active = open.into_iter().filter(is_new).map(|(word, (_, n))| (word, format!("so far {n}")));
+            active.chain(ended.into_iter().map(|(word, n)| (word, format!("in all {n}")))).collect()
+        });
+        let tell = move |lines: &DStream<String>| tell(lines, intervals).output("o");
+        all.push(program("map with state", tell, vec![(1, told)]));
+    }
+    all.push(program("records of their own and a state that goes", first_of_two, vec![(1, Box::new(firsts))]));
+    let pairs = |lines: &DStream<String>| {
+        let counts = window(lines, by(2, 2));
+        counts.track::<u64>(|_, _| 1, |_, pairs, _| Some(pairs + 1), None).output("o");
+    };
+    all.push(program("track of a stream that slides", pairs, vec![(2, Box::new(pairs_with_the_word))]));
+    all
+}
+
+fn tell(lines: &DStream<String>, timeout: Option<NonZeroU64>) -> DStream<(String, String)> {
+    ones(lines).map_with_state::<u64, (String, String)>(timeout, |word, touched, before, out| {
+        let count = before.unwrap_or(0) + touched.values().iter().sum::<u64>();
+        let what = if touched == Touched::TimingOut { "in all" } else { "so far" };
+        out.emit((word, &format!("{what} {count}")));
+        Some(count)
+    })
+}
+
+/// Words of each first letter, of every second interval that has some: the state of the one before it drops them.
+fn first_of_two(lines: &DStream<String>) {
+    let letter = |word: &str| word.chars().next().map_or(0, u64::from);
+    let by_letter = lines.words().map::<(u64, String)>(move |word| (letter(word), word));
+    let firsts = by_letter.map_with_state::<bool, String>(None, |_, touched, before, out| {
+        if before.is_none() {
+            touched.values().iter().rev().for_each(|word| out.emit_owned((*word).to_owned()));
+        }
+        before.is_none().then_some(true)
+    });
+    firsts.output("o");
+}
+
+fn firsts(history: &[Vec<String>]) -> Vec<Row> {
+    let (mut seen, mut shown) = (BTreeMap::<char, bool>::new(), Vec::new());
+    for lines in history {
+        shown.clear();
+        let mut words = words(lines);
+        words.sort();
+        for word in &words {
+            let letter = word.chars().next().expect("a word has letters");
+            if !seen.get(&letter).copied().unwrap_or(false) {
+                shown.push(word.clone());
+            }
+        }
+        let letters: std::collections::BTreeSet<char> = words.iter().filter_map(|word| word.chars().next()).collect();
+        letters.into_iter().for_each(|letter| *seen.entry(letter).or_default() ^= true);
+    }
+    single(shown.into_iter())
 }
 
 fn several() -> Vec<Program> {
