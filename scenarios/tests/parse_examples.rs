@@ -76,8 +76,8 @@ workload:
   source: { generate: { rate: 1000/s, record: 100B, keys: 10000, skew: 1, needle: 0 } }
   scale: 1
 engines:
-  - dstream: { block: 200ms, checkpoint: off, copies: 2, interval: 1s, recovery: eager, slack: 0s, speculation: off, \
-standby_masters: 0 }
+  - dstream: { backpressure: off, block: 200ms, checkpoint: off, copies: 2, input: memory, interval: 1s, \
+recovery: eager, slack: 0s, speculation: off, standby_masters: 0 }
 faults: []
 expect: []
 ";

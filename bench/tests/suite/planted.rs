@@ -39,6 +39,7 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::JournalCutShort, "smoke/master-crash", "output"),
     (Defect::LogCutEarly, "smoke/whole-cluster", "output"),
     (Defect::AckBeforeLog, "smoke/input-log", "acknowledged"),
+    (Defect::QuotaNotSaid, "smoke/overload", "catch_up"),
 ];
 
 fn scenario(name: &str) -> PathBuf {

@@ -85,6 +85,11 @@ pub enum ToClient {
         /// A record is held when all of them have it.
         holders: Vec<Vec<NodeName>>,
     },
+    /// From the master: the client may read so many records, and no more.
+    Quota {
+        /// Records moved in 1000 s, of this client.
+        in_1000_s: u64,
+    },
     /// From the master: all results up to and including this interval are committed.
     Done {
         /// The interval.

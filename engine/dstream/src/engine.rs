@@ -153,6 +153,7 @@ async fn start_master(
         heartbeat: cluster.heartbeat,
         failure_timeout: cluster.failure_timeout,
         workers: cluster.workers,
+        throttled_clients: settings.backpressure.then_some(cluster.clients),
         tracker: TrackerLimits {
             partitions: cluster.partitions,
             cores: cluster.cores as usize,

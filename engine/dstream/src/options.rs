@@ -27,6 +27,8 @@ pub struct Settings {
     pub standby_masters: u32,
     /// A record is acknowledged when the log in the durable store holds it; else when `copies` nodes do.
     pub logs: bool,
+    /// Clients are told how much they may send.
+    pub backpressure: bool,
 }
 
 impl Settings {
@@ -64,6 +66,7 @@ impl Settings {
             speculation,
             avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
             standby_masters: count("standby_masters"),
+            backpressure: value("backpressure") == Some(OptionValue::Choice("on".to_owned())),
             logs: value("input") == Some(OptionValue::Choice("log".to_owned())),
         }
     }
@@ -112,6 +115,13 @@ pub fn declared() -> Vec<OptionSpec> {
             "where an acknowledged record is held: by `copies` nodes, or in a log in the durable store",
             OptionKind::Choice(&["memory", "log"]),
             OptionValue::Choice("memory".to_owned()),
+            Unbuilt::Nothing,
+        ),
+        option(
+            "backpressure",
+            "clients are told how much they may send, by how fast intervals were worked off; from the first one on",
+            OptionKind::Choice(&["off", "on"]),
+            OptionValue::Choice("off".to_owned()),
             Unbuilt::Nothing,
         ),
         option(

@@ -90,6 +90,8 @@ fn dstream_options() -> Vec<OptionSpec> {
         option("block", at_least(10), duration(200), Unbuilt::Nothing),
         option("speculation", speculation, OptionValue::Off, Unbuilt::Everything),
         option("recovery", recovery, word("eager"), Unbuilt::AllBut(word("eager"))),
+        option("input", OptionKind::Choice(&["memory", "log"]), word("memory"), Unbuilt::AllBut(word("memory"))),
+        option("backpressure", OptionKind::Choice(&["off", "on"]), word("off"), Unbuilt::AllBut(word("off"))),
         option("standby_masters", masters, OptionValue::Count(0), Unbuilt::AllBut(OptionValue::Count(0))),
     ]
 }

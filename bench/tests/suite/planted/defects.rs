@@ -6,7 +6,7 @@ use crate::planted::wrap::wrap;
 use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
-use dstream_cluster::message::FromSink;
+use dstream_cluster::message::{FromSink, ToClient};
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
 use dstream_engine::cores::CoreFactory;
 use dstream_engine::master::journal::{Entry, Snapshot};
@@ -65,6 +65,8 @@ pub enum Defect {
     LogCutEarly,
     /// The receiver takes a block for logged when it asks for that.
     AckBeforeLog,
+    /// Clients do not hear how much they may send.
+    QuotaNotSaid,
 }
 
 /// All of them.
@@ -90,6 +92,7 @@ pub const ALL: &[Defect] = &[
     Defect::JournalCutShort,
     Defect::LogCutEarly,
     Defect::AckBeforeLog,
+    Defect::QuotaNotSaid,
 ];
 
 /// A factory whose parts have the defect.
@@ -238,6 +241,11 @@ impl CoreFactory for Planted {
                     let names = sealed.blocks.iter().map(|block| block.order.name).collect();
                     vec![MasterAction::Journal(Entry::Sealed(sealed)), MasterAction::DropLogged(names)]
                 }
+                other => vec![other],
+            }),
+            Defect::QuotaNotSaid => change(master, |action| match action {
+                MasterAction::TellClient(_, ToClient::Quota { .. })
+                | MasterAction::TellClients(ToClient::Quota { .. }) => vec![],
                 other => vec![other],
             }),
             Defect::JournalCutShort => change_journal(master, |found| drop(found.open.pop())),

@@ -4,6 +4,7 @@ mod core;
 mod cut;
 mod node;
 mod schedule;
+mod throttle;
 
 pub use core::{Client, ClientAction, ClientEvent, ClientLimits};
 pub use cut::Cut;

@@ -5,6 +5,7 @@
 
 use crate::client::cut::Cut;
 use crate::client::schedule::{Schedule, interval_of};
+use crate::client::throttle::Throttle;
 use crate::client::{ClientAction, ClientEvent};
 use crate::core::BoxCore;
 use crate::job::LineSource;
@@ -31,6 +32,9 @@ const HEADER_BYTES: usize = 64;
 
 /// The most bytes a client keeps until they are held. At this bound it stops reading its source (the due times stay).
 const OUTSTANDING_BYTES: usize = 256 << 20;
+
+/// An acknowledgement usually comes within this: a block gathers for a part of it, then it is copied and announced.
+const USUAL_WAIT: Duration = Duration::from_millis(400);
 
 /// How many intervals a client without a rate may be ahead of the last one that is done: one that is being filled, one
 /// that is being computed.
@@ -86,6 +90,12 @@ pub async fn run(
     }
 }
 
+/// A batch that is not acknowledged.
+struct Kept {
+    payload: Bytes,
+    records: u64,
+}
+
 struct Shell {
     host: Host,
     config: ClientConfig,
@@ -93,8 +103,9 @@ struct Shell {
     source: Box<dyn LineSource>,
     core: BoxCore<ClientEvent, ClientAction>,
     /// By first record: the message with the batch, ready to go as often as it must.
-    kept: BTreeMap<u64, Bytes>,
+    kept: BTreeMap<u64, Kept>,
     kept_bytes: usize,
+    kept_records: u64,
     next_sequence: u64,
     source_ended: bool,
     next_batch: Moment,
@@ -113,6 +124,8 @@ struct Shell {
     acknowledged: RangeSet,
     /// A new master has not said yet who takes records.
     awaits_members: bool,
+    /// What a master permits; none where none says so.
+    throttle: Option<Throttle>,
 }
 
 impl Shell {
@@ -134,6 +147,7 @@ impl Shell {
             core,
             kept: BTreeMap::new(),
             kept_bytes: 0,
+            kept_records: 0,
             next_sequence: 0,
             source_ended: false,
             next_batch,
@@ -145,6 +159,7 @@ impl Shell {
             leader: None,
             acknowledged: RangeSet::new(),
             awaits_members: false,
+            throttle: None,
         }
     }
 
@@ -177,7 +192,9 @@ impl Shell {
             // On its way since before: the new master may find that nobody has these records. They are sent again.
             Ok((ToClient::Held(_), _)) if self.awaits_members => {}
             // An earlier master, which does not know yet that it is one.
-            Ok((ToClient::Members(_) | ToClient::Done { .. } | ToClient::Known(_), _)) if !self.is_led_by(&by) => {}
+            Ok((ToClient::Members(_) | ToClient::Done { .. } | ToClient::Known(_) | ToClient::Quota { .. }, _))
+                if !self.is_led_by(&by) => {}
+            Ok((ToClient::Quota { in_1000_s }, _)) => self.throttle_to(in_1000_s as f64 / 1000.0),
             Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held { by, ranges }),
             Ok((ToClient::Members(members), _)) => {
                 self.awaits_members = false;
@@ -214,6 +231,27 @@ impl Shell {
     /// Where masters say that they lead, only the last one that did is heard.
     fn is_led_by(&self, master: &NodeName) -> bool {
         self.leader.as_ref().is_none_or(|(_, leader)| leader == master)
+    }
+
+    /// How many of these records may be read now. What is held since an earlier life costs the cluster nothing. What nobody
+    /// acknowledges comes all at once when somebody is there again, so no more is read than an interval takes and a usual wait.
+    fn permitted(&mut self, now: Moment, records: u64) -> u64 {
+        let is_known = self.next_known(records).1;
+        match &mut self.throttle {
+            Some(throttle) if !is_known => {
+                let unheard = throttle.of(self.config.interval + USUAL_WAIT).saturating_sub(self.kept_records);
+                records.min(throttle.permits(now)).min(unheard)
+            }
+            _ => records,
+        }
+    }
+
+    fn throttle_to(&mut self, per_second: f64) {
+        let now = self.host.clock.now();
+        match &mut self.throttle {
+            Some(throttle) => throttle.set(now, per_second),
+            None => self.throttle = Some(Throttle::new(now, per_second)),
+        }
     }
 
     /// Goes on where an earlier life ended.
@@ -306,7 +344,10 @@ impl Shell {
             if border > due && self.config.cut.punctuates() {
                 break; // not all of it is due
             }
-            let records = (border.min(due) - self.next_sequence).max(1);
+            let records = self.permitted(now, (border.min(due) - self.next_sequence).max(1));
+            if records == 0 {
+                break; // the next period looks again
+            }
             let Some(read) = self.read(records, room, number, |sequence| schedule.due(sequence))? else {
                 break; // ended, or nothing has come yet: the next period looks again
             };
@@ -381,7 +422,11 @@ impl Shell {
         let length = lines.len();
         let payload = seal(lines, &FromClient::Records(Batch { range, interval }));
         self.kept_bytes += payload.len();
-        self.kept.insert(first, payload);
+        self.kept_records += read;
+        if let Some(throttle) = &mut self.throttle {
+            throttle.spend(read);
+        }
+        self.kept.insert(first, Kept { payload, records: read });
         self.step(ClientEvent::Batch { range, first_due: due(first), last_due: due(range.last) });
         Ok(Some(length))
     }
@@ -406,8 +451,9 @@ impl Shell {
                     self.host.trace.record(event);
                 }
                 ClientAction::Forget { first } => {
-                    if let Some(payload) = self.kept.remove(&first) {
+                    if let Some(Kept { payload, records }) = self.kept.remove(&first) {
                         self.kept_bytes -= payload.len();
+                        self.kept_records -= records;
                     }
                 }
                 ClientAction::Tell { to, word } => self.tell(&to, &word),
@@ -434,7 +480,7 @@ impl Shell {
     }
 
     fn send(&self, first: u64, to: &NodeName, purpose: Purpose) -> bool {
-        let Some(payload) = self.kept.get(&first) else { return true };
+        let Some(Kept { payload, .. }) = self.kept.get(&first) else { return true };
         let declared = payload.len() as u64 * self.config.scale;
         self.peers.send(to, Lane::Data, purpose, payload.clone(), declared).is_ok()
     }

@@ -14,6 +14,7 @@
 use crate::cores::CoreFactory;
 use crate::log::LOG;
 use crate::master::book::Book;
+use crate::master::flow::Flow;
 use crate::master::journal::{Entry, SealedInterval, Snapshot};
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
@@ -41,6 +42,8 @@ pub struct MasterLimits {
     pub tracker: TrackerLimits,
     /// How many workers there are.
     pub workers: u32,
+    /// How many clients there are, where they are told how much they may send.
+    pub throttled_clients: Option<u32>,
 }
 
 /// What happens to the master.
@@ -148,6 +151,8 @@ pub struct Master {
     pub(super) sealed_below: u64,
     pub(super) book: Book,
     pub(super) trimming: Trimming,
+    /// How much the cluster takes, with the number of clients; nothing where they send as much as they like.
+    pub(super) flow: Option<(Flow, u32)>,
     /// interval -> how many entries its tasks wait for
     pub(super) unwritten: BTreeMap<u64, u32>,
     /// Checkpoints whose snapshots are being written: what follows from them waits.
@@ -175,6 +180,13 @@ pub struct Master {
     pub(super) panes_below: u64,
 }
 
+impl MasterLimits {
+    fn flow(&self) -> Option<(Flow, u32)> {
+        let cores = self.workers.saturating_mul(u32::try_from(self.tracker.cores).unwrap_or(u32::MAX));
+        self.throttled_clients.map(|clients| (Flow::new(self.ledger.interval, cores), clients.max(1)))
+    }
+}
+
 impl Master {
     /// A master without members.
     pub fn new(limits: MasterLimits, query: &Query, cores: &dyn CoreFactory) -> Master {
@@ -188,6 +200,7 @@ impl Master {
             sealed_below: 0,
             book: Book::default(),
             trimming: Trimming::new(limits.ledger.logs),
+            flow: limits.flow(),
             unwritten: BTreeMap::new(),
             unsaid: BTreeMap::new(),
             term: 1,
@@ -229,6 +242,9 @@ impl Master {
             match action {
                 LedgerAction::Seal { interval, ranges, blocks } => {
                     self.sealed_below = self.sealed_below.max(interval + 1);
+                    if let Some((flow, _)) = &mut self.flow {
+                        flow.sealed(now, interval, ranges.iter().map(RecordRange::count).sum());
+                    }
                     let sealed = SealedInterval { interval, ranges, blocks: blocks.clone() };
                     self.book.sealed(sealed.clone());
                     self.write(Some(interval), Entry::Sealed(sealed), actions);
@@ -303,6 +319,9 @@ impl Master {
         }
         if self.done_below > 0 {
             actions.push(MasterAction::TellClients(ToClient::Done { interval: self.done_below - 1 }));
+        }
+        if self.flow.as_mut().is_some_and(|(flow, _)| flow.done(now, interval)) {
+            actions.extend(self.quota().map(MasterAction::TellClients));
         }
         if !self.keeps_state {
             self.forgotten_below = self.done_below;
@@ -405,6 +424,8 @@ impl Core for Master {
             MasterEvent::Word { worker, incarnation, word } => self.word(now, worker, incarnation, word, actions),
             MasterEvent::WorkerBroken(worker) => self.detect(now, DetectorEvent::Broken { worker }, actions),
             MasterEvent::ClientUp(client) => {
+                // Before it hears who takes records: it has much to send.
+                actions.extend(self.quota().map(|quota| MasterAction::TellClient(client.clone(), quota)));
                 actions.push(MasterAction::TellClient(client.clone(), self.client_members()));
                 match Role::of(&client) {
                     Some(Role::Client(client)) if self.resume_at.is_some() => _ = self.asked.insert(client),
@@ -426,6 +447,9 @@ impl Core for Master {
                 self.detect(now, DetectorEvent::Tick, actions);
                 self.account(now, LedgerEvent::Tick, actions);
                 self.track(now, TrackerEvent::Tick, actions);
+                if self.flow.as_mut().is_some_and(|(flow, _)| flow.waited(now)) {
+                    actions.extend(self.quota().map(MasterAction::TellClients));
+                }
                 self.resume(now, actions);
             }
         }

@@ -73,6 +73,12 @@ impl Master {
         self.members.iter().map(|(worker, epoch)| Member { worker: *worker, epoch: *epoch }).collect()
     }
 
+    /// What a client may send, if that is limited: all get the same share.
+    pub(super) fn quota(&self) -> Option<ToClient> {
+        let (flow, clients) = self.flow.as_ref()?;
+        Some(ToClient::Quota { in_1000_s: (flow.per_second() * 1000.0 / f64::from(*clients)) as u64 })
+    }
+
     pub(super) fn client_members(&self) -> ToClient {
         ToClient::Members(self.members.keys().map(|worker| NodeName::worker(*worker)).collect())
     }

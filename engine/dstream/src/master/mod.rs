@@ -4,6 +4,7 @@ mod book;
 mod checkpoint;
 mod copies;
 mod core;
+mod flow;
 pub mod journal;
 pub mod ledger;
 mod lineage;

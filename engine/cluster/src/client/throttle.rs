@@ -1,0 +1,90 @@
+//! A throttle: how many records a client may read by now, where a master says how many a second it takes.
+//!
+//! Knows no clock but the moments it is given. Invariant: in no stretch of time does it let through more than its rate gives
+//! for that stretch and its depth together.
+
+use dstream_trace::Moment;
+use std::time::Duration;
+
+/// What is not used is kept for so long: a client that reads in steps loses nothing, and one that waited does not make up
+/// for it in a burst.
+const DEPTH: Duration = Duration::from_millis(100);
+
+/// A bucket of permissions that fills at a rate.
+#[derive(Clone, Copy, Debug)]
+pub struct Throttle {
+    per_second: f64,
+    permitted: f64,
+    at: Moment,
+}
+
+impl Throttle {
+    /// One that permits nothing yet.
+    pub fn new(now: Moment, per_second: f64) -> Throttle {
+        Throttle { per_second: per_second.max(0.0), permitted: 0.0, at: now }
+    }
+
+    /// From now on at another rate.
+    pub fn set(&mut self, now: Moment, per_second: f64) {
+        self.fill(now);
+        self.per_second = per_second.max(0.0);
+    }
+
+    /// How many records may be read now.
+    pub fn permits(&mut self, now: Moment) -> u64 {
+        self.fill(now);
+        self.permitted as u64
+    }
+
+    /// How many that is in such a time, at least one.
+    pub fn of(&self, time: Duration) -> u64 {
+        ((self.per_second * time.as_secs_f64()) as u64).max(1)
+    }
+
+    /// So many were read.
+    pub fn spend(&mut self, records: u64) {
+        self.permitted -= records as f64;
+    }
+
+    fn fill(&mut self, now: Moment) {
+        // However slow, a whole record comes through in the end.
+        let most = (self.per_second * DEPTH.as_secs_f64()).max(1.0);
+        let filled = self.permitted + self.per_second * now.since(self.at).as_secs_f64();
+        (self.permitted, self.at) = (filled.min(most), self.at.max(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads all that is permitted at these milliseconds; compares how many records that are.
+    #[track_caller]
+    fn check(per_second: f64, reads: &[(u64, u64)]) {
+        let mut throttle = Throttle::new(Moment::ZERO, per_second);
+        let read = |(ms, _): &(u64, u64)| {
+            let permitted = throttle.permits(Moment::from_millis(*ms));
+            throttle.spend(permitted);
+            (*ms, permitted)
+        };
+        assert_eq!(reads.iter().map(read).collect::<Vec<_>>(), reads);
+    }
+
+    #[test]
+    fn a_steady_reader_gets_the_rate_and_one_that_waited_gets_no_burst() {
+        check(1000.0, &[(0, 0), (10, 10), (30, 20), (31, 1), (5031, 100), (5041, 10)]);
+    }
+
+    #[test]
+    fn what_is_below_one_record_a_step_adds_up() {
+        check(250.0, &[(2, 0), (4, 1), (6, 0), (8, 1)]);
+        check(0.5, &[(1000, 0), (2000, 1), (9000, 1)]);
+    }
+
+    #[test]
+    fn another_rate_counts_from_when_it_is_set() {
+        let mut throttle = Throttle::new(Moment::ZERO, 1000.0);
+        throttle.set(Moment::from_millis(10), 200.0);
+        assert_eq!(throttle.permits(Moment::from_millis(20)), 12);
+    }
+}
