@@ -5,7 +5,8 @@
 //! Invariants: what an interval closes with depends on the set of its slices and on the panes alone, so that replicas agree
 //! byte for byte; it is, byte for byte, what a task of the same stage makes of the same slices and panes.
 
-use crate::program::{Fold, OpenInterval, Program};
+use crate::held::HeldState;
+use crate::program::{Ending, Fold, OpenInterval, Program};
 use crate::query::{Counts, TaskAt, TaskError, TaskResult};
 use crate::record::Record;
 use crate::rows::RowBuffer;
@@ -82,6 +83,8 @@ pub(crate) struct Continuous<T: Record> {
     open: BTreeMap<u64, Box<dyn OpenInterval>>,
     /// For each kind of pane: by interval, those that `next` or a later interval reads and that have rows.
     held: Vec<Held>,
+    /// What of them is in place.
+    state: HeldState,
 }
 
 #[derive(Clone)]
@@ -113,7 +116,7 @@ impl<T: Record> Continuous<T> {
                 return Err(TaskError::WrongInput(program.stage));
             }
         }
-        Ok(Continuous { program, fold, next, open: BTreeMap::new(), held })
+        Ok(Continuous { program, fold, next, open: BTreeMap::new(), held, state: HeldState::default() })
     }
 
     /// What came of an open interval, once more. A closed interval's rows are a slice of it: taken in again they give
@@ -189,7 +192,8 @@ impl<T: Record> Operator for Continuous<T> {
         }
         let open = self.open.remove(&at.interval).unwrap_or_else(|| self.fold.open(scratch));
         let past: Vec<Vec<Bytes>> = self.held.iter().map(|held| held.past(at.interval)).collect();
-        let result = self.program.close(&*self.fold, open, &past, at, Counts::default(), scratch)?;
+        let ending = Ending { open, past: &past, held: &mut self.state };
+        let result = self.program.close(&*self.fold, ending, at, Counts::default(), scratch)?;
         self.held.iter_mut().zip(&result.kept).for_each(|(held, pane)| held.keep(at.interval, pane));
         self.next += 1;
         Ok(result)
@@ -207,7 +211,8 @@ impl<T: Record> Operator for Continuous<T> {
             slices.into_iter().try_for_each(|(_, slice)| open.absorb(slice, &mut 0, None))?;
             let past: Vec<Vec<Bytes>> = held.iter().map(|held| held.past(interval)).collect();
             let at_it = TaskAt { interval, ..at };
-            let result = self.program.close(&*self.fold, open, &past, at_it, Counts::default(), scratch)?;
+            let ending = Ending { open, past: &past, held: &mut HeldState::default() };
+            let result = self.program.close(&*self.fold, ending, at_it, Counts::default(), scratch)?;
             if interval == at.interval {
                 return Ok(result);
             }

@@ -229,7 +229,7 @@ impl Cut {
         let end = end(self);
         let id = StageId(self.stages.len() as u32);
         let (label, program) = (plan.trail.label.clone(), (plan.make)(id));
-        self.stages.push(Stage { id, input, end, width, kept, reach, label, program });
+        self.stages.push(Stage { id, input, end, width, kept, is_in_place: false, reach, label, program });
     }
 
     /// The shuffle's id; adds the stage that writes it if this is its first reader.

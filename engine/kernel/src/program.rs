@@ -5,6 +5,7 @@
 
 use crate::arena::Arena;
 use crate::continuous::{Continuous, HeldPane, Operator};
+use crate::held::HeldState;
 use crate::id::StageId;
 use crate::lines::{batches, groups};
 use crate::operator::{Batch, Context, Sink, Source};
@@ -57,6 +58,24 @@ pub(crate) trait Fold: Send + Sync {
     ) -> Result<Folded, TaskError> {
         Ok(Folded { rows: values, kept: Vec::new() })
     }
+
+    /// The same, where the state of this partition may be held in place from an earlier interval, and stays so.
+    fn fold_held(
+        &self,
+        values: RowBuffer,
+        reads: Reads<'_>,
+        _held: &mut HeldState,
+        scratch: &mut Scratch,
+        counts: &mut Counts,
+    ) -> Result<Folded, TaskError> {
+        self.fold(values, reads, scratch, counts)
+    }
+
+    /// A fold with the same rows whose state is held in place and written in so many segments; `None`: it has no state
+    /// that would gain by it.
+    fn in_place(&self, _segments: NonZeroU64) -> Option<Arc<dyn Fold>> {
+        None
+    }
 }
 
 /// What has come of an interval so far. After an error it must be thrown away.
@@ -80,6 +99,13 @@ pub(crate) trait OpenInterval: Send {
 pub(crate) struct Reads<'a> {
     pub(crate) interval: u64,
     pub(crate) past: &'a [Vec<Bytes>],
+}
+
+/// What an interval is closed with: what has come of it, the panes of earlier ones, and what of them is in place.
+pub(crate) struct Ending<'a> {
+    pub(crate) open: Box<dyn OpenInterval>,
+    pub(crate) past: &'a [Vec<Bytes>],
+    pub(crate) held: &'a mut HeldState,
 }
 
 /// What a fold makes.
@@ -128,7 +154,13 @@ impl<T: Record> Clone for Program<T> {
 }
 
 impl<T: Record> StageProgram for Program<T> {
-    fn run(&self, input: &TaskInput, at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError> {
+    fn run_held(
+        &self,
+        input: &TaskInput,
+        at: TaskAt,
+        held: &mut HeldState,
+        scratch: &mut Scratch,
+    ) -> Result<TaskResult, TaskError> {
         match (&self.front, input) {
             (Front::Lines, TaskInput::Lines(blocks)) => self.run_lines(blocks, at, scratch),
             (Front::Fold(fold), TaskInput::Slices { slices, past }) if fits(&fold.kept(), past) => {
@@ -137,7 +169,7 @@ impl<T: Record> StageProgram for Program<T> {
                     counts.bytes_in += slice.len() as u64;
                     open.absorb(slice, &mut counts.rows_in, None)?;
                 }
-                self.close(&**fold, open, past, at, counts, scratch)
+                self.close(&**fold, Ending { open, past, held }, at, counts, scratch)
             }
             _ => Err(TaskError::WrongInput(self.stage)),
         }
@@ -164,6 +196,13 @@ impl<T: Record> StageProgram for Program<T> {
             }
         }
         Ok(feed.finish(scratch).result(Vec::new(), counts))
+    }
+
+    fn in_place(&self, segments: NonZeroU64) -> Option<(Vec<Kept>, Arc<dyn StageProgram>)> {
+        let Front::Fold(fold) = &self.front else { return None };
+        let fold = fold.in_place(segments)?;
+        let kept = fold.kept();
+        Some((kept, Arc::new(Program { front: Front::Fold(fold), ..self.clone() })))
     }
 
     fn operator(&self, next: u64, panes: Vec<HeldPane>) -> Result<Box<dyn Operator>, TaskError> {
@@ -197,14 +236,13 @@ impl<T: Record> Program<T> {
     pub(crate) fn close(
         &self,
         fold: &dyn Fold,
-        open: Box<dyn OpenInterval>,
-        past: &[Vec<Bytes>],
+        Ending { open, past, held }: Ending<'_>,
         at: TaskAt,
         mut counts: Counts,
         scratch: &mut Scratch,
     ) -> Result<TaskResult, TaskError> {
         let values = open.close(scratch);
-        let folded = fold.fold(values, Reads { interval: at.interval, past }, scratch, &mut counts)?;
+        let folded = fold.fold_held(values, Reads { interval: at.interval, past }, held, scratch, &mut counts)?;
         let finished = self.run_rows(folded.rows, at.partitions, scratch)?;
         Ok(finished.result(folded.kept, counts))
     }

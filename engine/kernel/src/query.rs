@@ -4,6 +4,7 @@
 //! input gives the same bytes.
 
 use crate::continuous::{HeldPane, Operator};
+use crate::held::HeldState;
 use crate::id::{OutputId, ShuffleId, StageId};
 use crate::scratch::Scratch;
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A streaming program, cut into stages. Every stage's parent has a lower id.
 #[derive(Clone, Debug)]
@@ -24,6 +26,27 @@ pub struct Query {
 }
 
 impl Query {
+    /// The same query with state without an end held in place, as far as its operators can: results are the same bytes.
+    /// Instead of its whole state a task then leaves what it changed, and one of `segments` segments of the state; the
+    /// panes of so many intervals are the whole state.
+    pub fn in_place(mut self, segments: NonZeroU64) -> Query {
+        for stage in &mut self.stages {
+            if let Some((kept, program)) = stage.program.in_place(segments) {
+                (stage.kept, stage.program, stage.is_in_place) = (kept, program, true);
+                // Panes of one form are none of the other.
+                self.fingerprint = xxh3_64_with_seed(&segments.get().to_le_bytes(), self.fingerprint);
+            }
+        }
+        self
+    }
+
+    /// Whether what stages keep comes in parts that are each written once: changes and segments, and no state anew. Then
+    /// a checkpoint of few intervals writes no more than one of many.
+    pub fn keeps_in_parts(&self) -> bool {
+        self.stages.iter().any(|stage| stage.is_in_place)
+            && self.stages.iter().all(|stage| stage.is_in_place || stage.kept.is_empty())
+    }
+
     /// Outputs of which each row depends on the state of its own partition alone: behind one shuffle at most.
     pub fn outputs_of_own_state(&self) -> Vec<OutputId> {
         let reads_lines = |stage: &Stage| stage.input == StageInput::Lines;
@@ -54,6 +77,8 @@ pub struct Stage {
     pub width: Width,
     /// What its tasks keep for those of later intervals: windows and state.
     pub kept: Vec<Kept>,
+    /// Its state is held in place: what it keeps are changes and segments, see [`Query::in_place`].
+    pub is_in_place: bool,
     /// How many earlier intervals of its input have a part in its result of an interval, its own operators alone
     /// considered: 0 where an interval stands for itself, a window's length - 1; `None` where all of them have.
     pub reach: Option<u64>,
@@ -203,6 +228,10 @@ pub struct Counts {
     pub rows_in: u64,
     /// Rows of state that were applied: of panes that entered or left a window, of keys that were updated.
     pub rows_applied: u64,
+    /// Bytes of panes that a state in place leaves: changes and a segment.
+    pub bytes_kept: u64,
+    /// Bytes of panes of which a state in place was made again.
+    pub bytes_rebuilt: u64,
     /// Rows in slices or output.
     pub rows_out: u64,
     /// Bytes in slices or output.
@@ -242,7 +271,23 @@ pub enum TaskError {
 pub trait StageProgram: Send + Sync {
     /// Computes one partition. `scratch` is memory that a worker reuses from task to task and that never carries a value
     /// from one to the next.
-    fn run(&self, input: &TaskInput, at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError>;
+    fn run(&self, input: &TaskInput, at: TaskAt, scratch: &mut Scratch) -> Result<TaskResult, TaskError> {
+        self.run_held(input, at, &mut HeldState::default(), scratch)
+    }
+
+    /// The same result, where `held` may be what an earlier task left in it: of this stage and partition, with panes that
+    /// had the same bytes. After an error or a panic it must be thrown away. Of a stage that keeps no state in place it
+    /// stays empty.
+    fn run_held(
+        &self,
+        input: &TaskInput,
+        at: TaskAt,
+        held: &mut HeldState,
+        scratch: &mut Scratch,
+    ) -> Result<TaskResult, TaskError>;
+
+    /// What the stage keeps and does where its state is held in place, see [`Query::in_place`].
+    fn in_place(&self, segments: NonZeroU64) -> Option<(Vec<Kept>, Arc<dyn StageProgram>)>;
 
     /// Computes a stage on lines as a continuous engine does: records are combined only within groups of `group`
     /// successive ones, and operators are handed no more than that at a time. A group ends at a skipped line and at the

@@ -128,17 +128,11 @@ fn counts_say_what_went_in_and_came_out() {
         skip: std::iter::once(1..2).collect(),
     };
     let mapped = query.stages[0].program.run(&TaskInput::Lines(vec![block]), ONE, &mut scratch).unwrap();
-    assert_eq!(
-        mapped.counts,
-        Counts { records_in: 2, bytes_in: 6, rows_in: 0, rows_applied: 0, rows_out: 2, bytes_out: 7 }
-    );
+    assert_eq!(mapped.counts, Counts { records_in: 2, bytes_in: 6, rows_out: 2, bytes_out: 7, ..Counts::default() });
     let slices = slices(mapped);
     let twice = [slices.clone(), slices].concat();
     let reduced = reduce(&query, twice, &mut scratch).unwrap();
-    assert_eq!(
-        reduced.counts,
-        Counts { records_in: 0, bytes_in: 14, rows_in: 4, rows_applied: 0, rows_out: 2, bytes_out: 7 }
-    );
+    assert_eq!(reduced.counts, Counts { bytes_in: 14, rows_in: 4, rows_out: 2, bytes_out: 7, ..Counts::default() });
 }
 
 #[test]

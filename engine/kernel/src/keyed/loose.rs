@@ -28,12 +28,24 @@ impl Loose {
     /// The rows by their bytes.
     pub(crate) fn sorted(self, scratch: &mut Scratch) -> RowBuffer {
         let (arrived, mut start) = (self.rows.encoded(), 0);
-        let row = |end: &usize| &arrived[std::mem::replace(&mut start, *end)..*end];
-        let mut rows: Vec<&[u8]> = self.ends.iter().map(row).collect();
-        rows.sort_unstable();
+        let row = |end: &usize| {
+            let row = &arrived[std::mem::replace(&mut start, *end)..*end];
+            (prefix_of(row), row)
+        };
+        let mut rows: Vec<(u64, &[u8])> = self.ends.iter().map(row).collect();
+        rows.sort_unstable_by(|(prefix, row), (others, other)| prefix.cmp(others).then_with(|| row.cmp(other)));
         let mut sorted = scratch.take_buffer();
-        rows.into_iter().for_each(|row| sorted.push_with(|rows| rows.extend_from_slice(row)));
+        rows.into_iter().for_each(|(_, row)| sorted.push_with(|rows| rows.extend_from_slice(row)));
         scratch.keep_buffer(self.rows);
         sorted
+    }
+}
+
+/// The first bytes of a row as a number that orders as they do; most rows differ in it, and sorting needs no more of them.
+#[inline]
+fn prefix_of(row: &[u8]) -> u64 {
+    match row.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => row.iter().zip((0..8).rev()).fold(0, |sum, (byte, place)| sum | u64::from(*byte) << (8 * place)),
     }
 }

@@ -4,9 +4,11 @@
 //! Knows no engine: a fold is a pure function of this interval's slices and of the panes of earlier intervals. Invariant:
 //! panes are row blocks by the bytes of their keys, so equal sets of rows are equal bytes.
 
+pub(crate) mod in_place;
 pub(crate) mod invertible;
 pub(crate) mod loose;
 pub(crate) mod map_with_state;
+pub(crate) mod maybe;
 pub(crate) mod running;
 pub(crate) mod state;
 pub(crate) mod touched;

@@ -3,7 +3,10 @@
 //! Invariant: the state after interval `i` is the reduction of all values up to and including it.
 
 use crate::combine::{Reduce, put_row};
+use crate::keyed::in_place::InPlace;
 use crate::keyed::kept_once;
+use crate::keyed::loose::Loose;
+use crate::keyed::touched::Visit;
 use crate::pane::{Pane, least};
 use crate::program::{Fold, Folded, OpenInterval, Reads};
 use crate::query::{Counts, Kept, TaskError};
@@ -11,7 +14,9 @@ use crate::record::Record;
 use crate::rows::RowBuffer;
 use crate::scratch::Scratch;
 use crate::window::is_due;
+use std::marker::PhantomData;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 /// Both sides of a running reduction; the side before the shuffle is that of a `reduce_by_key`.
 pub(crate) struct Running<K, V, F> {
@@ -33,6 +38,19 @@ where
 
     fn open(&self, scratch: &mut Scratch) -> Box<dyn OpenInterval> {
         Box::new(self.reduce.open_table(scratch))
+    }
+
+    fn in_place(&self, segments: NonZeroU64) -> Option<Arc<dyn Fold>> {
+        let reduce = self.reduce.clone();
+        Some(Arc::new(InPlace::<K, V, V, AddUp<K, V, F>> {
+            visit: Arc::new(AddUp(self.reduce.clone())),
+            opens: Arc::new(move |scratch: &mut Scratch| Box::new(reduce.open_table(scratch)) as Box<dyn OpenInterval>),
+            timeout: None,
+            visits_every: NonZeroU64::MIN,
+            shows_every: self.slide,
+            segments,
+            types: PhantomData,
+        }))
     }
 
     fn fold(
@@ -70,4 +88,33 @@ where
         }
         Ok(())
     }
+}
+
+/// What becomes of a key where the state is in place.
+struct AddUp<K, V, F>(Reduce<K, V, F>);
+
+impl<K: Record, V: Record, F> Visit<K, V, V> for AddUp<K, V, F>
+where
+    F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V + Send + Sync + 'static,
+{
+    const SHOWS_STATES: bool = true;
+
+    fn values<'x>(
+        &self,
+        _key: K::Ref<'x>,
+        values: &[V::Ref<'x>],
+        before: Option<V::Ref<'_>>,
+        _emitted: &mut Loose,
+    ) -> Option<V> {
+        let mut sum = before.map(V::owned);
+        for value in values {
+            sum = Some(match &sum {
+                Some(sum) => (self.0.function)(sum.borrowed(), *value),
+                None => V::owned(*value),
+            });
+        }
+        sum
+    }
+
+    fn timing_out(&self, _key: K::Ref<'_>, _before: V::Ref<'_>, _emitted: &mut Loose) {}
 }

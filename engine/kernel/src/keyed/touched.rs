@@ -10,6 +10,7 @@
 //! ```
 
 use crate::combine::put_row;
+use crate::keyed::in_place::InPlace;
 use crate::keyed::kept_once;
 use crate::keyed::loose::Loose;
 use crate::keyed::state::Pairs;
@@ -23,6 +24,7 @@ use crate::scratch::Scratch;
 use crate::window::is_due;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 /// What becomes of a key that is visited.
 pub(crate) trait Visit<K: Record, V: Record, S: Record>: Send + Sync + 'static {
@@ -44,7 +46,7 @@ pub(crate) trait Visit<K: Record, V: Record, S: Record>: Send + Sync + 'static {
 
 /// The side after the shuffle.
 pub(crate) struct VisitTouched<K, V, S, M> {
-    pub(crate) visit: M,
+    pub(crate) visit: Arc<M>,
     /// How many intervals without values a state outlives, less one.
     pub(crate) timeout: Option<NonZeroU64>,
     /// Of the stream that it reads: between two results nothing is visited.
@@ -63,6 +65,18 @@ impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Fold for VisitTouched<K
 
     fn open(&self, scratch: &mut Scratch) -> Box<dyn OpenInterval> {
         Box::new(Pairs::<K, V>::open(scratch))
+    }
+
+    fn in_place(&self, segments: NonZeroU64) -> Option<Arc<dyn Fold>> {
+        Some(Arc::new(InPlace::<K, V, S, M> {
+            visit: Arc::clone(&self.visit),
+            opens: Arc::new(|scratch: &mut Scratch| Box::new(Pairs::<K, V>::open(scratch)) as Box<dyn OpenInterval>),
+            timeout: self.timeout,
+            visits_every: self.every,
+            shows_every: self.every,
+            segments,
+            types: PhantomData,
+        }))
     }
 
     fn fold(

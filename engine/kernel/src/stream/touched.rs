@@ -86,7 +86,12 @@ impl<K: Record, V: Record> DStream<(K, V)> {
         label: String,
     ) -> DStream<U> {
         let map = self.ending(Some("spread"), Arc::new(Spread::<K>(PhantomData)));
-        let fold = VisitTouched::<K, V, S, M> { visit, timeout, every: self.trail.every(), types: PhantomData };
+        let fold = VisitTouched::<K, V, S, M> {
+            visit: Arc::new(visit),
+            timeout,
+            every: self.trail.every(),
+            types: PhantomData,
+        };
         self.behind(map, Arc::new(fold), label, Pace::Same)
     }
 }

@@ -3,6 +3,7 @@
 
 mod cases;
 mod continuous;
+mod in_place;
 mod runner;
 mod windows;
 

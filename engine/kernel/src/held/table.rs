@@ -1,0 +1,360 @@
+//! The state table: values by key, in shelves, at a version; what its last versions changed, so that they can be undone.
+//!
+//! Knows no operator and no engine. Invariants: between `begin` and `end` it is dirty, and a table that stays dirty
+//! (a function panicked between them) must be thrown away; undoing a version gives back exactly what was there before it;
+//! what a segment yields follows from the state alone.
+//!
+//! ```text
+//! behind i --begin(i + 1)--> DIRTY --end--> behind i + 1 --undo--> behind i, as far as the log goes
+//! ```
+
+use crate::held::shelf::{Key, Shelf, hash_of};
+use crate::image::Image;
+use crate::record::Record;
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
+use std::ops::Range;
+
+/// Parts of a table, each of which grows by itself: a 256th of the entries is moved at once, and a checkpoint writes as
+/// few of them an interval as it likes.
+pub(crate) const SHELVES: usize = 256;
+/// The fullest shelf is as full as this when it grows, the emptiest at half, in 256ths of its homes: of shelves that fill
+/// alike, few grow at the same time.
+const FULLEST: usize = 216;
+const EMPTIEST: usize = 128;
+/// Versions that can be undone: a task that is run again for the interval that closed last, or for the one before it.
+const MOST_VERSIONS_KEPT: usize = 2;
+
+/// A state with the interval in which it was touched last.
+pub type Touch<S> = (u64, S);
+
+/// What one version changed.
+#[derive(Debug)]
+struct Change<S> {
+    version: u64,
+    /// The keys, each once, with what they had before.
+    before: Vec<(Key, Option<Touch<S>>)>,
+}
+
+/// A key on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'k> {
+    pub(crate) key: &'k [u8],
+    hash: u64,
+}
+
+impl<'k> Sought<'k> {
+    /// A key by its encoding.
+    pub fn of(key: &'k [u8]) -> Sought<'k> {
+        Sought { key, hash: hash_of(key) }
+    }
+}
+
+/// States by key, in place: what a stage whose state is in place has for each of its partitions. Here for those who measure
+/// it; programs are written with [`crate::DStream`].
+#[derive(Debug)]
+pub struct StateTable<S> {
+    shelves: Vec<Shelf<Touch<S>>>,
+    /// It holds the state behind this interval; `None`: behind none.
+    version: Option<u64>,
+    is_dirty: bool,
+    /// Of the last versions, the newest last.
+    changes: VecDeque<Change<S>>,
+    /// Keys by an interval in which they were touched, each at least once, where keys time out. An entry may be stale.
+    touched: Option<BTreeMap<u64, Vec<Key>>>,
+}
+
+impl<S: Record> StateTable<S> {
+    /// A table without states, with room for so many short keys. `times_out`: it lists which keys were touched when.
+    pub fn new(room: usize, times_out: bool) -> StateTable<S> {
+        let shelf = |number: usize| {
+            let fill = EMPTIEST + number * (FULLEST - EMPTIEST) / SHELVES;
+            // Of keys that are spread evenly a shelf has rarely more than this.
+            Shelf::new(room / SHELVES + room / SHELVES / 16, fill)
+        };
+        let touched = times_out.then(BTreeMap::new);
+        let shelves = (0..SHELVES).map(shelf).collect();
+        StateTable { shelves, version: None, is_dirty: false, changes: VecDeque::new(), touched }
+    }
+
+    /// The interval whose state it holds.
+    pub fn version(&self) -> Option<u64> {
+        self.version
+    }
+
+    /// Whether something broke off between a version and the next.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+
+    /// It holds what was there behind this interval, wherever that came from; nothing can be undone.
+    pub(crate) fn stands_behind(&mut self, version: Option<u64>) {
+        self.version = version;
+        self.changes.clear();
+    }
+
+    /// The changes of interval `version` begin. The table must not be dirty.
+    pub fn begin(&mut self, version: u64) {
+        assert!(!self.is_dirty, "a table that broke off between two versions is thrown away");
+        self.is_dirty = true;
+        let spare = if self.changes.len() < MOST_VERSIONS_KEPT { None } else { self.changes.pop_front() };
+        let mut before = spare.map_or_else(Vec::new, |change| change.before);
+        before.clear();
+        self.changes.push_back(Change { version, before });
+    }
+
+    /// They are whole.
+    pub fn end(&mut self) {
+        self.version = self.changes.back().map(|change| change.version);
+        self.is_dirty = false;
+    }
+
+    /// Takes the newest version back. Whether it could.
+    pub fn undo(&mut self) -> bool {
+        let Some(change) = self.changes.pop_back() else { return false };
+        self.is_dirty = true;
+        if let Some(touched) = &mut self.touched {
+            touched.remove(&change.version);
+        }
+        for (key, before) in change.before.into_iter().rev() {
+            if let (Some(touched), Some((at, _))) = (&mut self.touched, &before) {
+                touched.entry(*at).or_default().push(key.clone());
+            }
+            key.with(|key| {
+                let hash = hash_of(key);
+                self.shelves[shelf_of(hash)].update(hash, key, |_| before);
+            });
+        }
+        self.version = change.version.checked_sub(1);
+        self.is_dirty = false;
+        true
+    }
+
+    /// Looks at the homes of many keys: what follows finds them in the processor's cache. How many were there.
+    pub fn seek<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, sought: &mut Vec<Sought<'k>>) -> usize {
+        sought.clear();
+        sought.extend(keys.map(Sought::of));
+        let is_there = |sought: &&Sought<'_>| {
+            let image = Image::of(sought.key);
+            image.is_some_and(|image| self.shelves[shelf_of(sought.hash)].is_at_home(sought.hash, image))
+        };
+        sought.iter().filter(is_there).count()
+    }
+
+    /// Gives a key the state that `next` makes of the one it had; `None`: it leaves. Between `begin` and `end`, once a key.
+    /// The new one.
+    #[inline]
+    pub fn update(
+        &mut self,
+        sought: Sought<'_>,
+        next: impl FnOnce(Option<<Touch<S> as Record>::Ref<'_>>) -> Option<Touch<S>>,
+    ) -> Option<&Touch<S>> {
+        let (before, after) = self.shelves[shelf_of(sought.hash)].update(sought.hash, sought.key, next);
+        if before.is_some() || after.is_some() {
+            if let (Some(touched), None, Some((at, _))) = (&mut self.touched, &before, after) {
+                touched.entry(*at).or_default().push(Key::of(sought.key));
+            }
+            let change = self.changes.back_mut().expect("states change between `begin` and `end`");
+            change.before.push((Key::of(sought.key), before));
+        }
+        after
+    }
+
+    /// The same outside of any version: part of what the table is made of.
+    pub(crate) fn set(&mut self, key: &[u8], state: Option<Touch<S>>) {
+        let hash = hash_of(key);
+        if let (Some(touched), Some((at, _))) = (&mut self.touched, &state) {
+            touched.entry(*at).or_default().push(Key::of(key));
+        }
+        self.shelves[shelf_of(hash)].update(hash, key, |_| state);
+    }
+
+    /// The keys that were touched last in `until` or before, by their bytes. They are listed no more.
+    pub(crate) fn touched_until(&mut self, until: u64) -> Vec<Key> {
+        let Some(touched) = &mut self.touched else { return Vec::new() };
+        let later = until.checked_add(1).map(|first| touched.split_off(&first)).unwrap_or_default();
+        let listed: Vec<Key> = std::mem::replace(touched, later).into_values().flatten().collect();
+        let mut due = Vec::new();
+        for key in listed {
+            match key.with(|key| self.get(key).map(|(at, _)| *at)) {
+                Some(at) if at <= until => due.push(key),
+                Some(at) => self.list(at, key),
+                None => {}
+            }
+        }
+        due.sort_unstable_by(|one, other| one.with(|one| other.with(|other| one.cmp(other))));
+        due.dedup();
+        due
+    }
+
+    /// The key was touched in this interval.
+    pub(crate) fn list(&mut self, at: u64, key: Key) {
+        if let Some(touched) = &mut self.touched {
+            touched.entry(at).or_default().push(key);
+        }
+    }
+
+    /// The state of a key.
+    pub fn get(&self, key: &[u8]) -> Option<&Touch<S>> {
+        let hash = hash_of(key);
+        self.shelves[shelf_of(hash)].get(hash, key)
+    }
+
+    /// Shows the states of the segment that interval `interval` writes where all are written in `segments` intervals, in
+    /// an order that follows from them.
+    pub fn visit_segment(&self, interval: u64, segments: NonZeroU64, visit: impl FnMut(&[u8], &Touch<S>)) {
+        self.visit(segment_of(interval, segments.get()), visit);
+    }
+
+    /// Shows the states of some shelves in an order that follows from them.
+    pub(crate) fn visit(&self, shelves: Range<usize>, mut visit: impl FnMut(&[u8], &Touch<S>)) {
+        self.shelves[shelves].iter().for_each(|shelf| shelf.visit(&mut visit));
+    }
+
+    /// Forgets the states of some shelves.
+    pub(crate) fn clear(&mut self, shelves: Range<usize>) {
+        self.shelves[shelves].iter_mut().for_each(Shelf::clear);
+    }
+}
+
+/// The shelf of a hash.
+#[inline]
+pub(crate) fn shelf_of(hash: u64) -> usize {
+    (hash >> 56) as usize
+}
+
+/// The shelf of a key.
+#[inline]
+pub(crate) fn shelf_of_key(key: &[u8]) -> usize {
+    shelf_of(hash_of(key))
+}
+
+/// The shelves of the segment that interval `interval` writes, where all are written in `segments` intervals.
+pub(crate) fn segment_of(interval: u64, segments: u64) -> Range<usize> {
+    let number = u128::from(interval % segments);
+    let first = |number: u128| (number * SHELVES as u128 / u128::from(segments)) as usize;
+    first(number)..first(number + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Some states, by the number of their key.
+    type Model = BTreeMap<u16, u64>;
+
+    /// Keys short and long.
+    fn key(number: u16) -> Vec<u8> {
+        let text = if number.is_multiple_of(5) { format!("a long key, number {number}") } else { number.to_string() };
+        let mut key = Vec::new();
+        String::put(&text, &mut key);
+        key
+    }
+
+    /// All that the table shows, in its order.
+    fn shown(table: &StateTable<u64>) -> Vec<(Vec<u8>, Touch<u64>)> {
+        let mut shown = Vec::new();
+        table.visit(0..SHELVES, |key, state| shown.push((key.to_vec(), *state)));
+        shown
+    }
+
+    /// A table that was made of these states alone, in one go.
+    fn fresh(model: &Model) -> StateTable<u64> {
+        let mut table = StateTable::new(model.len(), false);
+        model.iter().for_each(|(number, state)| table.set(&key(*number), Some((0, *state))));
+        table
+    }
+
+    /// Each key gets a state, or loses it where the state is 0.
+    fn apply(table: &mut StateTable<u64>, model: &mut Model, version: u64, updates: &BTreeMap<u16, u64>) {
+        table.begin(version);
+        for (number, state) in updates {
+            let before = model.get(number).copied();
+            let bytes = key(*number);
+            let after = table.update(Sought::of(&bytes), |held| {
+                assert_eq!(held.map(|(_, state)| state), before);
+                (*state > 0).then_some((0, *state))
+            });
+            assert_eq!(after.map(|(_, state)| *state), Some(*state).filter(|state| *state > 0));
+            if *state > 0 {
+                model.insert(*number, *state)
+            } else {
+                model.remove(number)
+            };
+        }
+        table.end();
+    }
+
+    fn updates() -> impl Strategy<Value = Vec<BTreeMap<u16, u64>>> {
+        // Few keys with many changes and many keys with few: removals move entries back, growth moves them apart.
+        let keys = prop_oneof![0..40u16, 0..6000u16];
+        proptest::collection::vec(proptest::collection::btree_map(keys, 0..3u64, 0..300), 1..8)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn what_a_table_shows_follows_from_its_states_and_not_from_how_they_came(history in updates()) {
+            let (mut table, mut model) = (StateTable::new(0, false), Model::new());
+            for (updates, version) in history.iter().zip(0..) {
+                apply(&mut table, &mut model, version, updates);
+                prop_assert_eq!(shown(&table), shown(&fresh(&model)));
+            }
+            for number in 0..50u16 {
+                prop_assert_eq!(table.get(&key(number)).map(|(_, state)| *state), model.get(&number).copied());
+            }
+        }
+
+        #[test]
+        fn undoing_a_version_gives_back_what_was_before_it(history in updates()) {
+            let (mut table, mut model) = (StateTable::new(0, false), Model::new());
+            let mut behind = Vec::new();
+            for (updates, version) in history.iter().zip(0..) {
+                behind.push(shown(&table));
+                apply(&mut table, &mut model, version, updates);
+            }
+            for (version, before) in behind.iter().enumerate().rev().take(MOST_VERSIONS_KEPT) {
+                prop_assert_eq!(table.version(), Some(version as u64));
+                prop_assert!(table.undo());
+                prop_assert_eq!(&shown(&table), before);
+            }
+            prop_assert!(!table.undo());
+        }
+    }
+
+    #[test]
+    fn removals_leave_nothing_behind() {
+        let (mut table, mut model) = (StateTable::new(0, false), Model::new());
+        for version in 0..400 {
+            // Every version brings 50 keys and takes those of two versions before.
+            let first = version as u16 * 50;
+            let mut updates: BTreeMap<u16, u64> = (first..first + 50).map(|number| (number, 1)).collect();
+            updates.extend((first.saturating_sub(100)..first.saturating_sub(50)).map(|number| (number, 0)));
+            apply(&mut table, &mut model, version, &updates);
+        }
+        let slots: usize = table.shelves.iter().map(Shelf::slots).sum();
+        assert!(slots < SHELVES * 12, "{slots} slots for {} keys", model.len());
+    }
+
+    #[test]
+    fn a_table_that_broke_off_is_dirty_and_takes_no_more() {
+        let mut table: StateTable<u64> = StateTable::new(0, false);
+        table.begin(0);
+        table.update(Sought::of(&key(1)), |_| Some((0, 1)));
+        let again = std::panic::AssertUnwindSafe(|| table.begin(1));
+        assert!(std::panic::catch_unwind(again).is_err());
+        assert!(table.is_dirty());
+    }
+
+    #[test]
+    fn segments_are_all_shelves_once() {
+        for segments in [1, 3, 32, 256, 300] {
+            let all: Vec<usize> = (7..7 + segments).flat_map(|interval| segment_of(interval, segments)).collect();
+            let mut once = all.clone();
+            once.sort_unstable();
+            assert_eq!(once, (0..SHELVES).collect::<Vec<_>>(), "{segments}");
+        }
+    }
+}
