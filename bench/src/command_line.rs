@@ -333,9 +333,10 @@ pub struct MasterArgs {
     /// Keeps clusters apart: workers and jobs of another name are refused
     #[arg(long, value_name = "NAME", default_value = CLUSTER)]
     pub cluster: String,
-    /// The folder of the durable store, which all machines of the cluster must see; default: a temporary one
-    #[arg(long, value_name = "DIR")]
-    pub store: Option<PathBuf>,
+    /// The durable store: a folder that all machines of the cluster must see, or `s3://bucket/prefix`, with credentials and
+    /// server in the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...) of all; default: a temporary folder
+    #[arg(long, value_name = "DIR|URL")]
+    pub store: Option<String>,
 }
 
 /// `dstream worker`.

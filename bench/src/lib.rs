@@ -91,6 +91,7 @@ mod schema;
 mod scratch;
 mod setup;
 mod simulation;
+mod store;
 mod swarm;
 mod tcp;
 mod twin;

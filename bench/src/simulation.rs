@@ -32,6 +32,10 @@ pub fn simulate(
 ) -> Result<Execution, Failure> {
     let watch = Stopwatch::start();
     let plan = &plan.of(engine_plan);
+    if let Some(address) = &plan.cluster.store_address {
+        let what = format!("{}: the simulator has a store of its own and knows no {address}", plan.title);
+        return Err(Failure::usage(format!("{what}; leave `cluster.store.url` out, or run it with `--world tcp`")));
+    }
     let cluster = cluster(plan, &workloads, Moment::ZERO + START_UP)?;
     let nodes = nodes(&**engine, &cluster, &engine_plan.options)?;
     let times = times(plan, &cluster, &workloads)?;

@@ -1,5 +1,6 @@
 //! Scenario files, workloads, oracle and checks. Knows no engine and no world by name.
 
+pub mod address;
 pub mod check;
 mod compare;
 pub mod context;

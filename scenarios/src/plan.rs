@@ -2,6 +2,7 @@
 //!
 //! Invariant: a plan that exists can be run; every refusal happened before it was made.
 
+use crate::address::StoreAddress;
 use dstream_cluster::{Costs, JobSpec, Options};
 use dstream_host::real::Compute;
 use dstream_trace::NodeName;
@@ -57,6 +58,8 @@ pub struct ClusterPlan {
     pub partitions: u32,
     pub link: Link,
     pub store: Link,
+    /// Where the store is, if it is not a folder of the run's own; real nodes only.
+    pub store_address: Option<StoreAddress>,
     pub heartbeat: Duration,
     pub failure_timeout: Duration,
     pub costs: Costs,

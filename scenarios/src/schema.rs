@@ -61,7 +61,7 @@ fn cluster() -> Value {
         ("clients", described(whole(1_000), "Nodes that send records. Default 2.")),
         ("partitions", described(whole(100_000), "Reduce partitions. Default: twice all cores.")),
         ("link", described(link(), "Between nodes, one way; bandwidth per node and direction.")),
-        ("store", described(link(), "The durable store.")),
+        ("store", described(store(), "The durable store.")),
         ("heartbeat", described(duration(), "How often a worker says that it lives. Default 100ms.")),
         ("failure_timeout", described(duration(), "Silence after which a worker is lost. Default 500ms.")),
         (
@@ -75,6 +75,16 @@ fn cluster() -> Value {
     ]);
     require(&mut cluster, &["workers"]);
     described(cluster, "The machines.")
+}
+
+fn store() -> Value {
+    let mut store = link();
+    let address = json!({ "type": "string", "pattern": "^s3://" });
+    let address = described(address, "`s3://bucket/prefix`, in the world tcp. Default: a folder of the run's own.");
+    let server = json!({ "type": "string", "pattern": "^https?://" });
+    store["properties"]["url"] = address;
+    store["properties"]["endpoint"] = described(server, "The server of `url`. Default: what the environment names.");
+    store
 }
 
 fn link() -> Value {

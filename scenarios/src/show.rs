@@ -68,7 +68,7 @@ fn cluster(plan: &Plan) -> Vec<String> {
         format!("  clients: {}", cluster.clients),
         format!("  partitions: {}", cluster.partitions),
         format!("  link: {}", link(&cluster.link)),
-        format!("  store: {}", link(&cluster.store)),
+        format!("  store: {}", store(cluster)),
         format!("  heartbeat: {}", show_duration(cluster.heartbeat)),
         format!("  failure_timeout: {}", show_duration(cluster.failure_timeout)),
         format!("  compute: {}", if cluster.compute == Compute::Real { "real" } else { "modelled" }),
@@ -77,6 +77,13 @@ fn cluster(plan: &Plan) -> Vec<String> {
     .into_iter()
     .chain(costs(&cluster.costs))
     .collect()
+}
+
+fn store(cluster: &ClusterPlan) -> String {
+    let link = link(&cluster.store);
+    let Some(address) = &cluster.store_address else { return link };
+    let endpoint = address.endpoint.as_ref().map(|endpoint| format!(", endpoint: \"{endpoint}\"")).unwrap_or_default();
+    format!("{}, url: \"{address}\"{endpoint} }}", link.trim_end_matches(" }"))
 }
 
 fn link(link: &Link) -> String {

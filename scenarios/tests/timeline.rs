@@ -132,6 +132,7 @@ fn plan(faults: Vec<(u64, Option<u64>, FaultKind)>) -> Plan {
             partitions: 2,
             link,
             store: link,
+            store_address: None,
             heartbeat: Duration::from_millis(100),
             failure_timeout: Duration::from_millis(500),
             costs,

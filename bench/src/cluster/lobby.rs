@@ -14,12 +14,12 @@
 //! ```
 
 use super::word::{Beginning, FromMaster, JobOrder};
+use crate::store::StorePlace;
 use dstream_cluster::layout::Role;
 use dstream_cluster::{ClusterSpec, OptionValue, Options};
 use dstream_trace::{Moment, NodeName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Names a process at the door.
@@ -33,8 +33,8 @@ pub const HERE: Peer = 0;
 pub struct LobbyConfig {
     /// A job begins with at least so many workers.
     pub workers: usize,
-    /// Where each run's durable store has its folder.
-    pub store: PathBuf,
+    /// Where each run's durable store has its place.
+    pub store: StorePlace,
     /// Tells the runs of this master from those of others.
     pub seed: u64,
     /// Lays out a cluster; its `workers` and `cores` are to be taken as they are.
@@ -429,7 +429,7 @@ impl Run {
         self.seats.values().filter(|seat| seat.peer == Some(peer)).all(|seat| seat.address.is_some() && !seat.begun)
     }
 
-    fn beginning(&mut self, peer: Peer, elapsed: Duration, store: &Path) -> Beginning {
+    fn beginning(&mut self, peer: Peer, elapsed: Duration, store: &StorePlace) -> Beginning {
         let mut incarnation = 1;
         for seat in self.seats.values_mut().filter(|seat| seat.peer == Some(peer)) {
             (seat.begun, incarnation) = (true, seat.incarnation);
@@ -442,7 +442,7 @@ impl Run {
             incarnation,
             elapsed,
             addresses: self.seats.iter().filter_map(address).collect(),
-            store: store.join(format!("run-{}", self.round)),
+            store: store.join(&format!("run-{}", self.round)),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::console;
 use crate::failure::{Ending, Failure};
 use crate::job::lay_out_on_cluster;
 use crate::setup::Setup;
+use crate::store::StorePlace;
 use bytes::Bytes;
 use dstream_host::real::{Began, monotonic_ns};
 use dstream_trace::{Event, TraceLine};
@@ -42,9 +43,10 @@ pub fn master(args: &MasterArgs, setup: &Setup) -> Result<Ending, Failure> {
     // No two masters, one after the other or side by side, find what another one left.
     let life = [u64::from(std::process::id()), monotonic_ns(), build].map(u64::to_le_bytes).concat();
     let seed = xxhash_rust::xxh3::xxh3_64(&life);
-    let store = args.store.clone().unwrap_or_else(std::env::temp_dir).join(format!("dstream-master-{seed:016x}"));
-    let unusable = |error| Failure::usage(format!("{}: cannot be the store: {error}", store.display()));
-    std::fs::create_dir_all(&store).map_err(unusable)?;
+    let store = args.store.as_deref().map_or_else(|| Ok(StorePlace::Folder(std::env::temp_dir())), StorePlace::read);
+    let store = store.map_err(|why| Failure::usage(format!("`--store`: {why}")))?;
+    let store = store.join(&format!("dstream-master-{seed:016x}"));
+    store.prepare().map_err(|why| Failure::usage(format!("{store}: cannot be the store: {why}")))?;
     let config = LobbyConfig { workers: args.workers, store: store.clone(), seed, lay_out: lay_out_on_cluster };
     let signal = signalled("the master takes no more jobs, and ends when the one that runs has drained");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -71,7 +73,7 @@ pub fn master(args: &MasterArgs, setup: &Setup) -> Result<Ending, Failure> {
         serve(listener, door, host, Inlets { news, outlet, signal }).await
     });
     // What the jobs of this master left is of use to nobody; where it cannot be removed, it costs room only.
-    std::fs::remove_dir_all(store).ok();
+    store.clear();
     ended
 }
 

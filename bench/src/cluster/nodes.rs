@@ -5,9 +5,10 @@
 use super::store::SpokenStore;
 use super::word::Beginning;
 use crate::execution::starter;
+use crate::store::StorePlace;
 use dstream_cluster::layout::Role;
 use dstream_cluster::{Engine, Registry};
-use dstream_host::real::{Began, Compute, DirectoryStore, Journal, MemoryStore, NodeProcess, ProcessConfig};
+use dstream_host::real::{Began, Compute, Journal, MemoryStore, NodeProcess, ProcessConfig};
 use dstream_host::{NodeSpec, Store};
 use dstream_trace::NodeName;
 use std::collections::BTreeMap;
@@ -150,13 +151,9 @@ impl Nodes {
 }
 
 /// The store that all masters and workers of a run share; client and sink keep nothing.
-fn open_store(folder: &std::path::Path, node: &NodeName) -> Result<Arc<dyn Store>, String> {
+fn open_store(place: &StorePlace, node: &NodeName) -> Result<Arc<dyn Store>, String> {
     match Role::of(node) {
-        Some(Role::Master | Role::Worker(_)) => {
-            let opened = DirectoryStore::open(folder, node.as_str());
-            let store = opened.map_err(|error| format!("the store {} cannot be opened: {error}", folder.display()))?;
-            Ok(Arc::new(store))
-        }
+        Some(Role::Master | Role::Worker(_)) => place.open(node.as_str()),
         _ => Ok(Arc::new(MemoryStore::default())),
     }
 }

@@ -3,6 +3,7 @@
 //! Each side opens with a hello; then words go both ways, and a ping where nothing else is said for a while. Knows no
 //! socket. Invariant: a stranger's bytes allocate no more than a hello's limit, and are refused with a reason.
 
+use crate::store::StorePlace;
 use bytes::{Bytes, BytesMut};
 use dstream_cluster::{ClusterSpec, JobSpec, Options, Pace};
 use dstream_host::frame::{Decoder, Frame, Kind};
@@ -10,7 +11,6 @@ use dstream_trace::{Event, Moment, NodeName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Changes with the words and what they mean.
@@ -94,8 +94,8 @@ pub struct Beginning {
     pub elapsed: Duration,
     /// Where each node listens.
     pub addresses: Vec<(NodeName, SocketAddr)>,
-    /// The folder of the durable store, the same for all.
-    pub store: PathBuf,
+    /// Where the durable store is, the same for all.
+    pub store: StorePlace,
 }
 
 /// Said to the master.

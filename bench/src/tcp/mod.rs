@@ -17,9 +17,11 @@ pub use node::{begin_node, node};
 use crate::execution::{Execution, Progress, cluster, nodes, outcome, times};
 use crate::failure::Failure;
 use crate::scratch::Scratch;
+use crate::store::StorePlace;
 use crate::wall::Stopwatch;
 use dstream_cluster::Engine;
 use dstream_host::World;
+use dstream_host::real::monotonic_ns;
 use dstream_scenarios::plan::{EnginePlan, Plan};
 use dstream_scenarios::timeline::{Times, play};
 use dstream_scenarios::workload::Workloads;
@@ -56,7 +58,8 @@ pub fn run_on_tcp(
     let laid_out = nodes(&**engine, &cluster(plan, workloads, Moment::ZERO)?, &engine_plan.options)?;
     let names: Vec<NodeName> = laid_out.into_iter().map(|node| node.name).collect();
     let broken = |error| Failure::broken(format!("{}: {error}", plan.title));
-    let mut world = TcpWorld::open(&names, config(plan, &scratch)).map_err(broken)?;
+    let place = store_place(plan, &scratch)?;
+    let mut world = TcpWorld::open(&names, config(plan, place.clone())).map_err(broken)?;
     let meeting = MEETING + MEETING_PER_NODE * u32::try_from(names.len()).expect("a cluster has far fewer nodes");
     let cluster = cluster(plan, workloads, world.now() + meeting)?;
     let nodes = nodes(&**engine, &cluster, &engine_plan.options)?;
@@ -65,17 +68,27 @@ pub fn run_on_tcp(
     let played = started.and_then(|()| play(&mut world, plan, &times, progress));
     let (played, failed) = outcome(played, world.now());
     let trace = world.finish(played.end);
+    place.clear();
     let wall_s = watch.seconds();
     Ok(Execution { cluster, nodes, times, trace, played, failed, tick: None, world: TCP, wall_s })
 }
 
-fn config(plan: &Plan, scratch: &Scratch) -> TcpConfig {
-    let machines = &plan.cluster;
-    let store = StoreOrder {
-        folder: scratch.path().join("store"),
-        latency: machines.store.latency,
-        bits_per_second: machines.store.bits_per_second,
+/// Where the store of this run is: nobody finds there what another run left.
+fn store_place(plan: &Plan, scratch: &Scratch) -> Result<StorePlace, Failure> {
+    let Some(address) = &plan.cluster.store_address else {
+        return Ok(StorePlace::Folder(scratch.path().join("store")));
     };
+    let life = format!("run-{:016x}-{}-{:x}", plan.seed, std::process::id(), monotonic_ns());
+    let place = StorePlace::S3(address.join(&life));
+    place
+        .prepare()
+        .map_err(|why| Failure::usage(format!("{}: the store {address} cannot be used: {why}", plan.title)))?;
+    Ok(place)
+}
+
+fn config(plan: &Plan, place: StorePlace) -> TcpConfig {
+    let machines = &plan.cluster;
+    let store = StoreOrder { place, latency: machines.store.latency, bits_per_second: machines.store.bits_per_second };
     let bits_per_second = machines.link.bits_per_second;
     TcpConfig { seed: plan.seed, bits_per_second, compute: machines.compute, store }
 }

@@ -15,7 +15,7 @@ use crate::execution::starter;
 use crate::failure::{Ending, Failure};
 use crate::setup::Setup;
 use dstream_host::NodeSpec;
-use dstream_host::real::{Began, DirectoryStore, NodeProcess, ProcessConfig};
+use dstream_host::real::{Began, NodeProcess, ProcessConfig};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -148,9 +148,8 @@ fn begin(
     pipe: &Arc<EventPipe>,
 ) -> Result<NodeProcess, Failure> {
     let Beginning { spec, incarnation, seed, compute, addresses, bits_per_second, standing, store } = beginning;
-    let StoreOrder { folder, latency, bits_per_second: store_bandwidth } = store;
-    let store = DirectoryStore::open(&folder, spec.name.as_str());
-    let store = store.map_err(|error| cannot(&format!("open the store {}", folder.display()), &error))?;
+    let StoreOrder { place, latency, bits_per_second: store_bandwidth } = store;
+    let store = place.open(spec.name.as_str()).map_err(Failure::broken)?;
     let config = ProcessConfig {
         incarnation,
         seed,
@@ -159,7 +158,7 @@ fn begin(
         addresses,
         bits_per_second,
         compute,
-        store: Arc::new(store),
+        store,
         store_link: Some((latency, store_bandwidth)),
         journal: pipe.clone(),
     };

@@ -8,6 +8,7 @@
 //! driver <--words--- standard output of `dstream node`
 //! ```
 
+use crate::store::StorePlace;
 use dstream_host::NodeSpec;
 use dstream_host::real::Compute;
 use dstream_host::shape::StoreTrouble;
@@ -16,7 +17,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longest frame, in bytes: the event of the longest result that peers can hand over, and room for its names.
@@ -114,11 +114,11 @@ pub struct Beginning {
     pub store: StoreOrder,
 }
 
-/// The durable store: a folder, and how far away it is to seem.
+/// The durable store: its place, and how far away it is to seem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreOrder {
-    /// Where it lies.
-    pub folder: PathBuf,
+    /// Where it is.
+    pub place: StorePlace,
     /// One way.
     pub latency: Duration,
     /// Of each node's connection to it, in each direction.
@@ -190,7 +190,8 @@ mod tests {
         let spec =
             NodeSpec { name: node.clone(), role: "dstream".into(), config: vec![1, 2], cores: 2, harness: false };
         let address: SocketAddr = "127.0.0.1:4000".parse().unwrap();
-        let store = StoreOrder { folder: "a".into(), latency: Duration::from_millis(5), bits_per_second: 7 };
+        let store =
+            StoreOrder { place: StorePlace::Folder("a".into()), latency: Duration::from_millis(5), bits_per_second: 7 };
         vec![
             Order::Prepare(Preparation { driver: 1, began_ns: 2, listen: address }),
             Order::Begin(Box::new(Beginning {

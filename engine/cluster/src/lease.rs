@@ -2,7 +2,8 @@
 //!
 //! Knows no engine. Clocks are never compared: a candidate watches the holder's counter, and takes over when that
 //! has stood for the time to live on the candidate's own clock. The holder says how long that is: where the store takes
-//! long to answer, a lease that ran out meanwhile would never be good. A lease is for getting on, not for safety: a
+//! long to answer, a lease that ran out meanwhile would never be good. While the store does not answer or takes nothing, a
+//! holder cannot count: no candidate counts that time. A lease is for getting on, not for safety: a
 //! holder that was paused may still believe in it. What must not be done twice carries the term (the fencing token), or
 //! is a create-only object. Invariant: a term has one holder, for ever.
 //!
@@ -25,6 +26,10 @@ const PREFIX: &str = "lease/";
 
 /// A candidate looks, and a holder counts, so often within the time to live: one answer of the store may be late or lost.
 const LOOKS: u32 = 4;
+
+/// A look that takes more than this part of the time to live has met a store that was away. Two requests of the pace that the
+/// holder found take half of it.
+const SLOW: u32 = 2;
 
 /// What stands in a term's object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +69,14 @@ impl Watch {
         Watch { me, time_to_live, seen: None }
     }
 
+    /// The store failed: what was seen before says nothing any more.
+    pub fn forget(&mut self) {
+        self.seen = None;
+    }
+
     /// Looks at the newest term. It was read somewhen between `asked` and `answered`; this node may have been paused between
-    /// the two. So what it read stands since the first answer at the latest, and until the last question at least.
+    /// the two. So what it read stands since the first answer at the latest, and until the last question at least. An answer
+    /// that took as long as several counts take says nothing of the holder, whom the same store may not have answered.
     pub fn look(&mut self, (asked, answered): (Moment, Moment), newest: Option<(u64, Held)>) -> Verdict {
         let Some((term, held)) = newest else { return Verdict::Take(1) };
         // One node is one process: if this one asks, the life that held it is over.
@@ -73,7 +84,8 @@ impl Watch {
             return Verdict::Take(term + 1);
         }
         let stood = self.seen.take().filter(|(of, before, _)| (*of, before) == (term, &held));
-        let since = stood.map_or(answered, |(.., since)| since);
+        let was_away = answered.since(asked) > held.time_to_live / SLOW;
+        let since = stood.filter(|_| !was_away).map_or(answered, |(.., since)| since);
         let over = since + held.time_to_live;
         self.seen = Some((term, held, since));
         match over <= asked {
@@ -119,14 +131,20 @@ impl Lease {
         let newest = newest(host).await;
         let answered = host.clock.now();
         let again = answered + watch.time_to_live / LOOKS;
-        let term = match watch.look((asked, answered), newest.map_err(|_| again)?) {
+        let verdict = newest.map(|newest| watch.look((asked, answered), newest)).inspect_err(|_| watch.forget());
+        let term = match verdict.map_err(|_| again)? {
             Verdict::Take(term) => term,
             Verdict::Watch(until) => return Err(until),
         };
         let (least, took) = (watch.time_to_live, answered.since(asked));
         let time_to_live = least.max(took * LOOKS);
         let held = Held { holder: host.name.clone(), incarnation: host.incarnation, count: 0, time_to_live };
-        host.store.create(&key(term), body(&held)).await.map_err(|_| again)?;
+        if let Err(error) = host.store.create(&key(term), body(&held)).await {
+            if matches!(error, StoreError::Failed(_)) {
+                watch.forget();
+            }
+            return Err(again);
+        }
         Ok(Lease { term, held, least, took, until: answered + time_to_live })
     }
 
@@ -216,6 +234,15 @@ mod tests {
     fn a_candidate_that_was_paused_while_it_asked_does_not_count_its_pause() {
         let newest = |count| Some((4, held("a", count)));
         check_answers(&[((100, 5100), newest(7)), ((5350, 5360), newest(7))], &[Wait(at(5350)), Wait(at(5610))]);
+    }
+
+    #[test]
+    fn who_waited_for_the_store_does_not_blame_the_holder() {
+        let newest = |count| Some((4, held("a", count)));
+        check_answers(
+            &[((0, 10), newest(7)), ((250, 5250), newest(7)), ((5500, 5510), newest(7)), ((6250, 6260), newest(7))],
+            &[Wait(at(260)), Wait(at(5500)), Wait(at(5760)), Take(5)],
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use clock::{Began, monotonic_ns};
 pub use cpu::Compute;
 pub use journal::Journal;
 pub use process::{NodeProcess, ProcessConfig};
-pub use store::{DirectoryStore, MemoryStore};
+pub use store::{DirectoryStore, MemoryStore, key_of, path_of};
 
 use crate::facade::Store;
 use crate::shape::StoreTrouble;

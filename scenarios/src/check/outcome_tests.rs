@@ -49,6 +49,7 @@ fn plan(history: &History, expect: Vec<Expectation>) -> Plan {
             partitions: 2,
             link,
             store: link,
+            store_address: None,
             heartbeat: Duration::from_millis(100),
             failure_timeout: Duration::from_millis(500),
             costs,

@@ -1,7 +1,8 @@
 //! `cluster:`, as written.
 
-use super::scalar::{bandwidth, choice, count32, duration};
+use super::scalar::{bandwidth, choice, count32, duration, words};
 use super::{At, Fields, Place, Reader};
+use crate::address::StoreAddress;
 use dstream_host::real::Compute;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub(crate) struct ClusterWritten<'n> {
     pub clients: Option<At<u32>>,
     pub partitions: Option<At<u32>>,
     pub link: LinkWritten,
-    pub store: LinkWritten,
+    pub store: StoreWritten,
     pub heartbeat: Option<At<Duration>>,
     pub failure_timeout: Option<At<Duration>>,
     pub costs: Option<Place<'n>>,
@@ -37,6 +38,13 @@ pub(crate) struct LinkWritten {
     pub bandwidth: Option<At<u64>>,
 }
 
+/// The durable store, as written.
+#[derive(Debug, Default)]
+pub(crate) struct StoreWritten {
+    pub link: LinkWritten,
+    pub address: Option<StoreAddress>,
+}
+
 /// Reads `cluster:`.
 pub(crate) fn read_cluster<'n>(reader: &mut Reader<'_>, place: &Place<'n>) -> Option<ClusterWritten<'n>> {
     let mut fields = Fields::open(reader, place, EXAMPLE)?;
@@ -47,7 +55,7 @@ pub(crate) fn read_cluster<'n>(reader: &mut Reader<'_>, place: &Place<'n>) -> Op
         clients: fields.optional(reader, "clients", count32(1..=MOST_NODES)),
         partitions: fields.optional(reader, "partitions", count32(1..=MOST_PARTITIONS)),
         link: fields.optional(reader, "link", read_link).unwrap_or_default(),
-        store: fields.optional(reader, "store", read_link).unwrap_or_default(),
+        store: fields.optional(reader, "store", read_store).unwrap_or_default(),
         heartbeat: fields.optional(reader, "heartbeat", duration),
         failure_timeout: fields.optional(reader, "failure_timeout", duration),
         costs: fields.take("costs"),
@@ -70,4 +78,25 @@ fn read_link(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<LinkWritten> 
     };
     fields.close(reader);
     Some(link)
+}
+
+fn read_store(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<StoreWritten> {
+    let mut fields = Fields::open(reader, place, "{ latency: 5ms, bandwidth: 1Gbit }")?;
+    let link = LinkWritten {
+        latency: fields.optional(reader, "latency", duration),
+        bandwidth: fields.optional(reader, "bandwidth", bandwidth),
+    };
+    let (url, endpoint) = (fields.optional(reader, "url", words), fields.optional(reader, "endpoint", words));
+    fields.close(reader);
+    let Some(url) = url else {
+        if let Some(endpoint) = endpoint {
+            reader.wrong(endpoint.at, "an `endpoint` is where the store of a `url` is; add `url: s3://bucket/prefix`");
+        }
+        return Some(StoreWritten { link, address: None });
+    };
+    // Of the two it is the address that is wrong unless it is right without the other.
+    let address = StoreAddress::read(&url.value, endpoint.as_ref().map(|endpoint| endpoint.value.as_str()));
+    let at = endpoint.filter(|_| StoreAddress::read(&url.value, None).is_ok()).map_or(url.at, |endpoint| endpoint.at);
+    let address = address.map_err(|why| reader.wrong(at, why)).ok();
+    Some(StoreWritten { link, address })
 }

@@ -24,6 +24,9 @@ const AFTER_MAPS: u64 = 100;
 /// Within this of the moment in which the loss of a node should be noticed, on both sides, in milliseconds.
 const NOTICED_WITHIN: u64 = 60;
 
+/// What is wrong with the durable store, in every fourth storm or so.
+const STORE_KINDS: [&str; 5] = ["outage", "outage", "disk-full", "disk-error", "delay"];
+
 /// A worker that limps through the storm takes so many times as long.
 const LIMP: [u64; 3] = [2, 4, 6];
 
@@ -53,7 +56,11 @@ pub(super) fn draw(dice: &Dice, plan: &Plan, frame: &Frame) -> Vec<String> {
     let mut storm = Storm { plan, frame, storm, last: None, gone_workers: 0, gone_clients: 0 };
     let limp = (dice.below("limps", 3) == 0).then(|| storm.limp(&dice.inner("limp")));
     let faults = (0..count).map(|number| storm.fault(&dice.inner(&format!("fault {number}"))));
-    limp.into_iter().chain(faults).collect()
+    let mut chosen: Vec<String> = limp.into_iter().chain(faults).collect();
+    // At times several, one in the other's way. Their dice are their own: all else is drawn as it was without them.
+    let of_the_store = dice.pick("faults of the store", &[0, 0, 0, 0, 0, 0, 1, 1, 2]);
+    chosen.extend((0..of_the_store).map(|number| storm.of_the_store(&dice.inner(&format!("store {number}")))));
+    chosen
 }
 
 /// When the fault before struck, in milliseconds after the warm-up, until when it lasted, and which worker it hit.
@@ -115,6 +122,27 @@ impl Storm<'_> {
                 let by = dice.pick("by", &[5, 20, 50, 120]);
                 format!("delay: {{ {}, by: {by}ms, {until} }}", self.where_to(dice, &node, &worker))
             }
+        }
+    }
+
+    /// The store is away, full, broken or far for all, or away or far for one.
+    fn of_the_store(&self, dice: &Dice) -> String {
+        let at = self.at(dice);
+        let timeout = self.plan.cluster.failure_timeout.as_millis() as u64;
+        let lasts = (timeout * dice.pick("length", &LENGTHS) / 100).min(self.storm.saturating_sub(at).max(50));
+        let one = match dice.below("whose", 4) {
+            0 => Some("master".to_owned()),
+            1 => Some(self.any_worker(dice, "who")),
+            _ => None,
+        };
+        let whose = one.map_or_else(|| "node: store".to_owned(), |one| format!("between: [{one}], and: [store]"));
+        match dice.pick("kind", &STORE_KINDS) {
+            "outage" => format!("outage: {{ {whose}, at: {at}ms, for: {lasts}ms }}"),
+            "delay" => {
+                let by = dice.pick("by", &[20, 100, 400]);
+                format!("delay: {{ {whose}, by: {by}ms, at: {at}ms, for: {lasts}ms }}")
+            }
+            kind => format!("{kind}: {{ node: store, at: {at}ms, for: {lasts}ms }}"),
         }
     }
 

@@ -58,7 +58,12 @@ fn words(action: &LobbyAction) -> Option<String> {
 /// Feeds the events, ten milliseconds apart; compares what follows from those behind the first `skip`.
 #[track_caller]
 fn check(workers: usize, skip: usize, events: Vec<LobbyEvent>, expected: &[&str]) {
-    let mut lobby = Lobby::new(LobbyConfig { workers, store: "store".into(), seed: 1, lay_out: lay_out_on_cluster });
+    let mut lobby = Lobby::new(LobbyConfig {
+        workers,
+        store: StorePlace::Folder("store".into()),
+        seed: 1,
+        lay_out: lay_out_on_cluster,
+    });
     let mut seen = Vec::new();
     for (number, event) in events.into_iter().enumerate() {
         let mut actions = Vec::new();

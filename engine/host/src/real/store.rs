@@ -10,6 +10,7 @@ mod path;
 pub use directory::DirectoryStore;
 pub use kept::KeptStore;
 pub use linked::LinkedStore;
+pub use path::{key_of, path_of};
 
 use crate::facade::{BoxFuture, Store, StoreError};
 use bytes::Bytes;
