@@ -38,10 +38,10 @@ fn every_seed_is_a_scenario_of_its_own_and_always_the_same() {
     let plans: Vec<Plan> = (0..40).map(|seed| drawn(seed, "")).collect();
     assert_eq!(plans[7], drawn(7, ""));
     let kinds: BTreeSet<&str> = plans.iter().flat_map(|plan| &plan.faults).map(|fault| fault.kind.name()).collect();
-    assert_eq!(kinds.len(), 8, "{kinds:?}");
+    assert_eq!(kinds.len(), 10, "{kinds:?}");
     let nodes = plans.iter().flat_map(|plan| &plan.faults).map(|fault| fault.kind.first_node());
     let roles: BTreeSet<&str> = nodes.filter_map(|node| node.as_str().split('-').next()).collect();
-    assert_eq!(roles.into_iter().collect::<Vec<_>>(), ["client", "master", "worker"]);
+    assert_eq!(roles.into_iter().collect::<Vec<_>>(), ["client", "master", "store", "worker"]);
     let sizes: BTreeSet<u32> = plans.iter().map(|plan| plan.cluster.workers).collect();
     let modes: BTreeSet<String> = plans.iter().map(|plan| format!("{:?}", plan.engines[0].options["mode"])).collect();
     assert!(sizes.len() > 3 && modes.len() == 2, "{sizes:?} {modes:?}");
