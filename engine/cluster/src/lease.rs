@@ -27,8 +27,8 @@ const PREFIX: &str = "lease/";
 /// A candidate looks, and a holder counts, so often within the time to live: one answer of the store may be late or lost.
 const LOOKS: u32 = 4;
 
-/// A look that takes more than this part of the time to live has met a store that was away. Two requests of the pace that the
-/// holder found take half of it.
+/// A look that takes more than this part of the time to live has met a store that was away. Two requests of the pace that
+/// the holder found take half of it.
 const SLOW: u32 = 2;
 
 /// What stands in a term's object.

@@ -234,7 +234,8 @@ impl Shell {
     }
 
     /// How many of these records may be read now. What is held since an earlier life costs the cluster nothing. What nobody
-    /// acknowledges comes all at once when somebody is there again, so no more is read than an interval takes and a usual wait.
+    /// acknowledges comes all at once when somebody is there again, so no more is read than an interval takes and a usual
+    /// wait.
     fn permitted(&mut self, now: Moment, records: u64) -> u64 {
         let is_known = self.next_known(records).1;
         match &mut self.throttle {

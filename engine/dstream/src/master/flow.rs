@@ -22,22 +22,22 @@ const PROPORTIONAL: f64 = 1.0;
 /// What waits is worked off over about five intervals.
 const INTEGRAL: f64 = 0.2;
 
-/// In the first interval: so many records a core. At the scale of scenarios a record costs milliseconds, so this is a part of
-/// an interval; ten intervals later it may be a thousand times as many.
+/// In the first interval: so many records a core. At the scale of scenarios a record costs milliseconds, so this is a part
+/// of an interval; ten intervals later it may be a thousand times as many.
 const FIRST_RECORDS_PER_CORE: f64 = 16.0;
 
 /// Never fewer in an interval than one for each core: a limit of none would never be measured again.
 const LEAST_RECORDS_PER_CORE: f64 = 1.0;
 
-/// However much waits, this share of what the cluster can do goes on coming: what waits was let in under an earlier limit, and
-/// each of its intervals says so again. Without a floor the cluster would stand idle when it has worked them off.
+/// However much waits, this share of what the cluster can do goes on coming: what waits was let in under an earlier limit,
+/// and each of its intervals says so again. Without a floor the cluster would stand idle when it has worked them off.
 const LEAST_SHARE: f64 = 0.25;
 
 /// While an interval runs, the limit is lowered when it can be by this much: seldom enough for a message to all clients.
 const WORTH_SAYING: f64 = 0.8;
 
-/// What an interval tells counts this much less with each one after it. Intervals that run side by side end together, and the
-/// last of them alone would seem to have taken no time.
+/// What an interval tells counts this much less with each one after it. Intervals that run side by side end together, and
+/// the last of them alone would seem to have taken no time.
 const MEMORY: f64 = 0.25;
 
 /// From one interval to the next the limit grows by this factor at most.

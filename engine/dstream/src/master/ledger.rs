@@ -245,8 +245,8 @@ impl Ledger {
         known.iter().filter(|range| range.client == client).collect()
     }
 
-    /// Whether an interval may have the block. Where there is a log, one that it does not hold is acknowledged to nobody yet:
-    /// a worker named it to a new master that counts on all that earlier ones may have sealed.
+    /// Whether an interval may have the block. Where there is a log, one that it does not hold is acknowledged to nobody
+    /// yet: a worker named it to a new master that counts on all that earlier ones may have sealed.
     fn is_to_stay(&self, block: &Block) -> bool {
         if self.limits.logs { block.holders.contains(&LOG) } else { !block.holders.is_empty() }
     }

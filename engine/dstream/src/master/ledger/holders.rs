@@ -1,7 +1,7 @@
 //! Who holds blocks, as workers come, go and say so.
 //!
-//! Part of the ledger. Invariant: whoever might know a copy of a lost worker's block is asked before anything of it counts as
-//! gone: all members, and the log if there is one.
+//! Part of the ledger. Invariant: whoever might know a copy of a lost worker's block is asked before anything of it counts
+//! as gone: all members, and the log if there is one.
 
 use super::{Ledger, LedgerAction};
 use crate::log::LOG;

@@ -1,7 +1,7 @@
 //! A durable store in a folder of the local file system: one file a value.
 //!
-//! The local backend of the `object_store` crate does the same with fewer promises: a key cannot be the folder of another one,
-//! keys come in no order, and files that a killed process was writing stay and take room.
+//! The local backend of the `object_store` crate does the same with fewer promises: a key cannot be the folder of another
+//! one, keys come in no order, and files that a killed process was writing stay and take room.
 //!
 //! Invariants: a file appears under its name only when its bytes are on the disk; a thread of its own touches the
 //! disk, so that no node's timers wait for it.
