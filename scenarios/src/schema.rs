@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 const DIALECT: &str = "http://json-schema.org/draft-07/schema#";
 
 /// Names of nodes.
-const NODES: &str = "`worker-3`, `any-worker`, `master`, `client-1`; `standby-1` and `replica-1` where an engine has them; \
-     `store` for what hits the durable store.";
+const NODES: &str = "`worker-3`, `any-worker`, `master`, `client-1`; `standby-1` and `replica-1` where an engine has \
+     them; `store` for what hits the durable store.";
 
 /// The schema of scenario files in this context.
 pub fn schema(context: &Context) -> Value {

@@ -193,6 +193,9 @@ mod tests {
         Held { holder: NodeName::new(by), incarnation: 1, count, time_to_live: Duration::from_secs(1) }
     }
 
+    /// When it was asked and answered, and the newest term with what stood in it.
+    type Look = ((u64, u64), Option<(u64, Held)>);
+
     /// What a candidate `b` with a time to live of 1 s makes of what it sees at these times in milliseconds.
     #[track_caller]
     fn check(looks: &[(u64, Option<(u64, Held)>)], expected: &[Verdict]) {
@@ -202,11 +205,9 @@ mod tests {
 
     /// The same, with when each was asked and answered.
     #[track_caller]
-    fn check_answers(looks: &[((u64, u64), Option<(u64, Held)>)], expected: &[Verdict]) {
+    fn check_answers(looks: &[Look], expected: &[Verdict]) {
         let mut watch = Watch::new(NodeName::new("b"), Duration::from_secs(1));
-        let look = |((asked, answered), newest): &((u64, u64), Option<(u64, Held)>)| {
-            watch.look((at(*asked), at(*answered)), newest.clone())
-        };
+        let look = |((asked, answered), newest): &Look| watch.look((at(*asked), at(*answered)), newest.clone());
         assert_eq!(looks.iter().map(look).collect::<Vec<Verdict>>(), expected);
     }
 

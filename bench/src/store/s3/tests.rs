@@ -1,6 +1,8 @@
 //! What every store promises, of a bucket. A server that stands in for S3 has to run: `DSTREAM_TEST_S3` names it, such as
 //! `http://127.0.0.1:5000` of `moto_server -p 5000`, with a bucket `dstream-test` and any credentials in the environment.
 
+#![expect(clippy::disallowed_methods, reason = "where the server runs is the tester's to say")]
+
 use super::*;
 
 /// A place of its own for one test; nothing where there is no server.
