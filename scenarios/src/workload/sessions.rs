@@ -1,5 +1,5 @@
-//! sessions: how often each word has come since it was last silent for `idle` intervals. Output `open`: word, count, of every
-//! word with an open session.
+//! sessions: how often each word has come since it was last silent for `idle` intervals. Output `open`: word, count, of
+//! every word with an open session.
 //!
 //! One chain of two states, so that every engine runs it: `map_with_state` says how often the words of an interval have
 //! come in their sessions, `track` remembers that until the session is over.
