@@ -25,10 +25,10 @@ pub mod words;
 pub use beside::{FaultsFigure, Overhead, OverheadFigure, Struck};
 pub use model::{ModelFigure, ModelPoint, ModelShown, model_sentence, model_sentences};
 pub use page::{compare_page, faults_sentences, overhead_sentences, paper_page, run_page};
-pub use paper::{PublishedFigure, Reproduction, paper_sentence};
+pub use paper::{PublishedFigure, PublishedShown, Reproduction, published_sentence};
 pub use read::{
     ReadError, RunReport, read_run, read_runs, read_scenario_folder, write_comparison, write_figure, write_index,
-    write_paper, write_report,
+    write_report,
 };
 pub use sentence::{summary, verdict_sentence};
 pub use stragglers::{Slowed, StragglersFigure, StragglersShown, stragglers_sentence, stragglers_sentences};

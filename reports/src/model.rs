@@ -101,7 +101,7 @@ impl ModelSeries {
     pub fn formula_s(&self, since_checkpoint_s: f64, load: f64) -> Option<f64> {
         match self.model {
             Model::Upstream => upstream_backup_s(since_checkpoint_s, load),
-            Model::Parallel => parallel_recovery_s(since_checkpoint_s, load, self.nodes),
+            Model::Parallel => parallel_recovery_s(since_checkpoint_s, load, self.nodes, 1),
         }
     }
 

@@ -1,6 +1,6 @@
-//! A published figure beside the run that reproduces it: published, analytic and measured values, and their ratios.
+//! A published figure beside the runs that reproduce its cases: published, analytic and measured values, and their ratios.
 //!
-//! Reads the figure's numbers and the run's tables; runs nothing. Invariant: a period in which a result is missing, or
+//! Reads the figure's numbers and the runs' tables; runs nothing. Invariant: a period in which a result is missing, or
 //! that the run did not reach, has no value; no ratio is made up for it.
 
 use crate::format::{NOT_REACHED, seconds};
@@ -9,7 +9,7 @@ use crate::tables::{Interval, Tables};
 use serde::Deserialize;
 use std::fmt::Write as _;
 
-/// A published figure about one failure, as it stands in its file.
+/// A published figure about failures, as it stands in its file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedFigure {
@@ -21,26 +21,48 @@ pub struct PublishedFigure {
     pub source: String,
     /// What the quantity is.
     pub about: String,
-    /// Its scenario's file.
-    pub scenario: String,
-    /// Nodes of the published run.
-    pub nodes: u32,
-    /// Their load before the failure, as a share.
-    pub load: f64,
-    /// Between two checkpoints, in seconds.
-    pub checkpoint_s: f64,
     /// Length of a period after the failure, in seconds.
     pub period_s: f64,
+    /// What was published, each with the run that reproduces it.
+    pub cases: Vec<PublishedCase>,
+    /// What the runs do not share with the published ones.
+    pub differs: Vec<String>,
+    /// The smaller stand-in.
+    pub quick: Quick,
+}
+
+/// One published row.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedCase {
+    /// What it is, in parts that commas separate.
+    pub name: String,
+    /// Its scenario's file.
+    pub scenario: String,
+    /// What to set in the scenario, as `path=value`.
+    #[serde(default)]
+    pub set: Vec<String>,
+    /// Nodes of the published run.
+    pub nodes: u32,
+    /// How many of them fail at once.
+    pub failures: u32,
+    /// Their load before the failure, as a share.
+    pub load: f64,
+    /// Between two checkpoints, in seconds; nothing where no batch reads what an earlier one left.
+    #[serde(default)]
+    pub checkpoint_s: Option<f64>,
     /// Mean before the failure.
     pub before_s: f64,
     /// Of the batch on failure.
     pub on_failure_s: f64,
     /// Means of the periods after it.
     pub after_s: Vec<f64>,
-    /// What the run does not share with the published one.
-    pub differs: Vec<String>,
-    /// The smaller stand-in.
-    pub quick: Quick,
+    /// Whether the quick stand-in has it.
+    #[serde(default)]
+    pub quick: bool,
+    /// What the quick stand-in sets beside what it sets for all.
+    #[serde(default)]
+    pub quick_set: Vec<String>,
 }
 
 /// A smaller stand-in for a figure's run.
@@ -59,18 +81,26 @@ impl PublishedFigure {
         serde_yaml::from_str(text).map_err(|error| error.to_string())
     }
 
+    /// What to set for one of its cases.
+    pub fn settings(&self, case: &PublishedCase, quick: bool) -> Vec<String> {
+        let smaller = [&self.quick.set, &case.quick_set].into_iter().flatten().filter(|_| quick);
+        case.set.iter().chain(smaller).cloned().collect()
+    }
+}
+
+impl PublishedCase {
     /// The largest published value over the one before the failure, in seconds.
     pub fn increase_s(&self) -> f64 {
         self.after_s.iter().copied().fold(self.on_failure_s, f64::max) - self.before_s
     }
 }
 
-/// The time that parallel recovery takes by the model of the paper, in seconds: `T*(load/N) / (1 - N*load/(N-1))`.
-/// `None` where the nodes left cannot carry the load.
-pub fn parallel_recovery_s(since_checkpoint_s: f64, load: f64, nodes: u32) -> Option<f64> {
-    let count = f64::from(nodes);
-    let room = 1.0 - count * load / (count - 1.0);
-    (nodes > 1 && room > 0.0).then(|| since_checkpoint_s * (load / count) / room)
+/// The time that parallel recovery of `failures` of `nodes` takes by the model of the paper, in seconds:
+/// `T*(F*load/N) / (1 - N*load/(N-F))`, which the paper gives for F = 1. `None` where the nodes left cannot carry the load.
+pub fn parallel_recovery_s(since_checkpoint_s: f64, load: f64, nodes: u32, failures: u32) -> Option<f64> {
+    let [count, gone] = [nodes, failures].map(f64::from);
+    let room = 1.0 - count * load / (count - gone);
+    (nodes > failures && room > 0.0).then(|| since_checkpoint_s * (gone * load / count) / room)
 }
 
 /// One period: what was published, what was measured.
@@ -90,28 +120,45 @@ pub struct Period {
     pub delay_s: Option<f64>,
 }
 
-/// A figure beside its run.
+/// A figure beside its runs.
 #[derive(Clone, Debug)]
-pub struct Reproduction<'a> {
+pub struct PublishedShown<'a> {
     /// The figure.
     pub figure: &'a PublishedFigure,
+    /// Its cases that were run, in its order.
+    pub cases: Vec<Reproduction<'a>>,
+    /// Whether the runs are the smaller stand-in.
+    pub quick: bool,
+}
+
+impl PublishedShown<'_> {
+    /// All rows of all cases, as a file.
+    pub fn csv(&self) -> String {
+        let heading = "case,row,reference_s,processing_s,processing_ratio,delay_s,delay_ratio\n".to_owned();
+        self.cases.iter().fold(heading, |csv, case| csv + &case.csv_lines())
+    }
+}
+
+/// A case beside its run.
+#[derive(Clone, Debug)]
+pub struct Reproduction<'a> {
+    /// The case.
+    pub case: &'a PublishedCase,
     /// The run.
     pub run: &'a RunReport,
     /// Its tables.
     pub tables: Tables,
-    /// Whether the run is the smaller stand-in.
-    pub quick: bool,
     /// Before, on failure, after; empty where no interval was being processed after a failure.
     pub periods: Vec<Period>,
 }
 
 impl<'a> Reproduction<'a> {
     /// Reads the run's tables and compares.
-    pub fn read(figure: &'a PublishedFigure, run: &'a RunReport, quick: bool) -> Reproduction<'a> {
+    pub fn read(figure: &PublishedFigure, case: &'a PublishedCase, run: &'a RunReport) -> Reproduction<'a> {
         let tables = Tables::read(&run.directory);
         let struck_s = run.result.faults.first().filter(|fault| fault.fired).map(|fault| fault.at_s);
-        let periods = struck_s.map_or(Vec::new(), |at_s| periods(figure, &tables.intervals, at_s));
-        Reproduction { figure, run, tables, quick, periods }
+        let periods = struck_s.map_or(Vec::new(), |at_s| periods(case, figure.period_s, &tables.intervals, at_s));
+        Reproduction { case, run, tables, periods }
     }
 
     /// The increase at the peak over the mean before: of processing and of delay, in seconds. `None` where a period has no
@@ -136,7 +183,15 @@ impl<'a> Reproduction<'a> {
     /// The increase by the model, for the run's nodes and load, in seconds.
     pub fn model_s(&self) -> Option<f64> {
         let nodes = self.tables.number("workers")? as u32;
-        parallel_recovery_s(self.figure.checkpoint_s, self.run.result.own_capacity_fraction, nodes)
+        let load = self.run.result.own_capacity_fraction;
+        parallel_recovery_s(self.case.checkpoint_s?, load, nodes, self.case.failures)
+    }
+
+    /// The batch on failure: published, processing, delay; in seconds.
+    pub fn on_failure_s(&self) -> (f64, [Option<f64>; 2]) {
+        let period = self.periods.get(1);
+        let measured = [period.and_then(|period| period.processing_s), period.and_then(|period| period.delay_s)];
+        (self.case.on_failure_s, measured)
     }
 
     /// All rows of the table: name; published or analytic value; processing; delay. Seconds.
@@ -146,28 +201,56 @@ impl<'a> Reproduction<'a> {
             .iter()
             .map(|period| (period.name.clone(), Some(period.published_s), [period.processing_s, period.delay_s]))
             .collect();
-        rows.push((INCREASE.to_owned(), Some(self.figure.increase_s()), self.increases_s()));
-        rows.push((MODEL.to_owned(), self.model_s(), self.increases_s()));
+        rows.push((INCREASE.to_owned(), Some(self.case.increase_s()), self.increases_s()));
+        if self.case.checkpoint_s.is_some() {
+            rows.push((MODEL.to_owned(), self.model_s(), self.increases_s()));
+        }
         rows
     }
 
-    /// The rows as a file.
-    pub fn csv(&self) -> String {
+    fn csv_lines(&self) -> String {
         let text = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
-        let mut csv = "row,reference_s,processing_s,processing_ratio,delay_s,delay_ratio\n".to_owned();
+        let mut csv = String::new();
         for (name, reference, measured) in self.rows() {
             let [processing, delay] = measured.map(|value| [text(value), text(ratio(value, reference))].join(","));
-            writeln!(csv, "\"{name}\",{},{processing},{delay}", text(reference))
+            writeln!(csv, "\"{}\",\"{name}\",{},{processing},{delay}", self.case.name, text(reference))
                 .expect("writing into a string cannot fail");
         }
         csv
     }
 }
 
-/// A reproduction in one or two sentences.
+/// A figure in a few sentences: one case in all it says; of several how near the batches on failure are.
+pub fn published_sentence(shown: &PublishedShown<'_>) -> String {
+    if let [case] = shown.cases.as_slice() {
+        return paper_sentence(case);
+    }
+    let ratios = |of: usize| -> Vec<f64> {
+        let ratio_of = |case: &Reproduction<'_>| {
+            let (published, measured) = case.on_failure_s();
+            ratio(measured[of], Some(published))
+        };
+        shown.cases.iter().filter_map(ratio_of).collect()
+    };
+    let span = |ratios: Vec<f64>| match (
+        ratios.iter().copied().min_by(f64::total_cmp),
+        ratios.iter().copied().max_by(f64::total_cmp),
+    ) {
+        (Some(least), Some(most)) => format!("{least:.2} to {most:.2} times"),
+        _ => NOT_REACHED.to_owned(),
+    };
+    format!(
+        "Over {} cases the batch on failure took {} the published time to process, and was {} as long behind its end.",
+        shown.cases.len(),
+        span(ratios(0)),
+        span(ratios(1)),
+    )
+}
+
+/// A case in one or two sentences.
 pub fn paper_sentence(shown: &Reproduction<'_>) -> String {
     let [processing, delay] = shown.increases_s();
-    let published = shown.figure.increase_s();
+    let published = shown.case.increase_s();
     let (Some(processing), Some(delay)) = (processing, delay) else {
         return "The run ended before all periods of the figure were measured; what is missing is a dash.".to_owned();
     };
@@ -207,7 +290,7 @@ pub fn ratio(measured: Option<f64>, reference: Option<f64>) -> Option<f64> {
 
 /// The figure's periods of a run whose failure struck at `at_s`. On failure is the first interval whose results were not
 /// out then: the one that was being processed, or else the open one.
-fn periods(figure: &PublishedFigure, intervals: &[Interval], at_s: f64) -> Vec<Period> {
+fn periods(case: &PublishedCase, period_s: f64, intervals: &[Interval], at_s: f64) -> Vec<Period> {
     let Some(struck) = intervals.iter().find(|row| row.done_s.is_none_or(|done| done > at_s)) else {
         return Vec::new();
     };
@@ -222,11 +305,11 @@ fn periods(figure: &PublishedFigure, intervals: &[Interval], at_s: f64) -> Vec<P
     };
     let before = intervals.iter().rfind(|row| row.closed_s < at_s).map_or(0.0, |row| row.closed_s);
     let mut periods = vec![
-        period("before".to_owned(), 0.0, before, figure.before_s),
-        period("on failure".to_owned(), before, at_s, figure.on_failure_s),
+        period("before".to_owned(), 0.0, before, case.before_s),
+        period("on failure".to_owned(), before, at_s, case.on_failure_s),
     ];
-    for (number, published_s) in (0..).zip(&figure.after_s) {
-        let (from, until) = (f64::from(number) * figure.period_s, f64::from(number + 1) * figure.period_s);
+    for (number, published_s) in (0..).zip(&case.after_s) {
+        let (from, until) = (f64::from(number) * period_s, f64::from(number + 1) * period_s);
         periods.push(period(format!("{from} to {until} s after"), at_s + from, at_s + until, *published_s));
     }
     periods
@@ -258,44 +341,44 @@ mod tests {
         }
     }
 
-    fn figure() -> PublishedFigure {
-        PublishedFigure {
-            id: "x".into(),
-            title: "x".into(),
-            source: "x".into(),
-            about: "x".into(),
+    fn case() -> PublishedCase {
+        PublishedCase {
+            name: "x".into(),
             scenario: "x".into(),
+            set: Vec::new(),
             nodes: 20,
+            failures: 1,
             load: 0.58,
-            checkpoint_s: 10.0,
-            period_s: 2.0,
+            checkpoint_s: Some(10.0),
             before_s: 0.5,
             on_failure_s: 1.0,
             after_s: vec![1.5, 0.5],
-            differs: Vec::new(),
-            quick: Quick { about: "x".into(), set: Vec::new() },
+            quick: false,
+            quick_set: Vec::new(),
         }
     }
 
     #[test]
     fn the_model_gives_what_the_paper_gives() {
-        for (since_s, load, nodes, expected) in [
-            (60.0, 0.5, 5, Some(16.0)),
-            (60.0, 0.9, 20, Some(51.3)),
-            (60.0, 0.8, 5, None),
-            (10.0, 0.58, 20, Some(0.744)),
-            (10.0, 0.1, 1, None),
+        for (since_s, load, nodes, failures, expected) in [
+            (60.0, 0.5, 5, 1, Some(16.0)),
+            (60.0, 0.9, 20, 1, Some(51.3)),
+            (60.0, 0.8, 5, 1, None),
+            (10.0, 0.58, 20, 1, Some(0.744)),
+            (10.0, 0.58, 20, 2, Some(1.631)),
+            (10.0, 0.1, 1, 1, None),
+            (10.0, 0.1, 2, 2, None),
         ] {
-            let found = parallel_recovery_s(since_s, load, nodes);
+            let found = parallel_recovery_s(since_s, load, nodes, failures);
             let near = found.zip(expected).is_some_and(|(found, expected)| (found / expected - 1.0).abs() < 0.01);
-            assert!(near || found == expected, "{since_s} {load} {nodes}: {found:?}");
+            assert!(near || found == expected, "{since_s} {load} {nodes} {failures}: {found:?}");
         }
     }
 
     #[test]
     fn periods_begin_at_the_interval_that_the_failure_caught() {
         let of = |at_s: f64, rows: &[Interval]| -> Vec<Option<f64>> {
-            periods(&figure(), rows, at_s).iter().map(|period| period.delay_s).collect()
+            periods(&case(), 2.0, rows, at_s).iter().map(|period| period.delay_s).collect()
         };
         // Two intervals of the warm-up, one before, then the one that was being processed at 2.5 s.
         let mut rows: Vec<Interval> = [0.9, 0.9, 0.25, 0.75, 1.0, 2.0, 4.0, 1.0, 0.5]

@@ -1,7 +1,6 @@
 //! Reading run directories, and writing their pages.
 
-use crate::page::{compare_page, paper_page, run_page};
-use crate::paper::Reproduction;
+use crate::page::{compare_page, run_page};
 use dstream_trace::result::RunResult;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,12 +95,6 @@ pub fn write_comparison(runs: &[RunReport], path: &Path) -> Result<PathBuf, Read
     let runs: Vec<RunReport> =
         runs.iter().map(|run| RunReport { directory: absolute(&run.directory), ..run.clone() }).collect();
     write(path, &compare_page(&runs, folder))
-}
-
-/// Writes a published figure beside its run into `folder`: its page and its numbers, which are named for the figure.
-/// Returns the page's path and the table's.
-pub fn write_paper(shown: &Reproduction<'_>, folder: &Path) -> Result<(PathBuf, PathBuf), ReadError> {
-    write_figure(&shown.figure.id, shown.quick, folder, &paper_page(shown, folder), &shown.csv())
 }
 
 /// Writes a figure's page and its numbers into `folder`, named for the figure. Returns the page's path and the table's.

@@ -4,7 +4,7 @@ use crate::beside::{Overhead, QUANTITIES, Struck};
 use crate::format::{bytes, count, milliseconds, percent, seconds};
 use crate::model::ModelShown;
 use crate::page::{fault_texts, model_texts, quantity_text};
-use crate::paper::{Reproduction, factor, ratio};
+use crate::paper::{PublishedShown, Reproduction, factor, ratio};
 use crate::read::RunReport;
 use crate::stragglers::{STRAGGLERS_COLUMNS, StragglersShown, published_texts, stragglers_texts};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
@@ -52,13 +52,17 @@ pub fn fault_table(runs: &[RunReport], width: Option<u16>) -> String {
     tables.collect::<Vec<_>>().join("\n")
 }
 
-/// A published figure beside its run.
-pub fn paper_table(shown: &Reproduction<'_>, width: Option<u16>) -> String {
-    let rows = shown.rows().into_iter().map(|(name, reference, measured)| {
-        let cells = measured.map(|value| [seconds(value), factor(ratio(value, reference))]);
-        [name, seconds(reference)].into_iter().chain(cells.into_iter().flatten()).collect()
-    });
-    render(&PAPER_COLUMNS, rows.collect(), width)
+/// A published figure beside its runs: a table for each case, under its name where there are several.
+pub fn paper_table(shown: &PublishedShown<'_>, width: Option<u16>) -> String {
+    let table = |case: &Reproduction<'_>| {
+        let rows = case.rows().into_iter().map(|(name, reference, measured)| {
+            let cells = measured.map(|value| [seconds(value), factor(ratio(value, reference))]);
+            [name, seconds(reference)].into_iter().chain(cells.into_iter().flatten()).collect()
+        });
+        let table = render(&PAPER_COLUMNS, rows.collect(), width);
+        if shown.cases.len() == 1 { table } else { format!("{}\n{table}", case.case.name) }
+    };
+    shown.cases.iter().map(table).collect::<Vec<_>>().join("\n\n")
 }
 
 /// A model beside its runs.

@@ -6,7 +6,7 @@
 /// What a figure is made of, and so who reads its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FigureKind {
-    /// Published values beside one run.
+    /// Published values, each beside one run.
     Published,
     /// A published formula beside many runs.
     Model,
@@ -64,6 +64,15 @@ pub const FIGURES: &[PaperFigure] = &[
             file: "word-count-one-failure.yaml",
             text: include_str!("../paper/word-count-one-failure.yaml"),
         }],
+    },
+    PaperFigure {
+        id: "failures",
+        kind: FigureKind::Published,
+        figure: include_str!("../paper/figures/failures.yaml"),
+        scenarios: &[
+            PaperScenario { file: "failures-word-count.yaml", text: include_str!("../paper/failures-word-count.yaml") },
+            PaperScenario { file: "failures-grep.yaml", text: include_str!("../paper/failures-grep.yaml") },
+        ],
     },
     PaperFigure {
         id: "recovery-model",

@@ -64,16 +64,15 @@ pub(crate) struct SimStore {
 }
 
 impl SimStore {
-    /// Sends `bytes`, lets `act` happen at the store, and receives as many bytes as it says.
+    /// Sends so many bytes, lets `act` happen at the store, and receives as many bytes as it says.
     fn request<'a, T: Send + 'a>(
         &'a self,
         (access, key): (Access, &'a str),
-        bytes: usize,
-        act: impl FnOnce(&mut BTreeMap<String, Bytes>) -> (Answer<T>, usize) + Send + 'a,
+        sent: u64,
+        act: impl FnOnce(&mut BTreeMap<String, Bytes>) -> (Answer<T>, u64) + Send + 'a,
     ) -> BoxFuture<'a, Answer<T>> {
         let (life, vault, way) = (&*self.life, &*self.vault, &self.way);
         Box::pin(life.gate.hold(async move {
-            let sent = bytes as u64;
             transfer(life, Direction::Egress, sent).await;
             nap_until_paid(&life.fabric, vault.take_in(life.now(), way.late(), sent)).await;
             way.released().await;
@@ -81,7 +80,6 @@ impl SimStore {
                 Some(refusal) => (Err(refusal), 0),
                 None => act(&mut vault.lock().objects),
             };
-            let received = received as u64;
             nap_until_paid(&life.fabric, vault.give_out(life.now(), received) + way.late()).await;
             way.released().await;
             transfer(life, Direction::Ingress, received).await;
@@ -92,7 +90,7 @@ impl SimStore {
 
 impl Store for SimStore {
     fn create<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Answer<()>> {
-        self.request((Access::Write, key), key.len() + value.len(), move |objects| {
+        self.request((Access::Write, key), (key.len() + value.len()) as u64, move |objects| {
             if objects.contains_key(key) {
                 return (Err(StoreError::Exists(key.to_owned())), 0);
             }
@@ -101,32 +99,33 @@ impl Store for SimStore {
         })
     }
 
-    fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Answer<()>> {
-        self.request((Access::Write, key), key.len() + value.len(), move |objects| {
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, scale: u64) -> BoxFuture<'a, Answer<()>> {
+        let sent = key.len() as u64 + value.len() as u64 * scale;
+        self.request((Access::Write, key), sent, move |objects| {
             objects.insert(key.to_owned(), value);
             (Ok(()), 0)
         })
     }
 
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Answer<Bytes>> {
-        self.request((Access::Read, key), key.len(), move |objects| match objects.get(key) {
-            Some(value) => (Ok(value.clone()), value.len()),
+    fn get<'a>(&'a self, key: &'a str, scale: u64) -> BoxFuture<'a, Answer<Bytes>> {
+        self.request((Access::Read, key), key.len() as u64, move |objects| match objects.get(key) {
+            Some(value) => (Ok(value.clone()), value.len() as u64 * scale),
             None => (Err(StoreError::Missing(key.to_owned())), 0),
         })
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Answer<Vec<String>>> {
-        self.request((Access::Read, prefix), prefix.len(), move |objects| {
+        self.request((Access::Read, prefix), prefix.len() as u64, move |objects| {
             let from = (Bound::Included(prefix), Bound::Unbounded);
             let keys = objects.range::<str, _>(from).map(|(key, _)| key);
             let keys: Vec<String> = keys.take_while(|key| key.starts_with(prefix)).cloned().collect();
-            let bytes = keys.iter().map(String::len).sum();
+            let bytes = keys.iter().map(|key| key.len() as u64).sum();
             (Ok(keys), bytes)
         })
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Answer<()>> {
-        self.request((Access::Read, key), key.len(), move |objects| {
+        self.request((Access::Read, key), key.len() as u64, move |objects| {
             objects.remove(key);
             (Ok(()), 0)
         })

@@ -288,16 +288,16 @@ fn the_store_answers_after_its_latency_and_outlives_nodes() {
         mark(&host, "answered", u64::from(created == Ok(())));
         if host.incarnation == 2 {
             assert_eq!(created, Err(StoreError::Exists("b/1".into())));
-            assert_eq!(store.get("b/1").await, Ok(value));
+            assert_eq!(store.get("b/1", 1).await, Ok(value));
             assert_eq!(store.list("b/").await, Ok(vec!["b/1".into(), "b/2".into()]));
             assert_eq!(store.delete("b/1").await, Ok(()));
             assert_eq!(store.delete("b/1").await, Ok(()));
-            assert_eq!(store.get("b/1").await, Err(StoreError::Missing("b/1".into())));
-            assert_eq!(store.get("b/2").await.map(|value| value.len()), Ok(1_000_000));
+            assert_eq!(store.get("b/1", 1).await, Err(StoreError::Missing("b/1".into())));
+            assert_eq!(store.get("b/2", 1).await.map(|value| value.len()), Ok(1_000_000));
             mark(&host, "done", 0);
         }
         for key in ["a", "b/2", "c"] {
-            store.put(key, Bytes::from(vec![0; 1_000_000])).await.unwrap();
+            store.put(key, Bytes::from(vec![0; 1_000_000]), 1).await.unwrap();
         }
         mark(&host, "written", 0);
         std::future::pending::<()>().await;

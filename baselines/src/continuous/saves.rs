@@ -86,7 +86,7 @@ impl Save {
         let (panes, rows): (Vec<PaneHeader>, Vec<Bytes>) = self.panes.into_iter().unzip();
         let header = Header { previous: self.previous, panes, punctuations: self.punctuations };
         let object = seal(rows.concat(), &header);
-        while host.store.put(&key(self.partition, self.through), object.clone()).await.is_err() {
+        while host.store.put(&key(self.partition, self.through), object.clone(), 1).await.is_err() {
             host.sleep(pause).await;
         }
     }
@@ -104,7 +104,7 @@ pub async fn load(
     for _ in 0..MOST_OBJECTS {
         let Some(through) = next else { break };
         let object = loop {
-            match host.store.get(&key(partition, through)).await {
+            match host.store.get(&key(partition, through), 1).await {
                 Ok(object) => break object,
                 Err(StoreError::Missing(key)) => return Err(format!("the store lacks the saved state `{key}`")),
                 Err(_) => host.sleep(pause).await,

@@ -44,16 +44,16 @@ impl Store for SpokenStore {
         })
     }
 
-    fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, scale: u64) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let put = self.inner.put(key, value).await;
+            let put = self.inner.put(key, value, scale).await;
             self.written(&put);
             put
         })
     }
 
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>> {
-        self.inner.get(key)
+    fn get<'a>(&'a self, key: &'a str, scale: u64) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+        self.inner.get(key, scale)
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
@@ -79,17 +79,17 @@ mod tests {
             self.0.create(key, value)
         }
 
-        fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
+        fn put<'a>(&'a self, key: &'a str, value: Bytes, scale: u64) -> BoxFuture<'a, Result<(), StoreError>> {
             let mut left = self.1.lock().unwrap();
             if *left > 0 {
                 *left -= 1;
                 return Box::pin(async { Err(StoreError::Failed("no room".into())) });
             }
-            self.0.put(key, value)
+            self.0.put(key, value, scale)
         }
 
-        fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>> {
-            self.0.get(key)
+        fn get<'a>(&'a self, key: &'a str, scale: u64) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+            self.0.get(key, scale)
         }
 
         fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
@@ -106,10 +106,10 @@ mod tests {
         let (notes, mut noted) = mpsc::channel(8);
         let store = SpokenStore::new(Arc::new(Full(MemoryStore::new(), Mutex::new(3))), notes);
         let mut failures = 0;
-        while store.put("a", Bytes::new()).await.is_err() {
+        while store.put("a", Bytes::new(), 1).await.is_err() {
             failures += 1;
         }
-        store.put("a", Bytes::new()).await.unwrap();
+        store.put("a", Bytes::new(), 1).await.unwrap();
         assert_eq!(store.create("a", Bytes::new()).await, Err(StoreError::Exists("a".into())));
         drop(store);
         let mut said = Vec::new();

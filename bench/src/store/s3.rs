@@ -100,11 +100,11 @@ impl Store for S3Store {
         Box::pin(self.write(key, value, PutMode::Create))
     }
 
-    fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.write(key, value, PutMode::Overwrite))
     }
 
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+    fn get<'a>(&'a self, key: &'a str, _: u64) -> BoxFuture<'a, Result<Bytes, StoreError>> {
         Box::pin(async move {
             let found = self.bucket.get(&self.place(key)?).await.map_err(|error| failed(key, &error))?;
             found.bytes().await.map_err(|error| failed(key, &error))

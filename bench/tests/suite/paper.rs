@@ -9,7 +9,6 @@ use dstream_scenarios::paper::{FIGURES, FigureKind, PaperFigure};
 use dstream_scenarios::plan::FaultKind;
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
 
 #[test]
 fn every_scenario_of_a_figure_is_read_and_checked() {
@@ -38,14 +37,24 @@ fn each_figure_has_the_setup_that_its_model_is_computed_for() {
 fn fits_its_model(one: &PaperFigure) {
     let figure = PublishedFigure::read(one.figure).unwrap();
     assert_eq!(figure.id, one.id);
-    let path = root().join(one.scenario(&figure.scenario).unwrap().path());
-    let plan = load_scenario(&path, &Overrides::default(), &Setup::built_in()).unwrap();
-    assert_eq!(plan.cluster.workers, figure.nodes, "{}", one.id);
-    let checkpoint = OptionValue::Duration(Duration::from_secs_f64(figure.checkpoint_s));
-    assert_eq!(plan.engines[0].options["checkpoint"], checkpoint, "{}", one.id);
-    // Room for the last period after the failure.
-    let last_s = plan.faults[0].at.as_secs_f64() + figure.period_s * (figure.after_s.len() + 1) as f64;
-    assert!(plan.duration.as_secs_f64() >= last_s, "{}", one.id);
+    let mut titles = BTreeSet::new();
+    for case in &figure.cases {
+        let path = root().join(one.scenario(&case.scenario).unwrap().path());
+        let overrides = Overrides { set: figure.settings(case, false), ..Overrides::default() };
+        let plan = load_scenario(&path, &overrides, &Setup::built_in()).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(titles.insert(plan.title.clone()), "{} twice", plan.title);
+        assert_eq!((plan.cluster.workers, plan.faults.len()), (case.nodes, case.failures as usize), "{}", case.name);
+        let checkpoint_s = match plan.engines[0].options["checkpoint"] {
+            OptionValue::Duration(checkpoint) => checkpoint.as_secs_f64(),
+            _ => 0.0,
+        };
+        assert!(case.checkpoint_s.is_none_or(|expected| (expected - checkpoint_s).abs() < 1e-9), "{}", case.name);
+        // Room for the last period after the failure.
+        let last_s = plan.faults[0].at.as_secs_f64() + figure.period_s * (case.after_s.len() + 1) as f64;
+        assert!(plan.duration.as_secs_f64() >= last_s, "{}", case.name);
+        assert!(plan.faults.iter().all(|fault| fault.at == plan.faults[0].at), "{}: at once", case.name);
+    }
+    assert!(figure.cases.iter().any(|case| case.quick), "{}", one.id);
 }
 
 #[test]
@@ -56,8 +65,9 @@ fn a_quick_figure_is_drawn_and_says_that_it_is_a_stand_in() {
     let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     let figure = &json[0];
     assert_eq!((figure["figure"].as_str(), figure["quick"].as_bool()), (Some("one-failure"), Some(true)), "{json:#}");
-    assert_eq!(figure["verdict"], "valid", "{json:#}");
-    let rows = figure["rows"].as_array().unwrap();
+    let case = &figure["cases"][0];
+    assert_eq!(case["verdict"], "valid", "{json:#}");
+    let rows = case["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 10, "{json:#}");
     for row in rows {
         let value = |name: &str| row[name].as_f64().unwrap_or_else(|| panic!("no {name} in {row}"));
@@ -72,6 +82,28 @@ fn a_quick_figure_is_drawn_and_says_that_it_is_a_stand_in() {
     }
     assert!(page.contains("href=\"../word-count-one-failure-quick/dstream-sim-1/report.html\""));
     assert_eq!(folder.read("runs/paper/one-failure-quick.csv").lines().count(), 11);
+}
+
+#[test]
+fn a_quick_figure_of_several_cases_shows_each_with_its_ratio() {
+    let folder = Folder::new();
+    let said = folder.dstream(&["paper", "--figure", "failures", "--quick", "--format", "json"]);
+    said.expect(0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let cases = json[0]["cases"].as_array().unwrap();
+    // Where no batch reads what an earlier one left, the model says nothing.
+    let rows: Vec<usize> = cases.iter().map(|case| case["rows"].as_array().unwrap().len()).collect();
+    assert_eq!(rows, [10, 9], "{json:#}");
+    for case in cases {
+        assert_eq!(case["verdict"], "valid", "{case:#}");
+        assert!(case["rows"][1]["delay_ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{case:#}");
+    }
+    let page = folder.read("runs/paper/failures-quick.html");
+    for words in ["A quick stand-in, not for comparing", "id=\"case-2\"", "grep, 1 failure", "f delay", "f processing"]
+    {
+        assert!(page.contains(words), "no `{words}`");
+    }
+    assert_eq!(folder.read("runs/paper/failures-quick.csv").lines().count(), 20);
 }
 
 #[test]

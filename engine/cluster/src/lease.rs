@@ -14,6 +14,7 @@
 //!    '--------- another term is in the store ------- holder: counts up in its own object
 //! ```
 
+use crate::core::{BoxCore, Core};
 use crate::message::{open, seal};
 use bytes::Bytes;
 use dstream_host::{Host, StoreError};
@@ -53,6 +54,22 @@ pub enum Verdict {
     Watch(Moment),
 }
 
+/// What happens to a candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchEvent {
+    /// It looked at the newest term. It was read somewhen between the question and the answer.
+    Looked {
+        /// When the store was asked.
+        asked: Moment,
+        /// When it answered.
+        answered: Moment,
+        /// The term and what stood in it, if there is one.
+        newest: Option<(u64, Held)>,
+    },
+    /// The store failed: what was seen before says nothing any more.
+    Failed,
+}
+
 /// The candidate's core: what it has seen, and since when.
 #[derive(Debug)]
 pub struct Watch {
@@ -69,15 +86,10 @@ impl Watch {
         Watch { me, time_to_live, seen: None }
     }
 
-    /// The store failed: what was seen before says nothing any more.
-    pub fn forget(&mut self) {
-        self.seen = None;
-    }
-
-    /// Looks at the newest term. It was read somewhen between `asked` and `answered`; this node may have been paused between
-    /// the two. So what it read stands since the first answer at the latest, and until the last question at least. An answer
-    /// that took as long as several counts take says nothing of the holder, whom the same store may not have answered.
-    pub fn look(&mut self, (asked, answered): (Moment, Moment), newest: Option<(u64, Held)>) -> Verdict {
+    /// Looks at the newest term. This node may have been paused between `asked` and `answered`. So what it read stands since
+    /// the first answer at the latest, and until the last question at least. An answer that took as long as several counts
+    /// take says nothing of the holder, whom the same store may not have answered.
+    fn look(&mut self, (asked, answered): (Moment, Moment), newest: Option<(u64, Held)>) -> Verdict {
         let Some((term, held)) = newest else { return Verdict::Take(1) };
         // One node is one process: if this one asks, the life that held it is over.
         if held.holder == self.me {
@@ -92,6 +104,46 @@ impl Watch {
             true => Verdict::Take(term + 1),
             false => Verdict::Watch(over.min(answered + self.time_to_live / LOOKS)),
         }
+    }
+}
+
+impl Core for Watch {
+    type Event = WatchEvent;
+    type Action = Verdict;
+
+    fn step(&mut self, _now: Moment, event: WatchEvent, verdicts: &mut Vec<Verdict>) {
+        match event {
+            WatchEvent::Looked { asked, answered, newest } => verdicts.push(self.look((asked, answered), newest)),
+            WatchEvent::Failed => self.seen = None,
+        }
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        None // the verdict says when to look again
+    }
+}
+
+/// A candidate with its core.
+pub struct Candidate {
+    watch: BoxCore<WatchEvent, Verdict>,
+    /// The least that its leases live for.
+    time_to_live: Duration,
+}
+
+impl Candidate {
+    /// A candidate that has seen nothing.
+    pub fn new(watch: BoxCore<WatchEvent, Verdict>, time_to_live: Duration) -> Candidate {
+        Candidate { watch, time_to_live }
+    }
+
+    fn looked(&mut self, asked: Moment, answered: Moment, newest: Option<(u64, Held)>) -> Option<Verdict> {
+        let mut verdicts = Vec::new();
+        self.watch.step(answered, WatchEvent::Looked { asked, answered, newest }, &mut verdicts);
+        verdicts.pop()
+    }
+
+    fn failed(&mut self, now: Moment) {
+        self.watch.step(now, WatchEvent::Failed, &mut Vec::new());
     }
 }
 
@@ -118,7 +170,7 @@ async fn newest(host: &Host) -> Result<Option<(u64, Held)>, StoreError> {
     let keys = host.store.list(PREFIX).await?;
     let Some(last) = keys.last() else { return Ok(None) };
     let Some(term) = last.strip_prefix(PREFIX).and_then(|number| number.parse().ok()) else { return Ok(None) };
-    let body = host.store.get(last).await?;
+    let body = host.store.get(last, 1).await?;
     let (held, _) = open::<Held>(&body).map_err(|error| StoreError::Failed(format!("`{last}`: {error}")))?;
     Ok(Some((term, held)))
 }
@@ -126,22 +178,23 @@ async fn newest(host: &Host) -> Result<Option<(u64, Held)>, StoreError> {
 impl Lease {
     /// Looks once, and takes the term that is free by then; else says when to look again. A store that does not answer is
     /// asked again like one where somebody holds the lease.
-    pub async fn try_take(host: &Host, watch: &mut Watch) -> Result<Lease, Moment> {
+    pub async fn try_take(host: &Host, candidate: &mut Candidate) -> Result<Lease, Moment> {
         let asked = host.clock.now();
         let newest = newest(host).await;
         let answered = host.clock.now();
-        let again = answered + watch.time_to_live / LOOKS;
-        let verdict = newest.map(|newest| watch.look((asked, answered), newest)).inspect_err(|_| watch.forget());
-        let term = match verdict.map_err(|_| again)? {
-            Verdict::Take(term) => term,
-            Verdict::Watch(until) => return Err(until),
+        let (least, took) = (candidate.time_to_live, answered.since(asked));
+        let again = answered + least / LOOKS;
+        let newest = newest.map_err(|_| candidate.failed(answered)).map_err(|()| again)?;
+        let term = match candidate.looked(asked, answered, newest) {
+            Some(Verdict::Take(term)) => term,
+            Some(Verdict::Watch(until)) => return Err(until),
+            None => return Err(again),
         };
-        let (least, took) = (watch.time_to_live, answered.since(asked));
         let time_to_live = least.max(took * LOOKS);
         let held = Held { holder: host.name.clone(), incarnation: host.incarnation, count: 0, time_to_live };
         if let Err(error) = host.store.create(&key(term), body(&held)).await {
             if matches!(error, StoreError::Failed(_)) {
-                watch.forget();
+                candidate.failed(host.clock.now());
             }
             return Err(again);
         }
@@ -158,7 +211,7 @@ impl Lease {
     pub async fn renew(&mut self, host: &Host) -> Result<(), StoreError> {
         let asked = host.clock.now();
         self.held.count += 1;
-        host.store.put(&key(self.term), body(&self.held)).await?;
+        host.store.put(&key(self.term), body(&self.held), 1).await?;
         self.until = asked + self.held.time_to_live;
         let took = host.clock.now().since(asked);
         self.held.time_to_live = self.least.max(took.min(self.took) * LOOKS);

@@ -7,8 +7,10 @@ use crate::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverL
 use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
 use dstream_cluster::core::BoxCore;
 use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
+use dstream_cluster::lease::{Verdict, Watch, WatchEvent};
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
 use dstream_kernel::Query;
+use dstream_trace::NodeName;
 use std::time::Duration;
 
 /// Makes the protocol parts of a node.
@@ -26,6 +28,11 @@ pub trait CoreFactory: Send + Sync {
     /// The receiver's core.
     fn receiver(&self, limits: ReceiverLimits) -> BoxCore<ReceiverEvent, ReceiverAction> {
         Box::new(Receiver::new(limits))
+    }
+
+    /// What watches the lease of whoever leads.
+    fn watch(&self, me: NodeName, time_to_live: Duration) -> BoxCore<WatchEvent, Verdict> {
+        Box::new(Watch::new(me, time_to_live))
     }
 
     /// The failure detector.

@@ -9,6 +9,7 @@ use crate::worker::receiver::ReceiverLimits;
 use crate::worker::{self, Chains, Seats, SharedHoldings, TaskContext, WorkerConfig};
 use dstream_cluster::client::{self, ClientConfig, ClientLimits, Cut};
 use dstream_cluster::layout::{Role, peer_config, roles};
+use dstream_cluster::lease::Candidate;
 use dstream_cluster::sink::{self, SinkConfig};
 use dstream_cluster::{ClusterSpec, Costs, Engine, EngineError, OptionSpec, Options, Promise, Registry};
 use dstream_host::peer::{PeerConfig, Peers};
@@ -21,6 +22,9 @@ use std::time::Duration;
 
 /// How much longer than a block's own time a client waits for a word before it turns to another worker.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(200);
+
+/// A lease lives for so many failure timeouts: who takes over must be sure of more than who waits for a heartbeat.
+const TIMEOUTS_OF_A_LEASE: u32 = 2;
 
 /// The D-Streams engine.
 #[derive(Clone)]
@@ -171,8 +175,10 @@ async fn start_master(
         logs: settings.logs,
     };
     let (peers, events) = connect(&host, config, role, query.fingerprint).await?;
+    let time_to_live = shell.deadline * TIMEOUTS_OF_A_LEASE;
+    let candidate = Candidate::new(cores.watch(host.name.clone(), time_to_live), time_to_live);
     let new_core = Box::new(move || cores.master(limits.clone(), &query));
-    master::run(host, peers, events, shell, new_core).await
+    master::run(host, peers, events, shell, candidate, new_core).await
 }
 
 async fn start_worker(

@@ -87,14 +87,15 @@ pub enum StoreError {
     Failed(String),
 }
 
-/// The durable store: outlives every node.
+/// The durable store: outlives every node. Where a value's bytes stand for `scale` times as many, its way takes as long as
+/// those.
 pub trait Store: Send + Sync {
     /// Writes a new key; refuses one that exists.
     fn create<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Writes a key, new or not.
-    fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, scale: u64) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Reads a key.
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>>;
+    fn get<'a>(&'a self, key: &'a str, scale: u64) -> BoxFuture<'a, Result<Bytes, StoreError>>;
     /// All keys that start with `prefix`, in order.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
     /// Removes a key; no error if it does not exist.

@@ -158,7 +158,7 @@ pub(crate) fn fault_texts(engine: &Struck<'_>) -> Vec<String> {
     texts
 }
 
-fn verdict(runs: &[&RunReport], quick: Option<&Quick>, sentences: &[String]) -> Markup {
+pub(super) fn verdict(runs: &[&RunReport], quick: Option<&Quick>, sentences: &[String]) -> Markup {
     let wrong = runs.iter().find(|run| run.result.verdict == Verdict::Invalid);
     let class = match (wrong, quick) {
         (Some(_), _) => "bad",

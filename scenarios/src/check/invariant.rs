@@ -2,7 +2,7 @@
 //! tentative left.
 
 use super::{CheckInput, Finding};
-use dstream_trace::measure::{FaultTimes, Lost};
+use dstream_trace::measure::{FaultFacts, FaultTimes, Lost};
 use dstream_trace::result::CheckResult;
 use dstream_trace::{Event, Moment, NodeName, TraceLine};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,10 @@ use std::time::Duration;
 /// A fence has to reach the sink within the failure timeout and this: a few connects with their deadlines.
 const FENCE_GRACE: Duration = Duration::from_secs(1);
 
+/// A fault of a leader or the store is over for so long before nobody may be overtaken for it. A lease lives for four
+/// answers of a store, of which the swarm's slowest takes a second, and a restarted node looks before it leads.
+const OVERTAKEN_AFTER: Duration = Duration::from_secs(5);
+
 /// All laws of this file, each as a check; one that only some engines can break is there where it can be broken.
 pub(super) fn laws(input: &CheckInput<'_>) -> Vec<CheckResult> {
     let mut laws = vec![
@@ -18,6 +22,7 @@ pub(super) fn laws(input: &CheckInput<'_>) -> Vec<CheckResult> {
         sealed_once(input).named("trace: sealed once"),
         fence_refuses(input).named("trace: no result from behind the fence"),
         losses_are_fenced(input).named("trace: lost workers are fenced"),
+        terms_end_for_a_reason(input).named("trace: who leads is not overtaken without a fault"),
         attempts_agree(input.lines).named("trace: attempts agree"),
         visible_once(input.lines).named("trace: results become visible once"),
     ];
@@ -112,6 +117,20 @@ fn losses_are_fenced(input: &CheckInput<'_>) -> Finding {
     finding
 }
 
+/// A later term begins only where a fault hit whoever led before, or the store in which both look. How long that shows
+/// afterwards follows from the store's pace at the time.
+fn terms_end_for_a_reason(input: &CheckInput<'_>) -> Finding {
+    let mut finding = Finding::default();
+    for pair in input.facts.elected.windows(2) {
+        let [(_, before), (at, next)] = pair else { continue };
+        let is_hit = |node: &NodeName| node == before || *node == NodeName::store();
+        if !is_under_fault(input, is_hit, (*at, *at), OVERTAKEN_AFTER) {
+            finding.add(|| format!("{next} led at {at}, though nothing had happened to {before}"));
+        }
+    }
+    finding
+}
+
 /// Whether the lost node may have results on their way: where partitions have owners, an idle heir has none.
 fn has_results(input: &CheckInput<'_>, lost: &Lost) -> bool {
     let joined = input.lines.iter().rev().skip_while(|line| line.sequence > lost.sequence).find_map(|line| {
@@ -122,11 +141,21 @@ fn has_results(input: &CheckInput<'_>, lost: &Lost) -> bool {
 }
 
 fn master_is_hit(input: &CheckInput<'_>, lost: &Lost, deadline: Moment) -> bool {
-    let hits_master = |node: &NodeName| node.as_str() == "master";
-    input.run.faults.iter().filter(|fault| fault.nodes.iter().chain(&fault.others).any(hits_master)).any(|fault| {
+    is_under_fault(input, |node| node.as_str() == "master", (lost.at, deadline), Duration::ZERO)
+}
+
+/// Whether a fault of such a node had effect between two moments, or so long before.
+fn is_under_fault(
+    input: &CheckInput<'_>,
+    is_hit: impl Fn(&NodeName) -> bool,
+    (from, until): (Moment, Moment),
+    before: Duration,
+) -> bool {
+    let hits = |fault: &&FaultFacts| fault.nodes.iter().chain(&fault.others).any(&is_hit);
+    input.run.faults.iter().filter(hits).any(|fault| {
         let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
         let FaultTimes { applied, ended } = times;
-        applied.is_some_and(|applied| applied <= deadline) && ended.is_none_or(|ended| ended >= lost.at)
+        applied.is_some_and(|applied| applied <= until) && ended.is_none_or(|ended| ended + before >= from)
     })
 }
 

@@ -17,6 +17,7 @@ pub(super) const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL: &str = "interval";
 const CHECKPOINT: &str = "checkpoint";
 const COPIES: &str = "copies";
+const INPUT: &str = "input";
 const SLACK: &str = "slack";
 
 /// The engines, resolved.
@@ -49,9 +50,10 @@ impl Engines {
     }
 }
 
-/// How many copies of the input the engine holds.
+/// How many workers hold the input: as many as there are copies, or one beside a log.
 pub(super) fn copies(engine: &EnginePlan) -> u64 {
     match engine.options.get(COPIES) {
+        _ if engine.options.get(INPUT) == Some(&OptionValue::Choice("log".to_owned())) => 1,
         Some(OptionValue::Count(copies)) => *copies,
         _ => 1,
     }

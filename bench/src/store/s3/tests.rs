@@ -24,14 +24,14 @@ fn value(text: &'static str) -> Bytes {
 async fn a_store_in_a_bucket_keeps_the_promises_and_its_values() {
     let Some(address) = bucket("promises") else { return };
     let store = S3Store::open(&address).unwrap();
-    assert_eq!(store.get("a/b").await, Err(StoreError::Missing("a/b".into())));
+    assert_eq!(store.get("a/b", 1).await, Err(StoreError::Missing("a/b".into())));
     assert_eq!(store.create("a/b", value("1")).await, Ok(()));
     assert_eq!(store.create("a/b", value("2")).await, Err(StoreError::Exists("a/b".into())));
-    assert_eq!(store.get("a/b").await, Ok(value("1")));
-    assert_eq!(store.put("a/b", value("3")).await, Ok(()));
-    assert_eq!(store.get("a/b").await, Ok(value("3")));
+    assert_eq!(store.get("a/b", 1).await, Ok(value("1")));
+    assert_eq!(store.put("a/b", value("3"), 1).await, Ok(()));
+    assert_eq!(store.get("a/b", 1).await, Ok(value("3")));
     for key in ["a", "a/c", "a.x", "b", "", "a b/é%/1"] {
-        assert_eq!(store.put(key, value("")).await, Ok(()), "{key}");
+        assert_eq!(store.put(key, value(""), 1).await, Ok(()), "{key}");
     }
     assert_eq!(store.list("a").await.unwrap(), ["a", "a b/é%/1", "a.x", "a/b", "a/c"]);
     assert_eq!(store.list("a/").await.unwrap(), ["a/b", "a/c"]);
@@ -62,6 +62,6 @@ async fn a_server_that_is_not_there_is_an_error() {
         return;
     }
     let store = S3Store::open(&address).unwrap();
-    assert!(matches!(store.get("a").await, Err(StoreError::Failed(_))));
+    assert!(matches!(store.get("a", 1).await, Err(StoreError::Failed(_))));
     assert!(matches!(store.create("a", value("1")).await, Err(StoreError::Failed(_))));
 }

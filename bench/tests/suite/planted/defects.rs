@@ -6,17 +6,18 @@ use crate::planted::wrap::wrap;
 use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
+use dstream_cluster::lease::{Verdict, Watch, WatchEvent};
 use dstream_cluster::message::{FromSink, ToClient};
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
 use dstream_engine::cores::CoreFactory;
 use dstream_engine::master::journal::{Entry, Snapshot};
 use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
 use dstream_engine::master::tracker::{Checkpointed, Tracker, TrackerAction, TrackerEvent, TrackerLimits};
-use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits};
-use dstream_engine::message::TaskOrder;
+use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits, first_epoch};
+use dstream_engine::message::{Launch, TaskId, TaskOrder};
 use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_kernel::Query;
-use dstream_trace::{BlockName, Event, Moment, RecordRange};
+use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -67,6 +68,12 @@ pub enum Defect {
     AckBeforeLog,
     /// Clients do not hear how much they may send.
     QuotaNotSaid,
+    /// A candidate takes the next term whenever it looks, whether or not somebody leads.
+    LeaseNotWaitedFor,
+    /// The sink takes results of workers that hear a master of an earlier term, and says that it does not.
+    EarlierTermNotFenced,
+    /// The tracker takes a second attempt for done when it is given out.
+    SecondAttemptTakenForDone,
 }
 
 /// All of them.
@@ -93,6 +100,9 @@ pub const ALL: &[Defect] = &[
     Defect::LogCutEarly,
     Defect::AckBeforeLog,
     Defect::QuotaNotSaid,
+    Defect::LeaseNotWaitedFor,
+    Defect::EarlierTermNotFenced,
+    Defect::SecondAttemptTakenForDone,
 ];
 
 /// A factory whose parts have the defect.
@@ -122,7 +132,8 @@ impl CoreFactory for Planted {
 
     fn sink(&self) -> BoxCore<SinkEvent, SinkAction> {
         match self.0 {
-            Defect::FenceIgnored => fence_ignored(),
+            Defect::FenceIgnored => fence_ignored(|_| true),
+            Defect::EarlierTermNotFenced => fence_ignored(|epoch| epoch % first_epoch(2) == 0),
             Defect::ResultTwice => result_twice(),
             _ => Box::new(Sink::default()),
         }
@@ -145,6 +156,17 @@ impl CoreFactory for Planted {
             }),
             Defect::AckBeforeMaster => ack_before_master(receiver),
             _ => Box::new(receiver),
+        }
+    }
+
+    fn watch(&self, me: NodeName, time_to_live: Duration) -> BoxCore<WatchEvent, Verdict> {
+        let watch = Watch::new(me, time_to_live);
+        match self.0 {
+            Defect::LeaseNotWaitedFor => wrap(Box::new(watch), |inner, now, event, verdicts| match event {
+                WatchEvent::Looked { newest: Some((term, _)), .. } => verdicts.push(Verdict::Take(term + 1)),
+                other => inner.step(now, other, verdicts),
+            }),
+            _ => Box::new(watch),
         }
     }
 
@@ -198,6 +220,7 @@ impl CoreFactory for Planted {
             Defect::CheckpointNotRead => change_orders(tracker, |order| {
                 order.past.retain(|pane| pane.checkpoint.is_none() || pane.worker.is_some())
             }),
+            Defect::SecondAttemptTakenForDone => wrap(Box::new(tracker), second_attempt_taken_for_done),
             Defect::CheckpointNotWritten => wrap(Box::new(tracker), checkpoint_not_written),
             Defect::LineageForgottenEarly => change(tracker, |action| match action {
                 TrackerAction::IntervalDone(interval) => {
@@ -311,9 +334,10 @@ fn batch_not_sent_again(client: Client) -> BoxCore<ClientEvent, ClientAction> {
     })
 }
 
-fn fence_ignored() -> BoxCore<SinkEvent, SinkAction> {
-    wrap(Box::new(Sink::default()), |inner, now, event, actions| match event {
-        SinkEvent::Fence { from, token, worker, epoch, .. } => {
+/// Fences of these epochs are answered and do not stand.
+fn fence_ignored(is_ignored: fn(u64) -> bool) -> BoxCore<SinkEvent, SinkAction> {
+    wrap(Box::new(Sink::default()), move |inner, now, event, actions| match event {
+        SinkEvent::Fence { from, token, worker, epoch, .. } if is_ignored(epoch) => {
             actions.push(SinkAction::Record(Event::Fenced { worker, epoch }));
             actions.push(SinkAction::Answer { to: from, token, answer: FromSink::Fenced(vec![]) });
         }
@@ -375,6 +399,32 @@ fn change_orders(
         }
         vec![action]
     })
+}
+
+/// A task's second attempt counts as done while it is on its way to its worker.
+fn second_attempt_taken_for_done(
+    inner: &mut BoxCore<TrackerEvent, TrackerAction>,
+    now: Moment,
+    event: TrackerEvent,
+    actions: &mut Vec<TrackerAction>,
+) {
+    let from = actions.len();
+    inner.step(now, event, actions);
+    let given = actions[from..].iter().filter_map(|action| match action {
+        TrackerAction::Launch { worker, launch } => Some((*worker, launch)),
+        _ => None,
+    });
+    let second = given.flat_map(|(worker, launch)| {
+        let second = launch.tasks.iter().filter(|order| order.attempt > 0);
+        second.map(move |order| {
+            let Launch { interval, stage, .. } = *launch;
+            let (partition, attempt) = (order.partition, order.attempt);
+            TrackerEvent::Done { worker, task: TaskId { interval, stage, partition, attempt } }
+        })
+    });
+    for done in second.collect::<Vec<_>>() {
+        inner.step(now, done, actions);
+    }
 }
 
 /// What should be saved counts as saved at once.

@@ -12,14 +12,14 @@
 
 use crate::log;
 use crate::master::journal::{Entry, Slot, Snapshot};
-use crate::master::scribe::{self, Deposed};
+use crate::master::scribe::{self, Begun, Deposed};
 use crate::master::{MasterAction, MasterEvent, first_epoch};
 use crate::message::{BlockReport, Member, ToMaster, ToWorker, checkpoint_prefix};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::core::BoxCore;
 use dstream_cluster::layout::worker_number;
-use dstream_cluster::lease::{Lease, Watch};
+use dstream_cluster::lease::{Candidate, Lease};
 use dstream_cluster::message::{FromClient, ToClient, VisibleResult, open, seal};
 use dstream_cluster::sink::fence;
 use dstream_host::peer::{Lane, PeerEvent, Peers, SendError};
@@ -35,9 +35,6 @@ const MOST_WAITING_ANSWERS: usize = 4096;
 
 /// Core time of messages is put into the trace this often.
 const ACCOUNT_PERIOD: Duration = Duration::from_secs(1);
-
-/// A lease lives for so many failure timeouts: who takes over must be sure of more than who waits for a heartbeat.
-const TIMEOUTS_OF_A_LEASE: u32 = 2;
 
 /// What the shell must know.
 #[derive(Clone, Debug)]
@@ -65,12 +62,12 @@ pub async fn run(
     peers: Peers,
     mut events: mpsc::Receiver<PeerEvent>,
     config: MasterConfig,
+    mut candidate: Candidate,
     new_core: NewCore,
 ) -> Result<(), NodeError> {
-    let mut watch = Watch::new(host.name.clone(), config.deadline * TIMEOUTS_OF_A_LEASE);
     let mut connected = BTreeSet::new();
     loop {
-        let Some(lease) = candidate(&host, &mut events, &mut watch, &mut connected).await else { return Ok(()) };
+        let Some(lease) = take_lease(&host, &mut events, &mut candidate, &mut connected).await else { return Ok(()) };
         let (answered, mut answers) = mpsc::channel(MOST_WAITING_ANSWERS);
         let account_at = host.clock.now() + ACCOUNT_PERIOD;
         let mut shell = Shell {
@@ -84,6 +81,7 @@ pub async fn run(
             renew_at: Moment::NEVER,
             unwritten: Vec::new(),
             slot: None,
+            begins: BTreeSet::new(),
             answered,
             handled: Duration::ZERO,
             account_at,
@@ -98,10 +96,10 @@ pub async fn run(
 }
 
 /// Watches the lease until it is this node's; nothing if the node is to end.
-async fn candidate(
+async fn take_lease(
     host: &Host,
     events: &mut mpsc::Receiver<PeerEvent>,
-    watch: &mut Watch,
+    candidate: &mut Candidate,
     connected: &mut BTreeSet<NodeName>,
 ) -> Option<Lease> {
     let mut look_at = host.clock.now();
@@ -109,7 +107,7 @@ async fn candidate(
         tokio::select! {
             biased;
             event = events.recv() => note(connected, &event?),
-            () = host.clock.sleep_until(look_at) => match Lease::try_take(host, watch).await {
+            () = host.clock.sleep_until(look_at) => match Lease::try_take(host, candidate).await {
                 Ok(lease) => return Some(lease),
                 Err(again) => look_at = again,
             },
@@ -131,6 +129,8 @@ struct Prepared {
     found: Snapshot,
     /// The journal's slot that is next.
     next: u64,
+    /// Those in which terms began.
+    begins: BTreeSet<u64>,
     logged: Vec<BlockReport>,
     visible: Vec<VisibleResult>,
 }
@@ -163,6 +163,8 @@ struct Shell {
     unwritten: Vec<Entry>,
     /// The slot that is next; nothing while one is being written, or the term has not begun.
     slot: Option<u64>,
+    /// The slots in which terms began, which stay.
+    begins: BTreeSet<u64>,
     answered: mpsc::Sender<Answer>,
     /// Core time that is not yet in the trace.
     handled: Duration,
@@ -245,7 +247,7 @@ impl Shell {
                 Err(error) => return drop(answered.send(Answer::Unreadable(error)).await),
                 Ok(begun) => begun,
             };
-            let (found, next) = match begun {
+            let Begun { found, next, begins } = match begun {
                 Err(deposed) => return drop(answered.send(Answer::Prepared(Box::new(Err(deposed)))).await),
                 Ok(begun) => begun,
             };
@@ -263,7 +265,7 @@ impl Shell {
             while let Some(Ok(of_worker)) = fences.join_next().await {
                 visible.extend(of_worker);
             }
-            let prepared = Prepared { found, next, logged, visible };
+            let prepared = Prepared { found, next, begins, logged, visible };
             let _ = answered.send(Answer::Prepared(Box::new(Ok(prepared)))).await;
         });
     }
@@ -273,11 +275,11 @@ impl Shell {
             Answer::Written(_, Err(deposed)) => return Ok(Err(deposed)),
             Answer::Unreadable(error) => return Err(error),
             Answer::Prepared(prepared) => {
-                let Prepared { found, next, logged, visible } = match *prepared {
+                let Prepared { found, next, begins, logged, visible } = match *prepared {
                     Err(deposed) => return Ok(Err(deposed)),
                     Ok(prepared) => prepared,
                 };
-                (self.slot, self.is_elected) = (Some(next), true);
+                (self.slot, self.begins, self.is_elected) = (Some(next), begins, true);
                 self.step(MasterEvent::Elected { term: self.lease.term, found, logged, visible }).await?;
                 let clients = self.config.clients.iter().filter(|client| self.connected.contains(*client));
                 for client in clients.cloned().collect::<Vec<_>>() {
@@ -407,10 +409,11 @@ impl Shell {
         let Some(number) = self.slot.take() else { return };
         let (host, answered, pause) = (self.host.clone(), self.answered.clone(), self.config.deadline);
         let slot = Slot { term: self.lease.term, entries: std::mem::take(&mut self.unwritten) };
+        let begins = self.begins.clone();
         tokio::spawn(async move {
             let written = scribe::write(&host, number, &slot, pause).await.map(|()| slot.entries);
             if written.as_ref().is_ok_and(|entries| scribe::has_snapshot(entries)) {
-                tokio::spawn(scribe::trim(host, number));
+                tokio::spawn(scribe::trim(host, number, begins));
             }
             let _ = answered.send(Answer::Written(number, written)).await;
         });
@@ -441,7 +444,7 @@ impl Shell {
         tokio::spawn(async move {
             for block in blocks {
                 host.trace.record(Event::BlockUnlogged { block });
-                let _ = host.store.delete(&log::block_key(block)).await;
+                log::remove(&host, block).await;
             }
         });
     }
@@ -465,9 +468,8 @@ async fn read_log(
     known: &BTreeSet<BlockName>,
     pause: Duration,
 ) -> Vec<BlockReport> {
-    let prefix = origin.map_or(log::PREFIX.to_owned(), log::prefix_of);
     loop {
-        match log::reports(host, &prefix, |name| known.contains(name)).await {
+        match log::reports(host, origin, |name| known.contains(name)).await {
             Ok(blocks) => {
                 // Whoever wrote it may not have lived to say so.
                 let said = blocks.iter().map(|BlockReport { name: block, ranges, bytes, .. }| Event::BlockLogged {

@@ -65,7 +65,7 @@ impl Scheduler<'_> {
         let parent = self.shape.stages[stage].parent;
         let slices = parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
         let slices: BTreeSet<u32> = slices.iter().filter_map(|source| source.worker).collect();
-        for partition in waiting {
+        for partition in self.beside_their_input_first(interval, stage, waiting) {
             let Some(past) = self.past(interval, stage, partition) else {
                 if let Some(worker) = self.behind(interval, stage, partition, &slices) {
                     self.give(interval, stage, partition, worker);
@@ -85,6 +85,37 @@ impl Scheduler<'_> {
             }
         }
         Placed::All
+    }
+
+    /// Gives tasks to free cores beside their blocks, and returns those that are left: a core that took a task from
+    /// elsewhere first, because that waits longer, would leave its own blocks to be fetched by others.
+    fn beside_their_input_first(&mut self, interval: u64, stage: usize, waiting: Vec<usize>) -> Vec<usize> {
+        if self.shape.stages[stage].parent.is_some() {
+            return waiting;
+        }
+        let (mut left, mut waiting) = (Vec::new(), waiting.into_iter());
+        for partition in waiting.by_ref() {
+            match self.place(interval, stage, partition, &BTreeSet::new(), &[]) {
+                Some(Place::At(worker)) if self.holds(interval, stage, partition, worker) => {
+                    self.give(interval, stage, partition, worker);
+                }
+                at => {
+                    left.push(partition);
+                    if at == Some(Place::NobodyFree) {
+                        break;
+                    }
+                }
+            }
+        }
+        left.extend(waiting);
+        left
+    }
+
+    /// Whether the worker holds a block that the task reads.
+    fn holds(&self, interval: u64, stage: usize, partition: usize, worker: u32) -> bool {
+        let holders = |block: &BlockOrder| self.blocks.get(&block.name).map(|(holders, _)| holders);
+        let mut blocks = self.runs[&interval].stages[stage][partition].blocks.iter().filter_map(holders);
+        blocks.any(|holders| holders.contains(&worker))
     }
 
     /// Where the panes lie that the task reads; nothing while one is nowhere.

@@ -1,11 +1,14 @@
 //! The journal's way into the store, and out of it.
 //!
 //! Knows slots, not what is in them. Invariants: one slot is being written at a time, so none is there without those before
-//! it; a slot that cannot be written because another stands there ends this master's term, unless it is its own.
+//! it; a slot that cannot be written because another stands there ends this master's term, unless it is its own. The slot
+//! for which an older master may still be on its way is the one in which the term after its own began: those are never
+//! deleted, or its last word would be taken when all have forgotten it.
 
 use crate::master::journal::{Entry, PREFIX, Slot, Snapshot, replay, slot_key, slot_number};
 use dstream_cluster::message::{open, seal};
 use dstream_host::{Host, NodeError, StoreError};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -16,8 +19,19 @@ const READS_AT_ONCE: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deposed;
 
-/// Begins the term with a slot of its own. What the journal says, and the number of the slot that is next.
-pub async fn begin(host: &Host, term: u64, pause: Duration) -> Result<Result<(Snapshot, u64), Deposed>, NodeError> {
+/// A term that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// What the journal says.
+    pub found: Snapshot,
+    /// The slot that is next.
+    pub next: u64,
+    /// The slots in which terms began, this one and those before.
+    pub begins: BTreeSet<u64>,
+}
+
+/// Begins the term with a slot of its own.
+pub async fn begin(host: &Host, term: u64, pause: Duration) -> Result<Result<Begun, Deposed>, NodeError> {
     loop {
         let Ok(slots) = read_all(host).await? else {
             host.sleep(pause).await;
@@ -28,7 +42,12 @@ pub async fn begin(host: &Host, term: u64, pause: Duration) -> Result<Result<(Sn
         }
         let next = slots.last().map_or(0, |(number, _)| number + 1);
         match host.store.create(&slot_key(next), seal(Vec::new(), &Slot { term, entries: Vec::new() })).await {
-            Ok(()) => return Ok(Ok((replay(slots.into_iter().map(|(_, slot)| slot)), next + 1))),
+            Ok(()) => {
+                let empty = slots.iter().filter(|(_, slot)| slot.entries.is_empty()).map(|(number, _)| *number);
+                let begins = empty.chain([next]).collect();
+                let found = replay(slots.into_iter().map(|(_, slot)| slot));
+                return Ok(Ok(Begun { found, next: next + 1, begins }));
+            }
             // The older master wrote once more; or this very slot is there, though the store said that it failed.
             Err(StoreError::Exists(_)) => {}
             Err(_) => host.sleep(pause).await,
@@ -47,7 +66,7 @@ async fn read_all(host: &Host) -> Result<Result<Vec<(u64, Slot)>, StoreError>, N
         let mut reads = JoinSet::new();
         for key in keys.iter().cloned() {
             let host = host.clone();
-            reads.spawn(async move { (host.store.get(&key).await, key) });
+            reads.spawn(async move { (host.store.get(&key, 1).await, key) });
         }
         while let Some(Ok((read, key))) = reads.join_next().await {
             match read {
@@ -73,7 +92,7 @@ pub async fn write(host: &Host, number: u64, slot: &Slot, pause: Duration) -> Re
     loop {
         match host.store.create(&key, bytes.clone()).await {
             Ok(()) => return Ok(()),
-            Err(StoreError::Exists(_)) => match host.store.get(&key).await {
+            Err(StoreError::Exists(_)) => match host.store.get(&key, 1).await {
                 // An earlier try that the store said had failed.
                 Ok(there) if there == bytes => return Ok(()),
                 Ok(_) | Err(StoreError::Missing(_)) => return Err(Deposed),
@@ -84,15 +103,35 @@ pub async fn write(host: &Host, number: u64, slot: &Slot, pause: Duration) -> Re
     }
 }
 
-/// Deletes what the snapshot in this slot stands for. What cannot be deleted now costs room and nothing else.
-pub async fn trim(host: Host, number: u64) {
+/// Deletes what the snapshot in this slot stands for, but not where terms began. What cannot be deleted now costs room and
+/// nothing else.
+pub async fn trim(host: Host, number: u64, begins: BTreeSet<u64>) {
     let Ok(keys) = host.store.list(PREFIX).await else { return };
-    for key in keys.into_iter().filter(|key| slot_number(key).is_some_and(|other| other < number)) {
-        let _ = host.store.delete(&key).await;
+    for key in keys.iter().filter(|key| is_over(key, number, &begins)) {
+        let _ = host.store.delete(key).await;
     }
+}
+
+fn is_over(key: &str, snapshot: u64, begins: &BTreeSet<u64>) -> bool {
+    slot_number(key).is_some_and(|number| number < snapshot && !begins.contains(&number))
 }
 
 /// Whether one of the entries is a snapshot.
 pub fn has_snapshot(entries: &[Entry]) -> bool {
     entries.iter().any(|entry| matches!(entry, Entry::Snapshot(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slots_in_which_terms_began_stay_in_an_older_masters_way() {
+        let over = |begins: [u64; 2]| -> Vec<u64> {
+            (0..6).filter(|number| is_over(&slot_key(*number), 5, &begins.into())).collect()
+        };
+        assert_eq!(over([0, 3]), [1, 2, 4]);
+        assert_eq!(over([4, 9]), [0, 1, 2, 3]);
+        assert!(!is_over("journal/none", 5, &BTreeSet::new()));
+    }
 }

@@ -61,7 +61,7 @@ async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> 
         }
     }
     if !log.is_empty() {
-        match log::read(&context.host, order.name).await {
+        match log::read(&context.host, order.name, context.scale).await {
             Ok(held) => return Ok(held),
             Err(StoreError::Missing(_)) => failed.blocks_missing.push((order.name, LOG)),
             // The store does not give it: the next attempt must not come at once.
@@ -75,7 +75,7 @@ async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> 
 pub(super) async fn log_block(context: &TaskContext, name: BlockName) {
     loop {
         let Some(held) = context.holdings.lock().blocks.get(&name).cloned() else { return };
-        if context.host.store.put(&log::block_key(name), log::object_of(&held)).await.is_ok() {
+        if log::write(&context.host, &held, context.scale).await.is_ok() {
             let BlockReport { ranges, bytes, .. } = held.report;
             return context.host.trace.record(Event::BlockLogged { block: name, ranges, bytes });
         }

@@ -96,7 +96,8 @@ pub async fn fetch_past(
     let checkpoints: BTreeSet<Stored> = lacking(sources, &past, &read).filter_map(|source| source.checkpoint).collect();
     for stored in checkpoints {
         let key = checkpoint_key(stored, place.stage, place.partition);
-        let saved = context.host.store.get(&key).await.ok().and_then(|object| saved_panes(&object)).unwrap_or_default();
+        let saved =
+            context.host.store.get(&key, 1).await.ok().and_then(|object| saved_panes(&object)).unwrap_or_default();
         let wanted = |interval: &u64| sources.iter().any(|source| source.interval == *interval);
         read.extend(saved.into_iter().filter(|(interval, _)| wanted(interval)));
     }
@@ -216,7 +217,7 @@ pub async fn save(context: &TaskContext, epoch: u64, save: &Save) -> Option<NotF
     let stored = Stored { through: save.through, attempt: save.attempt };
     let key = checkpoint_key(stored, save.stage, save.partition);
     for _ in 0..SAVE_ATTEMPTS {
-        if context.host.store.put(&key, object.clone()).await.is_ok() {
+        if context.host.store.put(&key, object.clone(), 1).await.is_ok() {
             let Save { through, stage, partition, .. } = *save;
             context.host.trace.record(Event::StateSaved { through, stage, partition, bytes });
             return None;

@@ -259,9 +259,9 @@ async fn first_frame(stream: &mut BoxIo) -> Option<Kind> {
 
 async fn keeper(host: &Host) -> std::io::Result<()> {
     loop {
-        let stored = host.store.put("kept", Bytes::from_static(b"value")).await;
+        let stored = host.store.put("kept", Bytes::from_static(b"value"), 1).await;
         mark(host, "stored", u64::from(stored.is_ok()));
-        let read = host.store.get("kept").await;
+        let read = host.store.get("kept", 1).await;
         mark(host, "read", u64::from(read.is_ok()));
         host.sleep(PERIOD).await;
     }

@@ -47,14 +47,14 @@ impl Store for MemoryStore {
         Box::pin(async move { self.create_now(key, value) })
     }
 
-    fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             self.values().insert(key.to_owned(), value);
             Ok(())
         })
     }
 
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+    fn get<'a>(&'a self, key: &'a str, _: u64) -> BoxFuture<'a, Result<Bytes, StoreError>> {
         Box::pin(async move { self.values().get(key).cloned().ok_or_else(|| StoreError::Missing(key.to_owned())) })
     }
 

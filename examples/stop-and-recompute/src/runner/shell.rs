@@ -210,7 +210,7 @@ impl Shell {
         let (host, answer, deadline) = (self.host.clone(), self.answer.clone(), self.config.deadline);
         tokio::spawn(async move {
             let answered = loop {
-                match host.store.get(&key(number)).await {
+                match host.store.get(&key(number), 1).await {
                     Ok(stored) => match Entry::read(&stored) {
                         Some(entry) => break Answer::Event(RunnerEvent::Read { term, number, entry: Some(entry) }),
                         None => break Answer::Broken(format!("`{}` is no entry of a log", key(number))),

@@ -163,12 +163,12 @@ impl Store for DirectoryStore {
         })
     }
 
-    fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
         let key = key.to_owned();
         self.run(move |folder| folder.put(&key, &value).map_err(|error| failed(&key, &error)))
     }
 
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+    fn get<'a>(&'a self, key: &'a str, _: u64) -> BoxFuture<'a, Result<Bytes, StoreError>> {
         let key = key.to_owned();
         self.run(move |folder| {
             let read = fs::read(folder.root.join(path_of(&key)));

@@ -34,9 +34,9 @@ impl LinkedStore {
     }
 
     /// Completes when `bytes` that set out now have arrived, and nothing is held.
-    async fn transfer(&self, lane: &Mutex<Lane>, bytes: usize) {
+    async fn transfer(&self, lane: &Mutex<Lane>, bytes: u64) {
         let (latency, cost) = self.link.map_or_else(Default::default, |(latency, bits_per_second)| {
-            (latency, transfer_time(bytes as u64, bits_per_second))
+            (latency, transfer_time(bytes, bits_per_second))
         });
         let now = self.clock.now();
         let done = lane.lock().unwrap_or_else(PoisonError::into_inner).charge(now, cost, Duration::ZERO);
@@ -51,9 +51,9 @@ impl LinkedStore {
     async fn request<T: Send>(
         &self,
         (access, key): (Access, &str),
-        bytes: usize,
+        bytes: u64,
         act: BoxFuture<'_, Result<T, StoreError>>,
-        answer_bytes: impl Fn(&T) -> usize + Send,
+        answer_bytes: impl Fn(&T) -> u64 + Send,
     ) -> Result<T, StoreError> {
         self.transfer(&self.there, bytes).await;
         let answer = match self.way.refusal(access, key) {
@@ -67,25 +67,26 @@ impl LinkedStore {
 
 impl Store for LinkedStore {
     fn create<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
-        let bytes = key.len() + value.len();
+        let bytes = (key.len() + value.len()) as u64;
         Box::pin(self.request((Access::Write, key), bytes, self.inner.create(key, value), |()| 0))
     }
 
-    fn put<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
-        let bytes = key.len() + value.len();
-        Box::pin(self.request((Access::Write, key), bytes, self.inner.put(key, value), |()| 0))
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, scale: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        let bytes = key.len() as u64 + value.len() as u64 * scale;
+        Box::pin(self.request((Access::Write, key), bytes, self.inner.put(key, value, scale), |()| 0))
     }
 
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>> {
-        Box::pin(self.request((Access::Read, key), key.len(), self.inner.get(key), Bytes::len))
+    fn get<'a>(&'a self, key: &'a str, scale: u64) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+        let bytes = move |value: &Bytes| value.len() as u64 * scale;
+        Box::pin(self.request((Access::Read, key), key.len() as u64, self.inner.get(key, scale), bytes))
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
-        let bytes = |keys: &Vec<String>| keys.iter().map(String::len).sum();
-        Box::pin(self.request((Access::Read, prefix), prefix.len(), self.inner.list(prefix), bytes))
+        let bytes = |keys: &Vec<String>| keys.iter().map(|key| key.len() as u64).sum();
+        Box::pin(self.request((Access::Read, prefix), prefix.len() as u64, self.inner.list(prefix), bytes))
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.request((Access::Read, key), key.len(), self.inner.delete(key), |()| 0))
+        Box::pin(self.request((Access::Read, key), key.len() as u64, self.inner.delete(key), |()| 0))
     }
 }

@@ -24,14 +24,14 @@ fn value(text: &'static str) -> Bytes {
 }
 
 async fn check(store: &dyn Store) {
-    assert_eq!(store.get("a/b").await, Err(StoreError::Missing("a/b".into())));
+    assert_eq!(store.get("a/b", 1).await, Err(StoreError::Missing("a/b".into())));
     assert_eq!(store.create("a/b", value("1")).await, Ok(()));
     assert_eq!(store.create("a/b", value("2")).await, Err(StoreError::Exists("a/b".into())));
-    assert_eq!(store.get("a/b").await, Ok(value("1")));
-    assert_eq!(store.put("a/b", value("3")).await, Ok(()));
-    assert_eq!(store.get("a/b").await, Ok(value("3")));
+    assert_eq!(store.get("a/b", 1).await, Ok(value("1")));
+    assert_eq!(store.put("a/b", value("3"), 1).await, Ok(()));
+    assert_eq!(store.get("a/b", 1).await, Ok(value("3")));
     for key in ["a", "a/c", "a.x", "b", ""] {
-        assert_eq!(store.put(key, value("")).await, Ok(()), "{key}");
+        assert_eq!(store.put(key, value(""), 1).await, Ok(()), "{key}");
     }
     assert_eq!(store.list("a").await.unwrap(), ["a", "a.x", "a/b", "a/c"]);
     assert_eq!(store.list("a/").await.unwrap(), ["a/b", "a/c"]);
@@ -96,18 +96,18 @@ fn fill_up(root: PathBuf) {
     runtime.block_on(async {
         let store = DirectoryStore::open(&root, "test").unwrap();
         let large = Bytes::from(vec![7; 40 << 10]);
-        assert_eq!(store.put("a", large.clone()).await, Ok(()));
+        assert_eq!(store.put("a", large.clone(), 1).await, Ok(()));
         for _ in 0..3 {
-            for failed in [store.put("b", large.clone()).await, store.create("c", large.clone()).await] {
+            for failed in [store.put("b", large.clone(), 1).await, store.create("c", large.clone()).await] {
                 assert!(matches!(&failed, Err(StoreError::Failed(why)) if why.contains("No space left")), "{failed:?}");
             }
             // A value is replaced by a whole one or not at all.
-            assert!(store.put("a", large.slice(1..)).await.is_err());
-            assert_eq!(store.get("a").await, Ok(large.clone()));
+            assert!(store.put("a", large.slice(1..), 1).await.is_err());
+            assert_eq!(store.get("a", 1).await, Ok(large.clone()));
             assert_eq!(store.list("").await, Ok(vec!["a".to_owned()]));
         }
         assert_eq!(store.delete("a").await, Ok(()));
         assert_eq!(store.create("c", large.clone()).await, Ok(()));
-        assert_eq!(store.get("c").await, Ok(large));
+        assert_eq!(store.get("c", 1).await, Ok(large));
     });
 }
