@@ -38,6 +38,15 @@ impl World for Script {
     fn start(&mut self, _node: NodeSpec) -> Result<(), WorldError> {
         Ok(())
     }
+    fn enrol(&mut self, _node: NodeSpec) -> Result<(), WorldError> {
+        Ok(())
+    }
+    fn runs(&self, node: &NodeName) -> bool {
+        !self.trace.lock().lines().iter().any(|line| line.node == *node && line.event == Event::NodeEnded)
+    }
+    fn leave(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("leave {node}"))
+    }
     fn now(&self) -> Moment {
         self.now
     }

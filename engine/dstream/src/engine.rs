@@ -80,6 +80,10 @@ impl Engine for DStreams {
         true
     }
 
+    fn moves(&self) -> bool {
+        true
+    }
+
     fn heirs(&self, _workers: u32, options: &Options) -> Vec<NodeName> {
         standbys(&Settings::from_options(options)).map(Role::name).collect()
     }

@@ -198,6 +198,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::WorkerLost { worker, .. } => {
                 self.joined.remove(worker);
             }
+            Event::WorkerLeft { worker, .. } => self.leave(worker, line.at),
             // With fewer workers than copies nothing lacks what could be made, and yet redundancy is not back.
             Event::CopiesBelow { blocks: 0 } if self.joined.len() >= self.input.promise.copies as usize => {
                 self.losses.retain(|_, loss| !loss.declared);
@@ -288,6 +289,15 @@ impl<'a, 'b> Walk<'a, 'b> {
             // What an operator had taken in is not gone with its block.
             orphaned.into_iter().for_each(|(block, ranges)| self.operators.absorb(block, ranges));
         }
+    }
+
+    /// The worker went by itself, with all that it held. It is no fault: what nobody else holds now is the engine's doing.
+    fn leave(&mut self, node: &NodeName, at: Moment) {
+        self.joined.remove(node);
+        self.slices.remove(node);
+        let held: Vec<BlockName> =
+            self.blocks.iter().filter(|(_, held)| held.holders.contains(node)).map(|(b, _)| *b).collect();
+        held.into_iter().for_each(|block| self.forget(block, node, at));
     }
 
     /// Whether the worker is lost and the master does not know it yet.

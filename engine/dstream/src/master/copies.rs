@@ -15,6 +15,15 @@ struct Order {
     until: Moment,
 }
 
+/// What the ledger knows.
+pub(super) struct Known<'a> {
+    /// Members that may be asked to hold copies, with their epochs.
+    pub(super) takers: BTreeMap<u32, u64>,
+    /// Members whose copies do not count: they are to leave.
+    pub(super) leaving: &'a BTreeMap<u32, u64>,
+    pub(super) blocks: &'a BTreeMap<BlockName, Block>,
+}
+
 /// What is on its way.
 #[derive(Debug)]
 pub(super) struct Copies {
@@ -52,14 +61,14 @@ impl Copies {
     pub(super) fn repair(
         &mut self,
         now: Moment,
-        members: &BTreeMap<u32, u64>,
-        blocks: &BTreeMap<BlockName, Block>,
+        known: &Known<'_>,
         membership_changed: bool,
         actions: &mut Vec<LedgerAction>,
     ) {
         self.orders.retain(|_, order| order.until > now);
-        let needed = (self.promised as usize).min(members.len());
-        let lacking = blocks.iter().filter(|(_, block)| block.holders.len() < needed);
+        let Known { takers, leaving, blocks } = known;
+        let needed = (self.promised as usize).min(takers.len());
+        let lacking = blocks.iter().filter(|(_, block)| block.stays_at(leaving) < needed);
         let mut below = 0;
         for (name, block) in lacking {
             below += 1;
@@ -68,7 +77,7 @@ impl Copies {
             }
             let holders: Vec<u32> = block.holders.iter().copied().collect();
             let from = holders[self.turn % holders.len()];
-            let free: Vec<u32> = members.keys().copied().filter(|worker| !block.holders.contains(worker)).collect();
+            let free: Vec<u32> = takers.keys().copied().filter(|worker| !block.holders.contains(worker)).collect();
             let Some(to) = free.get(self.turn % free.len().max(1)).copied() else { continue };
             self.turn = self.turn.wrapping_add(1);
             self.orders.insert(*name, Order { from, to, until: now + self.patience });

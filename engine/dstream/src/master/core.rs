@@ -16,6 +16,7 @@ use crate::log::LOG;
 use crate::master::book::Book;
 use crate::master::flow::Flow;
 use crate::master::journal::{Entry, SealedInterval, Snapshot};
+use crate::master::leaving::Consent;
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::master::trimming::Trimming;
@@ -145,6 +146,12 @@ pub struct Master {
     pub(super) ledger: BoxCore<LedgerEvent, LedgerAction>,
     pub(super) tracker: BoxCore<TrackerEvent, TrackerAction>,
     pub(super) members: BTreeMap<u32, u64>,
+    /// Members that are to leave.
+    pub(super) leaving: BTreeSet<u32>,
+    /// How many have to go on taking work: fewer could not hold the promised copies.
+    pub(super) least_takers: usize,
+    /// Who can do without the one that asks just now.
+    pub(super) consents: BTreeSet<Consent>,
     /// Workers that are lost and not yet fenced; those that joined again meanwhile wait with `true`.
     pub(super) fencing: BTreeMap<u32, (u64, bool)>,
     /// Intervals below this one are sealed.
@@ -196,6 +203,9 @@ impl Master {
             tracker: cores.tracker(query, limits.tracker),
             keeps_state: query.stages.iter().any(|stage| !stage.kept.is_empty()),
             members: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            least_takers: if limits.ledger.logs { 1 } else { limits.ledger.copies.max(1) as usize },
+            consents: BTreeSet::new(),
             fencing: BTreeMap::new(),
             sealed_below: 0,
             book: Book::default(),
@@ -281,6 +291,7 @@ impl Master {
                     let client = Role::Client(client).name();
                     actions.push(MasterAction::TellClient(client, ToClient::Known(ranges)));
                 }
+                LedgerAction::LetsGo(_) => _ = self.consents.insert(Consent::Ledger),
                 LedgerAction::Record(event) => actions.push(MasterAction::Record(event)),
             }
         }
@@ -306,6 +317,7 @@ impl Master {
                     self.account(now, LedgerEvent::GivenUp(given_up.block), actions);
                     self.give_up(given_up, actions);
                 }
+                TrackerAction::LetsGo(_) => _ = self.consents.insert(Consent::Tracker),
                 TrackerAction::Fatal(why) => actions.push(MasterAction::Fatal(why)),
                 TrackerAction::Record(event) => actions.push(MasterAction::Record(event)),
             }
@@ -378,6 +390,9 @@ impl Master {
             ToMaster::Orphans { epoch, origin, origin_epoch, blocks } if self.is_member(worker, epoch) => {
                 let origin = Member { worker: origin, epoch: origin_epoch };
                 self.account(now, LedgerEvent::Orphans { by: worker, origin, blocks }, actions);
+            }
+            ToMaster::Leaving { epoch } if self.is_member(worker, epoch) => {
+                self.asks_to_leave(now, Member { worker, epoch }, actions);
             }
             ToMaster::CopyHeld { epoch, block } if self.is_member(worker, epoch) => {
                 let by = Member { worker, epoch };

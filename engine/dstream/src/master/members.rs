@@ -41,9 +41,17 @@ impl Master {
 
     pub(super) fn lost(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
         let Member { worker, epoch } = member;
-        self.members.remove(&worker);
         actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
         actions.push(MasterAction::Tell { worker, word: ToWorker::Fenced { epoch } });
+        self.gone(now, member, actions);
+    }
+
+    /// The worker is no member any more, lost or let go.
+    pub(super) fn gone(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
+        let Member { worker, epoch } = member;
+        self.members.remove(&worker);
+        self.leaving.remove(&worker);
+        self.keep_enough(now, actions);
         self.fencing.insert(worker, (epoch, false));
         actions.push(MasterAction::Fence { member, since: self.done_below });
         self.tell_members(actions);
@@ -70,7 +78,7 @@ impl Master {
     }
 
     fn member_list(&self) -> Vec<Member> {
-        self.members.iter().map(|(worker, epoch)| Member { worker: *worker, epoch: *epoch }).collect()
+        self.takers().collect()
     }
 
     /// What a client may send, if that is limited: all get the same share.
@@ -80,7 +88,7 @@ impl Master {
     }
 
     pub(super) fn client_members(&self) -> ToClient {
-        ToClient::Members(self.members.keys().map(|worker| NodeName::worker(*worker)).collect())
+        ToClient::Members(self.takers().map(|member| NodeName::worker(member.worker)).collect())
     }
 
     /// Nothing is said of members while some are awaited: with too few, too few copies would be enough.

@@ -6,6 +6,7 @@ mod copies;
 mod core;
 mod flow;
 pub mod journal;
+mod leaving;
 pub mod ledger;
 mod lineage;
 mod members;

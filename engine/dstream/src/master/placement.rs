@@ -16,11 +16,13 @@ const OWNERS_SHARE: usize = 2;
 /// What placement knows of the workers.
 #[derive(Debug, Default)]
 pub(super) struct Workers {
-    /// Members that may be given tasks, with how many they have.
+    /// Members, with how many tasks they have.
     pub(super) running: BTreeMap<u32, usize>,
     /// worker -> workers that it has no connection with
     pub(super) unreachable: BTreeMap<u32, BTreeSet<u32>>,
     pub(super) cores: usize,
+    /// Workers that are to leave, since when: they get no tasks, and are read from.
+    pub(super) leaving: BTreeMap<u32, Moment>,
     /// Workers that get tasks only where no other has room, and until when.
     pub(super) slow_until: BTreeMap<u32, Moment>,
 }
@@ -54,6 +56,11 @@ impl Workers {
         self.slow_until.retain(|_, until| *until > now);
     }
 
+    /// Members that may be given tasks.
+    fn takers(&self) -> impl Iterator<Item = u32> {
+        self.running.keys().copied().filter(|worker| !self.leaving.contains_key(worker))
+    }
+
     fn is_slow(&self, worker: u32) -> bool {
         self.slow_until.contains_key(&worker)
     }
@@ -85,8 +92,8 @@ impl Workers {
 
     /// Members without those to avoid; all members if that leaves none.
     fn candidates(&self, avoid: &BTreeSet<u32>) -> Vec<u32> {
-        let wanted: Vec<u32> = self.running.keys().copied().filter(|worker| !avoid.contains(worker)).collect();
-        if wanted.is_empty() { self.running.keys().copied().collect() } else { wanted }
+        let wanted: Vec<u32> = self.takers().filter(|worker| !avoid.contains(worker)).collect();
+        if wanted.is_empty() { self.takers().collect() } else { wanted }
     }
 
     /// How many tasks each core has before it takes another one.
@@ -115,7 +122,7 @@ impl Workers {
         turn: u32,
     ) -> Place {
         let reaches_all = |worker: &u32| sources.iter().all(|source| !self.is_cut(*worker, *source));
-        let mut candidates: Vec<u32> = self.running.keys().copied().filter(reaches_all).collect();
+        let mut candidates: Vec<u32> = self.takers().filter(reaches_all).collect();
         if candidates.is_empty() {
             let worst = sources.iter().max_by_key(|source| (self.lacked_by(**source), **source));
             return worst.map_or(Place::NobodyFree, |worst| Place::CutOff(*worst));
@@ -135,6 +142,7 @@ impl Workers {
             if any { sources.is_empty() || reached.any(|is| is) } else { reached.all(|is| is) }
         };
         let free = self.running.iter().filter(|(worker, running)| **running < self.cores && !avoid.contains(worker));
+        let free = free.filter(|(worker, _)| !self.leaving.contains_key(worker));
         let free = free.filter(|(worker, _)| !self.is_slow(**worker) && reaches(**worker));
         free.min_by_key(|(worker, running)| (!sources.contains(worker), **running)).map(|(worker, _)| *worker)
     }

@@ -217,7 +217,7 @@ pub(super) fn drop_lost_blocks(task: &mut Task, blocks: &Blocks) -> Vec<BlockNam
     gone
 }
 
-fn is_gone(block: &BlockOrder, blocks: &Blocks) -> bool {
+pub(super) fn is_gone(block: &BlockOrder, blocks: &Blocks) -> bool {
     blocks.get(&block.name).is_none_or(|(holders, _)| holders.is_empty())
 }
 

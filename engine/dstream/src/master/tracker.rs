@@ -63,6 +63,12 @@ pub enum TrackerEvent {
     },
     /// A worker may be given tasks.
     Joined(u32),
+    /// A worker is to leave: it gets no more tasks.
+    Leaving(u32),
+    /// A worker that was to leave works on.
+    Stays(u32),
+    /// Whether that worker can go.
+    MayLeave(u32),
     /// A worker is gone, and not fenced yet: it gets no more tasks, and what it has handed in is not known.
     Fencing(u32),
     /// A worker is gone, and fenced at the sink.
@@ -164,6 +170,8 @@ pub enum TrackerAction {
         /// The attempt.
         task: TaskId,
     },
+    /// Nothing here depends on the worker that is to leave.
+    LetsGo(u32),
     /// The run cannot go on.
     Fatal(String),
     /// Record an event.
@@ -270,6 +278,7 @@ impl Tracker {
         self.pace.lost(worker);
         self.workers.running.remove(&worker);
         self.workers.unreachable.remove(&worker);
+        self.workers.leaving.remove(&worker);
         self.panes.lost(worker);
         self.checkpoint.iter_mut().for_each(|checkpoint| checkpoint.lost(worker));
         for task in self.runs.values_mut().flat_map(|run| &mut run.stages).flatten() {
@@ -401,12 +410,16 @@ impl Core for Tracker {
                 }
             }
             TrackerEvent::Joined(worker) => {
+                self.workers.leaving.remove(&worker);
                 self.workers.running.insert(worker, 0);
             }
             TrackerEvent::Fencing(worker) => {
                 self.workers.running.remove(&worker);
                 self.fencing.insert(worker);
             }
+            TrackerEvent::Leaving(worker) => self.leaving(now, worker),
+            TrackerEvent::Stays(worker) => _ = self.workers.leaving.remove(&worker),
+            TrackerEvent::MayLeave(worker) => return self.may_leave(worker, actions),
             TrackerEvent::Lost { worker, visible } => self.lost(worker, &visible, actions),
             TrackerEvent::Links { worker, unreachable } => {
                 self.workers.unreachable.insert(worker, unreachable);
@@ -436,6 +449,7 @@ impl Core for Tracker {
 
 mod ends;
 mod given_up;
+mod leaving;
 mod recovered;
 #[cfg(test)]
 mod recovered_tests;

@@ -225,6 +225,11 @@ impl Receiver {
         now + Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))
     }
 
+    /// The master names those who take records, and this worker is none of them any more: it is to leave.
+    fn is_leaving(&self) -> bool {
+        !self.members.is_empty() && self.members.get(&self.limits.worker).copied() != self.epoch
+    }
+
     fn batch(&mut self, now: Moment, range: RecordRange, interval: u64, bytes: u64) -> u64 {
         let interval = interval.max(self.over_below(now)).max(self.sealed_below);
         let seal_at = self.next_cut(now).min(self.end_of(interval));
@@ -240,7 +245,7 @@ impl Receiver {
     /// Seals every open block whose time has come.
     fn seal_ripe(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
         let Some(epoch) = self.epoch else { return };
-        let over_below = self.over_below(now);
+        let over_below = if self.is_leaving() { u64::MAX } else { self.over_below(now) };
         let ripe: Vec<u64> = self
             .open
             .iter()
@@ -252,7 +257,9 @@ impl Receiver {
             let name = BlockName { origin: self.limits.worker, epoch, number: self.next_number };
             self.next_number += 1;
             let Open { ranges, bytes, .. } = open;
-            let holders = vec![Member { worker: self.limits.worker, epoch }];
+            // The copy of one that leaves is none that counts.
+            let own = (!self.is_leaving()).then_some(Member { worker: self.limits.worker, epoch });
+            let holders = own.into_iter().collect();
             let report = BlockReport { name, interval, ranges, bytes, holders };
             actions.push(ReceiverAction::Record(held_event(&report)));
             actions.push(ReceiverAction::Seal { interval, block: report.clone() });
@@ -409,6 +416,8 @@ impl Core for Receiver {
     fn step(&mut self, now: Moment, event: ReceiverEvent, actions: &mut Vec<ReceiverAction>) {
         self.last_step = now;
         match event {
+            // Its client hears as well that this worker leaves, and sends it elsewhere.
+            ReceiverEvent::Batch { .. } if self.is_leaving() => {}
             ReceiverEvent::Batch { range, interval, bytes } => {
                 let interval = self.batch(now, range, interval, bytes);
                 actions.push(ReceiverAction::Keep { interval });
