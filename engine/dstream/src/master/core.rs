@@ -148,6 +148,11 @@ pub struct Master {
     pub(super) members: BTreeMap<u32, u64>,
     /// Members that are to leave.
     pub(super) leaving: BTreeSet<u32>,
+    /// Workers that had left and join again, with their incarnations and words, until that is written down.
+    pub(super) returning: BTreeMap<u32, (u64, ToMaster)>,
+    /// When each was heard last, and how often they beat.
+    pub(super) heard: BTreeMap<u32, Moment>,
+    pub(super) heartbeat: Duration,
     /// How many have to go on taking work: fewer could not hold the promised copies.
     pub(super) least_takers: usize,
     /// Who can do without the one that asks just now.
@@ -204,6 +209,9 @@ impl Master {
             keeps_state: query.stages.iter().any(|stage| !stage.kept.is_empty()),
             members: BTreeMap::new(),
             leaving: BTreeSet::new(),
+            returning: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            heartbeat: limits.heartbeat,
             least_takers: if limits.ledger.logs { 1 } else { limits.ledger.copies.max(1) as usize },
             consents: BTreeSet::new(),
             fencing: BTreeMap::new(),
@@ -354,8 +362,16 @@ impl Master {
         actions.extend(self.members.keys().map(tell));
     }
 
-    fn word(&mut self, now: Moment, worker: u32, incarnation: u64, word: ToMaster, actions: &mut Vec<MasterAction>) {
+    pub(super) fn word(
+        &mut self,
+        now: Moment,
+        worker: u32,
+        incarnation: u64,
+        word: ToMaster,
+        actions: &mut Vec<MasterAction>,
+    ) {
         match word {
+            ToMaster::Join { .. } if self.returns(worker, (incarnation, word.clone()), actions) => {}
             ToMaster::Join { epoch, blocks, made, .. } => {
                 self.keeps = epoch.is_some_and(|epoch| self.is_of_before(epoch));
                 self.detect(now, DetectorEvent::Join { worker, incarnation, epoch }, actions);
@@ -376,6 +392,7 @@ impl Master {
             ToMaster::Heartbeat { epoch, sent_ns, unreachable } => {
                 self.detect(now, DetectorEvent::Heartbeat { worker, epoch }, actions);
                 if self.is_member(worker, epoch) {
+                    self.heard.insert(worker, now);
                     actions.push(MasterAction::Tell { worker, word: ToWorker::Lease { epoch, sent_ns } });
                     let unreachable = unreachable.into_iter().collect();
                     self.track(now, TrackerEvent::Links { worker, unreachable }, actions);

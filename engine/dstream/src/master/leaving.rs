@@ -17,11 +17,15 @@
 //! ```
 
 use crate::master::core::{Master, MasterAction};
+use crate::master::journal::Entry;
 use crate::master::ledger::LedgerEvent;
 use crate::master::tracker::TrackerEvent;
-use crate::message::{Member, ToWorker};
+use crate::message::{Member, ToMaster, ToWorker};
 use dstream_cluster::detector::DetectorEvent;
 use dstream_trace::{Event, Moment, NodeName};
+
+/// Who has not been heard for so many beats may be lost, and what it took over with it.
+const SILENT_BEATS: u32 = 2;
 
 /// Whose consent a member needs to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,9 +50,15 @@ impl Master {
         self.consents.clear();
         self.account(now, LedgerEvent::MayLeave(member.worker), actions);
         self.track(now, TrackerEvent::MayLeave(member.worker), actions);
-        if self.consents.len() == 2 {
+        if self.consents.len() == 2 && self.hears_all(now) {
             self.left(now, member, actions);
         }
+    }
+
+    /// Whether all that stay were heard just now: what they took over may be nowhere else.
+    fn hears_all(&self, now: Moment) -> bool {
+        let lately = now - self.heartbeat * SILENT_BEATS;
+        self.takers().all(|taker| self.heard.get(&taker.worker).is_some_and(|at| *at >= lately))
     }
 
     fn begin_leaving(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
@@ -80,6 +90,28 @@ impl Master {
         actions.push(MasterAction::Tell { worker, word: ToWorker::Released { epoch } });
         self.detect(now, DetectorEvent::Left { worker }, actions);
         self.gone(now, member, actions);
+        self.book.left.insert(worker);
+        self.write(None, Entry::Left(worker), actions);
+    }
+
+    /// Whether a worker that joins has to wait: it had left, and a later master must know that it is back before anything is
+    /// acknowledged that only it may hold.
+    pub(super) fn returns(&mut self, worker: u32, word: (u64, ToMaster), actions: &mut Vec<MasterAction>) -> bool {
+        if !self.book.left.contains(&worker) {
+            return false;
+        }
+        if self.returning.insert(worker, word).is_none() {
+            self.write(None, Entry::Back(worker), actions);
+        }
+        true
+    }
+
+    /// That is written: the worker joins.
+    pub(super) fn is_back(&mut self, now: Moment, worker: u32, actions: &mut Vec<MasterAction>) {
+        self.book.left.remove(&worker);
+        if let Some((incarnation, word)) = self.returning.remove(&worker) {
+            self.word(now, worker, incarnation, word, actions);
+        }
     }
 
     /// The members that take records, copies and tasks.
