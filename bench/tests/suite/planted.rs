@@ -40,6 +40,7 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::LogCutEarly, "smoke/whole-cluster", "output"),
     (Defect::AckBeforeLog, "smoke/input-log", "acknowledged"),
     (Defect::QuotaNotSaid, "smoke/overload", "catch_up"),
+    (Defect::LeaverForgotten, "smoke/join-and-drain", "left at"),
 ];
 
 fn scenario(name: &str) -> PathBuf {

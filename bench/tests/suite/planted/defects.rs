@@ -67,6 +67,8 @@ pub enum Defect {
     AckBeforeLog,
     /// Clients do not hear how much they may send.
     QuotaNotSaid,
+    /// The ledger lets a member go whose copies are nowhere else.
+    LeaverForgotten,
 }
 
 /// All of them.
@@ -93,6 +95,7 @@ pub const ALL: &[Defect] = &[
     Defect::LogCutEarly,
     Defect::AckBeforeLog,
     Defect::QuotaNotSaid,
+    Defect::LeaverForgotten,
 ];
 
 /// A factory whose parts have the defect.
@@ -170,6 +173,11 @@ impl CoreFactory for Planted {
                     vec![LedgerAction::Record(Event::CopiesBelow { blocks: 0 })]
                 }
                 other => vec![other],
+            }),
+            Defect::LeaverForgotten => wrap(Box::new(ledger), |inner, now, event, actions| match event {
+                LedgerEvent::Leaving(_) => {}
+                LedgerEvent::MayLeave(worker) => actions.push(LedgerAction::LetsGo(worker)),
+                other => inner.step(now, other, actions),
             }),
             _ => Box::new(ledger),
         }

@@ -14,6 +14,7 @@ use crate::log::{LOG, LOG_MEMBER};
 use crate::master::copies::{Copies, Known};
 use crate::master::journal::{GivenUp, Snapshot};
 use crate::message::{BlockOrder, BlockReport, Member, Skip};
+use crate::options::Placement;
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RangeSet, RecordRange};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub struct LedgerLimits {
     pub origin: Moment,
     /// How long a seal waits for members that do not report; also how long a copy may take before it is asked for again.
     pub patience: Duration,
+    /// Who is asked to hold copies.
+    pub placement: Placement,
 }
 
 /// What happens to the ledger.
@@ -223,7 +226,7 @@ impl Ledger {
     /// An empty ledger.
     pub fn new(limits: LedgerLimits) -> Ledger {
         // What the log holds needs no copies, and what it does not hold yet is promised to nobody.
-        let copies = Copies::new(if limits.logs { 0 } else { limits.copies }, limits.patience);
+        let copies = Copies::new(if limits.logs { 0 } else { limits.copies }, limits.patience, limits.placement);
         Ledger {
             limits,
             members: BTreeMap::new(),

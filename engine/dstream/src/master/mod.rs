@@ -22,6 +22,7 @@ pub mod tracker;
 mod trimming;
 mod writing;
 
+pub use copies::in_turn;
 pub use core::{Master, MasterAction, MasterEvent, MasterLimits};
 pub use node::{MasterConfig, run};
 pub use takeover::first_epoch;

@@ -17,6 +17,7 @@ use crate::master::schedule::{Blocks, Launched, Scheduler, coming, number, sourc
 use crate::message::{
     BlockOrder, Launch, Made, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder,
 };
+use crate::options::Placement;
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
@@ -37,6 +38,8 @@ pub struct TrackerLimits {
     pub speculation: Option<f64>,
     /// A worker whose attempt was overtaken by a second one gets tasks only where no other has room, for so long.
     pub avoid_slow: Option<Duration>,
+    /// Where tasks go.
+    pub placement: Placement,
 }
 
 /// What happens to the stage tracker.
@@ -223,6 +226,7 @@ impl Tracker {
     pub fn new(query: &Query, limits: TrackerLimits) -> Tracker {
         assert_ne!(limits.checkpoint_intervals, 0, "a checkpoint goes through at least one interval");
         let shape = Shape::of(query);
+        let alike: Vec<bool> = shape.stages.iter().map(|stage| stage.parent.is_none()).collect();
         Tracker {
             reach: shape.reach(),
             shape,
@@ -232,8 +236,8 @@ impl Tracker {
             blocks: Blocks::new(),
             panes: Panes::default(),
             checkpoint: None,
-            workers: Workers { cores: limits.cores, ..Workers::default() },
-            pace: Pace::new(limits.speculation, limits.cores, query.stages.len()),
+            workers: Workers { cores: limits.cores, placement: limits.placement, ..Workers::default() },
+            pace: Pace::new(limits.speculation, limits.cores, &alike),
             first_attempt: 0,
             is_recovering: false,
             now: Moment::ZERO,
@@ -356,6 +360,9 @@ impl Tracker {
         if self.fencing.is_empty() {
             self.give_up_lost_blocks(actions);
         }
+        if self.limits.placement == Placement::Load {
+            self.workers.drags = self.pace.drags();
+        }
         let mut launched = Launched::new();
         self.speculate(&mut launched);
         loop {
@@ -364,6 +371,7 @@ impl Tracker {
                 blocks: &self.blocks,
                 panes: &mut self.panes,
                 workers: &mut self.workers,
+                pace: &self.pace,
                 runs: &mut self.runs,
                 launched: &mut launched,
             };

@@ -102,7 +102,7 @@ pub(super) struct Worker {
     pub(super) clients: BTreeSet<NodeName>,
     pub(super) next_beat: Moment,
     /// It was asked to leave.
-    is_leaving: bool,
+    pub(super) is_leaving: bool,
     /// It may.
     is_released: bool,
     /// Core time of messages that is not yet in the trace.
@@ -153,27 +153,6 @@ impl Worker {
             self.beat();
         }
         self.receive(ReceiverEvent::Tick, Bytes::new());
-    }
-
-    /// It is to leave. The master hears it with every beat, until it lets this worker go.
-    fn leave(&mut self) {
-        self.is_leaving = true;
-        self.beat();
-    }
-
-    fn beat(&mut self) {
-        let Some(epoch) = self.epoch else { return };
-        let sent_ns = self.context.host.clock.now().0;
-        let lacks = |worker: &&u32| **worker != self.context.worker && !self.reachable.contains(worker);
-        let unreachable = self.config.workers.iter().filter(lacks).copied().collect();
-        self.tell_master(&ToMaster::Heartbeat { epoch, sent_ns, unreachable });
-        if self.is_leaving {
-            self.tell_master(&ToMaster::Leaving { epoch });
-        }
-        let cpu_ns = u64::try_from(std::mem::take(&mut self.handled).as_nanos()).unwrap_or(u64::MAX);
-        if cpu_ns > 0 {
-            self.context.host.trace.record(Event::CpuUsed { cpu_ns });
-        }
     }
 
     // -- peers ---------------------------------------------------------------------------------------------------

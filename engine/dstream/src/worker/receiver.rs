@@ -14,7 +14,9 @@
 //! ```
 
 use crate::log::{LOG, LOG_MEMBER};
+use crate::master::in_turn;
 use crate::message::{BlockReport, Member};
+use crate::options::Placement;
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +44,8 @@ pub struct ReceiverLimits {
     pub origin: Moment,
     /// How long after a heartbeat that the master heard acknowledgements may be given.
     pub lease: Duration,
+    /// Who is asked to hold copies.
+    pub placement: Placement,
 }
 
 /// What happens to the receiver.
@@ -285,6 +289,15 @@ impl Receiver {
         (self.limits.copies as usize).min(self.members.len()).max(1)
     }
 
+    /// How much each worker has been sent and does not hold yet: it takes longer, or is farther away.
+    fn on_the_way(&self) -> BTreeMap<u32, u64> {
+        let mut bytes = BTreeMap::new();
+        for copying in self.copying.values() {
+            copying.asked.iter().for_each(|to| *bytes.entry(*to).or_default() += copying.report.bytes);
+        }
+        bytes
+    }
+
     /// Asks for the copies that blocks lack, and finishes the blocks that lack none.
     fn copy(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
         if self.epoch.is_none() || self.members.is_empty() {
@@ -294,6 +307,8 @@ impl Receiver {
             return self.log(now, actions);
         }
         let needed = self.copies_needed();
+        let by_load = self.limits.placement == Placement::Load;
+        let mut on_the_way = if by_load { self.on_the_way() } else { BTreeMap::new() };
         let (members, reachable, own) = (&self.members, &self.reachable, self.limits.worker);
         let mut done = Vec::new();
         for (name, copying) in &mut self.copying {
@@ -311,7 +326,10 @@ impl Receiver {
                         && copying.report.holders.iter().all(|holder| holder.worker != *worker)
                 };
                 let free: Vec<u32> = members.keys().copied().filter(is_free).collect();
-                let Some(to) = free.get(self.turn as usize % free.len().max(1)).copied() else { break };
+                let Some(to) = in_turn(&free, self.turn as usize, |worker| on_the_way.get(&worker).copied()) else {
+                    break;
+                };
+                *on_the_way.entry(to).or_default() += copying.report.bytes;
                 self.turn = self.turn.wrapping_add(1);
                 copying.asked.insert(to);
                 actions.push(ReceiverAction::SendCopy { block: *name, to });
