@@ -60,7 +60,9 @@ pub(super) fn collision(a: &FaultPlan, b: &FaultPlan) -> Option<String> {
 fn moves_twice(first: &FaultPlan, second: &FaultPlan) -> Option<String> {
     let node = first.kind.node().filter(|node| second.kind.node() == Some(node))?;
     match (&first.kind, &second.kind) {
-        (_, FaultKind::Join { .. }) => Some(format!("`{node}` joins at {}", show_duration(second.at))),
+        (_, FaultKind::Join { .. }) => {
+            Some(format!("`{node}` is hit at {} already, before it is there", show_duration(first.at)))
+        }
         (FaultKind::Join { .. }, _) if first.at == second.at => {
             Some(format!("`{node}` joins at {}", show_duration(first.at)))
         }

@@ -133,7 +133,7 @@ const MOVES: [&str; 2] = ["join", "drain"];
 fn may_move(reader: &mut Reader<'_>, kind: &str, (name, role): (&At<String>, Role), common: &Common<'_>) -> bool {
     let is_one = role == Role::Worker || (kind == "drain" && role == Role::AnyWorker);
     if !is_one {
-        reader.wrong(name.at, format!("only a worker can {kind}; name one, such as `node: worker-1`"));
+        reader.wrong(name.at, format!("`{kind}` is of a worker; name one, such as `node: worker-1`"));
         return false;
     }
     if kind == "join" && common.cluster.workers < 2 {
@@ -145,7 +145,7 @@ fn may_move(reader: &mut Reader<'_>, kind: &str, (name, role): (&At<String>, Rol
     let with: Vec<String> = with.iter().map(|engine| format!("`--engine {}`", engine.label)).collect();
     let instead = if with.is_empty() { String::new() } else { format!("; run {}", with.join(" ")) };
     let label = &fixed.label;
-    reader.wrong(name.at, format!("with the engine `{label}` no worker can {kind} while the job runs{instead}"));
+    reader.wrong(name.at, format!("the engine `{label}` has no `{kind}`: its workers stay while a job runs{instead}"));
     false
 }
 
