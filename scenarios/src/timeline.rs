@@ -166,7 +166,7 @@ impl<'a> Driver<'a> {
     fn has_left(&self, kind: &FaultKind) -> bool {
         let Some(node) = kind.node() else { return false };
         let is_asked = |kind: &&FaultKind| matches!(kind, FaultKind::Drain { node: asked } if asked == node);
-        self.active.values().any(|kind| is_asked(kind)) && !self.world.runs(node)
+        self.active.values().any(is_asked) && !self.world.runs(node)
     }
 
     fn begin(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
