@@ -1,5 +1,5 @@
-//! Acknowledged means held, also when a node leaves that held it: a client may learn that records are held only when as many nodes hold them as promised, or
-//! the log does, where that is the promise.
+//! Acknowledged means held, also when a node leaves that held it: a client may learn that records are held only when as
+//! many nodes hold them as promised, or the log does, where that is the promise.
 //!
 //! Counts copies by the nodes' own events, never by the master's word; a node that has a partition's state behind an
 //! interval has what its source had sealed up to there, as good as in a block. Promised is min(copies, live workers);

@@ -390,14 +390,8 @@ impl Master {
             // It has yet to hear who leads: to refuse it now would cost what it holds.
             ToMaster::Heartbeat { .. } if self.awaited.contains(&worker) => {}
             ToMaster::Heartbeat { epoch, sent_ns, unreachable } => {
-                self.detect(now, DetectorEvent::Heartbeat { worker, epoch }, actions);
-                if self.is_member(worker, epoch) {
-                    self.heard.insert(worker, now);
-                    actions.push(MasterAction::Tell { worker, word: ToWorker::Lease { epoch, sent_ns } });
-                    let unreachable = unreachable.into_iter().collect();
-                    self.track(now, TrackerEvent::Links { worker, unreachable }, actions);
-                    self.account(now, LedgerEvent::Tick, actions);
-                }
+                let unreachable = unreachable.into_iter().collect();
+                self.beats(now, (Member { worker, epoch }, sent_ns), unreachable, actions);
             }
             ToMaster::Announce { epoch, blocks, closed_below } if self.is_member(worker, epoch) => {
                 let (closed_below, heard) = (Some(closed_below), blocks.iter().map(|block| block.name).collect());
@@ -435,7 +429,7 @@ impl Master {
         }
     }
 
-    fn is_member(&self, worker: u32, epoch: u64) -> bool {
+    pub(super) fn is_member(&self, worker: u32, epoch: u64) -> bool {
         self.members.get(&worker) == Some(&epoch)
     }
 }

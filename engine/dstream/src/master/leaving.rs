@@ -7,8 +7,8 @@
 //! ```text
 //! MEMBER --Leaving, and enough others stay--> LEAVING: clients and workers are told to do without it
 //!    ^                                              |  asks again with every beat
-//!    |                                              |  ledger: its last interval is closed, its blocks have their copies elsewhere
-//!    |                                              |  tracker: nothing runs there, its slices are read, its panes are stored,
+//!    |                                              |  ledger: its last interval is closed, others have its blocks
+//!    |                                              |  tracker: nothing runs there, slices read, panes stored,
 //!    |                                              |           or it has waited long enough: then they are made again
 //!    |                                              v
 //!    '--its word was lost: joins anew--  LEFT: fenced at the sink, told that it may go; its process ends

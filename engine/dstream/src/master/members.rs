@@ -7,8 +7,10 @@ use crate::master::core::{Master, MasterAction};
 use crate::master::ledger::LedgerEvent;
 use crate::master::tracker::TrackerEvent;
 use crate::message::{Member, ToWorker};
+use dstream_cluster::detector::DetectorEvent;
 use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_trace::{Event, Moment, NodeName};
+use std::collections::BTreeSet;
 
 impl Master {
     pub(super) fn joined(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
@@ -74,6 +76,24 @@ impl Master {
         self.track(now, TrackerEvent::Lost { worker: member.worker, visible }, actions);
         if joined_again && self.members.contains_key(&member.worker) {
             self.track(now, TrackerEvent::Joined(member.worker), actions);
+        }
+    }
+
+    /// A worker says that it lives, and whom it does not reach.
+    pub(super) fn beats(
+        &mut self,
+        now: Moment,
+        (member, sent_ns): (Member, u64),
+        unreachable: BTreeSet<u32>,
+        actions: &mut Vec<MasterAction>,
+    ) {
+        let Member { worker, epoch } = member;
+        self.detect(now, DetectorEvent::Heartbeat { worker, epoch }, actions);
+        if self.is_member(worker, epoch) {
+            self.heard.insert(worker, now);
+            actions.push(MasterAction::Tell { worker, word: ToWorker::Lease { epoch, sent_ns } });
+            self.track(now, TrackerEvent::Links { worker, unreachable }, actions);
+            self.account(now, LedgerEvent::Tick, actions);
         }
     }
 

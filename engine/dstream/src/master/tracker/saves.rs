@@ -29,7 +29,8 @@ impl Tracker {
         self.order_saves(actions);
     }
 
-    /// The newest interval that ends a checkpoint, or that workers which leave need one to end, if all up to it are done and it is not in the store.
+    /// The newest interval that ends a checkpoint, or that workers which leave need one to end, if all up to it are done
+    /// and it is not in the store.
     fn due_checkpoint(&self) -> Option<u64> {
         let done_below = self.runs.iter().find(|(_, run)| !run.is_over).map_or(self.next, |(interval, _)| *interval);
         let every = self.limits.checkpoint_intervals;
