@@ -4,7 +4,7 @@
 
 use crate::failure::Failure;
 use dstream_cluster::{ClusterSpec, Engine, JobError, LineSource, Options, Pace, Registry};
-use dstream_host::{NodeSpec, NodeStart, WorldError};
+use dstream_host::{NodeSpec, NodeStart, World, WorldError};
 use dstream_scenarios::plan::{Plan, SourcePlan};
 use dstream_scenarios::timeline::{Played, Times};
 use dstream_scenarios::workload::Workloads;
@@ -56,6 +56,14 @@ impl Execution {
 
 fn is_harness(node: &NodeSpec) -> bool {
     node.harness || node.name.as_str().starts_with("client-")
+}
+
+/// Starts all nodes; one that joins later is only made known.
+pub fn start_all(world: &mut dyn World, plan: &Plan, nodes: &[NodeSpec]) -> Result<(), WorldError> {
+    nodes.iter().try_for_each(|node| match plan.joins_later(&node.name) {
+        true => world.enrol(node.clone()),
+        false => world.start(node.clone()),
+    })
 }
 
 /// When the parts of a run of this cluster begin and end.

@@ -149,6 +149,7 @@ fn declaration(engine: &Arc<dyn Engine>, workloads: &Arc<Workloads>) -> EngineDe
     EngineDeclaration {
         heirs: Arc::new(move |workers, options| inheriting.heirs(workers, options)),
         recovers_master: engine.recovers_master(),
+        moves: engine.moves(),
         refuses: Arc::new(refuses),
         ..EngineDeclaration::new(engine.name(), engine.options(), Arc::new(cost))
     }

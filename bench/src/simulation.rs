@@ -2,7 +2,7 @@
 //!
 //! Knows no check and writes nothing. Invariant: with the same plan and engine it gives the same log.
 
-use crate::execution::{Execution, Progress, cluster, nodes, outcome, starter, times};
+use crate::execution::{Execution, Progress, cluster, nodes, outcome, start_all, starter, times};
 use crate::failure::Failure;
 use crate::wall::Stopwatch;
 use dstream_cluster::Engine;
@@ -43,7 +43,7 @@ pub fn simulate(
     let tick = Some(config.tick);
     let world = SimWorld::new(config, starter(engine, workloads));
     let mut world = world.map_err(|error| Failure::usage(format!("{}: {error}", plan.title)))?;
-    let failed = nodes.iter().try_for_each(|node| world.start(node.clone())).err();
+    let failed = start_all(&mut world, plan, &nodes).err();
     let played = match failed {
         Some(failed) => Err(failed),
         None => play(&mut world, plan, &times, progress),

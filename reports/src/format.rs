@@ -52,6 +52,11 @@ pub fn percent(value: f64) -> String {
     format!("{} %", digits(value * 100.0))
 }
 
+/// How many times something is something else.
+pub fn times(value: f64) -> String {
+    format!("{} ×", digits(value))
+}
+
 /// A count with its thousands apart.
 pub fn count(value: u64) -> String {
     let plain = value.to_string();

@@ -126,6 +126,8 @@ fn happened(fault: &FaultResult, line: &FaultLine) -> String {
         "delay" => format!("messages of {nodes} were delayed from {at} {for_long}"),
         "disk-full" => format!("the {nodes} had no room from {at} {for_long}"),
         "disk-error" => format!("the disk of the {nodes} failed from {at} {for_long}"),
+        "join" => format!("{nodes} joined at {at}"),
+        "drain" => format!("{nodes} was asked at {at} to leave"),
         kind => format!("{kind} hit {nodes} at {at} {for_long}"),
     };
     format!("{text}{effect}")

@@ -32,6 +32,8 @@ pub struct EngineDeclaration {
     pub heirs: Heirs,
     /// Whether it recovers from the death of its master.
     pub recovers_master: bool,
+    /// Whether workers may join a running job and leave it.
+    pub moves: bool,
     /// What it cannot run.
     pub refuses: Refuses,
 }
@@ -47,6 +49,7 @@ impl EngineDeclaration {
             map_ns_per_byte,
             heirs,
             recovers_master: false,
+            moves: false,
             refuses,
         }
     }

@@ -116,6 +116,8 @@ pub struct EnginePlan {
     pub heirs: Vec<NodeName>,
     /// Whether the engine recovers from the death of its master.
     pub recovers_master: bool,
+    /// Whether workers may join a running job and leave it.
+    pub moves: bool,
 }
 
 /// One fault, with its target drawn.
@@ -145,6 +147,8 @@ pub enum FaultKind {
     SlowNic { node: NodeName, factor: f64 },
     DiskFull { node: NodeName },
     DiskError { node: NodeName },
+    Join { node: NodeName },
+    Drain { node: NodeName },
 }
 
 impl FaultKind {
@@ -165,7 +169,9 @@ impl FaultKind {
             | FaultKind::SlowCpu { node, .. }
             | FaultKind::SlowNic { node, .. }
             | FaultKind::DiskFull { node }
-            | FaultKind::DiskError { node } => Some(node),
+            | FaultKind::DiskError { node }
+            | FaultKind::Join { node }
+            | FaultKind::Drain { node } => Some(node),
             FaultKind::Partition { .. } | FaultKind::Outage { .. } | FaultKind::Delay { .. } => None,
         }
     }
@@ -205,11 +211,18 @@ impl FaultKind {
             FaultKind::SlowNic { .. } => "slow-nic",
             FaultKind::DiskFull { .. } => "disk-full",
             FaultKind::DiskError { .. } => "disk-error",
+            FaultKind::Join { .. } => "join",
+            FaultKind::Drain { .. } => "drain",
         }
     }
 }
 
 impl Plan {
+    /// Whether the node does not run from the beginning: it joins.
+    pub fn joins_later(&self, node: &NodeName) -> bool {
+        self.faults.iter().any(|fault| matches!(&fault.kind, FaultKind::Join { node: late } if late == node))
+    }
+
     /// The plan as one of its engines runs it: with that engine's nodes, and with faults that stand between one node and all
     /// others standing between it and all of those.
     pub fn of(&self, engine: &EnginePlan) -> Plan {

@@ -186,6 +186,7 @@ fn fault(cluster: &ClusterPlan, fault: &FaultPlan) -> String {
             let (sides, by) = (sides(cluster, between, and), show_duration(*by));
             format!("delay: {{ {sides}, by: {by}, at: {at}{until} }}")
         }
+        FaultKind::Join { node } | FaultKind::Drain { node } => format!("{name}: {{ node: {node}, at: {at} }}"),
         FaultKind::Pause { node } | FaultKind::DiskFull { node } | FaultKind::DiskError { node } => {
             format!("{name}: {{ node: {node}, at: {at}{until} }}")
         }

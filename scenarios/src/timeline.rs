@@ -10,7 +10,7 @@ use crate::plan::{Expectation, FaultKind, FaultPlan, Plan};
 use drain::DrainWatch;
 use dstream_host::{World, WorldError};
 use dstream_trace::{Event, Moment, NodeName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 use trouble::{pairs_of_nodes, trouble, troubled};
@@ -53,8 +53,14 @@ pub type Progress<'a> = &'a mut dyn FnMut(Moment) -> ControlFlow<()>;
 
 /// Runs a world, into which all nodes have been started, to the end of the plan.
 pub fn play(world: &mut dyn World, plan: &Plan, times: &Times, progress: Progress<'_>) -> Result<Played, WorldError> {
-    let mut driver =
-        Driver { world, progress, nodes: plan.cluster.nodes().collect(), active: BTreeMap::new(), interrupted: false };
+    let mut driver = Driver {
+        world,
+        progress,
+        nodes: plan.cluster.nodes().collect(),
+        active: BTreeMap::new(),
+        missed: BTreeSet::new(),
+        interrupted: false,
+    };
     // The last records' results may be due as late as one slide after them.
     let slide = times.outputs.iter().map(|(_, every)| *every).max().unwrap_or(1).saturating_sub(1);
     let limit = times.load_end + DRAIN_LIMIT + plan.interval * u32::try_from(slide).unwrap_or(u32::MAX);
@@ -107,6 +113,8 @@ struct Driver<'a> {
     nodes: Vec<NodeName>,
     /// Faults that are on.
     active: BTreeMap<u32, &'a FaultKind>,
+    /// Faults of nodes that had left before they could strike.
+    missed: BTreeSet<u32>,
     interrupted: bool,
 }
 
@@ -139,6 +147,12 @@ impl<'a> Driver<'a> {
         // The log names the cause before its effects.
         let event = if step.begins { Event::FaultApplied { fault, node } } else { Event::FaultEnded { fault, node } };
         self.world.trace().push(self.world.now(), NodeName::new("driver"), event);
+        if step.begins && self.has_left(&step.fault.kind) {
+            self.missed.insert(fault);
+        }
+        if self.missed.contains(&fault) {
+            return Ok(());
+        }
         if step.begins {
             self.active.insert(fault, &step.fault.kind);
             self.begin(&step.fault.kind)
@@ -146,6 +160,13 @@ impl<'a> Driver<'a> {
             self.active.remove(&fault);
             self.end(&step.fault.kind)
         }
+    }
+
+    /// Whether the fault's node was asked to leave, and has done so.
+    fn has_left(&self, kind: &FaultKind) -> bool {
+        let Some(node) = kind.node() else { return false };
+        let is_asked = |kind: &&FaultKind| matches!(kind, FaultKind::Drain { node: asked } if asked == node);
+        self.active.values().any(is_asked) && !self.world.runs(node)
     }
 
     fn begin(&mut self, kind: &FaultKind) -> Result<(), WorldError> {
@@ -160,6 +181,8 @@ impl<'a> Driver<'a> {
             FaultKind::Outage { .. } => pairs_of_nodes(kind).try_for_each(|(one, other)| self.world.hold(one, other)),
             FaultKind::Delay { .. } => self.delay(kind),
             FaultKind::DiskFull { .. } | FaultKind::DiskError { .. } => Ok(()),
+            FaultKind::Join { node } => self.world.restart(node),
+            FaultKind::Drain { node } => self.world.leave(node),
         }
     }
 
@@ -181,7 +204,10 @@ impl<'a> Driver<'a> {
                 if is_held { Ok(()) } else { self.world.release(one, other) }
             }),
             FaultKind::Delay { .. } => self.delay(kind),
-            FaultKind::DiskFull { .. } | FaultKind::DiskError { .. } => Ok(()),
+            FaultKind::DiskFull { .. }
+            | FaultKind::DiskError { .. }
+            | FaultKind::Join { .. }
+            | FaultKind::Drain { .. } => Ok(()),
         }
     }
 

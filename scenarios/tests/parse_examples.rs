@@ -77,7 +77,7 @@ workload:
   scale: 1
 engines:
   - dstream: { backpressure: off, block: 200ms, checkpoint: off, copies: 2, input: memory, interval: 1s, \
-recovery: eager, slack: 0s, speculation: off, standby_masters: 0 }
+placement: load, recovery: eager, slack: 0s, speculation: off, standby_masters: 0 }
 faults: []
 expect: []
 ";
@@ -222,6 +222,13 @@ fn faults_that_only_touch_are_no_collision() {
         "outage: { between: [any-worker, master], and: [store], at: 5s, for: 1s }",
         "delay: { between: [store], and: [worker-1, worker-2], by: 5ms, at: 5s }",
     ]);
+    check(&[
+        "join: { node: worker-1, at: 5s }",
+        "pause: { node: worker-1, at: 6s, for: 1s }",
+        "drain: { node: worker-1, at: 8s }",
+        "crash: { node: worker-1, at: 9s, restart_after: 1s }",
+        "drain: { node: any-worker, at: 8s }",
+    ]);
     check(&["crash: { node: worker-1, at: 0s, restart_after: 60s }"]);
     check(&["crash: { node: worker-1, at: 59s..60s }"]);
 }
@@ -251,7 +258,7 @@ fn files_and_costs_are_found_beside_the_scenario() {
 
 /// Lines of `faults:`, each with a node of its own so that they cannot collide.
 fn faults() -> impl Strategy<Value = Vec<String>> {
-    let fault = (0u64..50_000_000, 1u64..5_000_000, 0u8..12, 11u32..99);
+    let fault = (0u64..50_000_000, 1u64..5_000_000, 0u8..14, 11u32..99);
     prop::collection::vec(fault, 0..4).prop_map(|faults| {
         let line = |((at, lasts, kind, factor), node): (&(u64, u64, u8, u32), u32)| {
             let (at, lasts) = (format!("at: {at}us"), format!("{lasts}us"));
@@ -267,6 +274,8 @@ fn faults() -> impl Strategy<Value = Vec<String>> {
                 9 => format!("delay: {{ between: [worker-{node}], and: [store], by: {factor}us, {at} }}"),
                 10 => format!("disk-full: {{ node: store, {at}, for: {lasts} }}"),
                 11 => format!("disk-error: {{ node: store, {at} }}"),
+                12 => format!("join: {{ node: worker-{node}, {at} }}"),
+                13 => format!("drain: {{ node: worker-{node}, {at} }}"),
                 7 => format!("delay: {{ node: worker-{node}, by: {factor}us, {at}, for: {lasts} }}"),
                 _ => format!("partition: {{ between: [worker-{node}], and: [master], {at}, for: {lasts} }}"),
             }

@@ -38,6 +38,15 @@ impl World for Script {
     fn start(&mut self, _node: NodeSpec) -> Result<(), WorldError> {
         Ok(())
     }
+    fn enrol(&mut self, _node: NodeSpec) -> Result<(), WorldError> {
+        Ok(())
+    }
+    fn runs(&self, node: &NodeName) -> bool {
+        !self.trace.lock().lines().iter().any(|line| line.node == *node && line.event == Event::NodeEnded)
+    }
+    fn leave(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.call(format!("leave {node}"))
+    }
     fn now(&self) -> Moment {
         self.now
     }
@@ -297,6 +306,26 @@ fn holds_stay_held_delays_add_up_and_power_comes_back() {
             "9500 slow-nic worker-2 1",
         ],
     );
+}
+
+#[test]
+fn a_worker_is_started_when_it_joins_and_asked_when_it_is_to_leave() {
+    check_calls(
+        vec![(1000, None, FaultKind::Join { node: worker(3) }), (2000, None, FaultKind::Drain { node: worker(2) })],
+        &["3000 restart worker-3", "4000 leave worker-2"],
+    );
+}
+
+#[test]
+fn a_fault_of_a_node_that_has_left_strikes_nobody_and_has_no_end() {
+    let faults = vec![
+        (1000, None, FaultKind::Drain { node: worker(2) }),
+        (1500, Some(200), FaultKind::Pause { node: worker(2) }),
+        (2500, Some(1000), FaultKind::Crash { node: worker(2) }),
+    ];
+    let mut world = Script::new(vec![(4000, "worker-2", Event::NodeEnded)]);
+    play(&mut world, &plan(faults), &times(), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(world.calls, ["3000 leave worker-2", "3500 pause worker-2", "3700 resume worker-2"]);
 }
 
 #[test]

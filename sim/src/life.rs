@@ -5,6 +5,7 @@
 
 use crate::cpu::Cores;
 use crate::fabric::Fabric;
+use dstream_host::Leave;
 use dstream_host::shape::{Card, Direction, Gate};
 use dstream_trace::{Event, Moment, NodeName};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(crate) struct Life {
     pub fabric: Arc<Fabric>,
     pub gate: Gate,
     pub cores: Cores,
+    /// Whether it is to end by itself.
+    pub leave: Leave,
     card: Card,
     listening: AtomicBool,
     alive: AtomicBool,
@@ -36,6 +39,7 @@ impl Life {
             fabric,
             gate,
             cores,
+            leave: Leave::unasked(),
             card,
             listening: AtomicBool::new(false),
             alive: AtomicBool::new(true),

@@ -12,6 +12,7 @@ use crate::store::{SimStore, Vault};
 use crate::trace::SimTrace;
 use dstream_host::shape::{Card, Slowness, StoreFault, StoreWay};
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec, NodeStart, Random};
+use dstream_trace::Event;
 use std::any::Any;
 use std::cell::Cell;
 use std::future::Future;
@@ -42,11 +43,23 @@ pub(crate) struct Software {
     pub vault: Arc<Vault>,
     /// Counts the node's lives.
     pub incarnation: Cell<u64>,
+    /// What is begun next is no life: the node is not to run yet.
+    pub is_enrolled: Cell<bool>,
 }
 
 impl Software {
     /// Begins the next life: what turmoil calls at the start and at each restart.
     pub fn begin(&self) -> impl Future<Output = turmoil::Result> + use<> {
+        let life = (!self.is_enrolled.replace(false)).then(|| self.live());
+        async move {
+            match life {
+                Some(life) => life.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn live(&self) -> impl Future<Output = turmoil::Result> + use<> {
         self.incarnation.set(self.incarnation.get() + 1);
         let cores = Cores::new(self.spec.cores, &self.straggle);
         let card = Card::new(self.bits_per_second, self.slowness.clone());
@@ -71,6 +84,7 @@ impl Software {
             store: Arc::new(SimStore { life: life.clone(), vault: self.vault.clone(), way }),
             random: Random::new(self.seed, life.node.clone(), life.incarnation),
             trace: Arc::new(SimTrace(life.clone())),
+            leave: life.leave.clone(),
         }
     }
 }
@@ -84,7 +98,10 @@ async fn live(life: Arc<Life>, node: BoxFuture<'static, Result<(), NodeError>>) 
         std::future::pending::<()>().await;
     });
     let ending = match CatchPanic(node).await {
-        Ok(Ok(())) => Ending::Done,
+        Ok(Ok(())) => {
+            life.record(Event::NodeEnded);
+            Ending::Done
+        }
         Ok(Err(NodeError(why))) => Ending::Failed(why),
         Err(why) => Ending::Failed(why),
     };

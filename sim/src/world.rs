@@ -192,15 +192,8 @@ impl SimWorld {
         self.fabric.address(node).expect("every known node has a place")
     }
 
-    fn started(&self, name: &NodeName) {
-        if let Some(life) = self.fabric.life(name) {
-            life.record(Event::NodeStarted { incarnation: life.incarnation });
-        }
-    }
-}
-
-impl World for SimWorld {
-    fn start(&mut self, node: NodeSpec) -> Result<(), WorldError> {
+    /// Adds a node; one that is only enrolled does not run yet.
+    fn add(&mut self, node: NodeSpec, is_enrolled: bool) -> Result<(), WorldError> {
         let name = node.name.clone();
         if self.nodes.contains_key(&name) {
             return Err(WorldError::BadNode(format!("two nodes are called {name}; a name belongs to one node")));
@@ -225,10 +218,41 @@ impl World for SimWorld {
             fabric: self.fabric.clone(),
             vault: self.vault.clone(),
             incarnation: Cell::new(0),
+            is_enrolled: Cell::new(is_enrolled),
         };
         self.sim.host(name.as_str(), move || software.begin());
         self.nodes.insert(name.clone(), Node { harness, straggle, slowness, store_fault, paused_since: None });
+        Ok(())
+    }
+
+    fn started(&self, name: &NodeName) {
+        if let Some(life) = self.fabric.life(name) {
+            life.record(Event::NodeStarted { incarnation: life.incarnation });
+        }
+    }
+}
+
+impl World for SimWorld {
+    fn start(&mut self, node: NodeSpec) -> Result<(), WorldError> {
+        let name = node.name.clone();
+        self.add(node, false)?;
         self.started(&name);
+        Ok(())
+    }
+
+    fn enrol(&mut self, node: NodeSpec) -> Result<(), WorldError> {
+        let name = node.name.clone();
+        self.add(node, true)?;
+        self.sim.crash(name.as_str());
+        Ok(())
+    }
+
+    fn runs(&self, node: &NodeName) -> bool {
+        self.fabric.life(node).is_some()
+    }
+
+    fn leave(&mut self, node: &NodeName) -> Result<(), WorldError> {
+        self.living(node)?.leave.ask();
         Ok(())
     }
 

@@ -37,6 +37,7 @@ impl Core for Told {
                 let lost = self.members.remove(&worker).map(|epoch| DetectorAction::Lost { worker, epoch });
                 actions.extend(lost);
             }
+            DetectorEvent::Left { worker } => drop(self.members.remove(&worker)),
             DetectorEvent::Heartbeat { .. } | DetectorEvent::After { .. } | DetectorEvent::Tick => {}
         }
     }

@@ -125,7 +125,11 @@ impl Nodes {
         let (watch, failed, round) = (node.watch(), self.failed.clone(), self.round);
         self.running.push(node);
         // Ends with the node. Whoever takes no failures any more has ended too.
-        let body = move || drop(failed.blocking_send((round, watch().to_string())));
+        let body = move || {
+            if let Err(why) = watch() {
+                drop(failed.blocking_send((round, why.to_string())));
+            }
+        };
         std::thread::Builder::new().name("watch".into()).spawn(body).map(drop)
     }
 

@@ -4,7 +4,7 @@
 
 use super::wire::Word;
 use dstream_trace::{NodeName, SharedTrace};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +23,8 @@ struct State {
     addresses: BTreeMap<NodeName, SocketAddr>,
     /// Counts what came in.
     changes: u64,
+    /// Those that were done and ended.
+    done: BTreeSet<NodeName>,
     /// The first that failed; others may follow from it.
     fallen: Option<Fallen>,
 }
@@ -57,6 +59,7 @@ impl Board {
         match word {
             Word::Happened { at, node, event } => self.trace.push(at, node, event),
             Word::Listening(address) => self.change(|state| _ = state.addresses.insert(node.clone(), address)),
+            Word::Done => self.change(|state| _ = state.done.insert(node.clone())),
             Word::Failed(why) => self.fall(Fallen { node: node.clone(), why: Some(why) }),
         }
     }
@@ -64,6 +67,18 @@ impl Board {
     /// A child failed.
     pub fn fall(&self, fallen: Fallen) {
         self.change(|state| _ = state.fallen.get_or_insert(fallen));
+    }
+
+    /// A child has ended, and nobody had asked it to: it failed, unless it was done.
+    pub fn ended(&self, node: &NodeName, why: Option<String>) {
+        if why.is_some() || !self.is_done(node) {
+            self.fall(Fallen { node: node.clone(), why });
+        }
+    }
+
+    /// Whether the node was done and has ended by itself.
+    pub fn is_done(&self, node: &NodeName) -> bool {
+        self.state().done.contains(node)
     }
 
     /// The first child that failed.

@@ -3,7 +3,7 @@
 //! Invariants: the driver never waits for a child's pipe: orders go through a bounded queue, and what the child says is
 //! read as fast as it comes; a child that is dropped is killed and gone.
 
-use super::board::{Board, Fallen};
+use super::board::Board;
 use super::wire::{Order, append, read};
 use dstream_trace::NodeName;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -176,7 +176,7 @@ fn hear(output: ChildStdout, node: &NodeName, board: &Board, dismissed: &AtomicB
         }
     };
     if !dismissed.load(Ordering::Acquire) {
-        board.fall(Fallen { node: node.clone(), why });
+        board.ended(node, why);
     }
 }
 

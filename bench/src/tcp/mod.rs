@@ -14,7 +14,7 @@ mod world;
 
 pub use node::{begin_node, node};
 
-use crate::execution::{Execution, Progress, cluster, nodes, outcome, times};
+use crate::execution::{Execution, Progress, cluster, nodes, outcome, start_all, times};
 use crate::failure::Failure;
 use crate::scratch::Scratch;
 use crate::store::StorePlace;
@@ -56,7 +56,8 @@ pub fn run_on_tcp(
     let plan = &plan.of(engine_plan);
     let scratch = Scratch::new("tcp")?;
     let laid_out = nodes(&**engine, &cluster(plan, workloads, Moment::ZERO)?, &engine_plan.options)?;
-    let names: Vec<NodeName> = laid_out.into_iter().map(|node| node.name).collect();
+    let names = laid_out.into_iter().map(|node| node.name).filter(|node| !plan.joins_later(node));
+    let names: Vec<NodeName> = names.collect();
     let broken = |error| Failure::broken(format!("{}: {error}", plan.title));
     let place = store_place(plan, &scratch)?;
     let mut world = TcpWorld::open(&names, config(plan, place.clone())).map_err(broken)?;
@@ -64,7 +65,7 @@ pub fn run_on_tcp(
     let cluster = cluster(plan, workloads, world.now() + meeting)?;
     let nodes = nodes(&**engine, &cluster, &engine_plan.options)?;
     let times = Times { settle: Some(SETTLE), ..times(plan, &cluster, workloads)? };
-    let started = nodes.iter().try_for_each(|node| world.start(node.clone()));
+    let started = start_all(&mut world, plan, &nodes);
     let played = started.and_then(|()| play(&mut world, plan, &times, progress));
     let (played, failed) = outcome(played, world.now());
     let trace = world.finish(played.end);

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! Prepare -> listens, says where -> Begin -> lives -> Stop -> says the rest -> ends
+//!                                          '-- Leave, and the node is done --^
 //! end of the input, in any state -> ends
 //! ```
 
@@ -35,8 +36,8 @@ enum News {
     Order(Order),
     /// The driver is gone, or makes no sense.
     Over(Option<io::Error>),
-    /// The node failed.
-    Failed(String),
+    /// The node ended by itself; why, if it failed.
+    Ended(Result<(), String>),
 }
 
 /// Lives as the node that standard input says.
@@ -81,15 +82,15 @@ fn hear(news: &SyncSender<News>) {
     }
 }
 
-/// The next order; nothing when the input is over. Before the node begins, nothing else can be news.
+/// The next order; nothing when the input is over, or the node is done. Before the node begins, nothing else can be news.
 fn next_order(news: &Receiver<News>) -> Result<Option<Order>, Failure> {
     match news.recv() {
         Ok(News::Order(order)) => Ok(Some(order)),
-        Ok(News::Failed(why)) => Err(Failure::broken(why)),
+        Ok(News::Ended(Err(why))) => Err(Failure::broken(why)),
         Ok(News::Over(Some(error))) => Err(Failure::usage(format!(
             "standard input holds no orders ({error}): `dstream node` is started by `dstream run --world tcp`"
         ))),
-        Ok(News::Over(None)) | Err(_) => Ok(None),
+        Ok(News::Ended(Ok(())) | News::Over(None)) | Err(_) => Ok(None),
     }
 }
 
@@ -110,7 +111,7 @@ fn prepare(
     let Some(order) = next_order(news)? else { return Ok(Ending::Good) };
     let Order::Begin(beginning) = order else { return Err(unexpected(&order)) };
     let node = begin(setup, *beginning, Began::at(began_ns), listener, pipe)?;
-    live(node, sender, news)
+    live(node, pipe, sender, news)
 }
 
 fn unexpected(order: &Order) -> Failure {
@@ -176,10 +177,21 @@ pub fn begin_node(setup: &Setup, spec: &NodeSpec, config: ProcessConfig) -> Resu
     NodeProcess::begin(spec, config, start).map_err(|error| cannot("start its node", &error))
 }
 
-fn live(node: NodeProcess, sender: &SyncSender<News>, news: &Receiver<News>) -> Result<Ending, Failure> {
-    let (watch, failed) = (node.watch(), sender.clone());
+fn live(
+    node: NodeProcess,
+    pipe: &Arc<EventPipe>,
+    sender: &SyncSender<News>,
+    news: &Receiver<News>,
+) -> Result<Ending, Failure> {
+    let (watch, failed, pipe) = (node.watch(), sender.clone(), Arc::clone(pipe));
     // If the process ends first, nobody wants to know.
-    spawn("watch", move || drop(failed.send(News::Failed(watch().to_string()))))?;
+    spawn("watch", move || {
+        let ended = watch().map_err(|failed| failed.to_string());
+        if ended.is_ok() {
+            pipe.say(&Word::Done);
+        }
+        drop(failed.send(News::Ended(ended)));
+    })?;
     while let Some(order) = next_order(news)? {
         if order == Order::Stop {
             node.end(END_LIMIT);
@@ -199,6 +211,7 @@ fn obey(node: &NodeProcess, order: Order) -> Result<(), Failure> {
         Order::SlowCpu { factor } => node.slow_cpu(factor),
         Order::SlowNic { factor } => node.slow_nic(factor),
         Order::TroubleStore { trouble } => node.trouble_store(trouble),
+        Order::Leave => node.leave(),
         Order::Prepare(_) | Order::Begin(_) | Order::Stop => return Err(unexpected(&order)),
     }
     Ok(())

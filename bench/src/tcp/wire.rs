@@ -78,6 +78,8 @@ pub enum Order {
         /// What.
         trouble: StoreTrouble,
     },
+    /// Hand on what others need of the node, then end by itself.
+    Leave,
     /// Say what is left to say and end.
     Stop,
 }
@@ -141,6 +143,8 @@ pub enum Word {
     },
     /// The node failed, or cannot begin.
     Failed(String),
+    /// The node was done: this is its last word.
+    Done,
 }
 
 /// Appends the message to `bytes` as a frame.
@@ -210,6 +214,7 @@ mod tests {
             Order::SetDelay { one: node.clone(), other: NodeName::new("sink"), by: Duration::from_millis(3) },
             Order::SlowCpu { factor: 8.0 },
             Order::TroubleStore { trouble: StoreTrouble { is_full: true, ..StoreTrouble::default() } },
+            Order::Leave,
             Order::Stop,
         ]
     }
@@ -237,7 +242,10 @@ mod tests {
         ];
         let happened = |event| Word::Happened { at: Moment(7), node: node.clone(), event };
         let listening = Word::Listening("127.0.0.1:4000".parse().unwrap());
-        [listening, Word::Failed("why".into())].into_iter().chain(events.into_iter().map(happened)).collect()
+        [listening, Word::Failed("why".into()), Word::Done]
+            .into_iter()
+            .chain(events.into_iter().map(happened))
+            .collect()
     }
 
     fn bytes<T: Serialize>(messages: &[T]) -> Vec<u8> {

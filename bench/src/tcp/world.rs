@@ -156,7 +156,7 @@ impl TcpWorld {
         node.order(&Order::Begin(Box::new(beginning)));
     }
 
-    /// Fails if a child did; tells all nodes of one that listens elsewhere now.
+    /// Fails if a child did; tells all nodes of one that listens elsewhere now, or only now.
     fn check(&mut self) -> Result<(), WorldError> {
         if let Some(Fallen { node: name, why }) = self.board.fallen() {
             let node = self.nodes.get_mut(&name);
@@ -166,9 +166,10 @@ impl TcpWorld {
             return Err(WorldError::NodeFailed { node: name, at: self.now(), why: why.join("; ") });
         }
         for (name, address) in self.board.addresses() {
-            if self.addresses.insert(name.clone(), address).is_some_and(|before| before != address) {
+            if self.addresses.insert(name.clone(), address) != Some(address) {
                 let order = Order::Enter { node: name, address };
-                self.nodes.values().for_each(|node| node.order(&order));
+                // Who has yet to begin is told of all then.
+                self.nodes.values().filter(|node| node.spec.is_some()).for_each(|node| node.order(&order));
             }
         }
         Ok(())
@@ -266,6 +267,23 @@ impl World for TcpWorld {
         }
         self.begin(&name, node, &spec);
         self.nodes.entry(name).and_modify(|node| node.spec = Some(spec));
+        Ok(())
+    }
+
+    fn enrol(&mut self, spec: NodeSpec) -> Result<(), WorldError> {
+        let node = Node { spec: Some(spec.clone()), incarnation: 0, child: None, dark: None };
+        match self.nodes.insert(spec.name.clone(), node) {
+            None => Ok(()),
+            Some(_) => Err(WorldError::BadNode(format!("there is a node `{}` already", spec.name))),
+        }
+    }
+
+    fn runs(&self, name: &NodeName) -> bool {
+        self.nodes.get(name).is_some_and(|node| node.child.is_some()) && !self.board.is_done(name)
+    }
+
+    fn leave(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        self.child(name)?.order(&Order::Leave);
         Ok(())
     }
 

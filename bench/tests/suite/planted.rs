@@ -42,7 +42,7 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::QuotaNotSaid, "smoke/overload", "catch_up"),
     (Defect::LeaseNotWaitedFor, "smoke/standby-master", "overtaken"),
     (Defect::EarlierTermNotFenced, "hunt/takeover-ahead-of-results", "output"),
-    (Defect::SecondAttemptTakenForDone, "smoke/straggler", "output"),
+    (Defect::LeaverForgotten, "smoke/join-and-drain", "left at"),
 ];
 
 fn scenario(name: &str) -> PathBuf {

@@ -46,6 +46,11 @@ pub enum DetectorEvent {
         /// The worker.
         worker: WorkerNumber,
     },
+    /// The worker is no longer a member, and nobody has lost it: it was let go.
+    Left {
+        /// The worker.
+        worker: WorkerNumber,
+    },
     /// Epochs grow from above this one: those up to it were given by earlier detectors of the same workers.
     After {
         /// The last epoch of before.
@@ -220,6 +225,7 @@ impl Core for Detector {
                     actions.push(DetectorAction::Lost { worker, epoch: member.epoch });
                 }
             }
+            DetectorEvent::Left { worker } => drop(self.members.remove(&worker)),
             DetectorEvent::After { epoch } => self.last_epoch = self.last_epoch.max(epoch),
             DetectorEvent::Tick => self.tick(now, actions),
         }

@@ -52,6 +52,11 @@ pub trait Engine: Send + Sync {
         false
     }
 
+    /// Whether workers may join a running job, and leave it without a loss.
+    fn moves(&self) -> bool {
+        false
+    }
+
     /// Why it cannot run this query with these options; nothing if it can.
     fn refuses(&self, _query: &Query, _options: &Options) -> Option<String> {
         None

@@ -84,6 +84,10 @@ impl Engine for DStreams {
         true
     }
 
+    fn moves(&self) -> bool {
+        true
+    }
+
     fn heirs(&self, _workers: u32, options: &Options) -> Vec<NodeName> {
         standbys(&Settings::from_options(options)).map(Role::name).collect()
     }
@@ -153,6 +157,7 @@ async fn start_master(
             slack: settings.slack,
             origin: cluster.origin,
             patience: cluster.failure_timeout,
+            placement: settings.placement,
         },
         heartbeat: cluster.heartbeat,
         failure_timeout: cluster.failure_timeout,
@@ -164,6 +169,7 @@ async fn start_master(
             checkpoint_intervals: settings.checkpoint_intervals(cluster.interval),
             speculation: settings.speculation,
             avoid_slow: settings.avoid_slow,
+            placement: settings.placement,
         },
     };
     let shell = MasterConfig {
@@ -199,6 +205,7 @@ async fn start_worker(
         origin: cluster.origin,
         // Shorter than what the master waits: it must not give a worker up that still acknowledges.
         lease: cluster.failure_timeout.saturating_sub(cluster.heartbeat / 2),
+        placement: settings.placement,
     });
     let (peers, events) = connect(&host, config, Role::Worker(number), query.fingerprint).await?;
     let context = TaskContext {

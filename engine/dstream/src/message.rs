@@ -117,6 +117,11 @@ pub enum ToMaster {
         /// Workers that it has no connection with.
         unreachable: Vec<u32>,
     },
+    /// The worker is to leave: whatever only it holds is to be taken from it. Said with every beat.
+    Leaving {
+        /// Its epoch.
+        epoch: u64,
+    },
     /// These blocks have all their copies.
     Announce {
         /// Its epoch.
@@ -334,6 +339,11 @@ pub enum ToWorker {
         epoch: u64,
         /// The blocks.
         blocks: Vec<BlockName>,
+    },
+    /// Nothing depends on the worker that wants to leave: it may end.
+    Released {
+        /// Its epoch, which is over.
+        epoch: u64,
     },
     /// The epoch is over: forget what runs, then join anew.
     Fenced {

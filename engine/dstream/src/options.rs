@@ -8,6 +8,18 @@ use std::time::Duration;
 /// The most copies of a record that may be asked for; a bound for typing errors, not for the protocol.
 const MOST_COPIES: u64 = 16;
 
+/// Where tasks and copies go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// To whoever is done with them first: by free cores and by how fast a worker has been.
+    #[default]
+    Load,
+    /// To whoever has a free core, as if all were equally fast; copies in turn.
+    Free,
+    /// To the same ones always.
+    Fixed,
+}
+
 /// The options that have an effect, read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -29,6 +41,8 @@ pub struct Settings {
     pub logs: bool,
     /// Clients are told how much they may send.
     pub backpressure: bool,
+    /// Where tasks and copies go.
+    pub placement: Placement,
 }
 
 impl Settings {
@@ -67,6 +81,11 @@ impl Settings {
             avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
             standby_masters: count("standby_masters"),
             backpressure: value("backpressure") == Some(OptionValue::Choice("on".to_owned())),
+            placement: match value("placement") {
+                Some(OptionValue::Choice(word)) if word == "fixed" => Placement::Fixed,
+                Some(OptionValue::Choice(word)) if word == "free" => Placement::Free,
+                _ => Placement::Load,
+            },
             logs: value("input") == Some(OptionValue::Choice("log".to_owned())),
         }
     }
@@ -122,6 +141,13 @@ pub fn declared() -> Vec<OptionSpec> {
             "clients are told how much they may send, by how fast intervals were worked off; from the first one on",
             OptionKind::Choice(&["off", "on"]),
             OptionValue::Choice("off".to_owned()),
+            Unbuilt::Nothing,
+        ),
+        option(
+            "placement",
+            "where tasks and copies go: by load and speed of the workers, to whoever has a free core, or always to the same",
+            OptionKind::Choice(&["load", "free", "fixed"]),
+            OptionValue::Choice("load".to_owned()),
             Unbuilt::Nothing,
         ),
         option(

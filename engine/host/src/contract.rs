@@ -55,6 +55,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("a_slow_card_stretches_transfers", link::a_slow_card_stretches_transfers),
     ("a_power_loss_is_silent", link::a_power_loss_is_silent),
     ("a_troubled_store_refuses_or_waits", node::a_troubled_store_refuses_or_waits),
+    ("a_node_comes_late_and_leaves_when_asked", node::a_node_comes_late_and_leaves_when_asked),
 ];
 
 /// A world under test.
@@ -65,10 +66,11 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// Starts a node that plays `role`.
     fn start(&mut self, name: &str, role: Role) {
-        let config = postcard::to_stdvec(&role).expect("a role is always encoded");
-        let name = NodeName::new(name);
-        let spec = NodeSpec { name, role: "contract".to_owned(), config, cores: 1, harness: false };
-        self.world.start(spec).expect("the world starts a node");
+        self.world.start(spec(name, role)).expect("the world starts a node");
+    }
+
+    fn enrol(&mut self, name: &str, role: Role) {
+        self.world.enrol(spec(name, role)).expect("the world takes note of a node");
     }
 
     /// Lets time pass.
@@ -106,6 +108,11 @@ impl Stage<'_> {
             shown.iter().map(|line| format!("{line}\n")).collect()
         })
     }
+}
+
+fn spec(name: &str, role: Role) -> NodeSpec {
+    let config = postcard::to_stdvec(&role).expect("a role is always encoded");
+    NodeSpec { name: NodeName::new(name), role: "contract".to_owned(), config, cores: 1, harness: false }
 }
 
 /// The values of the marks with this name that a node made, in order.

@@ -4,6 +4,7 @@
 //! tests in both worlds. Invariant: a future of a paused node's Net, Clock or Cpu does not complete before the node
 //! resumes.
 
+use crate::leave::Leave;
 use crate::random::Random;
 use bytes::Bytes;
 use dstream_trace::{Event, Moment, NodeName};
@@ -127,6 +128,8 @@ pub struct Host {
     pub random: Random,
     /// The log of the run.
     pub trace: Arc<dyn Trace>,
+    /// Whether it is to leave.
+    pub leave: Leave,
 }
 
 impl Host {

@@ -6,6 +6,7 @@
 pub mod contract;
 pub mod facade;
 pub mod frame;
+pub mod leave;
 pub mod peer;
 pub mod random;
 pub mod real;
@@ -13,5 +14,6 @@ pub mod shape;
 pub mod world;
 
 pub use facade::{BoxFuture, BoxIo, Clock, CoreTime, Cpu, Host, Io, Listener, Net, Store, StoreError, Trace};
+pub use leave::Leave;
 pub use random::Random;
 pub use world::{NodeError, NodeSpec, NodeStart, World, WorldError};

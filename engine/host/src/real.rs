@@ -147,6 +147,24 @@ impl World for RealWorld {
         Ok(())
     }
 
+    fn enrol(&mut self, spec: NodeSpec) -> Result<(), WorldError> {
+        if self.nodes.contains_key(&spec.name) {
+            return Err(WorldError::BadNode(format!("there is a node `{}` already", spec.name)));
+        }
+        self.nodes.insert(spec.name.clone(), Node { spec, incarnation: 0, slow: Slow::none(), life: None });
+        Ok(())
+    }
+
+    fn runs(&self, name: &NodeName) -> bool {
+        let life = self.nodes.get(name).and_then(|node| node.life.as_ref());
+        life.is_some_and(Life::goes_on)
+    }
+
+    fn leave(&mut self, name: &NodeName) -> Result<(), WorldError> {
+        self.life(name)?.leave.ask();
+        Ok(())
+    }
+
     fn now(&self) -> Moment {
         self.commons.began.elapsed()
     }

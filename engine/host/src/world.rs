@@ -60,6 +60,15 @@ pub trait World {
     /// Adds a node and starts it.
     fn start(&mut self, node: NodeSpec) -> Result<(), WorldError>;
 
+    /// Adds a node that does not run yet: [`World::restart`] starts its first life.
+    fn enrol(&mut self, node: NodeSpec) -> Result<(), WorldError>;
+
+    /// Whether the node's process runs; a paused one does.
+    fn runs(&self, node: &NodeName) -> bool;
+
+    /// Asks the node to leave: it hands on what others need of it, then ends by itself.
+    fn leave(&mut self, node: &NodeName) -> Result<(), WorldError>;
+
     /// Time since the world started.
     fn now(&self) -> Moment;
 

@@ -92,6 +92,8 @@ pub enum Event {
     FaultEnded { fault: u32, node: NodeName },
     /// A process ended because of a crash.
     ProcessEnded,
+    /// A node was done, and its process ended by itself.
+    NodeEnded,
     /// A message to `to` was dropped by a cut between the two nodes.
     MessageCut { to: NodeName },
     /// A message to `to`, another node or the durable store, waits because of an outage between the two; the first one after
@@ -149,6 +151,12 @@ pub enum Event {
     WorkerJoined { worker: NodeName, epoch: u64 },
     /// A worker is no longer a member; what it says under this epoch is refused.
     WorkerLost { worker: NodeName, epoch: u64 },
+    /// A worker was asked to leave, and the master has heard it: it is given nothing more.
+    WorkerLeaving { worker: NodeName, epoch: u64 },
+    /// A worker that was to leave is needed: it is given work again.
+    WorkerStays { worker: NodeName, epoch: u64 },
+    /// A worker that was to leave is no longer a member. Nothing depends on it: others have all that only it had.
+    WorkerLeft { worker: NodeName, epoch: u64 },
     /// How many blocks that are still needed have fewer copies than promised.
     CopiesBelow { blocks: u64 },
     /// The interval's records are fixed for ever; `blocks` are what its map tasks read.

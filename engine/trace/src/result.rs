@@ -152,6 +152,12 @@ pub struct Load {
     pub cpu: f64,
     /// Of the busiest direction of the busiest network card.
     pub network: f64,
+    /// Of the cores of the busiest worker.
+    #[serde(default)]
+    pub busiest_cpu: f64,
+    /// How many times the median worker's use of its cores that is; 0 where the median one used none.
+    #[serde(default)]
+    pub busiest_to_median: f64,
 }
 
 /// An end of the engine's promise and the damage that follows from it.

@@ -127,6 +127,8 @@ fn happened(fault: &str, node: &str) -> String {
         "delay" => format!("messages of {node} were delayed"),
         "disk-full" => format!("the {node} had no room"),
         "disk-error" => format!("the disk of the {node} failed"),
+        "join" => format!("{node} joined"),
+        "drain" => format!("{node} was asked to leave"),
         other => format!("{other} hit {node}"),
     }
 }

@@ -221,7 +221,7 @@ fn moments(run: &RunReport, tables: &Tables, from_s: f64, until_s: f64) -> Vec<(
         moments.extend(mark.until_s.map(|until| (until, format!("{} over", mark.tag))));
     }
     // Loss and copies are in the moments of the faults already.
-    let told = ["declared lost", "copies missing", "copies whole", "joined"];
+    let told = ["declared lost", "copies missing", "copies whole", "joined", "leaves", "stays", "left"];
     let others = tables.moments.iter().filter(|moment| !told.contains(&moment.what.as_str()));
     moments.extend(others.map(|moment| (moment.at_s, moment.what.clone())));
     moments.retain(|(at, _)| *at >= from_s && *at <= until_s);

@@ -81,8 +81,8 @@ fn is_gone(facts: &Facts, run: &MeasureInput, client: u32) -> bool {
     run.faults.iter().any(|fault| hits(fault) && is_for_good(facts, fault))
 }
 
-/// Whether the fault ended processes, and nothing started them again.
+/// Whether processes ended by it, and nothing started them again.
 fn is_for_good(facts: &Facts, fault: &FaultFacts) -> bool {
     let times = facts.faults.get(&fault.number).copied().unwrap_or_default();
-    fault.effect == Effect::ProcessEnded && times.applied.is_some() && times.ended.is_none()
+    matches!(fault.effect, Effect::ProcessEnded | Effect::Left) && times.applied.is_some() && times.ended.is_none()
 }

@@ -124,6 +124,8 @@ struct Walk<'a, 'b> {
     losses: BTreeMap<NodeName, Loss>,
     /// What workers hold that live and were declared lost: theirs again when they join again.
     away: BTreeMap<NodeName, Away>,
+    /// What workers held that are dead and not declared lost: the engine still counts on them.
+    fallen: BTreeMap<NodeName, BTreeSet<BlockName>>,
     damage: Vec<Damage>,
     /// Tasks of later intervals read what an interval leaves: its blocks are needed until a checkpoint goes through it.
     keeps_state: bool,
@@ -145,6 +147,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             joined: BTreeSet::new(),
             losses: BTreeMap::new(),
             away: BTreeMap::new(),
+            fallen: BTreeMap::new(),
             damage: Vec::new(),
             keeps_state: input.keeps_state,
             checkpointed_below: 0,
@@ -153,6 +156,9 @@ impl<'a, 'b> Walk<'a, 'b> {
 
     fn step(&mut self, line: &TraceLine) {
         let node = &line.node;
+        if let Event::WorkerLost { worker, .. } | Event::WorkerJoined { worker, .. } = &line.event {
+            self.fallen.remove(worker);
+        }
         match &line.event {
             // A copy that comes to a worker after it was declared lost is known to nobody until it joins again.
             Event::BlockHeld { block, ranges, .. } if self.is_away(node) => {
@@ -190,7 +196,8 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::PartitionRestored { partition, .. } => self.operators.restore(*partition, node),
             Event::ProcessEnded if node.is_of_the_work() => {
                 self.lose(node, line.at, false);
-                self.away.remove(node);
+                let held = self.away.remove(node).unwrap_or_default();
+                self.fallen.insert(node.clone(), held.into_keys().collect());
             }
             Event::WorkerLost { worker, .. } if held_off(self.input, worker, line.at) => {
                 self.lose(worker, line.at, true);
@@ -198,6 +205,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::WorkerLost { worker, .. } => {
                 self.joined.remove(worker);
             }
+            Event::WorkerLeft { worker, .. } => self.leave(worker, line.at),
             // With fewer workers than copies nothing lacks what could be made, and yet redundancy is not back.
             Event::CopiesBelow { blocks: 0 } if self.joined.len() >= self.input.promise.copies as usize => {
                 self.losses.retain(|_, loss| !loss.declared);
@@ -287,6 +295,30 @@ impl<'a, 'b> Walk<'a, 'b> {
         } else if self.operators.exist() {
             // What an operator had taken in is not gone with its block.
             orphaned.into_iter().for_each(|(block, ranges)| self.operators.absorb(block, ranges));
+        }
+    }
+
+    /// The worker went by itself, with all that it held. It is no fault: what nobody else holds now is the engine's doing,
+    /// unless it counts on one whose death it cannot know of, and the promise ended with that death.
+    fn leave(&mut self, node: &NodeName, at: Moment) {
+        self.joined.remove(node);
+        self.slices.remove(node);
+        let is_held = |(_, held): &(&BlockName, &Held)| held.holders.contains(node);
+        let held: Vec<BlockName> = self.blocks.iter().filter(is_held).map(|(block, _)| *block).collect();
+        let covered = (self.input.promise.losses_at_once as usize).min(self.live());
+        let mut is_damaged = false;
+        for block in held {
+            let is_last = self.blocks.get(&block).is_some_and(|held| held.holders.len() == 1);
+            let is_counted_on = self.fallen.values().any(|held| held.contains(&block));
+            if is_last && is_counted_on && self.losses.len() > covered {
+                is_damaged = true;
+                self.orphans.extend(self.blocks.remove(&block).map(|held| (block, held.ranges)));
+            } else {
+                self.forget(block, node, at);
+            }
+        }
+        if is_damaged {
+            self.record_damage(at);
         }
     }
 

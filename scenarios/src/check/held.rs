@@ -1,5 +1,5 @@
-//! Acknowledged means held: a client may learn that records are held only when as many nodes hold them as promised, or
-//! the log does, where that is the promise.
+//! Acknowledged means held, also when a node leaves that held it: a client may learn that records are held only when as
+//! many nodes hold them as promised, or the log does, where that is the promise.
 //!
 //! Counts copies by the nodes' own events, never by the master's word; a node that has a partition's state behind an
 //! interval has what its source had sealed up to there, as good as in a block. Promised is min(copies, live workers);
@@ -27,6 +27,17 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
             Event::WorkerLost { worker, .. } => {
                 members.change(line.at, |m| m.joined.remove(worker));
                 dead.known(worker, &mut copies);
+            }
+            Event::WorkerLeft { worker, .. } => {
+                members.change(line.at, |m| m.joined.remove(worker));
+                let promised = input.promise.copies.min(members.least_live(line.at)).max(1);
+                let short = copies.short_without(worker, promised);
+                dead.known(worker, &mut copies);
+                let is_needed = |range: &RecordRange| acked.gaps(*range).is_empty() && !is_out(input, *range, line.at);
+                for range in short.into_iter().filter(is_needed) {
+                    let at = line.at;
+                    finding.add(|| format!("{worker} left at {at} while fewer than {promised} others held {range:?}"));
+                }
             }
             Event::NodeStarted { .. } => members.change(line.at, |m| m.down.remove(node)),
             Event::ProcessEnded => {
@@ -152,6 +163,13 @@ impl Copies {
             held.holders.remove(node);
             !held.holders.is_empty()
         });
+    }
+
+    /// The records of blocks that the node holds and fewer than so many others do.
+    fn short_without(&self, node: &NodeName, copies: u32) -> Vec<RecordRange> {
+        let held = self.blocks.values().filter(|held| held.holders.contains(node));
+        let short = held.filter(|held| held.holders.len() <= copies as usize);
+        short.flat_map(|held| held.ranges.iter().copied()).collect()
     }
 
     /// The records that so many nodes never held at once.

@@ -26,6 +26,9 @@ pub(super) fn laws(input: &CheckInput<'_>) -> Vec<CheckResult> {
         attempts_agree(input.lines).named("trace: attempts agree"),
         visible_once(input.lines).named("trace: results become visible once"),
     ];
+    if input.lines.iter().any(|line| matches!(line.event, Event::WorkerLeaving { .. })) {
+        laws.push(leavers_get_nothing(input.lines).named("trace: who leaves gets no task"));
+    }
     if !input.facts.shares.is_empty() {
         laws.push(tentative_are_replaced(input).named("trace: tentative results are replaced"));
     }
@@ -178,6 +181,24 @@ fn visible_once(lines: &[TraceLine]) -> Finding {
             let at = line.at;
             finding
                 .add(|| format!("result {partition} of interval {interval} of `{output}` came twice, again at {at}"));
+        }
+    }
+    finding
+}
+
+/// From the moment at which the master knows that a worker is to leave, it gives it no task, unless it stays or joins anew.
+fn leavers_get_nothing(lines: &[TraceLine]) -> Finding {
+    let mut finding = Finding::default();
+    let mut leaving: BTreeSet<&NodeName> = BTreeSet::new();
+    for line in lines {
+        match &line.event {
+            Event::WorkerLeaving { worker, .. } => drop(leaving.insert(worker)),
+            Event::WorkerJoined { worker, .. } | Event::WorkerStays { worker, .. } => drop(leaving.remove(worker)),
+            Event::TaskLaunched { task, worker, .. } if leaving.contains(worker) => {
+                let at = line.at;
+                finding.add(|| format!("{worker} was given {task:?} at {at}, though it was to leave"));
+            }
+            _ => {}
         }
     }
     finding

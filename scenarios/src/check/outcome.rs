@@ -150,6 +150,8 @@ fn fault_facts(fault: &FaultPlan, warmup_end: Moment) -> FaultFacts {
     let effect = match kind {
         FaultKind::Crash { .. } | FaultKind::PowerLoss { .. } => Effect::ProcessEnded,
         FaultKind::Pause { .. } => Effect::HeldByPause,
+        FaultKind::Join { .. } => Effect::Joined,
+        FaultKind::Drain { .. } => Effect::Left,
         FaultKind::SlowCpu { .. } => Effect::WorkStretched,
         FaultKind::SlowNic { .. } => Effect::TransferStretched,
         FaultKind::Partition { one_way: true, .. } => Effect::MessageCutOneWay,

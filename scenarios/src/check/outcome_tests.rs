@@ -75,6 +75,7 @@ pub(super) fn run(history: &History, expect: Vec<Expectation>, drained: bool, in
             workers: 3,
             heirs: Vec::new(),
             recovers_master: true,
+            moves: true,
         },
         promise: &Promise { words: "exact".into(), losses_at_once: 1, copies: 2, logs: false },
         query: &query,

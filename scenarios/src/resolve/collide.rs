@@ -30,6 +30,9 @@ fn when(fault: &FaultPlan) -> String {
 /// Why these two cannot both happen, if they cannot: about the one that comes later.
 pub(super) fn collision(a: &FaultPlan, b: &FaultPlan) -> Option<String> {
     let (first, second) = if a.at <= b.at { (a, b) } else { (b, a) };
+    if let Some(why) = moves_twice(first, second) {
+        return Some(why);
+    }
     if !meet(first, second) {
         return None;
     }
@@ -50,6 +53,22 @@ pub(super) fn collision(a: &FaultPlan, b: &FaultPlan) -> Option<String> {
         return Some(format!("`{target}` would start again while it is paused, {}", when(first)));
     }
     (is_pause(first) && is_pause(second)).then(|| format!("`{target}` is already paused {}", when(first)))
+}
+
+/// Why what moves a node cannot happen with the other fault, if it cannot: before it joins there is no node to be hit, and
+/// it joins once and leaves once.
+fn moves_twice(first: &FaultPlan, second: &FaultPlan) -> Option<String> {
+    let node = first.kind.node().filter(|node| second.kind.node() == Some(node))?;
+    match (&first.kind, &second.kind) {
+        (_, FaultKind::Join { .. }) => {
+            Some(format!("`{node}` is hit at {} already, before it is there", show_duration(first.at)))
+        }
+        (FaultKind::Join { .. }, _) if first.at == second.at => {
+            Some(format!("`{node}` joins at {}", show_duration(first.at)))
+        }
+        (FaultKind::Drain { .. }, FaultKind::Drain { .. }) => Some(format!("`{node}` leaves already {}", when(first))),
+        _ => None,
+    }
 }
 
 /// Whether two partitions cut the same nodes from the same nodes.

@@ -1,7 +1,7 @@
 //! Engines: their options with defaults, the interval that all share, what must be a multiple of it, and their nodes.
 
 use crate::compare::fit;
-use crate::context::{Context, MapCost};
+use crate::context::{Context, EngineDeclaration, MapCost};
 use crate::plan::{ClusterPlan, EnginePlan};
 use crate::spec::{At, EngineWritten, Reader, ScenarioWritten};
 use crate::unit::{duration, show_duration};
@@ -140,8 +140,8 @@ fn resolve_engine(
         reader.wrong(at, message);
     }
     let (name, label) = (engine.name.value.clone(), engine.label.value.clone());
-    let recovers_master = engine.declaration.recovers_master;
-    let plan = EnginePlan { engine: name, label, options, workers, heirs, recovers_master };
+    let EngineDeclaration { recovers_master, moves, .. } = *engine.declaration;
+    let plan = EnginePlan { engine: name, label, options, workers, heirs, recovers_master, moves };
     (plan, engine.declaration.map_ns_per_byte.clone())
 }
 

@@ -7,7 +7,7 @@ use super::collide::{collision, cut_of_the_dead};
 use super::draw::Draws;
 use super::node::{self, Role};
 use super::{Common, draw};
-use crate::plan::{FaultKind, FaultPlan};
+use crate::plan::{EnginePlan, FaultKind, FaultPlan};
 use crate::spec::{At, FaultWritten, Reader, TimeWritten};
 use crate::unit::show_duration;
 use dstream_trace::NodeName;
@@ -53,6 +53,8 @@ impl Aimed<'_> {
             "slow-nic" => FaultKind::SlowNic { node, factor },
             "disk-full" => FaultKind::DiskFull { node },
             "disk-error" => FaultKind::DiskError { node },
+            "join" => FaultKind::Join { node },
+            "drain" => FaultKind::Drain { node },
             _ => FaultKind::SlowCpu { node, factor },
         };
         let lasts = self.written.lasts.as_ref().map(|lasts| lasts.value);
@@ -124,11 +126,37 @@ fn aim<'w>(reader: &mut Reader<'_>, written: &'w FaultWritten, common: &Common<'
 /// The faults that hit the durable store, alone or as one of those between which they stand.
 const OF_THE_STORE: [&str; 4] = ["outage", "delay", "disk-full", "disk-error"];
 
+/// What changes who works, and is no fault.
+const MOVES: [&str; 2] = ["join", "drain"];
+
+/// Whether the node is one that may join and leave, in all engines that are asked for.
+fn may_move(reader: &mut Reader<'_>, kind: &str, (name, role): (&At<String>, Role), common: &Common<'_>) -> bool {
+    let is_one = role == Role::Worker || (kind == "drain" && role == Role::AnyWorker);
+    if !is_one {
+        reader.wrong(name.at, format!("`{kind}` is of a worker; name one, such as `node: worker-1`"));
+        return false;
+    }
+    if kind == "join" && common.cluster.workers < 2 {
+        reader.wrong(name.at, "nobody would work before the only worker joins; add to `cluster.workers`".to_owned());
+        return false;
+    }
+    let Some(fixed) = common.chosen.iter().find(|engine| !engine.moves) else { return true };
+    let with: Vec<&EnginePlan> = common.engines.iter().filter(|engine| engine.moves).collect();
+    let with: Vec<String> = with.iter().map(|engine| format!("`--engine {}`", engine.label)).collect();
+    let instead = if with.is_empty() { String::new() } else { format!("; run {}", with.join(" ")) };
+    let label = &fixed.label;
+    reader.wrong(name.at, format!("the engine `{label}` has no `{kind}`: its workers stay while a job runs{instead}"));
+    false
+}
+
 /// The target; `Some(None)` is `any-worker`.
 fn target(reader: &mut Reader<'_>, kind: &str, name: &At<String>, common: &Common<'_>) -> Option<Option<NodeName>> {
     let (role, node) = node::read(reader, name, common)?;
     if role != Role::Store && matches!(kind, "disk-full" | "disk-error") {
         reader.wrong(name.at, format!("`{kind}` hits the durable store; write `node: store`"));
+        return None;
+    }
+    if MOVES.contains(&kind) && !may_move(reader, kind, (name, role), common) {
         return None;
     }
     let built = match role {

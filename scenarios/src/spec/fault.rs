@@ -43,6 +43,8 @@ pub(crate) const SHAPES: &[Shape] = &[
     Shape { name: "slow-nic", fields: &[Field::Node, Field::SlowFactor, Field::For] },
     Shape { name: "disk-full", fields: &[Field::Store, Field::For] },
     Shape { name: "disk-error", fields: &[Field::Store, Field::For] },
+    Shape { name: "join", fields: &[Field::Node] },
+    Shape { name: "drain", fields: &[Field::Node] },
 ];
 
 /// One fault, as written.
@@ -108,11 +110,8 @@ fn read_fault(reader: &mut Reader<'_>, item: &Place<'_>, place: usize) -> Option
         by = fields.required(reader, "by", "by: 100ms", duration);
     }
     let at = fields.required(reader, "at", "at: 40s", read_time);
-    let lasts = if has(Field::RestartAfter) {
-        fields.optional(reader, "restart_after", duration)
-    } else {
-        fields.optional(reader, "for", duration)
-    };
+    let end = [(Field::RestartAfter, "restart_after"), (Field::For, "for")].into_iter().find(|(field, _)| has(*field));
+    let lasts = end.and_then(|(_, name)| fields.optional(reader, name, duration));
     fields.close(reader);
     let fault = FaultWritten { place, kind, node, between, and, one_way, factor, by, at: at?, lasts };
     if reader.problems.len() == before { Some(fault) } else { None }

@@ -26,12 +26,13 @@ pub enum State {
     CheckpointWritten,
     IntervalClosing,
     PartitionOrphaned,
+    WorkerLeaving,
     Idle,
 }
 
 impl State {
     /// All, in the order of the data's way.
-    pub const ALL: [State; 13] = [
+    pub const ALL: [State; 14] = [
         State::BlockBeingCopied,
         State::BlockHeldUnsealed,
         State::MapRunning,
@@ -44,6 +45,7 @@ impl State {
         State::CheckpointWritten,
         State::IntervalClosing,
         State::PartitionOrphaned,
+        State::WorkerLeaving,
         State::Idle,
     ];
 
@@ -62,6 +64,7 @@ impl State {
             State::CheckpointWritten => "checkpoint being written",
             State::IntervalClosing => "interval being closed",
             State::PartitionOrphaned => "partition without its node",
+            State::WorkerLeaving => "worker leaving",
             State::Idle => "idle",
         }
     }
@@ -111,6 +114,7 @@ struct Walk {
     copies_below: bool,
     dead: BTreeSet<NodeName>,
     unfenced: BTreeSet<NodeName>,
+    leaving: BTreeSet<NodeName>,
     /// The intervals that end one, now or later.
     checkpoints: BTreeSet<u64>,
     /// All intervals below this one are done; of those after it, these.
@@ -155,8 +159,18 @@ impl Walk {
             }
             Event::CopiesBelow { blocks } => self.copies_below = *blocks > 0,
             Event::ProcessEnded => self.end(node),
+            Event::WorkerLeaving { worker, .. } => drop(self.leaving.insert(worker.clone())),
+            Event::WorkerJoined { worker, .. } | Event::WorkerStays { worker, .. } => {
+                self.leaving.remove(worker);
+            }
+            Event::WorkerLeft { worker, .. } => {
+                self.leaving.remove(worker);
+                self.end(worker);
+                self.dead.remove(worker);
+            }
             Event::WorkerLost { worker, .. } => {
                 self.dead.remove(worker);
+                self.leaving.remove(worker);
                 self.unfenced.insert(worker.clone());
                 self.operators.leave(worker);
             }
@@ -214,6 +228,7 @@ impl Walk {
             (State::Recovering, again || !self.operators.catching_up.is_empty()),
             (State::CheckpointWritten, self.writes_checkpoint() || self.operators.saves),
             (State::IntervalClosing, !self.operators.closing.is_empty()),
+            (State::WorkerLeaving, !self.leaving.is_empty()),
             (State::PartitionOrphaned, !self.operators.orphans.is_empty()),
         ];
         let mut states: Vec<State> = found.into_iter().filter(|(_, is)| *is).map(|(state, _)| state).collect();

@@ -54,9 +54,11 @@ pub(super) fn draw(dice: &Dice, plan: &Plan, frame: &Frame) -> Vec<String> {
     let count = 1 + dice.below("faults", MOST_FAULTS);
     let storm = frame.storm.as_millis() as u64;
     let mut storm = Storm { plan, frame, storm, last: None, gone_workers: 0, gone_clients: 0 };
+    // Their dice are their own, too.
+    let moves = storm.moves(&dice.inner("moves"));
     let limp = (dice.below("limps", 3) == 0).then(|| storm.limp(&dice.inner("limp")));
     let faults = (0..count).map(|number| storm.fault(&dice.inner(&format!("fault {number}"))));
-    let mut chosen: Vec<String> = limp.into_iter().chain(faults).collect();
+    let mut chosen: Vec<String> = moves.into_iter().chain(limp).chain(faults).collect();
     // At times several, one in the other's way. Their dice are their own: all else is drawn as it was without them.
     let of_the_store = dice.pick("faults of the store", &[0, 0, 0, 0, 0, 0, 1, 1, 2]);
     chosen.extend((0..of_the_store).map(|number| storm.of_the_store(&dice.inner(&format!("store {number}")))));
@@ -87,6 +89,23 @@ impl Storm<'_> {
         let (node, factor) = (self.any_worker(dice, "who"), dice.pick("factor", &LIMP));
         self.last = Some(Last { at: 10, until: self.storm - 10, worker: node.clone() });
         format!("slow-cpu: {{ node: {node}, factor: {factor}, at: 10ms, for: {}ms }}", self.storm - 20)
+    }
+
+    /// In every second storm or so a worker comes later, or one is asked to leave, or both.
+    fn moves(&mut self, dice: &Dice) -> Vec<String> {
+        if !self.plan.engines.iter().all(|engine| engine.moves) || self.frame.may_go() == 0 {
+            return Vec::new();
+        }
+        let (joins, drains) = dice.pick("what", &[(0, 0), (0, 0), (0, 0), (1, 0), (0, 1), (1, 1)]);
+        let one = |kind: &str| {
+            let dice = dice.inner(kind);
+            let worker = 1 + dice.below("who", u64::from(self.plan.cluster.workers));
+            format!("{kind}: {{ node: worker-{worker}, at: {}ms }}", self.at(&dice))
+        };
+        let moves = [("join", joins), ("drain", drains)].into_iter().filter(|(_, count)| *count > 0);
+        let moves: Vec<String> = moves.map(|(kind, _)| one(kind)).collect();
+        self.gone_workers += drains;
+        moves
     }
 
     fn fault(&mut self, dice: &Dice) -> String {

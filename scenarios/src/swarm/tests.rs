@@ -19,7 +19,7 @@ fn context() -> Context {
         option("copies", OptionKind::Count { at_least: 1, at_most: 16 }, OptionValue::Count(2)),
         option("mode", OptionKind::Choice(&["fast", "safe"]), OptionValue::Choice("fast".to_owned())),
     ];
-    let engine = EngineDeclaration { options, built: true, ..EngineDeclaration::unbuilt("any") };
+    let engine = EngineDeclaration { options, built: true, moves: true, ..EngineDeclaration::unbuilt("any") };
     let param = |name, kind| ParamSpec { name, about: "a parameter", default: "off", kind, unbuilt: false };
     let params = vec![param("window", ParamKind::Window), param("slide", ParamKind::Slide)];
     let job = JobDeclaration { params, built: true, ..JobDeclaration::unbuilt("count") };
@@ -38,7 +38,7 @@ fn every_seed_is_a_scenario_of_its_own_and_always_the_same() {
     let plans: Vec<Plan> = (0..40).map(|seed| drawn(seed, "")).collect();
     assert_eq!(plans[7], drawn(7, ""));
     let kinds: BTreeSet<&str> = plans.iter().flat_map(|plan| &plan.faults).map(|fault| fault.kind.name()).collect();
-    assert_eq!(kinds.len(), 10, "{kinds:?}");
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
     let nodes = plans.iter().flat_map(|plan| &plan.faults).map(|fault| fault.kind.first_node());
     let roles: BTreeSet<&str> = nodes.filter_map(|node| node.as_str().split('-').next()).collect();
     assert_eq!(roles.into_iter().collect::<Vec<_>>(), ["client", "master", "store", "worker"]);
@@ -54,7 +54,9 @@ fn the_storm_ends_before_the_calm_begins() {
         let calm = plan.duration - CALM - AFTER_CALM;
         let ends = plan.faults.iter().filter_map(|fault| Some(fault.at + fault.lasts?));
         assert!(ends.chain(plan.faults.iter().map(|fault| fault.at)).all(|end| end <= calm), "{seed}: {plan:?}");
-        let for_good = |fault: &&crate::plan::FaultPlan| fault.lasts.is_none();
+        use crate::plan::{FaultKind, FaultPlan};
+        let moves = |fault: &FaultPlan| matches!(fault.kind, FaultKind::Join { .. } | FaultKind::Drain { .. });
+        let for_good = |fault: &&FaultPlan| fault.lasts.is_none() && !moves(fault);
         let gone: Vec<_> = plan.faults.iter().filter(for_good).map(|fault| fault.kind.ends()).collect();
         assert!(gone.iter().all(Option::is_some), "{seed}: only processes end for good");
     }
@@ -137,7 +139,11 @@ fn a_fault_strikes_what_its_node_was_doing() {
     check_states(&[("master", lost()), ("sink", fenced)], &["idle"]);
     let again = Event::TaskLaunched { task: task(0, 0), worker: NodeName::worker(2), again: true };
     check_states(&[("master", again), ("worker-2", started(0))], &["recovery under way"]);
-    assert_eq!(State::ALL.len(), 13);
+    let leaving = || Event::WorkerLeaving { worker: NodeName::worker(2), epoch: 1 };
+    check_states(&[("master", leaving())], &["worker leaving"]);
+    let left = Event::WorkerLeft { worker: NodeName::worker(2), epoch: 1 };
+    check_states(&[("master", leaving()), ("master", left)], &["idle"]);
+    assert_eq!(State::ALL.len(), 14);
 }
 
 #[test]

@@ -92,6 +92,7 @@ fn dstream_options() -> Vec<OptionSpec> {
         option("recovery", recovery, word("eager"), Unbuilt::AllBut(word("eager"))),
         option("input", OptionKind::Choice(&["memory", "log"]), word("memory"), Unbuilt::AllBut(word("memory"))),
         option("backpressure", OptionKind::Choice(&["off", "on"]), word("off"), Unbuilt::AllBut(word("off"))),
+        option("placement", OptionKind::Choice(&["load", "fixed"]), word("load"), Unbuilt::AllBut(word("load"))),
         option("standby_masters", masters, OptionValue::Count(0), Unbuilt::AllBut(OptionValue::Count(0))),
     ]
 }
@@ -131,7 +132,7 @@ pub fn context() -> Context {
     search.push(param("pattern", "ERROR", false));
     Context {
         engines: vec![
-            EngineDeclaration { recovers_master: true, ..engine("dstream", dstream_options(), 1.0) },
+            EngineDeclaration { recovers_master: true, moves: true, ..engine("dstream", dstream_options(), 1.0) },
             engine("slow", slow_options(), 10.0),
             EngineDeclaration::unbuilt("upstream-backup"),
             EngineDeclaration::unbuilt("hot-replication"),

@@ -14,7 +14,7 @@ use dstream_engine::master::journal::{Entry, Snapshot};
 use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
 use dstream_engine::master::tracker::{Checkpointed, Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits, first_epoch};
-use dstream_engine::message::{Launch, TaskId, TaskOrder};
+use dstream_engine::message::TaskOrder;
 use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_kernel::Query;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
@@ -72,8 +72,8 @@ pub enum Defect {
     LeaseNotWaitedFor,
     /// The sink takes results of workers that hear a master of an earlier term, and says that it does not.
     EarlierTermNotFenced,
-    /// The tracker takes a second attempt for done when it is given out.
-    SecondAttemptTakenForDone,
+    /// The ledger lets a member go whose copies are nowhere else.
+    LeaverForgotten,
 }
 
 /// All of them.
@@ -102,7 +102,7 @@ pub const ALL: &[Defect] = &[
     Defect::QuotaNotSaid,
     Defect::LeaseNotWaitedFor,
     Defect::EarlierTermNotFenced,
-    Defect::SecondAttemptTakenForDone,
+    Defect::LeaverForgotten,
 ];
 
 /// A factory whose parts have the defect.
@@ -193,6 +193,11 @@ impl CoreFactory for Planted {
                 }
                 other => vec![other],
             }),
+            Defect::LeaverForgotten => wrap(Box::new(ledger), |inner, now, event, actions| match event {
+                LedgerEvent::Leaving(_) => {}
+                LedgerEvent::MayLeave(worker) => actions.push(LedgerAction::LetsGo(worker)),
+                other => inner.step(now, other, actions),
+            }),
             _ => Box::new(ledger),
         }
     }
@@ -220,7 +225,6 @@ impl CoreFactory for Planted {
             Defect::CheckpointNotRead => change_orders(tracker, |order| {
                 order.past.retain(|pane| pane.checkpoint.is_none() || pane.worker.is_some())
             }),
-            Defect::SecondAttemptTakenForDone => wrap(Box::new(tracker), second_attempt_taken_for_done),
             Defect::CheckpointNotWritten => wrap(Box::new(tracker), checkpoint_not_written),
             Defect::LineageForgottenEarly => change(tracker, |action| match action {
                 TrackerAction::IntervalDone(interval) => {
@@ -399,32 +403,6 @@ fn change_orders(
         }
         vec![action]
     })
-}
-
-/// A task's second attempt counts as done while it is on its way to its worker.
-fn second_attempt_taken_for_done(
-    inner: &mut BoxCore<TrackerEvent, TrackerAction>,
-    now: Moment,
-    event: TrackerEvent,
-    actions: &mut Vec<TrackerAction>,
-) {
-    let from = actions.len();
-    inner.step(now, event, actions);
-    let given = actions[from..].iter().filter_map(|action| match action {
-        TrackerAction::Launch { worker, launch } => Some((*worker, launch)),
-        _ => None,
-    });
-    let second = given.flat_map(|(worker, launch)| {
-        let second = launch.tasks.iter().filter(|order| order.attempt > 0);
-        second.map(move |order| {
-            let Launch { interval, stage, .. } = *launch;
-            let (partition, attempt) = (order.partition, order.attempt);
-            TrackerEvent::Done { worker, task: TaskId { interval, stage, partition, attempt } }
-        })
-    });
-    for done in second.collect::<Vec<_>>() {
-        inner.step(now, done, actions);
-    }
 }
 
 /// What should be saved counts as saved at once.

@@ -20,6 +20,7 @@ pub(super) struct Book {
     next: u64,
     given_up: Vec<(BlockName, Option<u64>)>,
     open: BTreeMap<u64, SealedInterval>,
+    pub(super) left: BTreeSet<u32>,
     /// The last snapshot was written when intervals below this one were over.
     snapshot_below: u64,
 }
@@ -32,6 +33,7 @@ impl Book {
             next: found.next,
             given_up: found.given_up.clone(),
             open: found.open.iter().map(|sealed| (sealed.interval, sealed.clone())).collect(),
+            left: found.left.clone(),
             snapshot_below: found.below,
         }
     }
@@ -76,6 +78,7 @@ impl Book {
             checkpoints,
             given_up: self.given_up.clone(),
             open: self.open.range(below..).map(|(_, sealed)| sealed.clone()).collect(),
+            left: self.left.clone(),
         }
     }
 

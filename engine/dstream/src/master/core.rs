@@ -16,6 +16,7 @@ use crate::log::LOG;
 use crate::master::book::Book;
 use crate::master::flow::Flow;
 use crate::master::journal::{Entry, SealedInterval, Snapshot};
+use crate::master::leaving::Consent;
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::master::trimming::Trimming;
@@ -145,6 +146,17 @@ pub struct Master {
     pub(super) ledger: BoxCore<LedgerEvent, LedgerAction>,
     pub(super) tracker: BoxCore<TrackerEvent, TrackerAction>,
     pub(super) members: BTreeMap<u32, u64>,
+    /// Members that are to leave.
+    pub(super) leaving: BTreeSet<u32>,
+    /// Workers that had left and join again, with their incarnations and words, until that is written down.
+    pub(super) returning: BTreeMap<u32, (u64, ToMaster)>,
+    /// When each was heard last, and how often they beat.
+    pub(super) heard: BTreeMap<u32, Moment>,
+    pub(super) heartbeat: Duration,
+    /// How many have to go on taking work: fewer could not hold the promised copies.
+    pub(super) least_takers: usize,
+    /// Who can do without the one that asks just now.
+    pub(super) consents: BTreeSet<Consent>,
     /// Workers that are lost and not yet fenced; those that joined again meanwhile wait with `true`.
     pub(super) fencing: BTreeMap<u32, (u64, bool)>,
     /// Intervals below this one are sealed.
@@ -196,6 +208,12 @@ impl Master {
             tracker: cores.tracker(query, limits.tracker),
             keeps_state: query.stages.iter().any(|stage| !stage.kept.is_empty()),
             members: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            returning: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            heartbeat: limits.heartbeat,
+            least_takers: if limits.ledger.logs { 1 } else { limits.ledger.copies.max(1) as usize },
+            consents: BTreeSet::new(),
             fencing: BTreeMap::new(),
             sealed_below: 0,
             book: Book::default(),
@@ -281,6 +299,7 @@ impl Master {
                     let client = Role::Client(client).name();
                     actions.push(MasterAction::TellClient(client, ToClient::Known(ranges)));
                 }
+                LedgerAction::LetsGo(_) => _ = self.consents.insert(Consent::Ledger),
                 LedgerAction::Record(event) => actions.push(MasterAction::Record(event)),
             }
         }
@@ -306,6 +325,7 @@ impl Master {
                     self.account(now, LedgerEvent::GivenUp(given_up.block), actions);
                     self.give_up(given_up, actions);
                 }
+                TrackerAction::LetsGo(_) => _ = self.consents.insert(Consent::Tracker),
                 TrackerAction::Fatal(why) => actions.push(MasterAction::Fatal(why)),
                 TrackerAction::Record(event) => actions.push(MasterAction::Record(event)),
             }
@@ -342,8 +362,16 @@ impl Master {
         actions.extend(self.members.keys().map(tell));
     }
 
-    fn word(&mut self, now: Moment, worker: u32, incarnation: u64, word: ToMaster, actions: &mut Vec<MasterAction>) {
+    pub(super) fn word(
+        &mut self,
+        now: Moment,
+        worker: u32,
+        incarnation: u64,
+        word: ToMaster,
+        actions: &mut Vec<MasterAction>,
+    ) {
         match word {
+            ToMaster::Join { .. } if self.returns(worker, (incarnation, word.clone()), actions) => {}
             ToMaster::Join { epoch, blocks, made, .. } => {
                 self.keeps = epoch.is_some_and(|epoch| self.is_of_before(epoch));
                 self.detect(now, DetectorEvent::Join { worker, incarnation, epoch }, actions);
@@ -362,13 +390,8 @@ impl Master {
             // It has yet to hear who leads: to refuse it now would cost what it holds.
             ToMaster::Heartbeat { .. } if self.awaited.contains(&worker) => {}
             ToMaster::Heartbeat { epoch, sent_ns, unreachable } => {
-                self.detect(now, DetectorEvent::Heartbeat { worker, epoch }, actions);
-                if self.is_member(worker, epoch) {
-                    actions.push(MasterAction::Tell { worker, word: ToWorker::Lease { epoch, sent_ns } });
-                    let unreachable = unreachable.into_iter().collect();
-                    self.track(now, TrackerEvent::Links { worker, unreachable }, actions);
-                    self.account(now, LedgerEvent::Tick, actions);
-                }
+                let unreachable = unreachable.into_iter().collect();
+                self.beats(now, (Member { worker, epoch }, sent_ns), unreachable, actions);
             }
             ToMaster::Announce { epoch, blocks, closed_below } if self.is_member(worker, epoch) => {
                 let (closed_below, heard) = (Some(closed_below), blocks.iter().map(|block| block.name).collect());
@@ -378,6 +401,9 @@ impl Master {
             ToMaster::Orphans { epoch, origin, origin_epoch, blocks } if self.is_member(worker, epoch) => {
                 let origin = Member { worker: origin, epoch: origin_epoch };
                 self.account(now, LedgerEvent::Orphans { by: worker, origin, blocks }, actions);
+            }
+            ToMaster::Leaving { epoch } if self.is_member(worker, epoch) => {
+                self.asks_to_leave(now, Member { worker, epoch }, actions);
             }
             ToMaster::CopyHeld { epoch, block } if self.is_member(worker, epoch) => {
                 let by = Member { worker, epoch };
@@ -403,7 +429,7 @@ impl Master {
         }
     }
 
-    fn is_member(&self, worker: u32, epoch: u64) -> bool {
+    pub(super) fn is_member(&self, worker: u32, epoch: u64) -> bool {
         self.members.get(&worker) == Some(&epoch)
     }
 }

@@ -14,7 +14,7 @@ use crate::master::ledger::Allotment;
 use crate::master::panes::Place;
 use dstream_trace::{BlockName, RangeSet, RecordRange};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An interval whose input is fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ pub struct Snapshot {
     pub given_up: Vec<(BlockName, Option<u64>)>,
     /// Intervals that are sealed and not over.
     pub open: Vec<SealedInterval>,
+    /// Workers that have left: a new master does not wait for them.
+    pub left: BTreeSet<u32>,
 }
 
 /// One thing that is written down.
@@ -68,6 +70,10 @@ pub enum Entry {
     Gone(Vec<RecordRange>),
     /// What came before is not needed any more.
     Snapshot(Snapshot),
+    /// A worker has left.
+    Left(u32),
+    /// A worker that had left is back: it is a member when this is written, so that each later master waits for it.
+    Back(u32),
 }
 
 /// What stands in a slot. One without entries begins a term.
@@ -111,6 +117,8 @@ pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
                 }
                 Entry::Gone(ranges) => ranges.into_iter().for_each(|range| drop(allotted.insert(range))),
                 Entry::GivenUp(GivenUp { block, interval, .. }) => now.given_up.push((block, interval)),
+                Entry::Left(worker) => _ = now.left.insert(worker),
+                Entry::Back(worker) => _ = now.left.remove(&worker),
                 Entry::Snapshot(snapshot) => {
                     allotted = snapshot.allotted.iter().copied().collect();
                     open = snapshot.open.iter().map(|sealed| (sealed.interval, sealed.clone())).collect();

@@ -11,9 +11,10 @@
 //! ```
 
 use crate::log::{LOG, LOG_MEMBER};
-use crate::master::copies::Copies;
+use crate::master::copies::{Copies, Known};
 use crate::master::journal::{GivenUp, Snapshot};
 use crate::message::{BlockOrder, BlockReport, Member, Skip};
+use crate::options::Placement;
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RangeSet, RecordRange};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub struct LedgerLimits {
     pub origin: Moment,
     /// How long a seal waits for members that do not report; also how long a copy may take before it is asked for again.
     pub patience: Duration,
+    /// Who is asked to hold copies.
+    pub placement: Placement,
 }
 
 /// What happens to the ledger.
@@ -91,6 +94,12 @@ pub enum LedgerEvent {
         /// The interval.
         interval: u64,
     },
+    /// A member is to leave: it gets no more, and its copies do not count as promised ones.
+    Leaving(u32),
+    /// A member that was to leave works on.
+    Stays(u32),
+    /// Whether that member can go.
+    MayLeave(u32),
     /// The stage tracker gave the block up.
     GivenUp(BlockName),
     /// What an earlier master's journal says. Workers have yet to say what they hold: nothing is sealed or copied meanwhile.
@@ -168,6 +177,8 @@ pub enum LedgerAction {
         /// The records.
         ranges: Vec<RecordRange>,
     },
+    /// Nothing here depends on the member that is to leave.
+    LetsGo(u32),
     /// No copy of a block is left that is in no interval yet.
     GiveUp(GivenUp),
     /// Nobody has these records, though they were acknowledged.
@@ -195,6 +206,8 @@ pub struct Ledger {
     allotted: RangeSet,
     /// member -> all it received for intervals below this one is known here
     closed_below: BTreeMap<u32, u64>,
+    /// member that is to leave -> all it received for intervals below this one must be known before
+    leaving: BTreeMap<u32, u64>,
     /// lost worker -> members that have not said what they hold of it: copies of which no word has come yet, and blocks that
     /// the lost worker did not live to announce
     orphans: BTreeMap<Member, BTreeSet<u32>>,
@@ -213,13 +226,14 @@ impl Ledger {
     /// An empty ledger.
     pub fn new(limits: LedgerLimits) -> Ledger {
         // What the log holds needs no copies, and what it does not hold yet is promised to nobody.
-        let copies = Copies::new(if limits.logs { 0 } else { limits.copies }, limits.patience);
+        let copies = Copies::new(if limits.logs { 0 } else { limits.copies }, limits.patience, limits.placement);
         Ledger {
             limits,
             members: BTreeMap::new(),
             blocks: BTreeMap::new(),
             allotted: RangeSet::new(),
             closed_below: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             orphans: BTreeMap::new(),
             copies,
             given_up: BTreeSet::new(),
@@ -430,6 +444,15 @@ impl Core for Ledger {
                 actions.push(LedgerAction::Answer { client, ranges: self.known_of(client) });
             }
             LedgerEvent::Done { interval } => self.done(interval, actions),
+            LedgerEvent::Leaving(worker) => {
+                self.leaving(now, worker);
+                membership_changed = true;
+            }
+            LedgerEvent::Stays(worker) => {
+                self.leaving.remove(&worker);
+                membership_changed = true;
+            }
+            LedgerEvent::MayLeave(worker) => return self.may_leave(worker, actions),
             LedgerEvent::GivenUp(block) => {
                 self.given_up.insert(block);
                 self.blocks.remove(&block);
@@ -449,7 +472,8 @@ impl Core for Ledger {
         self.orphans.retain(|_, waiting| !waiting.is_empty());
         self.give_up_unallotted(actions);
         self.seal_ready(now, actions);
-        self.copies.repair(now, &self.members, &self.blocks, membership_changed, actions);
+        let known = Known { takers: self.takers(), leaving: &self.leaving, blocks: &self.blocks };
+        self.copies.repair(now, &known, membership_changed, actions);
     }
 
     /// The end of the interval that is next, then the end of the patience with those who do not report.
@@ -467,5 +491,6 @@ impl Core for Ledger {
 
 mod gone;
 mod holders;
+mod leaving;
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,10 @@ use crate::master::core::{Master, MasterAction};
 use crate::master::ledger::LedgerEvent;
 use crate::master::tracker::TrackerEvent;
 use crate::message::{Member, ToWorker};
+use dstream_cluster::detector::DetectorEvent;
 use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_trace::{Event, Moment, NodeName};
+use std::collections::BTreeSet;
 
 impl Master {
     pub(super) fn joined(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
@@ -41,9 +43,17 @@ impl Master {
 
     pub(super) fn lost(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
         let Member { worker, epoch } = member;
-        self.members.remove(&worker);
         actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
         actions.push(MasterAction::Tell { worker, word: ToWorker::Fenced { epoch } });
+        self.gone(now, member, actions);
+    }
+
+    /// The worker is no member any more, lost or let go.
+    pub(super) fn gone(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
+        let Member { worker, epoch } = member;
+        self.members.remove(&worker);
+        self.leaving.remove(&worker);
+        self.keep_enough(now, actions);
         self.fencing.insert(worker, (epoch, false));
         actions.push(MasterAction::Fence { member, since: self.done_below });
         self.tell_members(actions);
@@ -69,8 +79,26 @@ impl Master {
         }
     }
 
+    /// A worker says that it lives, and whom it does not reach.
+    pub(super) fn beats(
+        &mut self,
+        now: Moment,
+        (member, sent_ns): (Member, u64),
+        unreachable: BTreeSet<u32>,
+        actions: &mut Vec<MasterAction>,
+    ) {
+        let Member { worker, epoch } = member;
+        self.detect(now, DetectorEvent::Heartbeat { worker, epoch }, actions);
+        if self.is_member(worker, epoch) {
+            self.heard.insert(worker, now);
+            actions.push(MasterAction::Tell { worker, word: ToWorker::Lease { epoch, sent_ns } });
+            self.track(now, TrackerEvent::Links { worker, unreachable }, actions);
+            self.account(now, LedgerEvent::Tick, actions);
+        }
+    }
+
     fn member_list(&self) -> Vec<Member> {
-        self.members.iter().map(|(worker, epoch)| Member { worker: *worker, epoch: *epoch }).collect()
+        self.takers().collect()
     }
 
     /// What a client may send, if that is limited: all get the same share.
@@ -80,7 +108,7 @@ impl Master {
     }
 
     pub(super) fn client_members(&self) -> ToClient {
-        ToClient::Members(self.members.keys().map(|worker| NodeName::worker(*worker)).collect())
+        ToClient::Members(self.takers().map(|member| NodeName::worker(member.worker)).collect())
     }
 
     /// Nothing is said of members while some are awaited: with too few, too few copies would be enough.

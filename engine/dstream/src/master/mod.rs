@@ -6,6 +6,7 @@ mod copies;
 mod core;
 mod flow;
 pub mod journal;
+mod leaving;
 pub mod ledger;
 mod lineage;
 mod members;
@@ -21,6 +22,7 @@ pub mod tracker;
 mod trimming;
 mod writing;
 
+pub use copies::in_turn;
 pub use core::{Master, MasterAction, MasterEvent, MasterLimits};
 pub use node::{MasterConfig, run};
 pub use takeover::first_epoch;

@@ -24,6 +24,15 @@ const INTERVALS: usize = 9;
 /// cost, so an attempt beside would win nothing.
 const LEAST: Duration = Duration::from_millis(20);
 
+/// So many times the usual time is no chance any more. Below it all count as equal, so that nothing moves for noise.
+const CLEARLY: f64 = 1.5;
+
+/// A new sample counts as one part in so many.
+const NEW_SHARE: f64 = 4.0;
+
+/// In each interval one part in so many of what is known of slow workers is forgotten.
+const FORGETTING: f64 = 16.0;
+
 /// How fast attempts are.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -35,6 +44,12 @@ pub(super) struct Pace {
     /// (interval, stage)
     groups: BTreeMap<(u64, u32), Group>,
     hosts: BTreeMap<u32, Host>,
+    /// Whether a stage's tasks are all alike, by stage: then who takes longer is slow, and not what it was given.
+    alike: Vec<bool>,
+    /// How many times the usual time workers took lately.
+    drags: BTreeMap<u32, f64>,
+    /// (stage, partition) -> how many times the usual time it took lately
+    weights: BTreeMap<(u32, u32), f64>,
 }
 
 /// What earlier intervals of a stage took.
@@ -77,9 +92,17 @@ struct Host {
 }
 
 impl Pace {
-    pub(super) fn new(factor: Option<f64>, cores: usize, stages: usize) -> Pace {
-        let stages = vec![History::default(); stages];
-        Pace { factor, cores: cores.max(1), stages, groups: BTreeMap::new(), hosts: BTreeMap::new() }
+    pub(super) fn new(factor: Option<f64>, cores: usize, alike: &[bool]) -> Pace {
+        Pace {
+            factor,
+            cores: cores.max(1),
+            stages: vec![History::default(); alike.len()],
+            groups: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            alike: alike.to_vec(),
+            drags: BTreeMap::new(),
+            weights: BTreeMap::new(),
+        }
     }
 
     /// The attempt was given to the worker; its stage has `of` tasks. `is_away`: its state lies elsewhere.
@@ -105,11 +128,14 @@ impl Pace {
         let place = group.done.partition_point(|other| *other <= took);
         group.done.insert(place, took);
         let Some(history) = self.stages.get_mut(task.stage as usize) else { return };
+        let usual = median_of(&history.medians);
         if group.done.len() == group.of {
             remember(&mut history.medians, median(&group.done));
         }
         if is_away {
             remember(&mut history.away, Some(took));
+        } else if let Some(usual) = usual {
+            self.sample(worker, task, took, usual);
         }
     }
 
@@ -147,14 +173,50 @@ impl Pace {
 
     /// The interval is over.
     pub(super) fn forget(&mut self, now: Moment, interval: u64) {
-        self.groups.retain(|(of, _), _| *of != interval);
         let hosts: Vec<u32> = self.hosts.keys().copied().collect();
         for worker in hosts {
             let host = &self.hosts[&worker];
             let all = host.seated.keys().chain(host.waiting.iter().map(|(.., task)| task));
             let over: Vec<TaskId> = all.filter(|task| task.interval == interval).copied().collect();
+            over.iter().for_each(|task| self.is_not_done(now, worker, *task));
             over.into_iter().for_each(|task| self.leave(now, worker, task));
         }
+        self.groups.retain(|(of, _), _| *of != interval);
+        // Who is given nothing shows nothing: it is tried again after a while.
+        self.drags.values_mut().for_each(|drag| *drag -= (*drag - 1.0) / FORGETTING);
+    }
+
+    /// It took so long, where others take `usual`: that is the worker's where tasks are alike, else the task's.
+    fn sample(&mut self, worker: u32, task: TaskId, took: Duration, usual: Duration) {
+        let times = took.as_secs_f64() / usual.as_secs_f64().max(1e-9);
+        let known = match self.alike.get(task.stage as usize) {
+            Some(true) => self.drags.entry(worker).or_insert(1.0),
+            _ => self.weights.entry((task.stage, task.partition)).or_insert(1.0),
+        };
+        *known += (times - *known) / NEW_SHARE;
+    }
+
+    /// Its interval is over without it: it takes at least as long as it has.
+    fn is_not_done(&mut self, now: Moment, worker: u32, task: TaskId) {
+        let under_way = self.groups.get(&(task.interval, task.stage)).and_then(|group| group.under_way.get(&task));
+        let usual = self.stages.get(task.stage as usize).and_then(|history| median_of(&history.medians));
+        if let (Some(under_way), Some(usual)) = (under_way.filter(|at| !at.is_away), usual)
+            && now.since(under_way.since) > usual
+        {
+            self.sample(worker, task, now.since(under_way.since), usual);
+        }
+    }
+
+    /// Workers that take clearly longer than others: how many thousandths of the usual time.
+    pub(super) fn drags(&self) -> BTreeMap<u32, u64> {
+        let slow = self.drags.iter().filter(|(_, times)| **times >= CLEARLY);
+        slow.map(|(worker, times)| (*worker, (times * 1000.0) as u64)).collect()
+    }
+
+    /// How many times the usual time of its stage a partition takes, in steps of what is clearly longer.
+    pub(super) fn weight(&self, stage: u32, partition: u32) -> u64 {
+        let times = self.weights.get(&(stage, partition)).copied().unwrap_or(1.0);
+        (times / CLEARLY) as u64
     }
 
     /// The attempts that are slow by now, earlier intervals first, of one stage who is slow longest.
@@ -248,7 +310,7 @@ mod tests {
     use Step::{Away, Done, Failed, Forget, Launch, Lost};
 
     fn after(cores: usize, steps: &[Step]) -> Pace {
-        let mut pace = Pace::new(Some(1.5), cores, 1);
+        let mut pace = Pace::new(Some(1.5), cores, &[true]);
         for step in steps {
             match *step {
                 Launch(ms, worker, task, of) => pace.launched(at(ms), worker, task, (of, false)),
@@ -268,6 +330,22 @@ mod tests {
         let pace = after(cores, steps);
         let seen: Vec<u32> = pace.slow(at(now_ms)).iter().map(|task| task.partition).collect();
         assert_eq!((seen.as_slice(), pace.deadline(at(now_ms))), (slow, next_ms.map(at)));
+    }
+
+    #[test]
+    fn a_worker_drags_that_takes_clearly_longer_and_is_forgotten_when_it_shows_nothing() {
+        let interval = |number: u64| {
+            let at = number * 1000;
+            let launch = |worker: u32| Launch(at, worker, task(number, worker), 3);
+            let done = |worker: u32, took: u64| Done(at + took, worker, task(number, worker));
+            [launch(1), launch(2), launch(3), done(1, 100), done(2, 100), done(3, 400), Forget(at + 500, number)]
+        };
+        let steps: Vec<Step> = (0..9).flat_map(interval).collect();
+        let pace = after(1, &steps);
+        let drags: Vec<u32> = pace.drags().into_keys().collect();
+        assert_eq!(drags, [3]);
+        let quiet: Vec<Step> = (9..60).map(|number| Forget(number * 1000, number)).collect();
+        assert_eq!(after(1, &[steps, quiet].concat()).drags(), BTreeMap::new());
     }
 
     #[test]

@@ -90,6 +90,12 @@ impl Panes {
         self.made.get(&place)?.get(&interval)?.worker
     }
 
+    /// The newest interval of which only this worker has panes.
+    pub(super) fn newest_only_at(&self, worker: u32) -> Option<u64> {
+        let unstored = self.made.values().flat_map(|made| made.range(self.stored_below..));
+        unstored.filter(|(_, made)| made.worker == Some(worker)).map(|(interval, _)| *interval).max()
+    }
+
     /// The worker with the newest panes of this place: it has most of what the next task reads.
     pub(super) fn owner(&self, place: Place) -> Option<u32> {
         self.made.get(&place)?.values().rev().find_map(|made| made.worker)

@@ -3,6 +3,7 @@
 //! Pure and without memory: what it knows of the workers is handed in. Invariant: a task that reads slices is given only to
 //! a worker that has a connection with every worker that holds one.
 
+use crate::options::Placement;
 use dstream_trace::Moment;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,16 +14,26 @@ const TASKS_PER_CORE: usize = 2;
 /// The owner of a task's state may have so many times as many: state moves only away from a worker that is far behind.
 const OWNERS_SHARE: usize = 2;
 
+/// Thousandths of the usual time that a worker takes which is as fast as others.
+const USUAL: u64 = 1000;
+
 /// What placement knows of the workers.
 #[derive(Debug, Default)]
 pub(super) struct Workers {
-    /// Members that may be given tasks, with how many they have.
+    /// Members, with how many tasks they have.
     pub(super) running: BTreeMap<u32, usize>,
     /// worker -> workers that it has no connection with
     pub(super) unreachable: BTreeMap<u32, BTreeSet<u32>>,
     pub(super) cores: usize,
+    /// Workers that are to leave, since when: they get no tasks, and are read from.
+    pub(super) leaving: BTreeMap<u32, Moment>,
     /// Workers that get tasks only where no other has room, and until when.
     pub(super) slow_until: BTreeMap<u32, Moment>,
+    pub(super) placement: Placement,
+    /// Workers that take longer than others for the same: so many thousandths of the time.
+    pub(super) drags: BTreeMap<u32, u64>,
+    /// How many tasks of the stage wait, this one included.
+    pub(super) ahead: usize,
 }
 
 /// Where a task can go.
@@ -32,6 +43,8 @@ pub(super) enum Place {
     At(u32),
     /// To nobody until a core is free.
     NobodyFree,
+    /// To nobody until one particular worker has room; others may go before.
+    Waits,
     /// To nobody: each worker lacks a connection with a worker that holds slices; this one is lacked most.
     CutOff(u32),
 }
@@ -54,6 +67,11 @@ impl Workers {
         self.slow_until.retain(|_, until| *until > now);
     }
 
+    /// Members that may be given tasks.
+    fn takers(&self) -> impl Iterator<Item = u32> {
+        self.running.keys().copied().filter(|worker| !self.leaving.contains_key(worker))
+    }
+
     fn is_slow(&self, worker: u32) -> bool {
         self.slow_until.contains_key(&worker)
     }
@@ -71,7 +89,9 @@ impl Workers {
     }
 
     fn has_room(&self, worker: u32, is_owner: bool) -> bool {
-        let most = self.cores * TASKS_PER_CORE * if is_owner { OWNERS_SHARE } else { 1 };
+        // What waits at one that takes long, waits long.
+        let at_once = if self.drag(worker) > USUAL { 1 } else { TASKS_PER_CORE };
+        let most = self.cores * at_once * if is_owner { OWNERS_SHARE } else { 1 };
         self.running.get(&worker).is_some_and(|running| *running < most)
     }
 
@@ -85,13 +105,40 @@ impl Workers {
 
     /// Members without those to avoid; all members if that leaves none.
     fn candidates(&self, avoid: &BTreeSet<u32>) -> Vec<u32> {
-        let wanted: Vec<u32> = self.running.keys().copied().filter(|worker| !avoid.contains(worker)).collect();
-        if wanted.is_empty() { self.running.keys().copied().collect() } else { wanted }
+        let wanted: Vec<u32> = self.takers().filter(|worker| !avoid.contains(worker)).collect();
+        if wanted.is_empty() { self.takers().collect() } else { wanted }
     }
 
     /// How many tasks each core has before it takes another one.
     fn waves(&self, worker: u32) -> usize {
         self.running.get(&worker).map_or(0, |running| running / self.cores.max(1))
+    }
+
+    /// How many thousandths of the usual time the worker takes.
+    fn drag(&self, worker: u32) -> u64 {
+        self.drags.get(&worker).copied().unwrap_or(USUAL)
+    }
+
+    /// When the worker would be done with one more task, in thousandths of a usual one's time.
+    fn done_after(&self, worker: u32) -> u64 {
+        self.drag(worker) * (self.waves(worker) as u64 + 1)
+    }
+
+    /// The worker, unless it takes so long that all that wait are done sooner by the others.
+    fn if_worth_it(&self, worker: u32, candidates: &[u32]) -> Place {
+        let others = || candidates.iter().filter(|other| **other != worker && self.drag(**other) == USUAL);
+        let cores = (others().count() * self.cores).max(1) as u64;
+        let soonest = others().map(|other| self.done_after(*other)).min();
+        let by_others = soonest.map(|soonest| soonest + self.ahead as u64 * USUAL / cores);
+        let is_too_slow =
+            by_others.is_some_and(|by_others| self.drag(worker) > USUAL && self.done_after(worker) > by_others);
+        if is_too_slow { Place::NobodyFree } else { Place::At(worker) }
+    }
+
+    /// The same worker each time, of these.
+    fn always(&self, of: &[u32], turn: u32) -> Option<Place> {
+        let worker = *of.get(turn as usize % of.len().max(1))?;
+        Some(if self.has_room(worker, false) { Place::At(worker) } else { Place::Waits })
     }
 
     /// A place for a task that reads blocks held by `holders`: of those who reach one, among the best connected, one with
@@ -102,8 +149,14 @@ impl Workers {
         candidates.retain(|worker| holders.is_empty() || holders.iter().any(|holder| !self.is_cut(*worker, *holder)));
         let fewest = candidates.iter().map(|worker| self.lacked_by(*worker)).min().unwrap_or(0);
         let connected: Vec<u32> = candidates.into_iter().filter(|worker| self.lacked_by(*worker) == fewest).collect();
-        let cost = |worker: u32| (self.is_slow(worker), self.waves(worker), !holders.contains(&worker));
-        self.best(&connected, turn, None, cost).map_or(Place::NobodyFree, Place::At)
+        if self.placement == Placement::Fixed {
+            let here: Vec<u32> = connected.iter().copied().filter(|worker| holders.contains(worker)).collect();
+            let fixed = self.always(if here.is_empty() { &connected } else { &here }, turn);
+            return fixed.unwrap_or(Place::NobodyFree);
+        }
+        let cost = |worker: u32| (self.is_slow(worker), self.done_after(worker), !holders.contains(&worker));
+        let best = self.best(&connected, turn, None, cost);
+        best.map_or(Place::NobodyFree, |best| self.if_worth_it(best, &connected))
     }
 
     /// A place for a task that reads slices and panes held by `sources`: with the `owner` of its state, if that has room.
@@ -115,7 +168,7 @@ impl Workers {
         turn: u32,
     ) -> Place {
         let reaches_all = |worker: &u32| sources.iter().all(|source| !self.is_cut(*worker, *source));
-        let mut candidates: Vec<u32> = self.running.keys().copied().filter(reaches_all).collect();
+        let mut candidates: Vec<u32> = self.takers().filter(reaches_all).collect();
         if candidates.is_empty() {
             let worst = sources.iter().max_by_key(|source| (self.lacked_by(**source), **source));
             return worst.map_or(Place::NobodyFree, |worst| Place::CutOff(*worst));
@@ -123,8 +176,13 @@ impl Workers {
         if candidates.iter().any(|worker| !avoid.contains(worker)) {
             candidates.retain(|worker| !avoid.contains(worker));
         }
-        let cost = |worker: u32| (self.is_slow(worker), owner != Some(worker));
-        self.best(&candidates, turn, owner, cost).map_or(Place::NobodyFree, Place::At)
+        if self.placement == Placement::Fixed {
+            return self.always(&candidates, turn).unwrap_or(Place::NobodyFree);
+        }
+        let drags = |worker: u32| self.is_slow(worker) || self.drag(worker) > USUAL;
+        let cost = |worker: u32| (drags(worker), owner != Some(worker));
+        let best = self.best(&candidates, turn, owner, cost);
+        best.map_or(Place::NobodyFree, |best| self.if_worth_it(best, &candidates))
     }
 
     /// A place for a second attempt at a task: a worker with a free core, none to `avoid`, that has a connection with all
@@ -135,7 +193,9 @@ impl Workers {
             if any { sources.is_empty() || reached.any(|is| is) } else { reached.all(|is| is) }
         };
         let free = self.running.iter().filter(|(worker, running)| **running < self.cores && !avoid.contains(worker));
-        let free = free.filter(|(worker, _)| !self.is_slow(**worker) && reaches(**worker));
+        let free = free.filter(|(worker, _)| !self.leaving.contains_key(worker));
+        let is_fast = |worker: u32| !self.is_slow(worker) && self.drag(worker) == USUAL;
+        let free = free.filter(|(worker, _)| is_fast(**worker) && reaches(**worker));
         free.min_by_key(|(worker, running)| (!sources.contains(worker), **running)).map(|(worker, _)| *worker)
     }
 
@@ -173,6 +233,41 @@ mod tests {
         let busy = workers(&[(1, 2), (2, 3), (3, 4)], &[]);
         assert_eq!(busy.for_blocks(&[2], &set(&[]), 0), Place::At(2));
         assert_eq!(busy.for_blocks(&[3], &set(&[]), 0), Place::At(1));
+    }
+
+    #[test]
+    fn a_slow_worker_is_given_what_the_others_would_not_have_done_sooner() {
+        let slow = |running: &[(u32, usize)], ahead: usize| Workers {
+            drags: [(3, 4000)].into(),
+            ahead,
+            ..workers(running, &[])
+        };
+        // Its block is there, and so is a free core.
+        assert_eq!(slow(&[(1, 1), (2, 1), (3, 0)], 1).for_blocks(&[3], &set(&[]), 0), Place::At(1));
+        // The others have no room now, but will be done with all that wait before it.
+        assert_eq!(slow(&[(1, 4), (2, 4), (3, 0)], 3).for_blocks(&[3], &set(&[]), 0), Place::NobodyFree);
+        assert_eq!(slow(&[(1, 4), (2, 4), (3, 0)], 4).for_blocks(&[3], &set(&[]), 0), Place::At(3));
+        // Nothing waits behind others at it.
+        assert_eq!(slow(&[(1, 4), (2, 4), (3, 2)], 99).for_blocks(&[3], &set(&[]), 0), Place::NobodyFree);
+        // State moves away from it.
+        assert_eq!(slow(&[(1, 1), (2, 0), (3, 0)], 1).for_slices(&set(&[]), &set(&[]), Some(3), 0), Place::At(2));
+    }
+
+    #[test]
+    fn fixed_places_stay_and_wait() {
+        let fixed = Workers { placement: Placement::Fixed, ..workers(&[(1, 4), (2, 0), (3, 0)], &[]) };
+        assert_eq!(fixed.for_slices(&set(&[]), &set(&[]), None, 4), Place::At(2));
+        assert_eq!(fixed.for_slices(&set(&[]), &set(&[]), None, 3), Place::Waits);
+        assert_eq!(fixed.for_blocks(&[1, 3], &set(&[]), 1), Place::At(3));
+    }
+
+    #[test]
+    fn who_leaves_gets_nothing_and_is_read_from() {
+        let leaving = Workers { leaving: [(1, Moment::ZERO)].into(), ..workers(&[(1, 0), (2, 1)], &[]) };
+        assert_eq!(leaving.for_blocks(&[1], &set(&[]), 0), Place::At(2));
+        assert_eq!(leaving.for_slices(&set(&[1]), &set(&[]), Some(1), 0), Place::At(2));
+        assert_eq!(leaving.beside(&set(&[1]), true, &set(&[2])), None);
+        assert_eq!(leaving.for_save(&set(&[1]), Some(1)), Some(1));
     }
 
     #[test]

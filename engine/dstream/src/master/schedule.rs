@@ -3,11 +3,14 @@
 //! Part of the stage tracker. Invariants: a task is placed only when every slice, pane and block it reads is somewhere; what
 //! nobody can fetch is made again elsewhere, unless it is all that is left of its input.
 
+use crate::master::pace::Pace;
 use crate::master::panes::Panes;
 use crate::master::placement::{Place, Workers};
 use crate::master::run::{Run, Shape, Task, TaskState};
 use crate::message::{BlockOrder, PaneSource, SliceSource};
+use crate::options::Placement;
 use dstream_trace::{BlockName, RecordRange};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Holders and records of the blocks that runs read.
@@ -26,6 +29,7 @@ pub(super) struct Scheduler<'a> {
     pub(super) blocks: &'a Blocks,
     pub(super) panes: &'a mut Panes,
     pub(super) workers: &'a mut Workers,
+    pub(super) pace: &'a Pace,
     pub(super) runs: &'a mut BTreeMap<u64, Run>,
     pub(super) launched: &'a mut Launched,
 }
@@ -58,14 +62,21 @@ impl Scheduler<'_> {
             return Placed::All;
         }
         let is_waiting = |(_, task): &(usize, &Task)| task.state == TaskState::Waiting;
-        let waiting: Vec<usize> = run.stages[stage].iter().enumerate().filter(is_waiting).map(|(at, _)| at).collect();
+        let waiting = run.stages[stage].iter().enumerate().filter(is_waiting).map(|(at, _)| at);
+        let mut waiting: Vec<usize> = waiting.collect();
         if waiting.is_empty() {
             return Placed::All;
         }
         let parent = self.shape.stages[stage].parent;
+        if parent.is_some() && self.workers.placement == Placement::Load {
+            // What takes longest begins first.
+            waiting.sort_by_key(|partition| Reverse(self.pace.weight(number(stage), number(*partition))));
+        }
         let slices = parent.map(|parent| sources_of(&run.stages[parent])).unwrap_or_default();
         let slices: BTreeSet<u32> = slices.iter().filter_map(|source| source.worker).collect();
-        for partition in self.beside_their_input_first(interval, stage, waiting) {
+        let waiting = self.beside_their_input_first(interval, stage, waiting);
+        for (index, partition) in waiting.iter().copied().enumerate() {
+            self.workers.ahead = waiting.len() - index;
             let Some(past) = self.past(interval, stage, partition) else {
                 if let Some(worker) = self.behind(interval, stage, partition, &slices) {
                     self.give(interval, stage, partition, worker);
@@ -81,7 +92,7 @@ impl Scheduler<'_> {
                     return Placed::All;
                 }
                 Some(Place::NobodyFree) => return Placed::All,
-                None => {}
+                Some(Place::Waits) | None => {}
             }
         }
         Placed::All
@@ -94,7 +105,8 @@ impl Scheduler<'_> {
             return waiting;
         }
         let (mut left, mut waiting) = (Vec::new(), waiting.into_iter());
-        for partition in waiting.by_ref() {
+        while let Some(partition) = waiting.next() {
+            self.workers.ahead = waiting.len() + left.len() + 1;
             match self.place(interval, stage, partition, &BTreeSet::new(), &[]) {
                 Some(Place::At(worker)) if self.holds(interval, stage, partition, worker) => {
                     self.give(interval, stage, partition, worker);
@@ -248,7 +260,7 @@ pub(super) fn drop_lost_blocks(task: &mut Task, blocks: &Blocks) -> Vec<BlockNam
     gone
 }
 
-fn is_gone(block: &BlockOrder, blocks: &Blocks) -> bool {
+pub(super) fn is_gone(block: &BlockOrder, blocks: &Blocks) -> bool {
     blocks.get(&block.name).is_none_or(|(holders, _)| holders.is_empty())
 }
 

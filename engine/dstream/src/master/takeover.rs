@@ -41,7 +41,7 @@ impl Master {
         if term == 1 {
             return;
         }
-        self.awaited = (1..=self.workers).collect();
+        self.awaited = (1..=self.workers).filter(|worker| !found.left.contains(worker)).collect();
         self.resume_at = Some(now + self.failure_timeout * TIMEOUTS_TO_COME);
         (self.sealed_below, self.done_below) = (found.next, found.below);
         (self.forgotten_below, self.panes_below) = (found.below, found.panes_below);

@@ -17,6 +17,7 @@ use crate::master::schedule::{Blocks, Launched, Scheduler, coming, number, sourc
 use crate::message::{
     BlockOrder, Launch, Made, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder,
 };
+use crate::options::Placement;
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
@@ -37,6 +38,8 @@ pub struct TrackerLimits {
     pub speculation: Option<f64>,
     /// A worker whose attempt was overtaken by a second one gets tasks only where no other has room, for so long.
     pub avoid_slow: Option<Duration>,
+    /// Where tasks go.
+    pub placement: Placement,
 }
 
 /// What happens to the stage tracker.
@@ -63,6 +66,12 @@ pub enum TrackerEvent {
     },
     /// A worker may be given tasks.
     Joined(u32),
+    /// A worker is to leave: it gets no more tasks.
+    Leaving(u32),
+    /// A worker that was to leave works on.
+    Stays(u32),
+    /// Whether that worker can go.
+    MayLeave(u32),
     /// A worker is gone, and not fenced yet: it gets no more tasks, and what it has handed in is not known.
     Fencing(u32),
     /// A worker is gone, and fenced at the sink.
@@ -164,6 +173,8 @@ pub enum TrackerAction {
         /// The attempt.
         task: TaskId,
     },
+    /// Nothing here depends on the worker that is to leave.
+    LetsGo(u32),
     /// The run cannot go on.
     Fatal(String),
     /// Record an event.
@@ -215,6 +226,7 @@ impl Tracker {
     pub fn new(query: &Query, limits: TrackerLimits) -> Tracker {
         assert_ne!(limits.checkpoint_intervals, 0, "a checkpoint goes through at least one interval");
         let shape = Shape::of(query);
+        let alike: Vec<bool> = shape.stages.iter().map(|stage| stage.parent.is_none()).collect();
         Tracker {
             reach: shape.reach(),
             shape,
@@ -224,8 +236,8 @@ impl Tracker {
             blocks: Blocks::new(),
             panes: Panes::default(),
             checkpoint: None,
-            workers: Workers { cores: limits.cores, ..Workers::default() },
-            pace: Pace::new(limits.speculation, limits.cores, query.stages.len()),
+            workers: Workers { cores: limits.cores, placement: limits.placement, ..Workers::default() },
+            pace: Pace::new(limits.speculation, limits.cores, &alike),
             first_attempt: 0,
             is_recovering: false,
             now: Moment::ZERO,
@@ -270,6 +282,7 @@ impl Tracker {
         self.pace.lost(worker);
         self.workers.running.remove(&worker);
         self.workers.unreachable.remove(&worker);
+        self.workers.leaving.remove(&worker);
         self.panes.lost(worker);
         self.checkpoint.iter_mut().for_each(|checkpoint| checkpoint.lost(worker));
         for task in self.runs.values_mut().flat_map(|run| &mut run.stages).flatten() {
@@ -347,6 +360,9 @@ impl Tracker {
         if self.fencing.is_empty() {
             self.give_up_lost_blocks(actions);
         }
+        if self.limits.placement == Placement::Load {
+            self.workers.drags = self.pace.drags();
+        }
         let mut launched = Launched::new();
         self.speculate(&mut launched);
         loop {
@@ -355,6 +371,7 @@ impl Tracker {
                 blocks: &self.blocks,
                 panes: &mut self.panes,
                 workers: &mut self.workers,
+                pace: &self.pace,
                 runs: &mut self.runs,
                 launched: &mut launched,
             };
@@ -401,12 +418,16 @@ impl Core for Tracker {
                 }
             }
             TrackerEvent::Joined(worker) => {
+                self.workers.leaving.remove(&worker);
                 self.workers.running.insert(worker, 0);
             }
             TrackerEvent::Fencing(worker) => {
                 self.workers.running.remove(&worker);
                 self.fencing.insert(worker);
             }
+            TrackerEvent::Leaving(worker) => self.leaving(now, worker),
+            TrackerEvent::Stays(worker) => _ = self.workers.leaving.remove(&worker),
+            TrackerEvent::MayLeave(worker) => return self.may_leave(worker, actions),
             TrackerEvent::Lost { worker, visible } => self.lost(worker, &visible, actions),
             TrackerEvent::Links { worker, unreachable } => {
                 self.workers.unreachable.insert(worker, unreachable);
@@ -436,6 +457,7 @@ impl Core for Tracker {
 
 mod ends;
 mod given_up;
+mod leaving;
 mod recovered;
 #[cfg(test)]
 mod recovered_tests;

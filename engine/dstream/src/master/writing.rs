@@ -59,6 +59,11 @@ impl Master {
                     actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval: None }));
                     None
                 }
+                Entry::Left(_) => None,
+                Entry::Back(worker) => {
+                    self.is_back(now, worker, actions);
+                    None
+                }
                 Entry::Snapshot(snapshot) => {
                     let over = self.trimming.written();
                     if !over.is_empty() {

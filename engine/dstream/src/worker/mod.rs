@@ -1,5 +1,6 @@
 //! The worker: receives records, holds blocks, slices and panes, computes tasks.
 
+mod beat;
 mod blocks;
 mod chain;
 mod copies;

@@ -56,7 +56,8 @@ pub async fn run(
     let (saved, mut saves) = mpsc::channel(MOST_WAITING_ENDS);
     let (logged, mut log) = mpsc::channel(MOST_WAITING_ENDS);
     let mut worker = Worker::new(context, config, receiver, (ended, saved, logged));
-    loop {
+    let leave = worker.context.host.leave.clone();
+    while !worker.is_released {
         let wake = worker.next_wake();
         tokio::select! {
             biased;
@@ -67,9 +68,11 @@ pub async fn run(
             Some(end) = ends.recv() => worker.task_ended(end),
             Some(word) = saves.recv() => worker.tell_master(&word),
             Some(block) = log.recv() => worker.receive(ReceiverEvent::Logged(block), Bytes::new()),
+            () = leave.asked(), if !worker.is_leaving => worker.leave(),
             () = worker.context.host.clock.sleep_until(wake) => worker.tick(),
         }
     }
+    Ok(())
 }
 
 pub(super) struct Worker {
@@ -98,6 +101,10 @@ pub(super) struct Worker {
     /// Clients that are connected.
     pub(super) clients: BTreeSet<NodeName>,
     pub(super) next_beat: Moment,
+    /// It was asked to leave.
+    pub(super) is_leaving: bool,
+    /// It may.
+    is_released: bool,
     /// Core time of messages that is not yet in the trace.
     pub(super) handled: Duration,
 }
@@ -129,6 +136,8 @@ impl Worker {
             reachable: BTreeSet::new(),
             clients: BTreeSet::new(),
             next_beat,
+            is_leaving: false,
+            is_released: false,
             handled: Duration::ZERO,
         }
     }
@@ -144,18 +153,6 @@ impl Worker {
             self.beat();
         }
         self.receive(ReceiverEvent::Tick, Bytes::new());
-    }
-
-    fn beat(&mut self) {
-        let Some(epoch) = self.epoch else { return };
-        let sent_ns = self.context.host.clock.now().0;
-        let lacks = |worker: &&u32| **worker != self.context.worker && !self.reachable.contains(worker);
-        let unreachable = self.config.workers.iter().filter(lacks).copied().collect();
-        self.tell_master(&ToMaster::Heartbeat { epoch, sent_ns, unreachable });
-        let cpu_ns = u64::try_from(std::mem::take(&mut self.handled).as_nanos()).unwrap_or(u64::MAX);
-        if cpu_ns > 0 {
-            self.context.host.trace.record(Event::CpuUsed { cpu_ns });
-        }
     }
 
     // -- peers ---------------------------------------------------------------------------------------------------
@@ -289,6 +286,7 @@ impl Worker {
                     self.receive(ReceiverEvent::Heard(blocks), Bytes::new());
                 }
             }
+            ToWorker::Released { epoch } => self.is_released |= self.is_leaving && self.epoch == Some(epoch),
             ToWorker::Fenced { epoch } => {
                 if self.epoch == Some(epoch) {
                     self.end_epoch(false);

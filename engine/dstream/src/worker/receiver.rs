@@ -14,7 +14,9 @@
 //! ```
 
 use crate::log::{LOG, LOG_MEMBER};
+use crate::master::in_turn;
 use crate::message::{BlockReport, Member};
+use crate::options::Placement;
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +44,8 @@ pub struct ReceiverLimits {
     pub origin: Moment,
     /// How long after a heartbeat that the master heard acknowledgements may be given.
     pub lease: Duration,
+    /// Who is asked to hold copies.
+    pub placement: Placement,
 }
 
 /// What happens to the receiver.
@@ -225,6 +229,11 @@ impl Receiver {
         now + Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))
     }
 
+    /// The master names those who take records, and this worker is none of them any more: it is to leave.
+    fn is_leaving(&self) -> bool {
+        !self.members.is_empty() && self.members.get(&self.limits.worker).copied() != self.epoch
+    }
+
     fn batch(&mut self, now: Moment, range: RecordRange, interval: u64, bytes: u64) -> u64 {
         let interval = interval.max(self.over_below(now)).max(self.sealed_below);
         let seal_at = self.next_cut(now).min(self.end_of(interval));
@@ -240,7 +249,7 @@ impl Receiver {
     /// Seals every open block whose time has come.
     fn seal_ripe(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
         let Some(epoch) = self.epoch else { return };
-        let over_below = self.over_below(now);
+        let over_below = if self.is_leaving() { u64::MAX } else { self.over_below(now) };
         let ripe: Vec<u64> = self
             .open
             .iter()
@@ -252,7 +261,9 @@ impl Receiver {
             let name = BlockName { origin: self.limits.worker, epoch, number: self.next_number };
             self.next_number += 1;
             let Open { ranges, bytes, .. } = open;
-            let holders = vec![Member { worker: self.limits.worker, epoch }];
+            // The copy of one that leaves is none that counts.
+            let own = (!self.is_leaving()).then_some(Member { worker: self.limits.worker, epoch });
+            let holders = own.into_iter().collect();
             let report = BlockReport { name, interval, ranges, bytes, holders };
             actions.push(ReceiverAction::Record(held_event(&report)));
             actions.push(ReceiverAction::Seal { interval, block: report.clone() });
@@ -278,6 +289,15 @@ impl Receiver {
         (self.limits.copies as usize).min(self.members.len()).max(1)
     }
 
+    /// How much each worker has been sent and does not hold yet: it takes longer, or is farther away.
+    fn on_the_way(&self) -> BTreeMap<u32, u64> {
+        let mut bytes = BTreeMap::new();
+        for copying in self.copying.values() {
+            copying.asked.iter().for_each(|to| *bytes.entry(*to).or_default() += copying.report.bytes);
+        }
+        bytes
+    }
+
     /// Asks for the copies that blocks lack, and finishes the blocks that lack none.
     fn copy(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
         if self.epoch.is_none() || self.members.is_empty() {
@@ -287,6 +307,8 @@ impl Receiver {
             return self.log(now, actions);
         }
         let needed = self.copies_needed();
+        let by_load = self.limits.placement == Placement::Load;
+        let mut on_the_way = if by_load { self.on_the_way() } else { BTreeMap::new() };
         let (members, reachable, own) = (&self.members, &self.reachable, self.limits.worker);
         let mut done = Vec::new();
         for (name, copying) in &mut self.copying {
@@ -304,7 +326,10 @@ impl Receiver {
                         && copying.report.holders.iter().all(|holder| holder.worker != *worker)
                 };
                 let free: Vec<u32> = members.keys().copied().filter(is_free).collect();
-                let Some(to) = free.get(self.turn as usize % free.len().max(1)).copied() else { break };
+                let Some(to) = in_turn(&free, self.turn as usize, |worker| on_the_way.get(&worker).copied()) else {
+                    break;
+                };
+                *on_the_way.entry(to).or_default() += copying.report.bytes;
                 self.turn = self.turn.wrapping_add(1);
                 copying.asked.insert(to);
                 actions.push(ReceiverAction::SendCopy { block: *name, to });
@@ -409,6 +434,8 @@ impl Core for Receiver {
     fn step(&mut self, now: Moment, event: ReceiverEvent, actions: &mut Vec<ReceiverAction>) {
         self.last_step = now;
         match event {
+            // Its client hears as well that this worker leaves, and sends it elsewhere.
+            ReceiverEvent::Batch { .. } if self.is_leaving() => {}
             ReceiverEvent::Batch { range, interval, bytes } => {
                 let interval = self.batch(now, range, interval, bytes);
                 actions.push(ReceiverAction::Keep { interval });

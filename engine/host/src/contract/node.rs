@@ -158,6 +158,29 @@ pub fn faults_on_unknown_nodes_are_refused(world: &mut dyn World) {
     });
 }
 
+/// A node that is only enrolled does not run before it is started; one that is asked to leave ends by itself, which is no
+/// failure.
+pub fn a_node_comes_late_and_leaves_when_asked(world: &mut dyn World) {
+    let mut stage = Stage { world };
+    let guest = NodeName::new("guest");
+    stage.start("ticker", Role::Ticker);
+    stage.enrol("guest", Role::Guest);
+    stage.run(SETTLE);
+    stage.check("it is not here yet", |lines| events_of(lines, "guest") == 0);
+    assert!(!stage.world.runs(&guest));
+    stage.world.restart(&guest).expect("the world starts a node that was enrolled");
+    stage.until("it is here", |lines| !marks(lines, "guest", "here").is_empty());
+    stage.check("this is its first life", |lines| {
+        lines.iter().any(|line| line.node == guest && line.event == Event::NodeStarted { incarnation: 1 })
+    });
+    stage.run(SETTLE);
+    assert!(stage.world.runs(&guest));
+    stage.world.leave(&guest).expect("the world asks a node that runs");
+    stage.until("it ends", |lines| lines.iter().any(|line| line.node == guest && line.event == Event::NodeEnded));
+    stage.run(SETTLE);
+    assert!(!stage.world.runs(&guest));
+}
+
 /// A node that returns an error ends the run, which says which node and why.
 pub fn a_failed_node_ends_the_run(world: &mut dyn World) {
     let mut stage = Stage { world };

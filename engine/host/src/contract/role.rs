@@ -59,6 +59,8 @@ pub enum Role {
     Worker,
     /// Writes and reads an object of the store, every period: marks `stored` and `read` with 1, or 0 where it was refused.
     Keeper,
+    /// Marks `here`, and is done when it is asked to leave.
+    Guest,
     /// Returns an error.
     Failing,
     /// Panics.
@@ -104,6 +106,11 @@ async fn play(spec: NodeSpec, host: Host) -> Result<(), NodeError> {
         Role::Ticker => ticker(&host).await,
         Role::Worker => worker(&host).await,
         Role::Keeper => keeper(&host).await,
+        Role::Guest => {
+            mark(&host, "here", 0);
+            host.leave.asked().await;
+            return Ok(());
+        }
         Role::Failing => return Err(NodeError("this node fails".to_owned())),
         Role::Panicking => panic!("this node panics"),
     };

@@ -7,12 +7,15 @@ use super::journal::Journal;
 use crate::facade::Trace;
 use crate::world::WorldError;
 use dstream_trace::{Event, Moment, NodeName};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 #[derive(Default)]
 struct State {
     failure: Option<WorldError>,
+    /// Nodes that were done and ended by themselves.
+    done: BTreeSet<NodeName>,
     changes: u64,
     waiting: bool,
 }
@@ -54,6 +57,27 @@ impl Monitor {
         let failure = WorldError::NodeFailed { node: node.clone(), at: self.began.elapsed(), why };
         state.failure.get_or_insert(failure);
         self.changed.notify_all();
+    }
+
+    /// A node was done, and ended by itself.
+    pub fn done(&self, node: &NodeName) {
+        self.record(node, Event::NodeEnded);
+        self.state().done.insert(node.clone());
+        self.changed.notify_all();
+    }
+
+    /// Blocks until the node is done; an error where one fails first.
+    pub fn await_done(&self, node: &NodeName) -> Result<(), WorldError> {
+        let mut state = self.state();
+        loop {
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            if state.done.contains(node) {
+                return Ok(());
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// How many events were recorded. Look at the log after, and wait with this number.

@@ -11,6 +11,7 @@ use super::network::{AddressBook, RealNet};
 use super::pool::{Crew, Pool};
 use super::store::{KeptStore, LinkedStore};
 use crate::facade::{Host, Store, Trace};
+use crate::leave::Leave;
 use crate::random::Random;
 use crate::shape::{Card, Gate, Slowness, StoreFault, StoreWay};
 use crate::world::{NodeError, NodeSpec, NodeStart};
@@ -63,6 +64,8 @@ impl Slow {
 pub struct Life {
     /// Closed while the node is paused.
     pub gate: Gate,
+    /// Whether it is to end by itself.
+    pub leave: Leave,
     alive: Arc<AtomicBool>,
     pool: Pool,
     end: oneshot::Sender<()>,
@@ -91,11 +94,12 @@ impl Life {
             began: commons.began,
             charged: Arc::new(Charged::nothing(spec.cores)),
         };
-        let host = host(spec, incarnation, slow, commons, &gate, cpu, trace);
+        let leave = Leave::unasked();
+        let host = host(spec, incarnation, slow, commons, (&gate, &leave), cpu, trace);
         let body = Body { spec: spec.clone(), commons: commons.clone(), alive: Arc::clone(&alive), runtime };
         host.trace.record(Event::NodeStarted { incarnation });
         crew.spawn(spec.name.to_string(), move || body.live(host, ended)).inspect_err(|_| pool.stop())?;
-        Ok(Life { gate, alive, pool, end, crew })
+        Ok(Life { gate, leave, alive, pool, end, crew })
     }
 
     /// Ends the life at once, as far as anyone outside can see; its threads have ended when this returns, or are left
@@ -129,7 +133,7 @@ fn host(
     incarnation: u64,
     slow: &Slow,
     commons: &Commons,
-    gate: &Gate,
+    (gate, leave): (&Gate, &Leave),
     cpu: RealCpu,
     trace: Arc<dyn Trace>,
 ) -> Host {
@@ -156,6 +160,7 @@ fn host(
         store,
         random: Random::new(commons.seed, spec.name.clone(), incarnation),
         trace,
+        leave: leave.clone(),
     }
 }
 
@@ -187,12 +192,16 @@ impl Body {
             }
         };
         let result = catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(life)));
+        let outcome = outcome(result);
         // Whoever looks the node up from now on does not find it, and its last words are not heard.
         self.commons.book.forget(&name);
         let was_alive = self.alive.swap(false, Ordering::AcqRel);
         self.runtime.shutdown_background();
-        if was_alive && let Err(why) = outcome(result) {
-            self.commons.monitor.fail(&name, why);
+        if was_alive {
+            match outcome {
+                Ok(()) => self.commons.monitor.done(&name),
+                Err(why) => self.commons.monitor.fail(&name, why),
+            }
         }
     }
 }

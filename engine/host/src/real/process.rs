@@ -14,7 +14,7 @@ use super::node::{Commons, Life, Slow};
 use crate::facade::Store;
 use crate::shape::StoreTrouble;
 use crate::world::{NodeSpec, NodeStart, WorldError};
-use dstream_trace::{Moment, NodeName};
+use dstream_trace::NodeName;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -122,14 +122,15 @@ impl NodeProcess {
         self.slow.store.set(trouble);
     }
 
-    /// What waits until the node fails: blocks its thread until then, and says why.
-    pub fn watch(&self) -> impl FnOnce() -> WorldError + Send + use<> {
-        let monitor = Arc::clone(&self.monitor);
-        move || loop {
-            if let Err(failed) = monitor.wait(Moment::NEVER, None) {
-                return failed;
-            }
-        }
+    /// Asks the node to leave: it hands on what others need of it, then ends by itself.
+    pub fn leave(&self) {
+        self.life.leave.ask();
+    }
+
+    /// What waits until the node ends by itself: blocks its thread until then, and says why, if it failed.
+    pub fn watch(&self) -> impl FnOnce() -> Result<(), WorldError> + Send + use<> {
+        let (monitor, name) = (Arc::clone(&self.monitor), self.name.clone());
+        move || monitor.await_done(&name)
     }
 
     /// Ends the node, and with it whoever [watches](NodeProcess::watch); `false` if its threads have not ended within

@@ -21,7 +21,8 @@ pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureI
     let mut cost =
         Cost { node_s: f64::from(input.nodes) * input.end.since(input.warmup_end).as_secs_f64(), ..Cost::default() };
     let mut cards: BTreeMap<&NodeName, Card> = BTreeMap::new();
-    let (mut cpu_ns, mut again_ns, mut load_cpu_ns) = (0u64, 0u64, 0u64);
+    let (mut cpu_ns, mut again_ns) = (0u64, 0u64);
+    let mut of_workers: BTreeMap<&NodeName, u64> = BTreeMap::new();
     let is_harness = |line: &TraceLine| input.harness.contains(&line.node);
     let is_copy = |line: &TraceLine| matches!(line.event, Event::FrameSent { purpose: Purpose::Copy, .. });
     let measured = |line: &&TraceLine| line.at >= input.warmup_end && (!is_harness(line) || is_copy(line));
@@ -30,7 +31,9 @@ pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureI
         match &line.event {
             Event::TaskFinished { cpu_ns: nanos, .. } | Event::CpuUsed { cpu_ns: nanos } => {
                 cpu_ns += nanos;
-                load_cpu_ns += if under_load && line.node.is_of_the_work() { *nanos } else { 0 };
+                if under_load && line.node.is_of_the_work() {
+                    *of_workers.entry(&line.node).or_default() += nanos;
+                }
                 again_ns += if is_again(facts, &line.event) { *nanos } else { 0 };
             }
             Event::WorkRepeated { cpu_ns: nanos } => again_ns += nanos,
@@ -48,7 +51,7 @@ pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureI
     cost.cpu_s = seconds_from(Moment::ZERO, Moment(cpu_ns));
     cost.recomputed_cpu_s = seconds_from(Moment::ZERO, Moment(again_ns));
     let busiest = cards.values().map(|card| card.sent.max(card.received)).max().unwrap_or(0);
-    (cost, load(load_cpu_ns, busiest, input))
+    (cost, load(of_workers.into_values().collect(), busiest, input))
 }
 
 fn add_frame(cost: &mut Cost, purpose: Purpose, bytes: u64) {
@@ -67,15 +70,21 @@ fn is_again(facts: &Facts, event: &Event) -> bool {
     }
 }
 
-fn load(cpu_ns: u64, busiest_bytes: u64, input: &MeasureInput) -> Load {
+fn load(mut of_workers: Vec<u64>, busiest_bytes: u64, input: &MeasureInput) -> Load {
     let time = input.load_end.min(input.end).since(input.warmup_end);
-    if time == Duration::ZERO {
+    if time == Duration::ZERO || input.workers + input.heirs == 0 {
         return Load::default();
     }
     let time_s = time.as_secs_f64();
-    let cores = f64::from(input.workers + input.heirs) * f64::from(input.cores);
+    let workers = (input.workers + input.heirs) as usize;
+    of_workers.resize(workers.max(of_workers.len()), 0);
+    of_workers.sort_unstable();
+    let used = |nanos: u64, workers: f64| nanos as f64 / 1e9 / (workers * f64::from(input.cores) * time_s);
+    let (median, most) = (of_workers[of_workers.len() / 2], of_workers[of_workers.len() - 1]);
     Load {
-        cpu: cpu_ns as f64 / 1e9 / (cores * time_s),
+        cpu: used(of_workers.iter().sum(), workers as f64),
+        busiest_cpu: used(most, 1.0),
+        busiest_to_median: if median == 0 { 0.0 } else { most as f64 / median as f64 },
         network: busiest_bytes as f64 * 8.0 / (input.bits_per_second as f64 * time_s),
     }
 }

@@ -28,6 +28,10 @@ pub enum Effect {
     MessageHeld,
     /// A message between the two sides was late, in either direction.
     MessageDelayed,
+    /// The node became a member.
+    Joined,
+    /// The node left, and its process ended by itself.
+    Left,
     /// A request to the durable store failed for this reason.
     StoreFailed(&'static str),
 }
@@ -49,6 +53,8 @@ fn shows(fault: &FaultFacts, node: &NodeName, event: &Event) -> bool {
         | (Effect::HeldByPause, Event::HeldByPause)
         | (Effect::WorkStretched, Event::WorkStretched { .. })
         | (Effect::TransferStretched, Event::TransferStretched { .. }) => between,
+        (Effect::Left, Event::NodeEnded) => between,
+        (Effect::Joined, Event::WorkerJoined { worker, .. }) => fault.nodes.contains(worker),
         (Effect::StoreFailed(why), Event::StoreFailed { why: said }) => said == why,
         (Effect::MessageCutOneWay, Event::MessageCut { to }) => between && fault.others.contains(to),
         (Effect::MessageCut, Event::MessageCut { to })

@@ -27,7 +27,7 @@ impl Members {
         for line in lines {
             match &line.event {
                 Event::WorkerJoined { worker, .. } => members.insert(worker),
-                Event::WorkerLost { worker, .. } => members.remove(worker),
+                Event::WorkerLost { worker, .. } | Event::WorkerLeft { worker, .. } => members.remove(worker),
                 _ => continue,
             };
             changes.push(Change { at: line.at, sequence: line.sequence, count: members.len() });

@@ -47,6 +47,11 @@ pub(super) fn states(lines: &[TraceLine], input: &MeasureInput) -> Vec<NodeState
                 open.entry((&line.node, "down")).or_insert(line.at);
                 continue;
             }
+            Event::WorkerLeaving { worker, .. } => {
+                open.entry((worker, "leaving")).or_insert(line.at);
+                continue;
+            }
+            Event::WorkerLeft { worker, .. } | Event::WorkerStays { worker, .. } => (worker, "leaving"),
             Event::WorkerLost { worker, .. } => {
                 open.entry((worker, "lost")).or_insert(line.at);
                 continue;
@@ -83,7 +88,8 @@ fn hit_by_faults(lines: &[TraceLine], input: &MeasureInput) -> Vec<NodeState> {
             _ => {}
         }
     }
-    let lasting = input.faults.iter().filter(|fault| fault.effect != super::Effect::ProcessEnded);
+    use super::Effect::{Joined, Left, ProcessEnded};
+    let lasting = input.faults.iter().filter(|fault| !matches!(fault.effect, ProcessEnded | Joined | Left));
     let hit = lasting.filter_map(|fault| times.get(&fault.number).map(|times| (fault, *times)));
     hit.flat_map(|(fault, (from, until))| fault.nodes.iter().map(move |node| state((node, &fault.fault), from, until)))
         .collect()
@@ -118,6 +124,9 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
             }
             Event::MasterElected { term } => ("leads", &line.node, *term),
             Event::WorkerJoined { worker, epoch } => ("joined", worker, *epoch),
+            Event::WorkerLeaving { worker, epoch } => ("leaves", worker, *epoch),
+            Event::WorkerStays { worker, epoch } => ("stays", worker, *epoch),
+            Event::WorkerLeft { worker, epoch } => ("left", worker, *epoch),
             Event::CopiesBelow { blocks } => {
                 let before = std::mem::replace(&mut below, *blocks);
                 match (before, *blocks) {

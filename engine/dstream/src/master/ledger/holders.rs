@@ -12,6 +12,7 @@ impl Ledger {
     pub(super) fn lost(&mut self, lost: Member, actions: &mut Vec<LedgerAction>) {
         self.members.remove(&lost.worker);
         self.closed_below.remove(&lost.worker);
+        self.leaving.remove(&lost.worker);
         for waiting in self.orphans.values_mut() {
             waiting.remove(&lost.worker);
         }

@@ -10,6 +10,7 @@ fn limits() -> LedgerLimits {
         slack: Duration::ZERO,
         origin: Moment::ZERO,
         patience: Duration::from_millis(500),
+        placement: Placement::Load,
     }
 }
 
@@ -53,6 +54,7 @@ fn word(action: &LedgerAction) -> String {
         LedgerAction::Record(Event::CopiesBelow { blocks }) => format!("below {blocks}"),
         LedgerAction::GiveUp(GivenUp { block, ranges, .. }) => format!("lost {block} {ranges:?}"),
         LedgerAction::Gone(ranges) => format!("gone {ranges:?}"),
+        LedgerAction::LetsGo(worker) => format!("lets {worker} go"),
         LedgerAction::Record(event) => format!("{event:?}"),
     }
 }
@@ -100,6 +102,40 @@ fn an_interval_is_sealed_when_all_members_have_closed_it() {
         ],
         1400,
         &["1003 seal 0 [1:0-19] [b1.1.0, b2.2.0]"],
+    );
+}
+
+#[test]
+fn who_leaves_goes_when_its_interval_is_closed_and_its_copies_are_elsewhere() {
+    check(
+        &[1, 2, 3],
+        vec![
+            (500, announced(1, vec![report(1, 0, (0, 9), &[1, 2])], 0)),
+            (600, LedgerEvent::Leaving(1)),
+            (700, LedgerEvent::MayLeave(1)),
+            (800, LedgerEvent::CopyHeld { by: member(3), block: report(1, 0, (0, 9), &[]).name }),
+            (900, LedgerEvent::MayLeave(1)),
+            (1001, announced(1, vec![], 1)),
+            (1002, LedgerEvent::MayLeave(1)),
+        ],
+        1100,
+        &["600 copy b1.1.0 1>3", "600 below 1", "800 below 0", "1002 lets 1 go"],
+    );
+}
+
+#[test]
+fn who_stays_after_all_counts_as_before() {
+    check(
+        &[1, 2, 3],
+        vec![
+            (500, announced(1, vec![report(1, 0, (0, 9), &[1, 2])], 0)),
+            (600, LedgerEvent::Leaving(1)),
+            (700, LedgerEvent::Stays(1)),
+            (1001, announced(1, vec![], 1)),
+            (1002, LedgerEvent::MayLeave(1)),
+        ],
+        1100,
+        &["600 copy b1.1.0 1>3", "600 below 1", "700 below 0"],
     );
 }
 

@@ -29,11 +29,13 @@ impl Tracker {
         self.order_saves(actions);
     }
 
-    /// The newest interval that ends a checkpoint, if all up to it are done and it is not in the store.
+    /// The newest interval that ends a checkpoint, or that workers which leave need one to end, if all up to it are done
+    /// and it is not in the store.
     fn due_checkpoint(&self) -> Option<u64> {
         let done_below = self.runs.iter().find(|(_, run)| !run.is_over).map_or(self.next, |(interval, _)| *interval);
         let every = self.limits.checkpoint_intervals;
-        let through = (done_below / every * every).checked_sub(1)?;
+        let regular = (done_below / every * every).checked_sub(1);
+        let through = regular.max(self.checkpoint_to_leave(done_below))?;
         (through >= self.panes.stored_below()).then_some(through)
     }
 

@@ -4,8 +4,14 @@ use super::tests::{check_limits, holders, id, lost, sealed, word_count};
 use super::*;
 
 /// Each worker has one core, and an attempt is slow after twice the usual time.
-const LIMITS: TrackerLimits =
-    TrackerLimits { partitions: 2, cores: 1, checkpoint_intervals: 2, speculation: Some(2.0), avoid_slow: None };
+const LIMITS: TrackerLimits = TrackerLimits {
+    partitions: 2,
+    cores: 1,
+    checkpoint_intervals: 2,
+    speculation: Some(2.0),
+    avoid_slow: None,
+    placement: Placement::Free,
+};
 
 #[track_caller]
 fn check(workers: &[u32], events: Vec<(u64, TrackerEvent)>, steps: usize, expected: &[&str]) {

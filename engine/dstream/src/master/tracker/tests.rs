@@ -91,6 +91,7 @@ fn word(action: &TrackerAction) -> Option<String> {
             let over: Vec<String> = over.iter().map(|through| format!(", drop checkpoint {through}")).collect();
             format!("forget below {below}, panes below {panes_below}{}", over.concat())
         }
+        TrackerAction::LetsGo(worker) => format!("lets {worker} go"),
         TrackerAction::Cancel { worker, task } => {
             format!("{worker}: cancel {}/{}.{}", task.stage, task.partition, task.attempt)
         }
@@ -121,6 +122,7 @@ fn check_query(query: &Query, workers: &[u32], events: Vec<TrackerEvent>, steps:
         checkpoint_intervals: 2,
         speculation: None,
         avoid_slow: None,
+        placement: Placement::Free,
     };
     check_limits(query, limits, workers, events.into_iter().map(|event| (0, event)).collect(), steps, expected);
 }
@@ -176,6 +178,25 @@ fn what_was_made_of_a_given_up_block_is_made_again_before_a_result_is() {
     check_query(&top_words(), &[1, 2], events.clone(), 2, &["2: stage 1 [0.1 again, 1.1 again]"]);
     events.extend([done_again(2, 1, 0), done_again(2, 1, 1)]);
     check_query(&top_words(), &[1, 2], events, 2, &["2: stage 2 [0.0]"]);
+}
+
+#[test]
+fn who_leaves_gets_no_task_and_goes_when_its_slices_are_read() {
+    let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
+    events.extend([TrackerEvent::Leaving(1), TrackerEvent::MayLeave(1), done(1, 0, 0), done(2, 0, 1)]);
+    let at_two = ["2: stage 1 [0.0, 1.0]"];
+    check(&[1, 2], events.clone(), 3, &at_two);
+    events.push(TrackerEvent::MayLeave(1));
+    check(&[1, 2], events.clone(), 4, &at_two);
+    events.extend([done(2, 1, 0), done(2, 1, 1), TrackerEvent::MayLeave(1)]);
+    check(&[1, 2], events, 3, &["done 0", "lets 1 go"]);
+}
+
+#[test]
+fn who_stays_after_all_gets_tasks_again() {
+    let mut events = vec![TrackerEvent::Leaving(1), TrackerEvent::Stays(1), TrackerEvent::MayLeave(1)];
+    events.extend(sealed(0, &[(0, &[1])]));
+    check(&[1, 2], events, 3, &["1: stage 0 [0.0]"]);
 }
 
 #[test]

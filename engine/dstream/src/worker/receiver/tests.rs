@@ -12,6 +12,7 @@ fn limits(copies: u32) -> ReceiverLimits {
         slack: Duration::ZERO,
         origin: Moment::ZERO,
         lease: Duration::from_millis(450),
+        placement: Placement::Load,
     }
 }
 
@@ -100,6 +101,39 @@ fn check_limits(
         seen.extend(actions.drain(..).filter_map(|action| word(&action)).map(|w| format!("{} {w}", at.0 / 1_000_000)));
     }
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn who_leaves_hands_on_at_once_what_it_has_and_takes_no_more() {
+    let others = || ReceiverEvent::Members(vec![member(2), member(3)]);
+    let mut events = ready(0, &[1, 2, 3]);
+    events.extend([(10, batch(0, 9, 0)), (20, others()), (25, batch(10, 19, 0)), (30, held(0, 2)), (40, held(0, 3))]);
+    let expected = [
+        "20 seal b1.1.0 in 0",
+        "20 copy b1.1.0 to 2",
+        "20 copy b1.1.0 to 3",
+        "40 announce [(0, [2, 3])] closed below 0",
+        "40 acknowledge [1:0-9]",
+    ];
+    check(2, events, 500, &expected);
+}
+
+#[test]
+fn copies_go_to_whoever_has_least_to_take() {
+    let mut events = ready(0, &[1, 2, 3]);
+    // The block of 200 ms has gone to 2, the one of 400 ms to 3, which holds it: so does the next.
+    events.extend([(10, batch(0, 9, 0)), (210, batch(10, 19, 0)), (401, held(1, 3)), (410, batch(20, 29, 0))]);
+    let expected = [
+        "200 seal b1.1.0 in 0",
+        "200 copy b1.1.0 to 2",
+        "400 seal b1.1.1 in 0",
+        "400 copy b1.1.1 to 3",
+        "401 announce [(1, [1, 3])] closed below 0",
+        "401 acknowledge [1:10-19]",
+        "600 seal b1.1.2 in 0",
+        "600 copy b1.1.2 to 3",
+    ];
+    check(2, events, 650, &expected);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Column, Shown, linked_table};
 use crate::comparison::Contender;
 use crate::comparison::quantity::{LEAST_AREA_S2, LEAST_BYTES, LEAST_CPU_S, LEAST_S};
-use crate::format::{NOT_REACHED, area, bytes, count, difference, milliseconds, percent, seconds};
+use crate::format::{NOT_REACHED, area, bytes, count, difference, milliseconds, percent, seconds, times};
 use crate::page::FAULT_NOTE;
 use dstream_trace::result::{FaultResult, Percentiles, RunResult};
 use maud::{Markup, html};
@@ -122,6 +122,8 @@ fn cost(shown: &Shown<'_>) -> Markup {
         plain("checkpoints", size, |result| Some(result.cost.checkpoint_bytes as f64)),
         plain("recovery", size, |result| Some(result.cost.recovery_bytes as f64)),
         plain("CPU load", percent, |result| Some(result.load.cpu)),
+        plain("busiest worker", percent, |result| Some(result.load.busiest_cpu)),
+        plain("busiest to median", times, |result| Some(result.load.busiest_to_median)),
     ];
     if shown.contest.contenders.iter().any(|one| one.result().cost.excess_cpu_s.is_some()) {
         // A run may use less than its twin: what died works no more. That is shown, and is no merit.
