@@ -6,6 +6,7 @@
 use crate::clock::TIMER_STEP;
 use crate::config::SimConfig;
 use crate::cpu::Straggle;
+use crate::disk::DiskSpeed;
 use crate::fabric::{Ended, Fabric};
 use crate::life::Life;
 use crate::node::{Ending, Software, panic_message};
@@ -224,6 +225,10 @@ impl World for SimWorld {
             store_fault: store_fault.clone(),
             fabric: self.fabric.clone(),
             vault: self.vault.clone(),
+            disk_speed: DiskSpeed {
+                latency: self.config.disk_latency,
+                bits_per_second: self.config.disk_bits_per_second,
+            },
             incarnation: Cell::new(0),
         };
         self.sim.host(name.as_str(), move || software.begin());

@@ -55,6 +55,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("a_slow_card_stretches_transfers", link::a_slow_card_stretches_transfers),
     ("a_power_loss_is_silent", link::a_power_loss_is_silent),
     ("a_troubled_store_refuses_or_waits", node::a_troubled_store_refuses_or_waits),
+    ("a_disk_goes_with_its_process", node::a_disk_goes_with_its_process),
 ];
 
 /// A world under test.

@@ -55,4 +55,5 @@ promises! {
     a_slow_card_stretches_transfers
     a_power_loss_is_silent
     a_troubled_store_refuses_or_waits
+    a_disk_goes_with_its_process
 }
