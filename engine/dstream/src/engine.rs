@@ -195,12 +195,13 @@ async fn start_worker(
         lease: cluster.failure_timeout.saturating_sub(cluster.heartbeat / 2),
     });
     let (peers, events) = connect(&host, config, Role::Worker(number), query.fingerprint).await?;
+    let (memory, clock) = (settings.memory.map(|limit| cores.memory(limit)), host.clock.clone());
     let context = TaskContext {
         seats: Seats::new(host.cpu.cores()),
         chains: Chains::default(),
         host,
         peers,
-        holdings: SharedHoldings::default(),
+        holdings: SharedHoldings::new(memory, clock, cluster.scale),
         query: Arc::new(query),
         costs: cluster.costs.clone(),
         scale: cluster.scale,

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// The most copies of a record that may be asked for; a bound for typing errors, not for the protocol.
 const MOST_COPIES: u64 = 16;
 
+/// Less memory than this holds no block of any job: everything would only pass through it.
+const LEAST_MEMORY: u64 = 4096;
+
 /// The options that have an effect, read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -29,6 +32,8 @@ pub struct Settings {
     pub logs: bool,
     /// Clients are told how much they may send.
     pub backpressure: bool,
+    /// So many bytes of blocks, slices and panes a worker keeps in memory; `None`: all.
+    pub memory: Option<u64>,
 }
 
 impl Settings {
@@ -66,6 +71,10 @@ impl Settings {
             speculation,
             avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
             standby_masters: count("standby_masters"),
+            memory: match value("memory") {
+                Some(OptionValue::Size(bytes)) => Some(bytes),
+                _ => None,
+            },
             backpressure: value("backpressure") == Some(OptionValue::Choice("on".to_owned())),
             logs: value("input") == Some(OptionValue::Choice("log".to_owned())),
         }
@@ -122,6 +131,13 @@ pub fn declared() -> Vec<OptionSpec> {
             "clients are told how much they may send, by how fast intervals were worked off; from the first one on",
             OptionKind::Choice(&["off", "on"]),
             OptionValue::Choice("off".to_owned()),
+            Unbuilt::Nothing,
+        ),
+        option(
+            "memory",
+            "how much of blocks, slices and panes a worker keeps in memory; what is used least recently goes to its disk",
+            OptionKind::OrOff(Box::new(OptionKind::Size { at_least: LEAST_MEMORY })),
+            OptionValue::Off,
             Unbuilt::Nothing,
         ),
         option(

@@ -3,10 +3,13 @@
 mod blocks;
 mod chain;
 mod copies;
+mod disk;
+pub mod memory;
 mod node;
 pub mod receiver;
 mod seats;
 mod serve;
+mod shelf;
 mod state;
 mod store;
 mod task;

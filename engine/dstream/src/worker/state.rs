@@ -71,7 +71,7 @@ pub async fn past_and_core(
     let mut past = fetch_past(context, place, &there, purpose).await?;
     let Some(last) = coming.last() else { return Ok((past, None)) };
     let seat = context.chains.follow(step(last)).await;
-    past.extend(own(context, place, &coming));
+    past.extend(own(context, place, &coming).await);
     let missing = coming.iter().filter(|source| !past.contains_key(&source.interval));
     let panes_missing: Vec<(u64, u32)> = missing.map(|source| (source.interval, context.worker)).collect();
     if panes_missing.is_empty() { Ok((past, seat)) } else { Err(NotFetched { panes_missing, ..NotFetched::default() }) }
@@ -84,7 +84,7 @@ pub async fn fetch_past(
     sources: &[PaneSource],
     purpose: Purpose,
 ) -> Result<Past, NotFetched> {
-    let mut past = own(context, place, sources);
+    let mut past = own(context, place, sources).await;
     let (mut failed, mut read) = (NotFetched::default(), Past::new());
     for worker in makers(context, sources, &past) {
         let wanted: Vec<(u64, u32)> = lacking(sources, &past, &read)
@@ -107,20 +107,15 @@ pub async fn fetch_past(
     }
     failed.panes_missing.extend(not_here(context.worker, lacking(sources, &past, &read)));
     let mut holdings = context.holdings.lock();
-    for (interval, pane) in &read {
-        holdings.keep_pane(place.epoch, place.key(), *interval, pane.clone());
-    }
+    let keep = |(interval, pane)| (interval, holdings.keep_read_pane(place.epoch, place.key(), interval, pane));
+    past.extend(read.into_iter().map(keep));
     drop(holdings);
-    past.extend(read);
     if is_whole { Ok(past) } else { Err(failed) }
 }
 
-fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
-    let holdings = context.holdings.lock();
-    let pane = |source: &PaneSource| {
-        Some((source.interval, holdings.pane(place.key(), source.interval, source.attempt)?.clone()))
-    };
-    sources.iter().filter_map(pane).collect()
+async fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
+    let wanted: Vec<(u64, u32)> = sources.iter().map(|source| (source.interval, source.attempt)).collect();
+    context.holdings.panes(place.key(), &wanted).await
 }
 
 /// The other workers that have some of what is not here.
@@ -206,6 +201,7 @@ pub async fn save(context: &TaskContext, epoch: u64, save: &Save) -> Option<NotF
         Err(failed) => return Some(failed),
     };
     let object = object_of(&context.query.stages[save.stage as usize].kept, save.through, &past);
+    drop(past);
     let bytes = object.len() as u64;
     let cost = Costs::time(bytes as f64 * context.costs.checkpoint_ns_per_byte);
     let seat = context.seats.enter(Rank::of(save.through, save.stage)).await;
@@ -281,7 +277,8 @@ mod tests {
         }
         let sources = [source(3, 2), source(4, 7), source(5, 7)];
         let here = |source: &PaneSource| {
-            Some((source.interval, holdings.pane((1, 0), source.interval, source.attempt)?.clone()))
+            holdings.pane_bytes((1, 0), source.interval, source.attempt)?;
+            Some((source.interval, Pane { parts: vec![], attempt: source.attempt, lacks: 0 }))
         };
         let own: Past = sources.iter().filter_map(here).collect();
         assert_eq!(not_here(7, lacking(&sources, &own, &past(&[3, 5]))), [(4, 7)]);
