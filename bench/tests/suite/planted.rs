@@ -40,6 +40,7 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::LogCutEarly, "smoke/whole-cluster", "output"),
     (Defect::AckBeforeLog, "smoke/input-log", "acknowledged"),
     (Defect::QuotaNotSaid, "smoke/overload", "catch_up"),
+    (Defect::SpillNotWritten, "smoke/spill", "output"),
 ];
 
 fn scenario(name: &str) -> PathBuf {

@@ -18,6 +18,7 @@ use dstream_trace::NodeName;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How much longer than a block's own time a client waits for a word before it turns to another worker.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(200);
@@ -198,6 +199,8 @@ async fn start_worker(
     let (memory, clock) = (settings.memory.map(|limit| cores.memory(limit)), host.clock.clone());
     let context = TaskContext {
         seats: Seats::new(host.cpu.cores()),
+        // Where memory is short, one after the other; they are written together nevertheless.
+        save_reads: Arc::new(Semaphore::new(if memory.is_some() { 1 } else { worker::SAVES_AT_ONCE })),
         chains: Chains::default(),
         host,
         peers,

@@ -14,6 +14,7 @@ use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLi
 use dstream_engine::master::tracker::{Checkpointed, Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits};
 use dstream_engine::message::TaskOrder;
+use dstream_engine::worker::memory::{Memory, MemoryAction, MemoryEvent};
 use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_kernel::Query;
 use dstream_trace::{BlockName, Event, Moment, RecordRange};
@@ -67,6 +68,8 @@ pub enum Defect {
     AckBeforeLog,
     /// Clients do not hear how much they may send.
     QuotaNotSaid,
+    /// The worker takes for written what it only meant to put on its disk.
+    SpillNotWritten,
 }
 
 /// All of them.
@@ -93,6 +96,7 @@ pub const ALL: &[Defect] = &[
     Defect::LogCutEarly,
     Defect::AckBeforeLog,
     Defect::QuotaNotSaid,
+    Defect::SpillNotWritten,
 ];
 
 /// A factory whose parts have the defect.
@@ -145,6 +149,14 @@ impl CoreFactory for Planted {
             }),
             Defect::AckBeforeMaster => ack_before_master(receiver),
             _ => Box::new(receiver),
+        }
+    }
+
+    fn memory(&self, limit: u64) -> BoxCore<MemoryEvent, MemoryAction> {
+        let memory = Memory::new(limit);
+        match self.0 {
+            Defect::SpillNotWritten => spill_not_written(memory),
+            _ => Box::new(memory),
         }
     }
 
@@ -298,6 +310,19 @@ fn ack_before_master(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverActio
         });
         for heard in announced.collect::<Vec<_>>() {
             inner.step(now, ReceiverEvent::Heard(heard), &mut decided);
+        }
+        actions.append(&mut decided);
+    })
+}
+
+/// Whatever should be written counts as written at once.
+fn spill_not_written(memory: Memory) -> BoxCore<MemoryEvent, MemoryAction> {
+    wrap(Box::new(memory), |inner, now, event, actions| {
+        let mut decided = Vec::new();
+        inner.step(now, event, &mut decided);
+        while let Some(place) = decided.iter().position(|action| matches!(action, MemoryAction::Write(_))) {
+            let MemoryAction::Write(thing) = decided.remove(place) else { continue };
+            inner.step(now, MemoryEvent::Written { thing, done: true }, &mut decided);
         }
         actions.append(&mut decided);
     })

@@ -15,7 +15,7 @@ mod store;
 mod task;
 
 pub use chain::Chains;
-pub use node::{WorkerConfig, run};
+pub use node::{SAVES_AT_ONCE, WorkerConfig, run};
 pub use seats::Seats;
 pub use store::{HeldBlock, Pane, SharedHoldings};
 pub use task::TaskContext;

@@ -30,7 +30,7 @@ const MOST_WAITING_ENDS: usize = 4096;
 
 /// Parts of a checkpoint that are written at once: enough to keep a store of some milliseconds busy, few enough that their
 /// copies in memory do not count.
-const SAVES_AT_ONCE: usize = 4;
+pub const SAVES_AT_ONCE: usize = 4;
 
 /// Blocks that are written into the log at once: enough that a store of some milliseconds keeps pace with a receiver that
 /// cuts a block every ten, few enough that their copies in memory do not count.

@@ -296,3 +296,6 @@ impl Shelf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,10 +57,11 @@ pub fn begin_steps(context: &TaskContext, epoch: u64, launch: &Launch) -> BTreeM
     launch.tasks.iter().map(begin).collect()
 }
 
-/// The panes that a task reads. Those of a step that is under way here are waited for; its core comes with them.
+/// The panes that a task reads. Those of a step that is under way here are waited for; its core comes with them. Where memory
+/// has a limit, nothing is read before there is a core: else the panes of all that wait for one would be in memory.
 pub async fn past_and_core(
     context: &TaskContext,
-    place: PlaceOfState,
+    (place, rank): (PlaceOfState, Rank),
     sources: &[PaneSource],
     purpose: Purpose,
 ) -> Result<(Past, Option<Seat>), NotFetched> {
@@ -68,6 +69,17 @@ pub async fn past_and_core(
     let is_coming =
         |source: &PaneSource| source.worker == Some(context.worker) && context.chains.is_under_way(step(source));
     let (coming, there): (Vec<PaneSource>, Vec<PaneSource>) = sources.iter().partition(|source| is_coming(source));
+    if context.holdings.is_limited() && !sources.is_empty() {
+        let handed = match coming.last() {
+            Some(last) => context.chains.follow(step(last)).await,
+            None => None,
+        };
+        let seat = match handed {
+            Some(seat) => seat,
+            None => context.seats.enter(rank).await,
+        };
+        return Ok((fetch_past(context, place, sources, purpose).await?, Some(seat)));
+    }
     let mut past = fetch_past(context, place, &there, purpose).await?;
     let Some(last) = coming.last() else { return Ok((past, None)) };
     let seat = context.chains.follow(step(last)).await;
@@ -196,12 +208,13 @@ pub fn lacks(given_up: u32, past: &Past) -> u64 {
 /// Writes one partition's part of a checkpoint. What could not be had, if it is not in the store.
 pub async fn save(context: &TaskContext, epoch: u64, save: &Save) -> Option<NotFetched> {
     let place = PlaceOfState { epoch, stage: save.stage, partition: save.partition };
-    let past = match fetch_past(context, place, &save.panes, Purpose::Copy).await {
-        Ok(past) => past,
-        Err(failed) => return Some(failed),
+    let object = {
+        let _turn = context.save_reads.acquire().await;
+        match fetch_past(context, place, &save.panes, Purpose::Copy).await {
+            Ok(past) => object_of(&context.query.stages[save.stage as usize].kept, save.through, &past),
+            Err(failed) => return Some(failed),
+        }
     };
-    let object = object_of(&context.query.stages[save.stage as usize].kept, save.through, &past);
-    drop(past);
     let bytes = object.len() as u64;
     let cost = Costs::time(bytes as f64 * context.costs.checkpoint_ns_per_byte);
     let seat = context.seats.enter(Rank::of(save.through, save.stage)).await;

@@ -266,6 +266,11 @@ impl SharedHoldings {
         SharedHoldings { holdings: Arc::new(Mutex::new(holdings)), arrivals: Arc::default() }
     }
 
+    /// Whether something decides what stays in memory.
+    pub fn is_limited(&self) -> bool {
+        self.lock().shelf.is_limited()
+    }
+
     /// The holdings, locked. Nothing that can panic runs under the lock, so poison is ignored.
     pub fn lock(&self) -> MutexGuard<'_, Holdings> {
         self.holdings.lock().unwrap_or_else(PoisonError::into_inner)

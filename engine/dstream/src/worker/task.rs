@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How often a result is handed in before the attempt counts as failed. The sink is never faulty, so this many silent
 /// deadlines mean that this worker is cut off from it.
@@ -48,6 +49,8 @@ pub struct TaskContext {
     pub sink: NodeName,
     /// How long an answer may take.
     pub deadline: Duration,
+    /// Parts of checkpoints whose panes are read at one time.
+    pub save_reads: Arc<Semaphore>,
     /// Its cores, in the order in which its tasks get them.
     pub seats: Seats,
     /// Steps of state that are made again here, one behind the other.
@@ -269,7 +272,7 @@ async fn run_on_slices(
     link: Option<Link>,
 ) -> Result<(), TaskFailure> {
     let place = PlaceOfState { epoch: common.epoch, stage: common.stage, partition: order.partition };
-    let past = past_and_core(context, place, &order.past, purpose(order.again)).await;
+    let past = past_and_core(context, (place, Rank::of(common.interval, common.stage)), &order.past, purpose(order.again)).await;
     let (past, seat) = past.map_err(TaskFailure::NotFetched)?;
     let kept = &context.query.stages[common.stage as usize].kept;
     let input = TaskInput::Slices { slices, past: in_order(kept, common.interval, &past) };
