@@ -143,10 +143,7 @@ fn generate() -> Value {
     let share = quantity(unit::percent_pattern(), "`1%`");
     let mut generate = object(&[
         ("rate", described(rate(), "Represented records a second, or a share of the capacity.")),
-        (
-            "record",
-            described(size(), "Length of a record. Default 100B."),
-        ),
+        ("record", described(size(), "Length of a record. Default 100B.")),
         (
             "keys",
             described(
@@ -291,7 +288,10 @@ fn expect() -> Value {
                 "So long after the last fault nothing waits, all has its copies, and results are on time.",
             ),
         ),
-        ("memory", described(size(), "No node holds more in memory of what it may put on its disk, and some goes there.")),
+        (
+            "memory",
+            described(size(), "No node holds more in memory of what it may put on its disk, and some goes there."),
+        ),
         ("latency", described(latency, "Bounds of percentiles.")),
     ];
     let expect = json!({ "type": ["array", "null"], "items": one_of_keys(&kinds, "A check.") });

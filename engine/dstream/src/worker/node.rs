@@ -474,13 +474,7 @@ impl Worker {
 
 /// Sends; what is refused because the peer does not keep up costs it its connection, and what it missed is said again
 /// when it is back.
-pub(super) fn send(
-    context: &TaskContext,
-    to: &NodeName,
-    (lane, purpose): (Lane, Purpose),
-    payload: Bytes,
-    scale: u64,
-) {
+pub(super) fn send(context: &TaskContext, to: &NodeName, (lane, purpose): (Lane, Purpose), payload: Bytes, scale: u64) {
     let declared = payload.len() as u64 * scale;
     if context.peers.send(to, lane, purpose, payload, declared) == Err(SendError::QueueFull) {
         context.peers.redial(to);

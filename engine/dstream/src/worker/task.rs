@@ -272,7 +272,9 @@ async fn run_on_slices(
     link: Option<Link>,
 ) -> Result<(), TaskFailure> {
     let place = PlaceOfState { epoch: common.epoch, stage: common.stage, partition: order.partition };
-    let past = past_and_core(context, (place, Rank::of(common.interval, common.stage)), &order.past, purpose(order.again)).await;
+    let past =
+        past_and_core(context, (place, Rank::of(common.interval, common.stage)), &order.past, purpose(order.again))
+            .await;
     let (past, seat) = past.map_err(TaskFailure::NotFetched)?;
     let kept = &context.query.stages[common.stage as usize].kept;
     let input = TaskInput::Slices { slices, past: in_order(kept, common.interval, &past) };
