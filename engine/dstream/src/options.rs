@@ -135,7 +135,7 @@ pub fn declared() -> Vec<OptionSpec> {
         ),
         option(
             "memory",
-            "how much of blocks, slices and panes a worker keeps in memory; what is used least recently goes to its disk",
+            "how much of blocks, slices and panes a worker keeps in memory; the rest is on its disk",
             OptionKind::OrOff(Box::new(OptionKind::Size { at_least: LEAST_MEMORY })),
             OptionValue::Off,
             Unbuilt::Nothing,

@@ -173,8 +173,8 @@ pub enum Event {
     TaskFailed { task: TaskName, why: Word },
     /// The state of one partition is in the store, as part of the checkpoint through this interval.
     StateSaved { through: u64, stage: u32, partition: u32, bytes: u64 },
-    /// So many bytes that this node holds are on its own disk from now on; `most_held` is the most that it ever held in memory
-    /// of what it may put there.
+    /// So many bytes that this node holds are on its own disk from now on; `most_held` is the most that it ever held in
+    /// memory of what it may put there.
     Spilled { bytes: u64, most_held: u64 },
     /// So many bytes came back from its disk into its memory.
     Loaded { bytes: u64, most_held: u64 },

@@ -3,7 +3,8 @@
 //! Invariant: no copy of a block is taken whose origin's epoch is over, unless the master asks for it.
 
 use crate::message::{BlockReport, Member, ToMaster, ToPeer};
-use crate::worker::node::{Worker, begin, send};
+use crate::worker::disk::begin;
+use crate::worker::node::{Worker, send};
 use crate::worker::receiver::{ReceiverEvent, held_event};
 use crate::worker::store::HeldBlock;
 use bytes::Bytes;

@@ -9,6 +9,7 @@ use dstream_host::{DiskError, Host};
 use dstream_trace::Event;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -80,6 +81,16 @@ async fn perform(host: Host, next: Move, refuses: Arc<AtomicBool>) -> Moved {
             host.disk.remove(thing).await;
             Moved::Removed
         }
+    }
+}
+
+/// Does at once what can be done at once; what has to wait for the disk goes on beside the worker. As many wait as others
+/// ask for things at one time.
+pub(super) fn begin(work: impl Future<Output = ()> + Send + 'static) {
+    let mut work = Box::pin(work);
+    // Whatever it waits for wakes the task that polls it last.
+    if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        tokio::spawn(work);
     }
 }
 

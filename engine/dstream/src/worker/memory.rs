@@ -1,7 +1,7 @@
 //! What stays in memory: which of the things that a worker holds leave it for the disk, and which come back.
 //!
-//! Knows numbers and sizes, neither bytes nor a disk. Invariants: whatever is in memory beyond the limit is read by somebody or
-//! on its way to the disk; what is read stays; what leaves memory is on the disk.
+//! Knows numbers and sizes, neither bytes nor a disk. Invariants: whatever is in memory beyond the limit is read by somebody
+//! or on its way to the disk; what is read stays; what leaves memory is on the disk.
 //!
 //! ```text
 //! kept -> FRESH --too much is fresh--> WRITING --written--> CLEAN --too much is held--> AWAY

@@ -5,7 +5,7 @@
 use crate::master::first_epoch;
 use crate::message::{BlockReport, Fetch, Launch, Save, TaskFailure, TaskId, ToMaster, ToWorker};
 use crate::worker::blocks::log_block;
-use crate::worker::disk;
+use crate::worker::disk::{self, begin};
 use crate::worker::receiver::{ReceiverAction, ReceiverEvent};
 use crate::worker::serve;
 use crate::worker::state;
@@ -21,7 +21,6 @@ use dstream_host::peer::{Lane, PeerEvent, SendError};
 use dstream_trace::{BlockName, Event, Moment, NodeName, Purpose, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -478,16 +477,6 @@ pub(super) fn send(context: &TaskContext, to: &NodeName, (lane, purpose): (Lane,
     let declared = payload.len() as u64 * scale;
     if context.peers.send(to, lane, purpose, payload, declared) == Err(SendError::QueueFull) {
         context.peers.redial(to);
-    }
-}
-
-/// Does at once what can be done at once; what has to wait for the disk goes on beside the worker. As many wait as others
-/// ask for things at one time.
-pub(super) fn begin(work: impl Future<Output = ()> + Send + 'static) {
-    let mut work = Box::pin(work);
-    // Whatever it waits for wakes the task that polls it last.
-    if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-        tokio::spawn(work);
     }
 }
 

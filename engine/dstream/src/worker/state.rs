@@ -57,8 +57,8 @@ pub fn begin_steps(context: &TaskContext, epoch: u64, launch: &Launch) -> BTreeM
     launch.tasks.iter().map(begin).collect()
 }
 
-/// The panes that a task reads. Those of a step that is under way here are waited for; its core comes with them. Where memory
-/// has a limit, nothing is read before there is a core: else the panes of all that wait for one would be in memory.
+/// The panes that a task reads. Those of a step that is under way here are waited for; its core comes with them. Where
+/// memory has a limit, nothing is read before there is a core: else the panes of all that wait would be in memory.
 pub async fn past_and_core(
     context: &TaskContext,
     (place, rank): (PlaceOfState, Rank),

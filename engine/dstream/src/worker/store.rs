@@ -1,7 +1,7 @@
 //! What a worker holds: blocks of input, slices between stages, panes between intervals. Plain data behind one lock.
 //!
-//! What a thing is called and what it is are always in memory; its bytes are on the [`Shelf`], which may have them on the disk.
-//! Knows no protocol. Invariant: what is in never changes; it only goes.
+//! What a thing is called and what it is are always in memory; its bytes are on the [`Shelf`], which may have them on the
+//! disk. Knows no protocol. Invariant: what is in never changes; it only goes.
 
 use crate::message::{BlockReport, Made, TaskId};
 use crate::worker::memory::Thing;

@@ -153,7 +153,9 @@ fn happen(world: &mut World, memory: &mut Memory, happening: &Happening, next: T
 
 proptest! {
     #[test]
-    fn nothing_is_lost_what_is_read_stays_and_the_limit_holds(happenings in prop::collection::vec(happening(), 1..200)) {
+    fn nothing_is_lost_what_is_read_stays_and_the_limit_holds(
+        happenings in prop::collection::vec(happening(), 1..200)
+    ) {
         let (mut world, mut memory) = (World::default(), Memory::new(LIMIT));
         for (next, happening) in happenings.iter().enumerate() {
             happen(&mut world, &mut memory, happening, next as Thing);

@@ -58,7 +58,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn extents_never_overlap_and_all_room_comes_back(steps in prop::collection::vec((1..40u64, any::<bool>()), 1..100)) {
+        fn extents_never_overlap_and_all_room_comes_back(
+            steps in prop::collection::vec((1..40u64, any::<bool>()), 1..100)
+        ) {
             let mut extents = Extents::default();
             let mut taken: Vec<(u64, u64)> = Vec::new();
             for (number, takes) in steps {
