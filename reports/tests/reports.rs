@@ -53,6 +53,7 @@ fn result(engine: &str, verdict: Verdict) -> RunResult {
         }],
         cost: Default::default(),
         load: Default::default(),
+        memory: None,
         broken_promises: Vec::new(),
         checks: vec![CheckResult { check: "output: exact".into(), holds: true, detail: String::new() }],
     }

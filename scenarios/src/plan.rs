@@ -266,6 +266,8 @@ pub enum Expectation {
     CatchUp(Duration),
     /// This long after the last fault nothing waits that was due before, and results are on time.
     Calm(Duration),
+    /// No node holds more bytes in memory of what it may put on its disk, and some are put there.
+    Memory(u64),
     /// Bounds of latency percentiles, by name (`p50`, `p90`, `p99`, `p999`, `max`).
     Latency(Vec<(String, Duration)>),
 }

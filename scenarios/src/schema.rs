@@ -7,7 +7,7 @@
 use crate::compare::COMPARISONS;
 use crate::context::{Context, EngineDeclaration, JobDeclaration};
 use crate::spec::{FAULT_SHAPES, FaultField, FaultShape, show_option};
-use crate::unit::{self, show_duration};
+use crate::unit::{self, show_bytes, show_duration};
 use crate::workload::ParamKind;
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue};
@@ -143,10 +143,7 @@ fn generate() -> Value {
     let share = quantity(unit::percent_pattern(), "`1%`");
     let mut generate = object(&[
         ("rate", described(rate(), "Represented records a second, or a share of the capacity.")),
-        (
-            "record",
-            described(quantity(unit::bytes_pattern(), "`100B` or `64KiB`"), "Length of a record. Default 100B."),
-        ),
+        ("record", described(size(), "Length of a record. Default 100B.")),
         (
             "keys",
             described(
@@ -208,6 +205,7 @@ fn values(kind: &OptionKind) -> Value {
         OptionKind::Count { at_least, at_most } => {
             json!({ "type": "integer", "minimum": at_least, "maximum": at_most })
         }
+        OptionKind::Size { at_least } => described(size(), &format!("At least {}.", show_bytes(*at_least))),
         OptionKind::Factor { at_least } => json!({ "type": "number", "minimum": at_least }),
         OptionKind::Choice(valid) => words(valid),
         OptionKind::OrOff(kind) => values(kind),
@@ -290,6 +288,10 @@ fn expect() -> Value {
                 "So long after the last fault nothing waits, all has its copies, and results are on time.",
             ),
         ),
+        (
+            "memory",
+            described(size(), "No node holds more in memory of what it may put on its disk, and some goes there."),
+        ),
         ("latency", described(latency, "Bounds of percentiles.")),
     ];
     let expect = json!({ "type": ["array", "null"], "items": one_of_keys(&kinds, "A check.") });
@@ -303,6 +305,10 @@ fn rate() -> Value {
 
 fn duration() -> Value {
     quantity(unit::duration_pattern(), "`250ms`, `30s` or `5m`")
+}
+
+fn size() -> Value {
+    quantity(unit::bytes_pattern(), "`100B` or `64KiB`")
 }
 
 fn quantity(pattern: String, examples: &str) -> Value {

@@ -206,6 +206,7 @@ fn expectation(expectation: &Expectation) -> String {
         Expectation::OutputDeclared => "output: declared".to_string(),
         Expectation::CatchUp(limit) => format!("catch_up: {}", show_duration(*limit)),
         Expectation::Calm(limit) => format!("calm: {}", show_duration(*limit)),
+        Expectation::Memory(limit) => format!("memory: {}", show_bytes(*limit)),
         Expectation::Latency(bounds) => {
             let bounds: Vec<String> =
                 bounds.iter().map(|(name, bound)| format!("{name}: {}", show_duration(*bound))).collect();

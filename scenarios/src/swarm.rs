@@ -253,6 +253,8 @@ fn value_of(dice: &Dice, kind: &OptionKind, default: &OptionValue, frame: &Frame
             let most = (*at_most).min(frame.workers).min(at_least + 2).max(*at_least);
             (at_least + dice.below("count", most - at_least + 1)).to_string()
         }
+        // From next to nothing to more than some need.
+        (OptionKind::Size { at_least }, _) => format!("{}B", at_least << dice.pick("size", &[4u32, 8, 12])),
         (OptionKind::Factor { at_least }, _) => (at_least * dice.pick("factor", &[1.0, 1.4, 2.0])).to_string(),
         (OptionKind::Choice(words), _) => words.get(dice.below("word", words.len() as u64) as usize)?.to_string(),
     })

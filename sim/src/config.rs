@@ -22,6 +22,10 @@ pub struct SimConfig {
     pub store_latency: Duration,
     /// Of the store's network card, in each direction.
     pub store_bits_per_second: u64,
+    /// What a request of a host to its own disk takes, its bytes aside.
+    pub disk_latency: Duration,
+    /// Of a host's own disk.
+    pub disk_bits_per_second: u64,
     /// The log that all nodes write into.
     pub trace: SharedTrace,
 }
@@ -35,6 +39,9 @@ impl Default for SimConfig {
             bits_per_second: 1_000_000_000,
             store_latency: Duration::from_millis(5),
             store_bits_per_second: 1_000_000_000,
+            // An ordinary solid state disk.
+            disk_latency: Duration::from_micros(100),
+            disk_bits_per_second: 4_000_000_000,
             trace: SharedTrace::new(),
         }
     }
@@ -53,7 +60,7 @@ impl SimConfig {
                 "the link latency is {:?}, which is below one tick of {:?}; raise the latency or lower the tick",
                 self.latency, self.tick
             )
-        } else if self.bits_per_second == 0 || self.store_bits_per_second == 0 {
+        } else if [self.bits_per_second, self.store_bits_per_second, self.disk_bits_per_second].contains(&0) {
             "a bandwidth is 0 bits a second, so nothing would ever arrive; give at least 1".to_owned()
         } else {
             return Ok(());

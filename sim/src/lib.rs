@@ -7,6 +7,7 @@
 mod clock;
 mod config;
 mod cpu;
+mod disk;
 mod fabric;
 mod life;
 mod link;

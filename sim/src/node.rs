@@ -5,6 +5,7 @@
 
 use crate::clock::SimClock;
 use crate::cpu::{Cores, SimCpu, Straggle};
+use crate::disk::{DiskSpeed, SimDisk};
 use crate::fabric::Fabric;
 use crate::life::Life;
 use crate::net::SimNet;
@@ -41,6 +42,7 @@ pub(crate) struct Software {
     pub store_fault: StoreFault,
     pub fabric: Arc<Fabric>,
     pub vault: Arc<Vault>,
+    pub disk_speed: DiskSpeed,
     /// Counts the node's lives.
     pub incarnation: Cell<u64>,
     /// What is begun next is no life: the node is not to run yet.
@@ -82,6 +84,7 @@ impl Software {
             clock: Arc::new(SimClock(life.clone())),
             cpu: Arc::new(SimCpu(life.clone())),
             store: Arc::new(SimStore { life: life.clone(), vault: self.vault.clone(), way }),
+            disk: Arc::new(SimDisk::new(life.clone(), self.disk_speed)),
             random: Random::new(self.seed, life.node.clone(), life.incarnation),
             trace: Arc::new(SimTrace(life.clone())),
             leave: life.leave.clone(),

@@ -6,6 +6,7 @@
 use crate::clock::TIMER_STEP;
 use crate::config::SimConfig;
 use crate::cpu::Straggle;
+use crate::disk::DiskSpeed;
 use crate::fabric::{Ended, Fabric};
 use crate::life::Life;
 use crate::node::{Ending, Software, panic_message};
@@ -217,6 +218,10 @@ impl SimWorld {
             store_fault: store_fault.clone(),
             fabric: self.fabric.clone(),
             vault: self.vault.clone(),
+            disk_speed: DiskSpeed {
+                latency: self.config.disk_latency,
+                bits_per_second: self.config.disk_bits_per_second,
+            },
             incarnation: Cell::new(0),
             is_enrolled: Cell::new(is_enrolled),
         };

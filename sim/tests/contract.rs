@@ -52,4 +52,5 @@ promises! {
     a_power_loss_is_silent
     a_troubled_store_refuses_or_waits
     a_node_comes_late_and_leaves_when_asked
+    a_disk_goes_with_its_process
 }

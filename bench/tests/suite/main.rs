@@ -15,6 +15,7 @@ mod planted;
 mod planted_operators;
 mod scenarios;
 mod schema;
+mod spill;
 mod swarm;
 mod tentative;
 mod twins;

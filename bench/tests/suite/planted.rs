@@ -43,6 +43,7 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::LeaseNotWaitedFor, "smoke/standby-master", "overtaken"),
     (Defect::EarlierTermNotFenced, "hunt/takeover-ahead-of-results", "output"),
     (Defect::LeaverForgotten, "smoke/join-and-drain", "left at"),
+    (Defect::SpillNotWritten, "smoke/spill", "output"),
 ];
 
 fn scenario(name: &str) -> PathBuf {

@@ -34,6 +34,11 @@ pub enum OptionKind {
         /// The most.
         at_most: u64,
     },
+    /// A number of bytes.
+    Size {
+        /// The least.
+        at_least: u64,
+    },
     /// A number of at least this size.
     Factor {
         /// The least.
@@ -73,6 +78,8 @@ pub enum OptionValue {
     Duration(Duration),
     /// A whole number.
     Count(u64),
+    /// A number of bytes.
+    Size(u64),
     /// A number.
     Factor(f64),
     /// A word.

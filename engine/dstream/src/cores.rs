@@ -3,6 +3,7 @@
 use crate::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::tracker::{Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::master::{Master, MasterAction, MasterEvent, MasterLimits};
+use crate::worker::memory::{Memory, MemoryAction, MemoryEvent};
 use crate::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
 use dstream_cluster::core::BoxCore;
@@ -33,6 +34,11 @@ pub trait CoreFactory: Send + Sync {
     /// What watches the lease of whoever leads.
     fn watch(&self, me: NodeName, time_to_live: Duration) -> BoxCore<WatchEvent, Verdict> {
         Box::new(Watch::new(me, time_to_live))
+    }
+
+    /// What decides which of a worker's things stay in memory, `limit` bytes of them.
+    fn memory(&self, limit: u64) -> BoxCore<MemoryEvent, MemoryAction> {
+        Box::new(Memory::new(limit))
     }
 
     /// The failure detector.

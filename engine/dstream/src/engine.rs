@@ -19,6 +19,7 @@ use dstream_trace::NodeName;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How much longer than a block's own time a client waits for a word before it turns to another worker.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(200);
@@ -208,12 +209,15 @@ async fn start_worker(
         placement: settings.placement,
     });
     let (peers, events) = connect(&host, config, Role::Worker(number), query.fingerprint).await?;
+    let (memory, clock) = (settings.memory.map(|limit| cores.memory(limit)), host.clock.clone());
     let context = TaskContext {
         seats: Seats::new(host.cpu.cores()),
+        // Where memory is short, one after the other; they are written together nevertheless.
+        save_reads: Arc::new(Semaphore::new(if memory.is_some() { 1 } else { worker::SAVES_AT_ONCE })),
         chains: Chains::default(),
         host,
         peers,
-        holdings: SharedHoldings::default(),
+        holdings: SharedHoldings::new(memory, clock, cluster.scale),
         query: Arc::new(query),
         costs: cluster.costs.clone(),
         scale: cluster.scale,

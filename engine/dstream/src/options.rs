@@ -20,6 +20,9 @@ pub enum Placement {
     Fixed,
 }
 
+/// Less memory than this holds no block of any job: everything would only pass through it.
+const LEAST_MEMORY: u64 = 4096;
+
 /// The options that have an effect, read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -43,6 +46,8 @@ pub struct Settings {
     pub backpressure: bool,
     /// Where tasks and copies go.
     pub placement: Placement,
+    /// So many bytes of blocks, slices and panes a worker keeps in memory; `None`: all.
+    pub memory: Option<u64>,
 }
 
 impl Settings {
@@ -80,6 +85,10 @@ impl Settings {
             speculation,
             avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
             standby_masters: count("standby_masters"),
+            memory: match value("memory") {
+                Some(OptionValue::Size(bytes)) => Some(bytes),
+                _ => None,
+            },
             backpressure: value("backpressure") == Some(OptionValue::Choice("on".to_owned())),
             placement: match value("placement") {
                 Some(OptionValue::Choice(word)) if word == "fixed" => Placement::Fixed,
@@ -141,6 +150,13 @@ pub fn declared() -> Vec<OptionSpec> {
             "clients are told how much they may send, by how fast intervals were worked off; from the first one on",
             OptionKind::Choice(&["off", "on"]),
             OptionValue::Choice("off".to_owned()),
+            Unbuilt::Nothing,
+        ),
+        option(
+            "memory",
+            "how much of blocks, slices and panes a worker keeps in memory; the rest is on its disk",
+            OptionKind::OrOff(Box::new(OptionKind::Size { at_least: LEAST_MEMORY })),
+            OptionValue::Off,
             Unbuilt::Nothing,
         ),
         option(

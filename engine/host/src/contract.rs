@@ -56,6 +56,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("a_power_loss_is_silent", link::a_power_loss_is_silent),
     ("a_troubled_store_refuses_or_waits", node::a_troubled_store_refuses_or_waits),
     ("a_node_comes_late_and_leaves_when_asked", node::a_node_comes_late_and_leaves_when_asked),
+    ("a_disk_goes_with_its_process", node::a_disk_goes_with_its_process),
 ];
 
 /// A world under test.

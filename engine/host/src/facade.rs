@@ -1,4 +1,4 @@
-//! The six values: Net, Clock, Cpu, Store, Random, Trace.
+//! The seven values: Net, Clock, Cpu, Store, Disk, Random, Trace.
 //!
 //! Traits with boxed futures, so that no type parameter climbs through the engines. They promise what `contract`
 //! tests in both worlds. Invariant: a future of a paused node's Net, Clock or Cpu does not complete before the node
@@ -103,6 +103,33 @@ pub trait Store: Send + Sync {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
+/// Why the node's own disk refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiskError {
+    /// No room is left.
+    #[error("the node's disk is full")]
+    Full,
+    /// Nothing is kept under this number.
+    #[error("the node's disk has nothing under {0}")]
+    Missing(u64),
+    /// It answered with an error of its own.
+    #[error("the node's disk failed: {0}")]
+    Failed(String),
+}
+
+/// Room on the node's own disk, for what does not fit its memory. All of it is gone with the node's process, however that
+/// ends; it is no [`Store`].
+///
+/// `declared` is for how many bytes the simulated disk takes its time; a real one takes what it takes.
+pub trait Disk: Send + Sync {
+    /// Keeps the parts, one behind the other, under a number that has nothing. It is there whole, or not at all.
+    fn put(&self, number: u64, parts: Vec<Bytes>, declared: u64) -> BoxFuture<'_, Result<(), DiskError>>;
+    /// What is kept under a number, in one piece.
+    fn get(&self, number: u64, declared: u64) -> BoxFuture<'_, Result<Bytes, DiskError>>;
+    /// Keeps it no longer; nothing happens if there is nothing.
+    fn remove(&self, number: u64) -> BoxFuture<'_, ()>;
+}
+
 /// Where a node says what it did.
 pub trait Trace: Send + Sync {
     /// Records `event` with the node's name and the world's time.
@@ -124,6 +151,8 @@ pub struct Host {
     pub cpu: Arc<dyn Cpu>,
     /// The durable store.
     pub store: Arc<dyn Store>,
+    /// The node's own disk.
+    pub disk: Arc<dyn Disk>,
     /// Randomness, from the run's seed.
     pub random: Random,
     /// The log of the run.

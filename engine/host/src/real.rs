@@ -7,6 +7,7 @@
 
 mod clock;
 mod cpu;
+mod disk;
 mod journal;
 mod links;
 mod monitor;

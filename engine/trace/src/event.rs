@@ -181,6 +181,13 @@ pub enum Event {
     TaskFailed { task: TaskName, why: Word },
     /// The state of one partition is in the store, as part of the checkpoint through this interval.
     StateSaved { through: u64, stage: u32, partition: u32, bytes: u64 },
+    /// So many bytes that this node holds are on its own disk from now on; `most_held` is the most that it ever held in
+    /// memory of what it may put there.
+    Spilled { bytes: u64, most_held: u64 },
+    /// So many bytes came back from its disk into its memory.
+    Loaded { bytes: u64, most_held: u64 },
+    /// Its disk refuses what it is asked; the first time after it did not. `why` is one of the engine's fixed words.
+    DiskRefused { why: Word },
     /// Core time spent on something that is no task (messages, checkpoints, copies).
     CpuUsed { cpu_ns: u64 },
 

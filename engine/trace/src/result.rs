@@ -59,6 +59,9 @@ pub struct RunResult {
     pub cost: Cost,
     /// Measured use of the resources that the engine had.
     pub load: Load,
+    /// What went between memory and the nodes' own disks; null where nothing did.
+    #[serde(default)]
+    pub memory: Option<MemoryUse>,
     /// Where the engine's promise ended.
     pub broken_promises: Vec<BrokenPromise>,
     /// Each check with its outcome.
@@ -158,6 +161,17 @@ pub struct Load {
     /// How many times the median worker's use of its cores that is; 0 where the median one used none.
     #[serde(default)]
     pub busiest_to_median: f64,
+}
+
+/// What went between memory and the nodes' own disks, over the whole run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryUse {
+    /// The most that one node held in memory of what it may put on its disk.
+    pub most_held_bytes: u64,
+    /// Written to disks.
+    pub spilled_bytes: u64,
+    /// Read from them.
+    pub loaded_bytes: u64,
 }
 
 /// An end of the engine's promise and the damage that follows from it.

@@ -7,6 +7,7 @@ use super::calm::calm;
 use super::{CheckInput, Checked, Finding, check};
 use crate::oracle::Replay;
 use crate::plan::{EnginePlan, Expectation, FaultKind, FaultPlan, Plan};
+use crate::unit::show_bytes;
 use dstream_cluster::{JobError, OptionValue, Promise};
 use dstream_kernel::{OutputSpec, Query, StageEnd};
 use dstream_trace::measure::{Effect, Facts, FaultFacts, OutputFacts, Twin};
@@ -199,6 +200,7 @@ fn result(run: &RunFacts<'_>, input: &MeasureInput, facts: &Facts, measured: &Me
         faults: measured.faults.clone(),
         cost: measured.cost,
         load: measured.load,
+        memory: measured.memory,
         broken_promises: checked.broken_promises,
         checks,
     }
@@ -241,6 +243,7 @@ fn checks(
                 let found = calm(measured, facts, input, *bound);
                 checks.push(found.named(&format!("calm: {bound:?}")));
             }
+            Expectation::Memory(bound) => checks.push(memory(measured, *bound)),
             Expectation::Latency(bounds) => checks.extend(bounds.iter().map(|bound| latency(measured, bound))),
         }
     }
@@ -286,6 +289,17 @@ fn latency(measured: &Measured, (name, bound): &(String, Duration)) -> CheckResu
         None => finding.add(|| format!("{name} could not be measured: too few records")),
     }
     finding.named(&format!("latency: {name} {bound:?}"))
+}
+
+/// A run in which nothing was put on a disk says nothing of a bound.
+fn memory(measured: &Measured, bound: u64) -> CheckResult {
+    let mut finding = Finding::default();
+    match measured.memory {
+        Some(used) if used.most_held_bytes <= bound => {}
+        Some(used) => finding.add(|| format!("a node held {}", show_bytes(used.most_held_bytes))),
+        None => finding.add(|| "no node put anything on its disk".to_owned()),
+    }
+    finding.named(&format!("memory: {}", show_bytes(bound)))
 }
 
 fn drained(run: &RunFacts<'_>) -> CheckResult {

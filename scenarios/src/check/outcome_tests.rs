@@ -150,6 +150,17 @@ fn bounds_of_catching_up_and_of_latency_are_checked() {
 }
 
 #[test]
+fn a_bound_of_memory_holds_for_the_node_that_held_most_and_needs_one_that_used_its_disk() {
+    let bound = |bytes| vec![Expectation::Memory(bytes)];
+    let mut history = History::calm(10);
+    check(&run(&history, bound(1 << 20), true, false), Verdict::Invalid, &["memory: 1MiB"]);
+    history.add(3000, "worker-1", Event::Spilled { bytes: 10, most_held: 1000 });
+    history.add(4000, "worker-2", Event::Loaded { bytes: 10, most_held: 2048 });
+    check(&run(&history, bound(2048), true, false), Verdict::Valid, &[]);
+    check(&run(&history, bound(2047), true, false), Verdict::Invalid, &["memory: 2047B"]);
+}
+
+#[test]
 fn the_run_directory_holds_every_file_of_the_contract() {
     let history = History::calm(10);
     let outcome = run(&history, Vec::new(), true, false);

@@ -1,9 +1,9 @@
 //! `engines:`, as written. Which engines and options there are, the declarations say.
 
-use super::scalar::{count, duration_or_zero, text, words};
+use super::scalar::{bytes, count, duration_or_zero, text, words};
 use super::{At, Fields, Place, Reader};
 use crate::context::{Context, EngineDeclaration};
-use crate::unit::show_duration;
+use crate::unit::{show_bytes, show_duration};
 use crate::yaml::Value;
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue};
@@ -124,6 +124,7 @@ pub(crate) fn show_option(value: &OptionValue) -> String {
         OptionValue::Off => OFF.to_string(),
         OptionValue::Duration(length) => show_duration(*length),
         OptionValue::Count(count) => count.to_string(),
+        OptionValue::Size(size) => show_bytes(*size),
         OptionValue::Factor(factor) => factor.to_string(),
         OptionValue::Choice(word) => word.clone(),
     }
@@ -149,6 +150,13 @@ fn read_value(reader: &mut Reader<'_>, place: &Place<'_>, kind: &OptionKind) -> 
         }
         OptionKind::Count { at_least, at_most } => {
             OptionValue::Count(count(*at_least..=*at_most)(reader, place)?.value)
+        }
+        OptionKind::Size { at_least } => {
+            let size = bytes(reader, place)?.value;
+            if size < *at_least {
+                return place.expected(reader, &format!("at least `{}`", show_bytes(*at_least)));
+            }
+            OptionValue::Size(size)
         }
         OptionKind::Factor { at_least } => OptionValue::Factor(read_factor(reader, place, *at_least)?),
         OptionKind::Choice(valid) => {

@@ -1,10 +1,10 @@
 //! `expect:`, as written.
 
-use super::scalar::{choice, duration};
+use super::scalar::{bytes, choice, duration};
 use super::{Fields, Place, Reader};
 use crate::plan::Expectation;
 
-const EXPECTATIONS: &[&str] = &["output", "catch_up", "calm", "latency"];
+const EXPECTATIONS: &[&str] = &["output", "catch_up", "calm", "memory", "latency"];
 const PERCENTILES: [&str; 5] = ["p50", "p90", "p99", "p999", "max"];
 
 /// Reads `expect:`.
@@ -21,6 +21,7 @@ pub(crate) fn read_expectations(reader: &mut Reader<'_>, place: &Place<'_>) -> O
             "output" => read_output(reader, &content),
             "catch_up" => duration(reader, &content).map(|limit| Expectation::CatchUp(limit.value)),
             "calm" => duration(reader, &content).map(|limit| Expectation::Calm(limit.value)),
+            "memory" => bytes(reader, &content).map(|limit| Expectation::Memory(limit.value)),
             "latency" => read_latency(reader, &content),
             other => {
                 reader.wrong_name(kind.at, &format!("there is no check `{other}`"), other, EXPECTATIONS);

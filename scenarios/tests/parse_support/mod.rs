@@ -75,6 +75,7 @@ fn word(word: &str) -> OptionValue {
 }
 
 const ANY_DURATION: OptionKind = OptionKind::Duration { at_least: Duration::ZERO };
+const MEMORY: OptionKind = OptionKind::Size { at_least: 4096 };
 const COPIES: OptionKind = OptionKind::Count { at_least: 1, at_most: 16 };
 
 fn dstream_options() -> Vec<OptionSpec> {
@@ -93,6 +94,7 @@ fn dstream_options() -> Vec<OptionSpec> {
         option("input", OptionKind::Choice(&["memory", "log"]), word("memory"), Unbuilt::AllBut(word("memory"))),
         option("backpressure", OptionKind::Choice(&["off", "on"]), word("off"), Unbuilt::AllBut(word("off"))),
         option("placement", OptionKind::Choice(&["load", "fixed"]), word("load"), Unbuilt::AllBut(word("load"))),
+        option("memory", OptionKind::OrOff(Box::new(MEMORY)), OptionValue::Off, Unbuilt::Nothing),
         option("standby_masters", masters, OptionValue::Count(0), Unbuilt::AllBut(OptionValue::Count(0))),
     ]
 }

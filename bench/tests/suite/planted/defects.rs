@@ -15,6 +15,7 @@ use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLi
 use dstream_engine::master::tracker::{Checkpointed, Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits, first_epoch};
 use dstream_engine::message::TaskOrder;
+use dstream_engine::worker::memory::{Memory, MemoryAction, MemoryEvent};
 use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_kernel::Query;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
@@ -74,6 +75,8 @@ pub enum Defect {
     EarlierTermNotFenced,
     /// The ledger lets a member go whose copies are nowhere else.
     LeaverForgotten,
+    /// The worker takes for written what it only meant to put on its disk.
+    SpillNotWritten,
 }
 
 /// All of them.
@@ -103,6 +106,7 @@ pub const ALL: &[Defect] = &[
     Defect::LeaseNotWaitedFor,
     Defect::EarlierTermNotFenced,
     Defect::LeaverForgotten,
+    Defect::SpillNotWritten,
 ];
 
 /// A factory whose parts have the defect.
@@ -167,6 +171,14 @@ impl CoreFactory for Planted {
                 other => inner.step(now, other, verdicts),
             }),
             _ => Box::new(watch),
+        }
+    }
+
+    fn memory(&self, limit: u64) -> BoxCore<MemoryEvent, MemoryAction> {
+        let memory = Memory::new(limit);
+        match self.0 {
+            Defect::SpillNotWritten => spill_not_written(memory),
+            _ => Box::new(memory),
         }
     }
 
@@ -325,6 +337,19 @@ fn ack_before_master(receiver: Receiver) -> BoxCore<ReceiverEvent, ReceiverActio
         });
         for heard in announced.collect::<Vec<_>>() {
             inner.step(now, ReceiverEvent::Heard(heard), &mut decided);
+        }
+        actions.append(&mut decided);
+    })
+}
+
+/// Whatever should be written counts as written at once.
+fn spill_not_written(memory: Memory) -> BoxCore<MemoryEvent, MemoryAction> {
+    wrap(Box::new(memory), |inner, now, event, actions| {
+        let mut decided = Vec::new();
+        inner.step(now, event, &mut decided);
+        while let Some(place) = decided.iter().position(|action| matches!(action, MemoryAction::Write(_))) {
+            let MemoryAction::Write(thing) = decided.remove(place) else { continue };
+            inner.step(now, MemoryEvent::Written { thing, done: true }, &mut decided);
         }
         actions.append(&mut decided);
     })

@@ -19,8 +19,7 @@ pub(super) async fn fetch_blocks(
 ) -> Result<TaskInput, TaskFailure> {
     let mut blocks = Vec::new();
     for order in orders {
-        let held = context.holdings.lock().blocks.get(&order.name).cloned();
-        let held = match held {
+        let held = match context.holdings.block(&order.name).await {
             Some(held) => held,
             None => fetch_block(context, order, again).await?,
         };
@@ -74,7 +73,7 @@ async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> 
 /// Writes a block into the log, again and again until the store takes it. What of it is let go meanwhile stays unwritten.
 pub(super) async fn log_block(context: &TaskContext, name: BlockName) {
     loop {
-        let Some(held) = context.holdings.lock().blocks.get(&name).cloned() else { return };
+        let Some(held) = context.holdings.block(&name).await else { return };
         if log::write(&context.host, &held, context.scale).await.is_ok() {
             let BlockReport { ranges, bytes, .. } = held.report;
             return context.host.trace.record(Event::BlockLogged { block: name, ranges, bytes });

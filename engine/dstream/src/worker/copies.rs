@@ -3,7 +3,8 @@
 //! Invariant: no copy of a block is taken whose origin's epoch is over, unless the master asks for it.
 
 use crate::message::{BlockReport, Member, ToMaster, ToPeer};
-use crate::worker::node::Worker;
+use crate::worker::disk::begin;
+use crate::worker::node::{Worker, send};
 use crate::worker::receiver::{ReceiverEvent, held_event};
 use crate::worker::store::HeldBlock;
 use bytes::Bytes;
@@ -19,8 +20,8 @@ impl Worker {
         let own = Member { worker: self.context.worker, epoch };
         let is_orphan = |name: &BlockName| name.origin == origin && name.epoch <= origin_epoch;
         let holdings = self.context.holdings.lock();
-        let orphans = holdings.blocks.values().filter(|held| is_orphan(&held.report.name));
-        let report = |held: &HeldBlock| BlockReport { holders: vec![own], ..held.report.clone() };
+        let orphans = holdings.reports().filter(|report| is_orphan(&report.name));
+        let report = |report: &BlockReport| BlockReport { holders: vec![own], ..report.clone() };
         let blocks: Vec<BlockReport> = orphans.map(report).collect();
         drop(holdings);
         self.tell_master(&ToMaster::Orphans { epoch, origin, origin_epoch, blocks });
@@ -53,7 +54,7 @@ impl Worker {
         let Some(epoch) = self.epoch else { return };
         let block = held.report.name;
         let event = held_event(&held.report);
-        if self.context.holdings.lock().blocks.insert(block, held).is_none() {
+        if self.context.holdings.lock().keep_block(held) {
             self.context.host.trace.record(event);
         }
         if ordered {
@@ -64,11 +65,15 @@ impl Worker {
         }
     }
 
+    /// Sends a copy; of a block that is on the disk, when it is back.
     pub(super) fn send_copy(&self, block: BlockName, to: u32, ordered: bool) {
-        let Some(held) = self.context.holdings.lock().blocks.get(&block).cloned() else { return };
-        let (lines, lengths) = held.joined();
-        let word = ToPeer::Copy { block: held.report, lengths, ordered };
-        let purpose = if ordered { Purpose::Recovery } else { Purpose::Copy };
-        self.send(&NodeName::worker(to), Lane::Data, purpose, seal(lines, &word), self.context.scale);
+        let context = self.context.clone();
+        begin(async move {
+            let Some(held) = context.holdings.block(&block).await else { return };
+            let (lines, lengths) = held.joined();
+            let word = ToPeer::Copy { block: held.report, lengths, ordered };
+            let purpose = if ordered { Purpose::Recovery } else { Purpose::Copy };
+            send(&context, &NodeName::worker(to), (Lane::Data, purpose), seal(lines, &word), context.scale);
+        });
     }
 }

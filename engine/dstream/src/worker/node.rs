@@ -5,6 +5,7 @@
 use crate::master::first_epoch;
 use crate::message::{BlockReport, Fetch, Launch, Save, TaskFailure, TaskId, ToMaster, ToWorker};
 use crate::worker::blocks::log_block;
+use crate::worker::disk::{self, begin};
 use crate::worker::receiver::{ReceiverAction, ReceiverEvent};
 use crate::worker::serve;
 use crate::worker::state;
@@ -28,7 +29,7 @@ const MOST_WAITING_ENDS: usize = 4096;
 
 /// Parts of a checkpoint that are written at once: enough to keep a store of some milliseconds busy, few enough that their
 /// copies in memory do not count.
-const SAVES_AT_ONCE: usize = 4;
+pub const SAVES_AT_ONCE: usize = 4;
 
 /// Blocks that are written into the log at once: enough that a store of some milliseconds keeps pace with a receiver that
 /// cuts a block every ten, few enough that their copies in memory do not count.
@@ -52,6 +53,7 @@ pub async fn run(
     config: WorkerConfig,
     receiver: BoxCore<ReceiverEvent, ReceiverAction>,
 ) -> Result<(), NodeError> {
+    tokio::spawn(disk::run(context.holdings.clone(), context.host.clone()));
     let (ended, mut ends) = mpsc::channel(MOST_WAITING_ENDS);
     let (saved, mut saves) = mpsc::channel(MOST_WAITING_ENDS);
     let (logged, mut log) = mpsc::channel(MOST_WAITING_ENDS);
@@ -192,9 +194,12 @@ impl Worker {
             PeerEvent::Request { peer, id, payload, .. } => {
                 self.pay_for_message().await;
                 let Ok((what, _)) = open::<Fetch>(&payload) else { return };
-                let (answer, declared) = serve::answer(&self.context.holdings.lock(), &what, self.context.scale);
-                // A peer that is gone by now asks again, or asks somebody else.
-                let _ = self.context.peers.reply(&peer, id, Purpose::Shuffle, answer, declared);
+                let context = self.context.clone();
+                begin(async move {
+                    let (answer, declared) = serve::answer(&context.holdings, &what, context.scale).await;
+                    // A peer that is gone by now asks again, or asks somebody else.
+                    let _ = context.peers.reply(&peer, id, Purpose::Shuffle, answer, declared);
+                });
             }
         }
     }
@@ -236,13 +241,9 @@ impl Worker {
         self.join();
     }
 
-    /// Sends; what is refused because the peer does not keep up costs it its connection, and what it missed is said again
-    /// when it is back.
+    /// See [`send`].
     pub(super) fn send(&self, to: &NodeName, lane: Lane, purpose: Purpose, payload: Bytes, scale: u64) {
-        let declared = payload.len() as u64 * scale;
-        if self.context.peers.send(to, lane, purpose, payload, declared) == Err(SendError::QueueFull) {
-            self.context.peers.redial(to);
-        }
+        send(&self.context, to, (lane, purpose), payload, scale);
     }
 
     fn join(&mut self) {
@@ -250,9 +251,8 @@ impl Worker {
             self.epoch.zip(self.leader.as_ref()).is_some_and(|(epoch, (term, _))| epoch <= first_epoch(*term));
         let holdings = self.context.holdings.lock();
         // An earlier master may have put into an interval what is not acknowledged yet.
-        let told =
-            holdings.blocks.values().filter(|held| of_before || !self.unacknowledged.contains(&held.report.name));
-        let blocks: Vec<BlockReport> = told.map(|held| held.report.clone()).collect();
+        let told = holdings.reports().filter(|report| of_before || !self.unacknowledged.contains(&report.name));
+        let blocks: Vec<BlockReport> = told.cloned().collect();
         let made = if of_before { holdings.made() } else { Vec::new() };
         drop(holdings);
         let incarnation = self.context.host.incarnation;
@@ -384,7 +384,7 @@ impl Worker {
     fn forget(&mut self, slices_below: u64, interval: Option<u64>, blocks: &[BlockName]) {
         let mut holdings = self.context.holdings.lock();
         holdings.forget_slices(slices_below, interval);
-        let held: Vec<BlockName> = blocks.iter().copied().filter(|b| holdings.blocks.remove(b).is_some()).collect();
+        let held: Vec<BlockName> = blocks.iter().copied().filter(|block| holdings.forget_block(block)).collect();
         drop(holdings);
         for block in held {
             self.context.host.trace.record(Event::BlockForgotten { block });
@@ -418,12 +418,12 @@ impl Worker {
             ReceiverAction::Seal { interval, block } => {
                 let segments = self.open.remove(&interval).unwrap_or_default();
                 self.unacknowledged.insert(block.name);
-                self.context.holdings.lock().blocks.insert(block.name, HeldBlock { report: block, segments });
+                self.context.holdings.lock().keep_block(HeldBlock { report: block, segments });
             }
             ReceiverAction::DropOpen => self.open.clear(),
             ReceiverAction::DropBlock(block) => {
                 self.unacknowledged.remove(&block);
-                self.context.holdings.lock().blocks.remove(&block);
+                self.context.holdings.lock().forget_block(&block);
                 self.context.host.trace.record(Event::BlockForgotten { block });
             }
             ReceiverAction::SendCopy { block, to } => self.send_copy(block, to, false),
@@ -435,8 +435,8 @@ impl Worker {
             ReceiverAction::Announce { blocks, closed_below } => {
                 let mut holdings = self.context.holdings.lock();
                 for block in &blocks {
-                    if let Some(held) = holdings.blocks.get_mut(&block.name) {
-                        held.report = block.clone();
+                    if let Some(report) = holdings.report_mut(&block.name) {
+                        report.clone_from(block);
                     }
                 }
                 drop(holdings);
@@ -466,6 +466,15 @@ impl Worker {
             let payload = seal(Vec::new(), &ToClient::Held(ranges));
             self.send(&NodeName::client(client), Lane::Control, Purpose::Control, payload, 1);
         }
+    }
+}
+
+/// Sends; what is refused because the peer does not keep up costs it its connection, and what it missed is said again
+/// when it is back.
+pub(super) fn send(context: &TaskContext, to: &NodeName, (lane, purpose): (Lane, Purpose), payload: Bytes, scale: u64) {
+    let declared = payload.len() as u64 * scale;
+    if context.peers.send(to, lane, purpose, payload, declared) == Err(SendError::QueueFull) {
+        context.peers.redial(to);
     }
 }
 

@@ -57,10 +57,11 @@ pub fn begin_steps(context: &TaskContext, epoch: u64, launch: &Launch) -> BTreeM
     launch.tasks.iter().map(begin).collect()
 }
 
-/// The panes that a task reads. Those of a step that is under way here are waited for; its core comes with them.
+/// The panes that a task reads. Those of a step that is under way here are waited for; its core comes with them. Where
+/// memory has a limit, nothing is read before there is a core: else the panes of all that wait would be in memory.
 pub async fn past_and_core(
     context: &TaskContext,
-    place: PlaceOfState,
+    (place, rank): (PlaceOfState, Rank),
     sources: &[PaneSource],
     purpose: Purpose,
 ) -> Result<(Past, Option<Seat>), NotFetched> {
@@ -68,10 +69,21 @@ pub async fn past_and_core(
     let is_coming =
         |source: &PaneSource| source.worker == Some(context.worker) && context.chains.is_under_way(step(source));
     let (coming, there): (Vec<PaneSource>, Vec<PaneSource>) = sources.iter().partition(|source| is_coming(source));
+    if context.holdings.is_limited() && !sources.is_empty() {
+        let handed = match coming.last() {
+            Some(last) => context.chains.follow(step(last)).await,
+            None => None,
+        };
+        let seat = match handed {
+            Some(seat) => seat,
+            None => context.seats.enter(rank).await,
+        };
+        return Ok((fetch_past(context, place, sources, purpose).await?, Some(seat)));
+    }
     let mut past = fetch_past(context, place, &there, purpose).await?;
     let Some(last) = coming.last() else { return Ok((past, None)) };
     let seat = context.chains.follow(step(last)).await;
-    past.extend(own(context, place, &coming));
+    past.extend(own(context, place, &coming).await);
     let missing = coming.iter().filter(|source| !past.contains_key(&source.interval));
     let panes_missing: Vec<(u64, u32)> = missing.map(|source| (source.interval, context.worker)).collect();
     if panes_missing.is_empty() { Ok((past, seat)) } else { Err(NotFetched { panes_missing, ..NotFetched::default() }) }
@@ -84,7 +96,7 @@ pub async fn fetch_past(
     sources: &[PaneSource],
     purpose: Purpose,
 ) -> Result<Past, NotFetched> {
-    let mut past = own(context, place, sources);
+    let mut past = own(context, place, sources).await;
     let (mut failed, mut read) = (NotFetched::default(), Past::new());
     for worker in makers(context, sources, &past) {
         let wanted: Vec<(u64, u32)> = lacking(sources, &past, &read)
@@ -108,20 +120,15 @@ pub async fn fetch_past(
     }
     failed.panes_missing.extend(not_here(context.worker, lacking(sources, &past, &read)));
     let mut holdings = context.holdings.lock();
-    for (interval, pane) in &read {
-        holdings.keep_pane(place.epoch, place.key(), *interval, pane.clone());
-    }
+    let keep = |(interval, pane)| (interval, holdings.keep_read_pane(place.epoch, place.key(), interval, pane));
+    past.extend(read.into_iter().map(keep));
     drop(holdings);
-    past.extend(read);
     if is_whole { Ok(past) } else { Err(failed) }
 }
 
-fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
-    let holdings = context.holdings.lock();
-    let pane = |source: &PaneSource| {
-        Some((source.interval, holdings.pane(place.key(), source.interval, source.attempt)?.clone()))
-    };
-    sources.iter().filter_map(pane).collect()
+async fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {
+    let wanted: Vec<(u64, u32)> = sources.iter().map(|source| (source.interval, source.attempt)).collect();
+    context.holdings.panes(place.key(), &wanted).await
 }
 
 /// The other workers that have some of what is not here.
@@ -202,11 +209,13 @@ pub fn lacks(given_up: u32, past: &Past) -> u64 {
 /// Writes one partition's part of a checkpoint. What could not be had, if it is not in the store.
 pub async fn save(context: &TaskContext, epoch: u64, save: &Save) -> Option<NotFetched> {
     let place = PlaceOfState { epoch, stage: save.stage, partition: save.partition };
-    let past = match fetch_past(context, place, &save.panes, Purpose::Copy).await {
-        Ok(past) => past,
-        Err(failed) => return Some(failed),
+    let object = {
+        let _turn = context.save_reads.acquire().await;
+        match fetch_past(context, place, &save.panes, Purpose::Copy).await {
+            Ok(past) => object_of(&context.query.stages[save.stage as usize].kept, save.through, &past),
+            Err(failed) => return Some(failed),
+        }
     };
-    let object = object_of(&context.query.stages[save.stage as usize].kept, save.through, &past);
     let bytes = object.len() as u64;
     let cost = Costs::time(bytes as f64 * context.costs.checkpoint_ns_per_byte);
     let seat = context.seats.enter(Rank::of(save.through, save.stage)).await;
@@ -282,7 +291,8 @@ mod tests {
         }
         let sources = [source(3, 2), source(4, 7), source(5, 7)];
         let here = |source: &PaneSource| {
-            Some((source.interval, holdings.pane((1, 0), source.interval, source.attempt)?.clone()))
+            holdings.pane_bytes((1, 0), source.interval, source.attempt)?;
+            Some((source.interval, Pane { parts: vec![], attempt: source.attempt, lacks: 0 }))
         };
         let own: Past = sources.iter().filter_map(here).collect();
         assert_eq!(not_here(7, lacking(&sources, &own, &past(&[3, 5]))), [(4, 7)]);

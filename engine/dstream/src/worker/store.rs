@@ -1,13 +1,18 @@
 //! What a worker holds: blocks of input, slices between stages, panes between intervals. Plain data behind one lock.
 //!
-//! Knows no protocol. Invariant: what is in never changes; it only goes.
+//! What a thing is called and what it is are always in memory; its bytes are on the [`Shelf`], which may have them on the
+//! disk. Knows no protocol. Invariant: what is in never changes; it only goes.
 
 use crate::message::{BlockReport, Made, TaskId};
+use crate::worker::memory::Thing;
+use crate::worker::shelf::{MemoryCore, Move, Moved, Pin, Shelf};
 use bytes::Bytes;
+use dstream_host::Clock;
 use dstream_kernel::Scratch;
-use dstream_trace::BlockName;
+use dstream_trace::{BlockName, Event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 /// A block with its bytes.
 #[derive(Clone, Debug)]
@@ -46,8 +51,11 @@ impl HeldBlock {
     }
 }
 
-/// Slices of one interval and stage: map partition -> one slice for each reduce partition.
-type StageSlices = BTreeMap<u32, Arc<Vec<Bytes>>>;
+/// Slices of one interval and stage: map partition -> the thing whose parts are one slice for each reduce partition.
+type StageSlices = BTreeMap<u32, Thing>;
+
+/// (reduce partition, map partition) -> slice.
+pub type Slices = BTreeMap<(u32, u32), Bytes>;
 
 /// The panes that one task left: one row block for each of the stage's [`dstream_kernel::Kept`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,16 +68,34 @@ pub struct Pane {
     pub lacks: u64,
 }
 
+impl Pane {
+    fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.len() as u64).sum()
+    }
+}
+
+/// A pane without its bytes.
+#[derive(Clone, Copy)]
+struct HeldPane {
+    attempt: u32,
+    lacks: u64,
+    bytes: u64,
+    thing: Thing,
+}
+
 /// Everything that the worker holds.
 #[derive(Default)]
 pub struct Holdings {
     /// The worker's epoch: what a task of an older one made is not kept.
     pub epoch: Option<u64>,
+    /// How many bytes each byte of a block stands for.
+    scale: u64,
+    shelf: Shelf,
     /// Blocks, own and copies.
-    pub blocks: BTreeMap<BlockName, HeldBlock>,
+    blocks: BTreeMap<BlockName, (BlockReport, Thing)>,
     slices: BTreeMap<(u64, u32), StageSlices>,
     /// (stage, partition) -> interval -> its panes, made here or read once
-    panes: BTreeMap<(u32, u32), BTreeMap<u64, Pane>>,
+    panes: BTreeMap<(u32, u32), BTreeMap<u64, HeldPane>>,
     /// Attempts that wait for a core and need not begin.
     cancelled: BTreeSet<TaskId>,
     /// Tables that tasks reuse; as many as tasks ever ran at once.
@@ -77,43 +103,95 @@ pub struct Holdings {
 }
 
 impl Holdings {
+    /// Keeps a block; `false` if it is here already.
+    pub fn keep_block(&mut self, held: HeldBlock) -> bool {
+        if let Some((report, _)) = self.blocks.get_mut(&held.report.name) {
+            *report = held.report;
+            return false;
+        }
+        let bytes: u64 = held.segments.iter().map(|segment| segment.len() as u64).sum();
+        let thing = self.shelf.keep(held.segments, bytes * self.scale.max(1));
+        self.blocks.insert(held.report.name, (held.report, thing));
+        true
+    }
+
+    /// Lets go of a block; `false` if it is not here.
+    pub fn forget_block(&mut self, name: &BlockName) -> bool {
+        let Some((_, thing)) = self.blocks.remove(name) else { return false };
+        self.shelf.forget(thing);
+        true
+    }
+
+    /// What the blocks are.
+    pub fn reports(&self) -> impl Iterator<Item = &BlockReport> {
+        self.blocks.values().map(|(report, _)| report)
+    }
+
+    /// What the block is, to be changed.
+    pub fn report_mut(&mut self, name: &BlockName) -> Option<&mut BlockReport> {
+        self.blocks.get_mut(name).map(|(report, _)| report)
+    }
+
     /// Keeps the slices that a map task of this epoch made.
     pub fn keep_slices(&mut self, epoch: u64, (interval, stage, partition): (u64, u32, u32), slices: Vec<Bytes>) {
         if self.epoch != Some(epoch) {
             return;
         }
-        self.slices.entry((interval, stage)).or_default().insert(partition, Arc::new(slices));
-    }
-
-    /// The slice that map partition `from` made for reduce partition `to`.
-    pub fn slice(&self, interval: u64, stage: u32, from: u32, to: u32) -> Option<Bytes> {
-        self.slices.get(&(interval, stage))?.get(&from)?.get(to as usize).cloned()
+        let bytes = slices.iter().map(|slice| slice.len() as u64).sum();
+        let thing = self.shelf.keep(slices, bytes);
+        let before = self.slices.entry((interval, stage)).or_default().insert(partition, thing);
+        before.into_iter().for_each(|before| self.shelf.forget(before));
     }
 
     /// Keeps panes that a task of this epoch made or read, unless those of a later attempt are here.
     pub fn keep_pane(&mut self, epoch: u64, place: (u32, u32), interval: u64, pane: Pane) {
-        if self.epoch != Some(epoch) {
+        let held = self.panes.get(&place).and_then(|panes| panes.get(&interval));
+        if self.epoch != Some(epoch) || held.is_some_and(|held| held.attempt > pane.attempt) {
             return;
         }
-        let panes = self.panes.entry(place).or_default();
-        if panes.get(&interval).is_none_or(|held| held.attempt <= pane.attempt) {
-            panes.insert(interval, pane);
-        }
+        let (bytes, attempt, lacks) = (pane.bytes(), pane.attempt, pane.lacks);
+        let thing = self.shelf.keep(pane.parts, bytes);
+        let kept = HeldPane { attempt, lacks, bytes, thing };
+        let before = self.panes.entry(place).or_default().insert(interval, kept);
+        before.into_iter().for_each(|before| self.shelf.forget(before.thing));
     }
 
-    /// The panes that this attempt at the task of this stage, partition and interval left.
-    pub fn pane(&self, place: (u32, u32), interval: u64, attempt: u32) -> Option<&Pane> {
+    /// Keeps panes that a task of this epoch has read, see [`Holdings::keep_pane`]. The same, to be read.
+    pub fn keep_read_pane(&mut self, epoch: u64, place: (u32, u32), interval: u64, pane: Pane) -> Pane {
+        // They came with others in one piece, which would stay in memory until the last of them goes.
+        let apart = |part: &Bytes| if self.shelf.is_limited() { Bytes::copy_from_slice(part) } else { part.clone() };
+        let pane = Pane { parts: pane.parts.iter().map(apart).collect(), ..pane };
+        self.keep_pane(epoch, place, interval, pane.clone());
+        let Some(thing) = self.held_pane(place, interval, pane.attempt).map(|held| held.thing) else { return pane };
+        let pin = self.shelf.pin(thing);
+        let parts = self.shelf.lend(&pin).unwrap_or_else(|| pane.parts.clone());
+        Pane { parts, ..pane }
+    }
+
+    fn held_pane(&self, place: (u32, u32), interval: u64, attempt: u32) -> Option<&HeldPane> {
         self.panes.get(&place)?.get(&interval).filter(|pane| pane.attempt == attempt)
+    }
+
+    /// How large the panes are that this attempt at the task of this stage, partition and interval left.
+    pub fn pane_bytes(&self, place: (u32, u32), interval: u64, attempt: u32) -> Option<u64> {
+        self.held_pane(place, interval, attempt).map(|pane| pane.bytes)
     }
 
     /// Forgets panes of intervals below `below`.
     pub fn forget_panes(&mut self, below: u64) {
-        self.panes.values_mut().for_each(|panes| *panes = panes.split_off(&below));
+        for panes in self.panes.values_mut() {
+            let later = panes.split_off(&below);
+            let over = std::mem::replace(panes, later);
+            over.values().for_each(|pane| self.shelf.forget(pane.thing));
+        }
     }
 
     /// Forgets slices of intervals below `below`, and of `interval`.
     pub fn forget_slices(&mut self, below: u64, interval: Option<u64>) {
-        self.slices.retain(|(of, _), _| *of >= below && Some(*of) != interval);
+        let is_over = |of: &u64| *of < below || Some(*of) == interval;
+        for (_, slices) in self.slices.extract_if(.., |(of, _), _| is_over(of)) {
+            slices.values().for_each(|thing| self.shelf.forget(*thing));
+        }
     }
 
     /// Another epoch begins, or none: all slices and panes go, unless the master `keeps` them.
@@ -122,8 +200,9 @@ impl Holdings {
             self.epoch = epoch;
             self.cancelled.clear();
             if !keeps {
-                self.slices.clear();
-                self.panes.clear();
+                self.forget_slices(u64::MAX, Some(u64::MAX));
+                let panes = std::mem::take(&mut self.panes);
+                panes.values().flat_map(BTreeMap::values).for_each(|pane| self.shelf.forget(pane.thing));
             }
         }
     }
@@ -134,7 +213,7 @@ impl Holdings {
             of.keys().map(|partition| Made { interval: *interval, stage: *stage, partition: *partition, pane: None })
         });
         let panes = self.panes.iter().flat_map(|((stage, partition), of)| {
-            let made = |(interval, pane): (&u64, &Pane)| Made {
+            let made = |(interval, pane): (&u64, &HeldPane)| Made {
                 interval: *interval,
                 stage: *stage,
                 partition: *partition,
@@ -173,11 +252,113 @@ impl Holdings {
 
 /// The holdings, shared by the tasks of one worker.
 #[derive(Clone, Default)]
-pub struct SharedHoldings(Arc<Mutex<Holdings>>);
+pub struct SharedHoldings {
+    holdings: Arc<Mutex<Holdings>>,
+    /// Rings when something came back from the disk, or will not.
+    arrivals: Arc<Notify>,
+}
 
 impl SharedHoldings {
+    /// Nothing yet; each byte of a block stands for `scale`. All stays in memory where nothing decides what does.
+    pub fn new(memory: Option<MemoryCore>, clock: Arc<dyn Clock>, scale: u64) -> SharedHoldings {
+        let shelf = memory.map_or_else(Shelf::default, |core| Shelf::limited(core, clock));
+        let holdings = Holdings { scale, shelf, ..Holdings::default() };
+        SharedHoldings { holdings: Arc::new(Mutex::new(holdings)), arrivals: Arc::default() }
+    }
+
+    /// Whether something decides what stays in memory.
+    pub fn is_limited(&self) -> bool {
+        self.lock().shelf.is_limited()
+    }
+
     /// The holdings, locked. Nothing that can panic runs under the lock, so poison is ignored.
     pub fn lock(&self) -> MutexGuard<'_, Holdings> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A block, with its bytes.
+    pub async fn block(&self, name: &BlockName) -> Option<HeldBlock> {
+        let (report, pin) = {
+            let mut holdings = self.lock();
+            let (report, thing) = holdings.blocks.get(name).cloned()?;
+            (report, holdings.shelf.pin(thing))
+        };
+        let segments = self.bytes(&[pin]).await.pop()??;
+        Some(HeldBlock { report, segments })
+    }
+
+    /// The slices that these map partitions made for these reduce partitions: all, or nothing.
+    pub async fn slices(&self, place: (u64, u32), from: &[u32], to: &[u32]) -> Option<Slices> {
+        let pins: Vec<Pin> = {
+            let mut holdings = self.lock();
+            let made = holdings.slices.get(&place)?;
+            let things: Vec<Thing> = from.iter().map(|from| made.get(from).copied()).collect::<Option<_>>()?;
+            things.into_iter().map(|thing| holdings.shelf.pin(thing)).collect()
+        };
+        let mut slices = Slices::new();
+        for (from, parts) in from.iter().zip(self.bytes(&pins).await) {
+            let parts = parts?;
+            for to in to {
+                slices.insert((*to, *from), parts.get(*to as usize)?.clone());
+            }
+        }
+        Some(slices)
+    }
+
+    /// Those of these panes that are here, each of an interval and of the attempt that left it.
+    pub async fn panes(&self, place: (u32, u32), wanted: &[(u64, u32)]) -> BTreeMap<u64, Pane> {
+        let (found, pins): (Vec<(u64, HeldPane)>, Vec<Pin>) = {
+            let mut holdings = self.lock();
+            let pane = |(interval, attempt): &(u64, u32)| {
+                holdings.held_pane(place, *interval, *attempt).map(|pane| (*interval, *pane))
+            };
+            let found: Vec<(u64, HeldPane)> = wanted.iter().filter_map(pane).collect();
+            let pins = found.iter().map(|(_, pane)| holdings.shelf.pin(pane.thing)).collect();
+            (found, pins)
+        };
+        let parts = self.bytes(&pins).await;
+        let pane = |((interval, pane), parts): ((u64, HeldPane), Option<Vec<Bytes>>)| {
+            Some((interval, Pane { parts: parts?, attempt: pane.attempt, lacks: pane.lacks }))
+        };
+        found.into_iter().zip(parts).filter_map(pane).collect()
+    }
+
+    /// What is pinned, as soon as all of it is in memory; nothing for what nobody has any more.
+    async fn bytes(&self, pins: &[Pin]) -> Vec<Option<Vec<Bytes>>> {
+        loop {
+            // Made before the look, so that no arrival after it is missed.
+            let arrival = self.arrivals.notified();
+            {
+                let holdings = self.lock();
+                if !pins.iter().any(|pin| holdings.shelf.is_coming(pin)) {
+                    return pins.iter().map(|pin| holdings.shelf.lend(pin)).collect();
+                }
+            }
+            arrival.await;
+        }
+    }
+
+    // -- for whoever moves things to the disk and back ------------------------------------------------------------
+
+    /// Rings when there may be something to do; nothing where nothing ever is.
+    pub fn bell(&self) -> Option<Arc<Notify>> {
+        self.lock().shelf.bell()
+    }
+
+    /// The next thing to be read.
+    pub fn next_read(&self) -> Option<Move> {
+        self.lock().shelf.next_read()
+    }
+
+    /// The next thing to be written or removed.
+    pub fn next_write(&self) -> Option<Move> {
+        self.lock().shelf.next_write()
+    }
+
+    /// It is done. What the log is to say of it.
+    pub fn moved(&self, moved: Moved) -> Option<Event> {
+        let event = self.lock().shelf.moved(moved);
+        self.arrivals.notify_waiters();
+        event
     }
 }

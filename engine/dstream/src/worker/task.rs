@@ -8,7 +8,7 @@ use crate::worker::blocks::fetch_blocks;
 use crate::worker::chain::{Chains, Link};
 use crate::worker::seats::{Rank, Seat, Seats};
 use crate::worker::state::{PlaceOfState, in_order, lacks, past_and_core};
-use crate::worker::store::{Pane, SharedHoldings};
+use crate::worker::store::{Pane, SharedHoldings, Slices};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::message::{FromSink, ResultName, ToSink, open, seal};
@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How often a result is handed in before the attempt counts as failed. The sink is never faulty, so this many silent
 /// deadlines mean that this worker is cut off from it.
@@ -48,6 +49,8 @@ pub struct TaskContext {
     pub sink: NodeName,
     /// How long an answer may take.
     pub deadline: Duration,
+    /// Parts of checkpoints whose panes are read at one time.
+    pub save_reads: Arc<Semaphore>,
     /// Its cores, in the order in which its tasks get them.
     pub seats: Seats,
     /// Steps of state that are made again here, one behind the other.
@@ -219,24 +222,11 @@ struct Wanted {
     to: Vec<u32>,
 }
 
-/// (reduce partition, map partition) -> slice.
-type Slices = BTreeMap<(u32, u32), Bytes>;
-
-fn own_slices(context: &TaskContext, wanted: &Wanted) -> Option<Slices> {
-    let mut slices = Slices::new();
-    let holdings = context.holdings.lock();
-    for to in &wanted.to {
-        for from in &wanted.from {
-            slices.insert((*to, *from), holdings.slice(wanted.interval, wanted.parent, *from, *to)?);
-        }
-    }
-    Some(slices)
-}
-
 /// All wanted slices of one worker.
 async fn fetch_from(context: &TaskContext, worker: u32, wanted: &Wanted, purpose: Purpose) -> Result<Slices, Lacking> {
     if worker == context.worker {
-        return own_slices(context, wanted).ok_or(Lacking::Slices);
+        let own = context.holdings.slices((wanted.interval, wanted.parent), &wanted.from, &wanted.to).await;
+        return own.ok_or(Lacking::Slices);
     }
     let mut slices = Slices::new();
     let mut rest = wanted.to.as_slice();
@@ -282,11 +272,15 @@ async fn run_on_slices(
     link: Option<Link>,
 ) -> Result<(), TaskFailure> {
     let place = PlaceOfState { epoch: common.epoch, stage: common.stage, partition: order.partition };
-    let past = past_and_core(context, place, &order.past, purpose(order.again)).await;
+    let past =
+        past_and_core(context, (place, Rank::of(common.interval, common.stage)), &order.past, purpose(order.again))
+            .await;
     let (past, seat) = past.map_err(TaskFailure::NotFetched)?;
     let kept = &context.query.stages[common.stage as usize].kept;
     let input = TaskInput::Slices { slices, past: in_order(kept, common.interval, &past) };
-    run_task(context, common, order, (input, lacks(common.given_up, &past)), Turn { link, seat }).await
+    let lacks = lacks(common.given_up, &past);
+    drop(past); // what it reads it has; that stays in memory no longer than it computes
+    run_task(context, common, order, (input, lacks), Turn { link, seat }).await
 }
 
 /// What a step of state has of its chain: its own link, and the core of the step before it.
@@ -331,6 +325,8 @@ async fn compute(
     input: TaskInput,
     seat: Option<Seat>,
 ) -> Result<(TaskResult, Seat), TaskFailure> {
+    // What a task reads stays in memory until its cost is paid.
+    let _read = input.clone();
     let outcome: Arc<Mutex<Option<Result<TaskResult, String>>>> = Arc::default();
     let (shared, place) = (context.clone(), outcome.clone());
     let work = move || {

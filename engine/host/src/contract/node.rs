@@ -121,6 +121,21 @@ pub fn a_troubled_store_refuses_or_waits(world: &mut dyn World) {
     stage.check("the log says that requests are late", |lines| says(lines, &late) == 1 && is(lines, 1, 1));
 }
 
+/// What a node keeps on its disk comes back until it is removed, and is gone with the node's process.
+pub fn a_disk_goes_with_its_process(world: &mut dyn World) {
+    let mut stage = Stage { world };
+    let hoarder = NodeName::new("hoarder");
+    stage.start("hoarder", Role::Hoarder);
+    let lives = |lines: &[TraceLine]| marks(lines, "hoarder", "removed").len();
+    stage.until("the disk is used", |lines| lives(lines) == 1);
+    stage.world.crash(&hoarder).expect("the world crashes a node");
+    stage.world.restart(&hoarder).expect("the world restarts a node");
+    stage.until("its next life uses it, too", |lines| lives(lines) == 2);
+    stage.check("what is put is kept", |lines| marks(lines, "hoarder", "kept") == [1, 1, 1, 1]);
+    stage.check("what is removed is not", |lines| marks(lines, "hoarder", "removed") == [1, 1]);
+    stage.check("a new life finds nothing", |lines| marks(lines, "hoarder", "found") == [0, 0]);
+}
+
 /// Faults on a node that is not there, or not in the right state, are errors and change nothing.
 pub fn faults_on_unknown_nodes_are_refused(world: &mut dyn World) {
     let mut stage = Stage { world };

@@ -3,7 +3,7 @@
 //! Invariant: a role never fails unless its name says so; what it sees goes into the log as marks.
 
 use super::{mark, millis};
-use crate::facade::{BoxFuture, BoxIo, CoreTime, Host};
+use crate::facade::{BoxFuture, BoxIo, CoreTime, DiskError, Host};
 use crate::frame::{Decoder, Kind};
 use crate::peer::hello::{HELLO_LIMIT, Hello};
 use crate::peer::{Lane, PeerConfig, PeerEvent, Peers, RequestError};
@@ -61,6 +61,8 @@ pub enum Role {
     Keeper,
     /// Marks `here`, and is done when it is asked to leave.
     Guest,
+    /// Looks what its disk keeps, keeps something there and removes half of it: marks `found`, `kept` and `removed`.
+    Hoarder,
     /// Returns an error.
     Failing,
     /// Panics.
@@ -111,6 +113,7 @@ async fn play(spec: NodeSpec, host: Host) -> Result<(), NodeError> {
             host.leave.asked().await;
             return Ok(());
         }
+        Role::Hoarder => hoarder(&host).await,
         Role::Failing => return Err(NodeError("this node fails".to_owned())),
         Role::Panicking => panic!("this node panics"),
     };
@@ -272,6 +275,21 @@ async fn keeper(host: &Host) -> std::io::Result<()> {
         mark(host, "read", u64::from(read.is_ok()));
         host.sleep(PERIOD).await;
     }
+}
+
+async fn hoarder(host: &Host) -> std::io::Result<()> {
+    let found = host.disk.get(1, 0).await.is_ok() || host.disk.get(2, 0).await.is_ok();
+    mark(host, "found", u64::from(found));
+    let parts = || vec![Bytes::from_static(b"in "), Bytes::from_static(b"parts")];
+    for number in [1, 2] {
+        let put = host.disk.put(number, parts(), 8).await;
+        let got = host.disk.get(number, 8).await;
+        mark(host, "kept", u64::from(put.is_ok() && got.is_ok_and(|bytes| bytes == "in parts")));
+    }
+    host.disk.remove(1).await;
+    let both = [host.disk.get(1, 8).await, host.disk.get(2, 8).await];
+    mark(host, "removed", u64::from(both == [Err(DiskError::Missing(1)), Ok("in parts".into())]));
+    ticker(host).await
 }
 
 async fn ticker(host: &Host) -> std::io::Result<()> {

@@ -5,6 +5,7 @@
 
 use super::clock::{Began, RealClock};
 use super::cpu::{Charged, Compute, RealCpu, WAITING_PER_CORE};
+use super::disk::FileDisk;
 use super::links::Links;
 use super::monitor::{Monitor, NodeTrace};
 use super::network::{AddressBook, RealNet};
@@ -158,6 +159,7 @@ fn host(
         clock: Arc::new(clock),
         cpu: Arc::new(cpu),
         store,
+        disk: Arc::new(FileDisk::new(&spec.name, incarnation, gate.clone())),
         random: Random::new(commons.seed, spec.name.clone(), incarnation),
         trace,
         leave: leave.clone(),

@@ -12,6 +12,7 @@ mod flow;
 mod interval;
 mod latency;
 mod members;
+mod memory;
 mod owner;
 mod source;
 mod story;
@@ -34,7 +35,7 @@ pub use twin::{Excess, Twin};
 use crate::log::TraceLine;
 use crate::moment::Moment;
 use crate::name::NodeName;
-use crate::result::{Cost, FaultResult, Load, Percentiles};
+use crate::result::{Cost, FaultResult, Load, MemoryUse, Percentiles};
 use std::time::Duration;
 
 /// What the log does not say about the run.
@@ -122,6 +123,8 @@ pub struct Measured {
     pub cost: Cost,
     /// Use of the resources while there was load.
     pub load: Load,
+    /// What went between memory and disks; `None` where nothing did.
+    pub memory: Option<MemoryUse>,
     /// The bound that was applied: the given one, or 1.5 times the largest delay between the warm-up's end and the
     /// first fault (where no interval lies between: before the first fault) plus the margin. `None` if nothing came
     /// before it.
@@ -158,6 +161,7 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
         settled,
         cost,
         load,
+        memory: memory::memory_use(lines),
         slo,
         seconds: latency.seconds,
         flow: flow::flow(facts, &intervals, input),
