@@ -3,6 +3,7 @@
 //! The scenarios are valid without the defect (`scenarios.rs` holds that), so what makes them invalid is the defect.
 
 mod defects;
+mod state;
 pub mod wrap;
 
 use defects::{ALL, Defect, Planted};

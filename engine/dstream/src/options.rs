@@ -2,7 +2,9 @@
 
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
+use dstream_kernel::Query;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// The most copies of a record that may be asked for; a bound for typing errors, not for the protocol.
@@ -17,8 +19,10 @@ pub struct Settings {
     pub slack: Duration,
     /// How long a block gathers records.
     pub block: Duration,
-    /// How often state is checkpointed, where there is any.
+    /// How often state is checkpointed, where there is any; where it is in place, in how long all of it is written once.
     pub checkpoint: Duration,
+    /// State without an end is held in place, as far as operators can.
+    pub in_place: bool,
     /// An attempt that takes so many times as long as others of its stage gets a second one; `None`: none does.
     pub speculation: Option<f64>,
     /// How long a worker that was overtaken is avoided; `None`: not at all.
@@ -31,11 +35,37 @@ pub struct Settings {
     pub backpressure: bool,
 }
 
+/// The most parts in which a state in place is written: with more of them, what each interval reads of earlier ones, which
+/// is a pane of each, would be a long list of short ones.
+const MOST_SEGMENTS: NonZeroU64 = NonZeroU64::new(256).expect("256 is not zero");
+
+/// The most checkpoints over which a state in place is spread: each is an object for every partition, and a line in every
+/// snapshot of the journal.
+const MOST_CHECKPOINTS: u64 = 16;
+
 impl Settings {
-    /// A checkpoint goes through every so many intervals: the least number that takes as long as was asked for.
-    pub fn checkpoint_intervals(&self, interval: Duration) -> u64 {
+    /// The least number of intervals that takes as long as was asked for between two checkpoints.
+    fn intervals(&self, interval: Duration) -> NonZeroU64 {
         let intervals = self.checkpoint.as_nanos().div_ceil(interval.as_nanos().max(1));
-        u64::try_from(intervals).unwrap_or(u64::MAX).max(1)
+        NonZeroU64::new(u64::try_from(intervals).unwrap_or(u64::MAX)).unwrap_or(NonZeroU64::MIN)
+    }
+
+    fn segments(&self, interval: Duration) -> NonZeroU64 {
+        self.intervals(interval).min(MOST_SEGMENTS)
+    }
+
+    /// The program as every node of the cluster runs it.
+    pub fn query(&self, query: Query, interval: Duration) -> Query {
+        if self.in_place { query.in_place(self.segments(interval)) } else { query }
+    }
+
+    /// A checkpoint goes through every so many intervals. Where what is kept comes in parts that are each written once,
+    /// few wait for one.
+    pub fn checkpoint_intervals(&self, query: &Query, interval: Duration) -> u64 {
+        match query.keeps_in_parts() {
+            true => self.segments(interval).get().div_ceil(MOST_CHECKPOINTS),
+            false => self.intervals(interval).get(),
+        }
     }
 }
 
@@ -63,6 +93,7 @@ impl Settings {
             slack: duration("slack"),
             block: duration("block"),
             checkpoint: duration("checkpoint"),
+            in_place: value("state") == Some(OptionValue::Choice("in-place".to_owned())),
             speculation,
             avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
             standby_masters: count("standby_masters"),
@@ -80,6 +111,13 @@ pub fn declared() -> Vec<OptionSpec> {
     vec![
         option("interval", "length of an interval", at_least(10), millis(1000), Unbuilt::Nothing),
         option("checkpoint", "how often state is checkpointed", at_least(1), millis(10_000), Unbuilt::Nothing),
+        option(
+            "state",
+            "how state without an end is kept: written whole by each interval, or changed in place and written in segments",
+            OptionKind::Choice(&["whole", "in-place"]),
+            OptionValue::Choice("whole".to_owned()),
+            Unbuilt::Nothing,
+        ),
         option(
             "copies",
             "how many nodes hold a record before it is acknowledged",

@@ -2,6 +2,7 @@
 //!
 //! The wrapped part is the product's own; nothing in the product knows that it can be wrapped for this.
 
+use crate::planted::state::{Taken, taken};
 use crate::planted::wrap::wrap;
 use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
 use dstream_cluster::core::{BoxCore, Core};
@@ -67,6 +68,12 @@ pub enum Defect {
     AckBeforeLog,
     /// Clients do not hear how much they may send.
     QuotaNotSaid,
+    /// A state in place that stands behind an earlier interval is taken for that behind the last one.
+    TableVersionIgnored,
+    /// A state in place is not taken back to where a task begins that runs again.
+    UndoLeftOut,
+    /// A part of a checkpoint is written without its newest panes, and counts as written.
+    SegmentNotSaved,
 }
 
 /// All of them.
@@ -93,6 +100,9 @@ pub const ALL: &[Defect] = &[
     Defect::LogCutEarly,
     Defect::AckBeforeLog,
     Defect::QuotaNotSaid,
+    Defect::TableVersionIgnored,
+    Defect::UndoLeftOut,
+    Defect::SegmentNotSaved,
 ];
 
 /// A factory whose parts have the defect.
@@ -112,6 +122,14 @@ fn change<E: 'static, A: 'static>(
 }
 
 impl CoreFactory for Planted {
+    fn query(&self, query: Query) -> Query {
+        match self.0 {
+            Defect::TableVersionIgnored => taken(query, Taken::Behind),
+            Defect::UndoLeftOut => taken(query, Taken::Ahead),
+            _ => query,
+        }
+    }
+
     fn client(&self, limits: ClientLimits) -> BoxCore<ClientEvent, ClientAction> {
         let client = Client::new(limits);
         match self.0 {
@@ -212,6 +230,12 @@ impl CoreFactory for Planted {
                     vec![TrackerAction::IntervalDone(interval), TrackerAction::Checkpointed(early)]
                 }
                 other => vec![other],
+            }),
+            Defect::SegmentNotSaved => change(tracker, |mut action| {
+                if let TrackerAction::Save { save, .. } = &mut action {
+                    save.panes.pop();
+                }
+                vec![action]
             }),
             Defect::CheckpointDroppedEarly => change(tracker, |action| match action {
                 TrackerAction::Checkpointed(mut checkpointed) => {

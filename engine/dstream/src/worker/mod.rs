@@ -9,6 +9,7 @@ mod seats;
 mod serve;
 mod state;
 mod store;
+mod tables;
 mod task;
 
 pub use chain::Chains;

@@ -3,6 +3,7 @@
 //! Knows no protocol. Invariant: what is in never changes; it only goes.
 
 use crate::message::{BlockReport, Made, TaskId};
+use crate::worker::tables::Tables;
 use bytes::Bytes;
 use dstream_kernel::Scratch;
 use dstream_trace::BlockName;
@@ -70,6 +71,8 @@ pub struct Holdings {
     slices: BTreeMap<(u64, u32), StageSlices>,
     /// (stage, partition) -> interval -> its panes, made here or read once
     panes: BTreeMap<(u32, u32), BTreeMap<u64, Pane>>,
+    /// States in place: what panes make, and nothing else.
+    pub tables: Tables,
     /// Attempts that wait for a core and need not begin.
     cancelled: BTreeSet<TaskId>,
     /// Tables that tasks reuse; as many as tasks ever ran at once.
@@ -109,6 +112,7 @@ impl Holdings {
     /// Forgets panes of intervals below `below`.
     pub fn forget_panes(&mut self, below: u64) {
         self.panes.values_mut().for_each(|panes| *panes = panes.split_off(&below));
+        self.tables.forget(below);
     }
 
     /// Forgets slices of intervals below `below`, and of `interval`.
@@ -124,6 +128,7 @@ impl Holdings {
             if !keeps {
                 self.slices.clear();
                 self.panes.clear();
+                self.tables.clear();
             }
         }
     }
