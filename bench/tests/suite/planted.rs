@@ -41,6 +41,9 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::LogCutEarly, "smoke/whole-cluster", "output"),
     (Defect::AckBeforeLog, "smoke/input-log", "acknowledged"),
     (Defect::QuotaNotSaid, "smoke/overload", "catch_up"),
+    (Defect::TableVersionIgnored, "hunt/state-of-a-straggler", "output"),
+    (Defect::UndoLeftOut, "hunt/state-ahead-of-a-lost-worker", "output"),
+    (Defect::SegmentNotSaved, "hunt/state-lost-between-checkpoints", "drained"),
 ];
 
 fn scenario(name: &str) -> PathBuf {
@@ -90,9 +93,15 @@ fn every_planted_defect_is_found_by_its_scenario() {
 
 #[test]
 fn the_hunting_scenarios_are_valid_without_a_defect() {
-    for name in
-        ["hunt/crash-at-work", "hunt/pause-at-work", "hunt/second-crash-in-one-interval", "hunt/crash-with-a-window"]
-    {
+    for name in [
+        "hunt/crash-at-work",
+        "hunt/pause-at-work",
+        "hunt/second-crash-in-one-interval",
+        "hunt/crash-with-a-window",
+        "hunt/state-lost-between-checkpoints",
+        "hunt/state-of-a-straggler",
+        "hunt/state-ahead-of-a-lost-worker",
+    ] {
         let outcome = verdict(name, DStreams::new());
         assert_eq!((outcome.result.verdict, failed(&outcome)), (Verdict::Valid, vec![]), "{name}");
     }

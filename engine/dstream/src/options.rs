@@ -37,7 +37,7 @@ pub struct Settings {
 
 /// The most parts in which a state in place is written: with more of them, what each interval reads of earlier ones, which
 /// is a pane of each, would be a long list of short ones.
-const MOST_SEGMENTS: NonZeroU64 = NonZeroU64::new(256).expect("256 is not zero");
+const MOST_SEGMENTS: NonZeroU64 = NonZeroU64::new(64).expect("64 is not zero");
 
 /// The most checkpoints over which a state in place is spread: each is an object for every partition, and a line in every
 /// snapshot of the journal.
@@ -170,4 +170,46 @@ pub fn declared() -> Vec<OptionSpec> {
             Unbuilt::Nothing,
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dstream_kernel::{DStream, QueryBuilder};
+
+    fn query(write: fn(DStream<(String, u64)>) -> DStream<(String, u64)>) -> Query {
+        let builder = QueryBuilder::new();
+        write(builder.lines().map::<(String, u64)>(|line| (line, 1))).output("o");
+        builder.build().unwrap()
+    }
+
+    fn settings(state: &str, checkpoint_s: u64) -> Settings {
+        let checkpoint = OptionValue::Duration(Duration::from_secs(checkpoint_s));
+        let state = OptionValue::Choice(state.to_owned());
+        Settings::from_options(&[("state".to_owned(), state), ("checkpoint".to_owned(), checkpoint)].into())
+    }
+
+    #[test]
+    fn a_state_in_place_is_written_once_in_the_time_of_a_checkpoint_and_checkpoints_go_through_each_interval() {
+        let state = || query(|ones| ones.running_reduce_by_key(|a, b| a + b, NonZeroU64::MIN));
+        let window =
+            || query(|ones| ones.reduce_by_key_and_window(|a, b| a + b, dstream_kernel::Window::of(3).unwrap()));
+        let second = Duration::from_secs(1);
+        // state, checkpoint in seconds; how far back panes are read; intervals between checkpoints
+        let cases: [(&str, Query, u64, u64, u64); 6] = [
+            ("whole", state(), 10, 1, 10),
+            ("in-place", state(), 10, 10, 1),
+            ("in-place", state(), 1, 1, 1),
+            ("in-place", state(), 30, 30, 2),
+            ("in-place", state(), 500, 64, 4),
+            ("in-place", window(), 10, 2, 10),
+        ];
+        for (word, query, checkpoint_s, back, every) in cases {
+            let settings = settings(word, checkpoint_s);
+            let query = settings.query(query, second);
+            let farthest = query.stages.iter().flat_map(|stage| &stage.kept).map(|kept| *kept.back.end()).max();
+            let seen = (farthest, settings.checkpoint_intervals(&query, second));
+            assert_eq!(seen, (Some(back), every), "{word} {checkpoint_s} s");
+        }
+    }
 }

@@ -9,19 +9,43 @@
 //!   '--- interval by interval; gone when no task to come reads the newest interval behind which it stands
 //! ```
 
+use crate::worker::store::Pane;
 use dstream_kernel::HeldState;
 use std::collections::BTreeMap;
 
 /// A stage and one of its partitions.
 type Place = (u32, u32);
 
+/// Which panes of an interval there are, without their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// See [`Pane::attempt`].
+    pub attempt: u32,
+    /// See [`Pane::lacks`].
+    pub lacks: u64,
+}
+
+impl Tag {
+    /// Of these panes.
+    pub fn of(pane: &Pane) -> Tag {
+        Tag { attempt: pane.attempt, lacks: pane.lacks }
+    }
+
+    /// Whether those have the same bytes: every attempt's have, where nothing was given up.
+    fn is_same(self, other: Tag) -> bool {
+        self == other || (self.lacks, other.lacks) == (0, 0)
+    }
+}
+
+/// The panes of some intervals.
+pub type Tags = BTreeMap<u64, Tag>;
+
 /// A state in place, with what it was made of.
 #[derive(Default)]
 pub struct Table {
     /// The state.
     pub state: HeldState,
-    /// interval -> the attempt whose panes it stands on; those of attempts are comparable only where nothing was given up
-    stands_on: BTreeMap<u64, u32>,
+    stands_on: Tags,
 }
 
 impl Table {
@@ -31,15 +55,15 @@ impl Table {
     }
 
     /// Whether it was made of other panes of these intervals.
-    fn differs(&self, past: &BTreeMap<u64, u32>) -> bool {
-        past.iter().any(|(interval, attempt)| self.stands_on.get(interval).is_some_and(|other| other != attempt))
+    fn differs(&self, past: &Tags) -> bool {
+        past.iter().any(|(interval, tag)| self.stands_on.get(interval).is_some_and(|other| !other.is_same(*tag)))
     }
 
-    /// A task of this interval, which read these panes, has gone on with it.
-    pub fn went_on(&mut self, past: &BTreeMap<u64, u32>, interval: u64, attempt: u32) {
+    /// A task of this interval, which read `past`, has gone on with it and left these panes.
+    pub fn went_on(&mut self, past: &Tags, interval: u64, left: Tag) {
         drop(self.stands_on.split_off(&interval));
         self.stands_on.extend(past);
-        self.stands_on.insert(interval, attempt);
+        self.stands_on.insert(interval, left);
     }
 }
 
@@ -49,7 +73,7 @@ pub struct Tables(BTreeMap<Place, Table>);
 
 impl Tables {
     /// The table for a task that reads these panes, an empty one where there is none for it.
-    pub fn take(&mut self, place: Place, past: &BTreeMap<u64, u32>) -> Table {
+    pub fn take(&mut self, place: Place, past: &Tags) -> Table {
         self.0.remove(&place).filter(|table| !table.differs(past)).unwrap_or_default()
     }
 
@@ -81,8 +105,9 @@ mod tests {
 
     const PLACE: Place = (1, 3);
 
-    fn past(panes: &[(u64, u32)]) -> BTreeMap<u64, u32> {
-        panes.iter().copied().collect()
+    /// The panes of these intervals and attempts, which lack the same.
+    fn tags(panes: &[(u64, u32)], lacks: u64) -> Tags {
+        panes.iter().map(|(interval, attempt)| (*interval, Tag { attempt: *attempt, lacks })).collect()
     }
 
     fn query() -> Query {
@@ -93,21 +118,21 @@ mod tests {
     }
 
     /// A table that went through these intervals, each with its attempt.
-    fn table(query: &Query, steps: &[(u64, u32)]) -> Table {
+    fn table(query: &Query, steps: &[(u64, u32)], lacks: u64) -> Table {
         let mut table = Table::default();
         for (index, (interval, attempt)) in steps.iter().enumerate() {
             let input = TaskInput::Slices { slices: vec![], past: vec![vec![Bytes::new()]; 2] };
             let at = TaskAt { interval: *interval, partitions: 1 };
             let program = &query.stages[1].program;
             program.run_held(&input, at, &mut table.state, &mut Scratch::default()).unwrap();
-            table.went_on(&past(&steps[..index]), *interval, *attempt);
+            table.went_on(&tags(&steps[..index], lacks), *interval, Tag { attempt: *attempt, lacks });
         }
         table
     }
 
     /// Which interval the table stands behind that a task gets.
-    fn given(tables: &mut Tables, panes: &[(u64, u32)]) -> Option<u64> {
-        tables.take(PLACE, &past(panes)).state.version()
+    fn given(tables: &mut Tables, panes: &[(u64, u32)], lacks: u64) -> Option<u64> {
+        tables.take(PLACE, &tags(panes, lacks)).state.version()
     }
 
     #[test]
@@ -122,9 +147,19 @@ mod tests {
         ];
         for (name, panes, expected) in cases {
             let mut tables = Tables::default();
-            tables.put(PLACE, table(&query, &[(3, 0), (4, 2)]));
-            assert_eq!(given(&mut tables, panes), expected, "{name}");
-            assert_eq!(given(&mut tables, panes), None, "a table has one user at a time: {name}");
+            tables.put(PLACE, table(&query, &[(3, 0), (4, 2)], 7));
+            assert_eq!(given(&mut tables, panes, 7), expected, "{name}");
+            assert_eq!(given(&mut tables, panes, 7), None, "a table has one user at a time: {name}");
+        }
+    }
+
+    #[test]
+    fn which_attempt_it_was_does_not_count_where_nothing_was_given_up() {
+        let query = query();
+        for (lacked, lack, expected) in [(0, 0, Some(4)), (0, 7, None), (7, 0, None), (7, 7, None)] {
+            let mut tables = Tables::default();
+            tables.put(PLACE, table(&query, &[(3, 0), (4, 2)], lacked));
+            assert_eq!(given(&mut tables, &[(3, 0), (4, 3)], lack), expected, "{lacked} {lack}");
         }
     }
 
@@ -133,26 +168,26 @@ mod tests {
         let query = query();
         for order in [[(3, 0), (4, 0)], [(4, 0), (3, 0)]] {
             let mut tables = Tables::default();
-            order.iter().for_each(|step| tables.put(PLACE, table(&query, &[*step])));
-            assert_eq!(given(&mut tables, &[]), Some(4));
+            order.iter().for_each(|step| tables.put(PLACE, table(&query, &[*step], 0)));
+            assert_eq!(given(&mut tables, &[], 0), Some(4));
         }
     }
 
     #[test]
     fn a_step_that_is_made_again_is_what_the_table_stands_on_and_what_came_of_it_is_not() {
-        let mut table = table(&query(), &[(3, 0), (4, 2), (5, 0)]);
-        table.went_on(&past(&[(2, 0), (3, 0)]), 4, 7);
-        assert_eq!(table.stands_on, past(&[(2, 0), (3, 0), (4, 7)]));
+        let mut table = table(&query(), &[(3, 0), (4, 2), (5, 0)], 0);
+        table.went_on(&tags(&[(2, 0), (3, 0)], 0), 4, Tag { attempt: 7, lacks: 0 });
+        assert_eq!(table.stands_on, tags(&[(2, 0), (3, 0), (4, 7)], 0));
     }
 
     #[test]
     fn tables_go_that_stand_behind_what_nobody_reads_any_more() {
         let query = query();
         let mut tables = Tables::default();
-        tables.put(PLACE, table(&query, &[(3, 0), (4, 2)]));
-        tables.put((1, 4), table(&query, &[(3, 0)]));
+        tables.put(PLACE, table(&query, &[(3, 0), (4, 2)], 7));
+        tables.put((1, 4), table(&query, &[(3, 0)], 7));
         tables.forget(4);
         assert_eq!(tables.0.keys().collect::<Vec<_>>(), [&PLACE]);
-        assert_eq!(given(&mut tables, &[(3, 9), (4, 2)]), Some(4));
+        assert_eq!(given(&mut tables, &[(3, 9), (4, 2)], 7), Some(4));
     }
 }

@@ -7,9 +7,9 @@ use crate::message::{Fetch, Fetched, Launch, NotFetched, Reads, SliceSource, Tas
 use crate::worker::blocks::fetch_blocks;
 use crate::worker::chain::{Chains, Link};
 use crate::worker::seats::{Rank, Seat, Seats};
-use crate::worker::state::{PlaceOfState, in_order, lacks, past_and_core};
+use crate::worker::state::{Past, PlaceOfState, in_order, lacks, past_and_core};
 use crate::worker::store::{Pane, SharedHoldings};
-use crate::worker::tables::Table;
+use crate::worker::tables::{Table, Tag, Tags};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::message::{FromSink, ResultName, ToSink, open, seal};
@@ -101,7 +101,7 @@ pub async fn run_launch(
         tokio::spawn(async move {
             let end = match order.reads.clone() {
                 Reads::Blocks(blocks) => match fetch_blocks(&context, &blocks, order.again).await {
-                    Ok(input) => run_task(&context, common, &order, (input, 0), Turn::default()).await,
+                    Ok(input) => run_task(&context, common, &order, (input, Past::new()), Turn::default()).await,
                     Err(failure) => Err(failure),
                 },
                 Reads::Slices => unreachable!("the launch was parted by what its tasks read"),
@@ -289,7 +289,7 @@ async fn run_on_slices(
     let (past, seat) = past.map_err(TaskFailure::NotFetched)?;
     let kept = &context.query.stages[common.stage as usize].kept;
     let input = TaskInput::Slices { slices, past: in_order(kept, common.interval, &past) };
-    run_task(context, common, order, (input, lacks(common.given_up, &past)), Turn { link, seat }).await
+    run_task(context, common, order, (input, past), Turn { link, seat }).await
 }
 
 /// What a step of state has of its chain: its own link, and the core of the step before it.
@@ -303,11 +303,15 @@ async fn run_task(
     context: &TaskContext,
     common: Common,
     order: &TaskOrder,
-    (input, lacks): (TaskInput, u64),
+    (input, past): (TaskInput, Past),
     turn: Turn,
 ) -> Result<(), TaskFailure> {
-    let work = Work { id: common.id(order), epoch: common.epoch, past: attempts(order), input };
-    let past = work.past.clone();
+    let lacks = match &input {
+        TaskInput::Lines(_) => 0,
+        TaskInput::Slices { .. } => lacks(common.given_up, &past),
+    };
+    let past: Tags = past.iter().map(|(interval, pane)| (*interval, Tag::of(pane))).collect();
+    let work = Work { id: common.id(order), epoch: common.epoch, past: past.clone(), input };
     let (TaskRun { result, table }, seat) = compute(context, work, turn.seat).await?;
     if !result.kept.is_empty() {
         let place = (common.stage, order.partition);
@@ -315,7 +319,7 @@ async fn run_task(
         let mut holdings = context.holdings.lock();
         holdings.keep_pane(common.epoch, place, common.interval, pane);
         if let Some(mut table) = table.filter(|_| holdings.epoch == Some(common.epoch)) {
-            table.went_on(&past, common.interval, order.attempt);
+            table.went_on(&past, common.interval, Tag { attempt: order.attempt, lacks });
             holdings.tables.put(place, table);
         }
     }
@@ -339,19 +343,14 @@ struct Work {
     id: TaskId,
     epoch: u64,
     input: TaskInput,
-    /// Whose panes it reads: interval -> attempt.
-    past: BTreeMap<u64, u32>,
+    /// Which panes it reads.
+    past: Tags,
 }
 
 /// What an attempt made, and the state in place that it went on with.
 struct TaskRun {
     result: TaskResult,
     table: Option<Table>,
-}
-
-/// The attempts whose panes the task reads.
-fn attempts(order: &TaskOrder) -> BTreeMap<u64, u32> {
-    order.past.iter().map(|source| (source.interval, source.attempt)).collect()
 }
 
 async fn compute(context: &TaskContext, work: Work, seat: Option<Seat>) -> Result<(TaskRun, Seat), TaskFailure> {
