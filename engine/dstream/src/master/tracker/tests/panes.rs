@@ -279,7 +279,7 @@ fn a_checkpoint_of_every_interval_writes_its_panes_alone_and_those_before_it_sta
     events.push(lost(1));
     events.extend(sealed(4, &[(4, &[3])]));
     events.push(done_in(4, 3, 0, 0));
-    check(&events, 1, &["3: stage 1 [0.0 on 2@store2 3@store3]"]);
+    check(&events, 1, &["2: stage 1 [0.0 on 2@store2 3@store3]"]);
 }
 
 #[test]
