@@ -177,7 +177,9 @@ mod tests {
     use super::*;
     use dstream_kernel::{DStream, QueryBuilder};
 
-    fn query(write: fn(DStream<(String, u64)>) -> DStream<(String, u64)>) -> Query {
+    type Pairs = DStream<(String, u64)>;
+
+    fn query(write: fn(Pairs) -> Pairs) -> Query {
         let builder = QueryBuilder::new();
         write(builder.lines().map::<(String, u64)>(|line| (line, 1))).output("o");
         builder.build().unwrap()

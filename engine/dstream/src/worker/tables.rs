@@ -135,10 +135,13 @@ mod tests {
         tables.take(PLACE, &tags(panes, lacks)).state.version()
     }
 
+    /// Intervals, each with an attempt.
+    type Steps<'s> = &'s [(u64, u32)];
+
     #[test]
     fn a_task_gets_the_table_that_was_made_of_the_panes_that_it_reads() {
         let query = query();
-        let cases: [(&str, &[(u64, u32)], Option<u64>); 5] = [
+        let cases: [(&str, Steps<'_>, Option<u64>); 5] = [
             ("the same", &[(3, 0), (4, 2)], Some(4)),
             ("it went on elsewhere meanwhile", &[(4, 2), (5, 0)], Some(4)),
             ("again, for an earlier interval", &[(2, 0), (3, 0)], Some(4)),
