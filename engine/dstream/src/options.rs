@@ -113,7 +113,7 @@ pub fn declared() -> Vec<OptionSpec> {
         option("checkpoint", "how often state is checkpointed", at_least(1), millis(10_000), Unbuilt::Nothing),
         option(
             "state",
-            "how state without an end is kept: written whole by each interval, or changed in place and written in segments",
+            "state without an end: written whole by each interval, or changed in place and written in segments",
             OptionKind::Choice(&["whole", "in-place"]),
             OptionValue::Choice("whole".to_owned()),
             Unbuilt::Nothing,
