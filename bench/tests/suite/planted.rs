@@ -3,6 +3,7 @@
 //! The scenarios are valid without the defect (`scenarios.rs` holds that), so what makes them invalid is the defect.
 
 mod defects;
+mod state;
 pub mod wrap;
 
 use defects::{ALL, Defect, Planted};
@@ -44,6 +45,9 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::EarlierTermNotFenced, "hunt/takeover-ahead-of-results", "output"),
     (Defect::LeaverForgotten, "smoke/join-and-drain", "left at"),
     (Defect::SpillNotWritten, "smoke/spill", "output"),
+    (Defect::TableVersionIgnored, "hunt/state-of-a-straggler", "output"),
+    (Defect::UndoLeftOut, "hunt/state-ahead-of-a-lost-worker", "output"),
+    (Defect::SegmentNotSaved, "hunt/state-lost-between-checkpoints", "drained"),
 ];
 
 fn scenario(name: &str) -> PathBuf {
@@ -93,9 +97,15 @@ fn every_planted_defect_is_found_by_its_scenario() {
 
 #[test]
 fn the_hunting_scenarios_are_valid_without_a_defect() {
-    for name in
-        ["hunt/crash-at-work", "hunt/pause-at-work", "hunt/second-crash-in-one-interval", "hunt/crash-with-a-window"]
-    {
+    for name in [
+        "hunt/crash-at-work",
+        "hunt/pause-at-work",
+        "hunt/second-crash-in-one-interval",
+        "hunt/crash-with-a-window",
+        "hunt/state-lost-between-checkpoints",
+        "hunt/state-of-a-straggler",
+        "hunt/state-ahead-of-a-lost-worker",
+    ] {
         let outcome = verdict(name, DStreams::new());
         assert_eq!((outcome.result.verdict, failed(&outcome)), (Verdict::Valid, vec![]), "{name}");
     }
@@ -140,8 +150,7 @@ fn drawn(seed: u64, engine: DStreams) -> Outcome {
 fn every_planted_defect_is_found_by_the_swarm() {
     let mut missed = Vec::new();
     println!("{:28} {:>4}  checks that fail", "defect", "seed");
-    let only = std::env::var("DEFECT").unwrap_or_default();
-    for defect in ALL.iter().filter(|d| format!("{d:?}").contains(&only)) {
+    for defect in ALL {
         match first_seed(*defect) {
             Some((seed, failed)) => println!("{:28} {seed:>4}  {}", format!("{defect:?}"), failed.join("; ")),
             None => missed.push(*defect),

@@ -16,6 +16,11 @@ use std::time::Duration;
 
 /// Makes the protocol parts of a node.
 pub trait CoreFactory: Send + Sync {
+    /// The program that all nodes run.
+    fn query(&self, query: Query) -> Query {
+        query
+    }
+
     /// The client's core.
     fn client(&self, limits: ClientLimits) -> BoxCore<ClientEvent, ClientAction> {
         Box::new(Client::new(limits))

@@ -126,6 +126,7 @@ impl Engine for DStreams {
                 .map_err(|error| NodeError(format!("the configuration of {} is unreadable: {error}", node.name)))?;
             let role = Role::of(&node.name).ok_or_else(|| NodeError(format!("{} is no node's name", node.name)))?;
             let query = registry.query(&config.cluster.job).map_err(|error| NodeError(error.to_string()))?;
+            let query = cores.query(config.settings.query(query, config.cluster.interval));
             match role {
                 Role::Sink => start_sink(host, &config, &query, &*cores).await,
                 Role::Master | Role::Standby(_) => start_master(host, &config, query, role, cores).await,
@@ -167,7 +168,7 @@ async fn start_master(
         tracker: TrackerLimits {
             partitions: cluster.partitions,
             cores: cluster.cores as usize,
-            checkpoint_intervals: settings.checkpoint_intervals(cluster.interval),
+            checkpoint_intervals: settings.checkpoint_intervals(&query, cluster.interval),
             speculation: settings.speculation,
             avoid_slow: settings.avoid_slow,
             placement: settings.placement,

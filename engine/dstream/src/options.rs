@@ -2,7 +2,9 @@
 
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{OptionKind, OptionSpec, OptionValue, Options};
+use dstream_kernel::Query;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// The most copies of a record that may be asked for; a bound for typing errors, not for the protocol.
@@ -32,8 +34,10 @@ pub struct Settings {
     pub slack: Duration,
     /// How long a block gathers records.
     pub block: Duration,
-    /// How often state is checkpointed, where there is any.
+    /// How often state is checkpointed, where there is any; where it is in place, in how long all of it is written once.
     pub checkpoint: Duration,
+    /// State without an end is held in place, as far as operators can.
+    pub in_place: bool,
     /// An attempt that takes so many times as long as others of its stage gets a second one; `None`: none does.
     pub speculation: Option<f64>,
     /// How long a worker that was overtaken is avoided; `None`: not at all.
@@ -50,11 +54,37 @@ pub struct Settings {
     pub memory: Option<u64>,
 }
 
+/// The most parts in which a state in place is written: with more of them, what each interval reads of earlier ones, which
+/// is a pane of each, would be a long list of short ones.
+const MOST_SEGMENTS: NonZeroU64 = NonZeroU64::new(64).expect("64 is not zero");
+
+/// The most checkpoints over which a state in place is spread: each is an object for every partition, and a line in every
+/// snapshot of the journal.
+const MOST_CHECKPOINTS: u64 = 16;
+
 impl Settings {
-    /// A checkpoint goes through every so many intervals: the least number that takes as long as was asked for.
-    pub fn checkpoint_intervals(&self, interval: Duration) -> u64 {
+    /// The least number of intervals that takes as long as was asked for between two checkpoints.
+    fn intervals(&self, interval: Duration) -> NonZeroU64 {
         let intervals = self.checkpoint.as_nanos().div_ceil(interval.as_nanos().max(1));
-        u64::try_from(intervals).unwrap_or(u64::MAX).max(1)
+        NonZeroU64::new(u64::try_from(intervals).unwrap_or(u64::MAX)).unwrap_or(NonZeroU64::MIN)
+    }
+
+    fn segments(&self, interval: Duration) -> NonZeroU64 {
+        self.intervals(interval).min(MOST_SEGMENTS)
+    }
+
+    /// The program as every node of the cluster runs it.
+    pub fn query(&self, query: Query, interval: Duration) -> Query {
+        if self.in_place { query.in_place(self.segments(interval)) } else { query }
+    }
+
+    /// A checkpoint goes through every so many intervals. Where what is kept comes in parts that are each written once,
+    /// few wait for one.
+    pub fn checkpoint_intervals(&self, query: &Query, interval: Duration) -> u64 {
+        match query.keeps_in_parts() {
+            true => self.segments(interval).get().div_ceil(MOST_CHECKPOINTS),
+            false => self.intervals(interval).get(),
+        }
     }
 }
 
@@ -82,6 +112,7 @@ impl Settings {
             slack: duration("slack"),
             block: duration("block"),
             checkpoint: duration("checkpoint"),
+            in_place: value("state") == Some(OptionValue::Choice("in-place".to_owned())),
             speculation,
             avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
             standby_masters: count("standby_masters"),
@@ -108,6 +139,13 @@ pub fn declared() -> Vec<OptionSpec> {
     vec![
         option("interval", "length of an interval", at_least(10), millis(1000), Unbuilt::Nothing),
         option("checkpoint", "how often state is checkpointed", at_least(1), millis(10_000), Unbuilt::Nothing),
+        option(
+            "state",
+            "state without an end: written whole by each interval, or changed in place and written in segments",
+            OptionKind::Choice(&["whole", "in-place"]),
+            OptionValue::Choice("whole".to_owned()),
+            Unbuilt::Nothing,
+        ),
         option(
             "copies",
             "how many nodes hold a record before it is acknowledged",
@@ -174,4 +212,48 @@ pub fn declared() -> Vec<OptionSpec> {
             Unbuilt::Nothing,
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dstream_kernel::{DStream, QueryBuilder};
+
+    type Pairs = DStream<(String, u64)>;
+
+    fn query(write: fn(Pairs) -> Pairs) -> Query {
+        let builder = QueryBuilder::new();
+        write(builder.lines().map::<(String, u64)>(|line| (line, 1))).output("o");
+        builder.build().unwrap()
+    }
+
+    fn settings(state: &str, checkpoint_s: u64) -> Settings {
+        let checkpoint = OptionValue::Duration(Duration::from_secs(checkpoint_s));
+        let state = OptionValue::Choice(state.to_owned());
+        Settings::from_options(&[("state".to_owned(), state), ("checkpoint".to_owned(), checkpoint)].into())
+    }
+
+    #[test]
+    fn a_state_in_place_is_written_once_in_the_time_of_a_checkpoint_and_checkpoints_go_through_each_interval() {
+        let state = || query(|ones| ones.running_reduce_by_key(|a, b| a + b, NonZeroU64::MIN));
+        let window =
+            || query(|ones| ones.reduce_by_key_and_window(|a, b| a + b, dstream_kernel::Window::of(3).unwrap()));
+        let second = Duration::from_secs(1);
+        // state, checkpoint in seconds; how far back panes are read; intervals between checkpoints
+        let cases: [(&str, Query, u64, u64, u64); 6] = [
+            ("whole", state(), 10, 1, 10),
+            ("in-place", state(), 10, 10, 1),
+            ("in-place", state(), 1, 1, 1),
+            ("in-place", state(), 30, 30, 2),
+            ("in-place", state(), 500, 64, 4),
+            ("in-place", window(), 10, 2, 10),
+        ];
+        for (word, query, checkpoint_s, back, every) in cases {
+            let settings = settings(word, checkpoint_s);
+            let query = settings.query(query, second);
+            let farthest = query.stages.iter().flat_map(|stage| &stage.kept).map(|kept| *kept.back.end()).max();
+            let seen = (farthest, settings.checkpoint_intervals(&query, second));
+            assert_eq!(seen, (Some(back), every), "{word} {checkpoint_s} s");
+        }
+    }
 }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
 
 use bytes::Bytes;
-use dstream_kernel::rows::encode_rows;
-use dstream_kernel::{DStream, Query, QueryBuilder, Scratch, TaskAt, TaskError, TaskInput, TaskResult, Window};
+use dstream_kernel::rows::{decode_rows, encode_rows};
+use dstream_kernel::{
+    DStream, HeldState, Query, QueryBuilder, Scratch, TaskAt, TaskError, TaskInput, TaskResult, Window,
+};
 use std::num::NonZeroU64;
 
 type Pairs = DStream<(String, u64)>;
@@ -70,6 +72,29 @@ fn rows_applied_are_those_that_enter_leave_or_are_folded_again() {
     let touched = |rows: &[(&str, (u64, u64))]| encode_rows::<(String, (u64, u64))>(rows.iter().copied());
     check(track, vec![vec![touched(&[("a", (5, 1)), ("b", (6, 3))])]], (2, 2, "a2 b3 c2"));
     check(track, vec![vec![touched(&[("a", (5, 1)), ("b", (5, 3))])]], (2, 3, "a2 c2"));
+}
+
+#[test]
+fn a_state_in_place_counts_what_it_is_made_again_of_and_what_it_leaves() {
+    let query = query(track).in_place(NonZeroU64::new(2).unwrap());
+    let step = |interval, slice, [changes, segment]: [Bytes; 2], held: &mut HeldState| {
+        let past = vec![vec![Bytes::new(), changes], vec![Bytes::new(), segment]];
+        let input = TaskInput::Slices { slices: vec![slice], past };
+        let at = TaskAt { interval, partitions: 1 };
+        query.stages[1].program.run_held(&input, at, held, &mut Scratch::default()).unwrap()
+    };
+    let bytes = |panes: &[Bytes]| panes.iter().map(|pane| pane.len() as u64).sum::<u64>();
+    let mut held = HeldState::default();
+    let first = step(0, pane(&[("a", 1), ("b", 1), ("c", 2)]), Default::default(), &mut held);
+    assert_eq!((first.counts.rows_applied, first.counts.bytes_rebuilt), (3, 0));
+    assert_eq!(first.counts.bytes_kept, bytes(&first.kept));
+    let panes = || [first.kept[0].clone(), first.kept[1].clone()];
+    let in_segment = decode_rows::<(String, (u64, u64))>(&first.kept[1]).unwrap().left();
+    let again = step(1, pane(&[("a", 1)]), panes(), &mut HeldState::default());
+    assert_eq!((again.counts.rows_applied, again.counts.bytes_rebuilt), (3 + in_segment + 1, bytes(&first.kept)));
+    let there = step(1, pane(&[("a", 1)]), panes(), &mut held);
+    assert_eq!((there.counts.rows_applied, there.counts.bytes_rebuilt), (1, 0));
+    assert_eq!((there.produced, there.kept), (again.produced, again.kept));
 }
 
 #[test]

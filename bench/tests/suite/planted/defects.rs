@@ -2,6 +2,7 @@
 //!
 //! The wrapped part is the product's own; nothing in the product knows that it can be wrapped for this.
 
+use crate::planted::state::{Taken, taken};
 use crate::planted::wrap::wrap;
 use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
 use dstream_cluster::core::{BoxCore, Core};
@@ -77,6 +78,12 @@ pub enum Defect {
     LeaverForgotten,
     /// The worker takes for written what it only meant to put on its disk.
     SpillNotWritten,
+    /// A state in place that stands behind an earlier interval is taken for that behind the last one.
+    TableVersionIgnored,
+    /// A state in place is not taken back to where a task begins that runs again.
+    UndoLeftOut,
+    /// A part of a checkpoint is written without its newest panes, and counts as written.
+    SegmentNotSaved,
 }
 
 /// All of them.
@@ -107,6 +114,9 @@ pub const ALL: &[Defect] = &[
     Defect::EarlierTermNotFenced,
     Defect::LeaverForgotten,
     Defect::SpillNotWritten,
+    Defect::TableVersionIgnored,
+    Defect::UndoLeftOut,
+    Defect::SegmentNotSaved,
 ];
 
 /// A factory whose parts have the defect.
@@ -126,6 +136,14 @@ fn change<E: 'static, A: 'static>(
 }
 
 impl CoreFactory for Planted {
+    fn query(&self, query: Query) -> Query {
+        match self.0 {
+            Defect::TableVersionIgnored => taken(query, Taken::Behind),
+            Defect::UndoLeftOut => taken(query, Taken::Ahead),
+            _ => query,
+        }
+    }
+
     fn client(&self, limits: ClientLimits) -> BoxCore<ClientEvent, ClientAction> {
         let client = Client::new(limits);
         match self.0 {
@@ -251,6 +269,12 @@ impl CoreFactory for Planted {
                     vec![TrackerAction::IntervalDone(interval), TrackerAction::Checkpointed(early)]
                 }
                 other => vec![other],
+            }),
+            Defect::SegmentNotSaved => change(tracker, |mut action| {
+                if let TrackerAction::Save { save, .. } = &mut action {
+                    save.panes.pop();
+                }
+                vec![action]
             }),
             Defect::CheckpointDroppedEarly => change(tracker, |action| match action {
                 TrackerAction::Checkpointed(mut checkpointed) => {

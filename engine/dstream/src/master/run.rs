@@ -206,6 +206,8 @@ pub(super) struct StageShape {
     pub(super) width: Width,
     /// For each of the panes it keeps, how many intervals back its tasks read it.
     pub(super) kept: Vec<RangeInclusive<u64>>,
+    /// What it keeps are parts of one state: those of all later intervals have come of it.
+    pub(super) is_in_place: bool,
 }
 
 impl StageShape {
@@ -218,6 +220,15 @@ impl StageShape {
     pub(super) fn past_of(&self, interval: u64) -> Vec<u64> {
         let backs: BTreeSet<u64> = self.kept.iter().cloned().flatten().filter(|back| *back <= interval).collect();
         backs.into_iter().rev().map(|back| interval - back).collect()
+    }
+
+    /// How many intervals ahead panes fit those of an interval only if these stay what they were; 0: they always do.
+    pub(super) fn ties(&self) -> u64 {
+        match self.kept.len() {
+            0 | 1 => 0,
+            _ if self.is_in_place => u64::MAX,
+            _ => self.reach(),
+        }
     }
 
     /// The later intervals whose tasks read the panes of `interval`, latest first.
@@ -247,6 +258,7 @@ impl Shape {
             output: output(stage.end),
             width: stage.width,
             kept: stage.kept.iter().map(|kept| kept.back.clone()).collect(),
+            is_in_place: stage.is_in_place,
         });
         Shape { stages: stages.collect() }
     }

@@ -13,6 +13,7 @@ mod serve;
 mod shelf;
 mod state;
 mod store;
+mod tables;
 mod task;
 
 pub use chain::Chains;

@@ -106,12 +106,13 @@ pub async fn fetch_past(
         fetch_from(context, place, worker, wanted, purpose, &mut read, &mut failed).await;
     }
     let checkpoints: BTreeSet<Stored> = lacking(sources, &past, &read).filter_map(|source| source.checkpoint).collect();
-    for stored in checkpoints {
-        let key = checkpoint_key(stored, place.stage, place.partition);
-        let saved =
-            context.host.store.get(&key, 1).await.ok().and_then(|object| saved_panes(&object)).unwrap_or_default();
-        let wanted = |interval: &u64| sources.iter().any(|source| source.interval == *interval);
-        read.extend(saved.into_iter().filter(|(interval, _)| wanted(interval)));
+    for saved in read_checkpoints(context, place, checkpoints).await {
+        // A new master does not know which attempt it is that counts; they are kept as it calls them, to be found again.
+        let called = |interval: u64| sources.iter().find(|source| source.interval == interval);
+        let wanted = |(interval, pane): (u64, Pane)| {
+            called(interval).map(|source| (interval, Pane { attempt: source.attempt, ..pane }))
+        };
+        read.extend(saved.into_iter().filter_map(wanted));
     }
     let is_whole = lacking(sources, &past, &read).next().is_none();
     if !is_whole && lacking(sources, &past, &read).any(|source| source.checkpoint.is_some()) {
@@ -124,6 +125,19 @@ pub async fn fetch_past(
     past.extend(read.into_iter().map(keep));
     drop(holdings);
     if is_whole { Ok(past) } else { Err(failed) }
+}
+
+/// What these checkpoints have of the place, as far as the store gives it.
+async fn read_checkpoints(context: &TaskContext, place: PlaceOfState, checkpoints: BTreeSet<Stored>) -> Vec<Past> {
+    let read = |stored| {
+        let (store, key) = (context.host.store.clone(), checkpoint_key(stored, place.stage, place.partition));
+        tokio::spawn(async move { store.get(&key, 1).await.ok().and_then(|object| saved_panes(&object)) })
+    };
+    let (mut saved, reads) = (Vec::new(), checkpoints.into_iter().map(read).collect::<Vec<_>>());
+    for read in reads {
+        saved.extend(read.await.ok().flatten());
+    }
+    saved
 }
 
 async fn own(context: &TaskContext, place: PlaceOfState, sources: &[PaneSource]) -> Past {

@@ -6,6 +6,7 @@
 use crate::message::{BlockReport, Made, TaskId};
 use crate::worker::memory::Thing;
 use crate::worker::shelf::{MemoryCore, Move, Moved, Pin, Shelf};
+use crate::worker::tables::Tables;
 use bytes::Bytes;
 use dstream_host::Clock;
 use dstream_kernel::Scratch;
@@ -96,6 +97,8 @@ pub struct Holdings {
     slices: BTreeMap<(u64, u32), StageSlices>,
     /// (stage, partition) -> interval -> its panes, made here or read once
     panes: BTreeMap<(u32, u32), BTreeMap<u64, HeldPane>>,
+    /// States in place: what panes make, and nothing else.
+    pub tables: Tables,
     /// Attempts that wait for a core and need not begin.
     cancelled: BTreeSet<TaskId>,
     /// Tables that tasks reuse; as many as tasks ever ran at once.
@@ -184,6 +187,7 @@ impl Holdings {
             let over = std::mem::replace(panes, later);
             over.values().for_each(|pane| self.shelf.forget(pane.thing));
         }
+        self.tables.forget(below);
     }
 
     /// Forgets slices of intervals below `below`, and of `interval`.
@@ -203,6 +207,7 @@ impl Holdings {
                 self.forget_slices(u64::MAX, Some(u64::MAX));
                 let panes = std::mem::take(&mut self.panes);
                 panes.values().flat_map(BTreeMap::values).for_each(|pane| self.shelf.forget(pane.thing));
+                self.tables.clear();
             }
         }
     }

@@ -7,14 +7,17 @@ use crate::message::{Fetch, Fetched, Launch, NotFetched, Reads, SliceSource, Tas
 use crate::worker::blocks::fetch_blocks;
 use crate::worker::chain::{Chains, Link};
 use crate::worker::seats::{Rank, Seat, Seats};
-use crate::worker::state::{PlaceOfState, in_order, lacks, past_and_core};
+use crate::worker::state::{Past, PlaceOfState, in_order, lacks, past_and_core};
 use crate::worker::store::{Pane, SharedHoldings, Slices};
+use crate::worker::tables::{Table, Tag, Tags};
 use bytes::Bytes;
 use dstream_cluster::Costs;
 use dstream_cluster::message::{FromSink, ResultName, ToSink, open, seal};
 use dstream_host::peer::Peers;
 use dstream_host::{CoreTime, Host};
-use dstream_kernel::{Counts, Produced, Query, Stage, StageEnd, StageInput, TaskAt, TaskInput, TaskResult, Width};
+use dstream_kernel::{
+    Counts, Produced, Query, Scratch, Stage, StageEnd, StageInput, TaskAt, TaskInput, TaskResult, Width,
+};
 use dstream_trace::{Event, NodeName, Purpose};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -101,7 +104,7 @@ pub async fn run_launch(
         tokio::spawn(async move {
             let end = match order.reads.clone() {
                 Reads::Blocks(blocks) => match fetch_blocks(&context, &blocks, order.again).await {
-                    Ok(input) => run_task(&context, common, &order, (input, 0), Turn::default()).await,
+                    Ok(input) => run_task(&context, common, &order, (input, Past::new()), Turn::default()).await,
                     Err(failure) => Err(failure),
                 },
                 Reads::Slices => unreachable!("the launch was parted by what its tasks read"),
@@ -278,9 +281,7 @@ async fn run_on_slices(
     let (past, seat) = past.map_err(TaskFailure::NotFetched)?;
     let kept = &context.query.stages[common.stage as usize].kept;
     let input = TaskInput::Slices { slices, past: in_order(kept, common.interval, &past) };
-    let lacks = lacks(common.given_up, &past);
-    drop(past); // what it reads it has; that stays in memory no longer than it computes
-    run_task(context, common, order, (input, lacks), Turn { link, seat }).await
+    run_task(context, common, order, (input, past), Turn { link, seat }).await
 }
 
 /// What a step of state has of its chain: its own link, and the core of the step before it.
@@ -294,15 +295,26 @@ async fn run_task(
     context: &TaskContext,
     common: Common,
     order: &TaskOrder,
-    (input, lacks): (TaskInput, u64),
+    (input, past): (TaskInput, Past),
     turn: Turn,
 ) -> Result<(), TaskFailure> {
-    let id = common.id(order);
-    let (result, seat) = compute(context, id, input, turn.seat).await?;
+    let lacks = match &input {
+        TaskInput::Lines(_) => 0,
+        TaskInput::Slices { .. } => lacks(common.given_up, &past),
+    };
+    let tags: Tags = past.iter().map(|(interval, pane)| (*interval, Tag::of(pane))).collect();
+    drop(past); // what it reads it has; that stays in memory no longer than it computes
+    let work = Work { id: common.id(order), epoch: common.epoch, past: tags.clone(), input };
+    let (TaskRun { result, table }, seat) = compute(context, work, turn.seat).await?;
     if !result.kept.is_empty() {
         let place = (common.stage, order.partition);
         let pane = Pane { parts: result.kept, attempt: order.attempt, lacks };
-        context.holdings.lock().keep_pane(common.epoch, place, common.interval, pane);
+        let mut holdings = context.holdings.lock();
+        holdings.keep_pane(common.epoch, place, common.interval, pane);
+        if let Some(mut table) = table.filter(|_| holdings.epoch == Some(common.epoch)) {
+            table.went_on(&tags, common.interval, Tag { attempt: order.attempt, lacks });
+            holdings.tables.put(place, table);
+        }
     }
     match turn.link {
         Some(link) => link.hand_on(seat),
@@ -319,20 +331,31 @@ async fn run_task(
     }
 }
 
-async fn compute(
-    context: &TaskContext,
+/// What an attempt computes, and on what.
+struct Work {
     id: TaskId,
+    epoch: u64,
     input: TaskInput,
-    seat: Option<Seat>,
-) -> Result<(TaskResult, Seat), TaskFailure> {
+    /// Which panes it reads.
+    past: Tags,
+}
+
+/// What an attempt made, and the state in place that it went on with.
+struct TaskRun {
+    result: TaskResult,
+    table: Option<Table>,
+}
+
+async fn compute(context: &TaskContext, work: Work, seat: Option<Seat>) -> Result<(TaskRun, Seat), TaskFailure> {
     // What a task reads stays in memory until its cost is paid.
-    let _read = input.clone();
-    let outcome: Arc<Mutex<Option<Result<TaskResult, String>>>> = Arc::default();
-    let (shared, place) = (context.clone(), outcome.clone());
+    let _read = work.input.clone();
+    let outcome: Arc<Mutex<Option<Result<TaskRun, String>>>> = Arc::default();
+    let (shared, place, id) = (context.clone(), outcome.clone(), work.id);
     let work = move || {
         shared.host.trace.record(Event::TaskStarted { task: id.name() });
-        let result = run_guarded(&shared, id, &input);
-        let cost = result.as_ref().map_or(CoreTime::default(), |result| cost_of(&shared, &input, result.counts));
+        let result = run_guarded(&shared, &work);
+        let cost = |run: &TaskRun| cost_of(&shared, &work.input, run.result.counts);
+        let cost = result.as_ref().map_or(CoreTime::default(), cost);
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         cost
     };
@@ -347,32 +370,42 @@ async fn compute(
     let result = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
     let result = result.unwrap_or_else(|| Err("the core ended before the task".to_owned()));
     match result {
-        Ok(result) => {
+        Ok(run) => {
             let cpu_ns = u64::try_from(used.0.as_nanos()).unwrap_or(u64::MAX);
-            let records = result.counts.records_in.max(result.counts.rows_in);
+            let records = run.result.counts.records_in.max(run.result.counts.rows_in);
             context.host.trace.record(Event::TaskFinished { task: id.name(), cpu_ns, records });
-            Ok((result, seat))
+            Ok((run, seat))
         }
         Err(why) => Err(TaskFailure::Broken(why)),
     }
 }
 
-/// Runs the stage's program; a panic of a user's function becomes an error, and the table that it used is dropped.
-fn run_guarded(context: &TaskContext, task: TaskId, input: &TaskInput) -> Result<TaskResult, String> {
-    let stage = &context.query.stages[task.stage as usize];
-    let at = TaskAt { interval: task.interval, partitions: partitions_after(context, stage) };
-    let mut scratch = context.holdings.lock().take_scratch();
+/// Runs the stage's program; a panic of a user's function becomes an error, and the tables that it used are dropped.
+fn run_guarded(context: &TaskContext, work: &Work) -> Result<TaskRun, String> {
+    let stage = &context.query.stages[work.id.stage as usize];
+    let at = TaskAt { interval: work.id.interval, partitions: partitions_after(context, stage) };
+    let (mut scratch, mut table) = tables_for(context, stage, work);
     let run = catch_unwind(AssertUnwindSafe(|| {
-        let result = stage.program.run(input, at, &mut scratch);
-        (result, scratch)
+        let result = stage.program.run_held(&work.input, at, &mut table.state, &mut scratch);
+        (result, table, scratch)
     }));
     match run {
-        Ok((result, scratch)) => {
+        Ok((result, table, scratch)) => {
             context.holdings.lock().give_scratch(scratch);
-            result.map_err(|error| error.to_string())
+            let table = stage.is_in_place.then_some(table);
+            result.map(|result| TaskRun { result, table }).map_err(|error| error.to_string())
         }
         Err(panic) => Err(format!("a function of `{}` panicked: {}", stage.label, panic_text(&*panic))),
     }
+}
+
+/// The tables that the task uses: one that it may leave anything in, and its state, if that is in place.
+fn tables_for(context: &TaskContext, stage: &Stage, work: &Work) -> (Scratch, Table) {
+    let mut holdings = context.holdings.lock();
+    let is_there = stage.is_in_place && holdings.epoch == Some(work.epoch);
+    let place = (work.id.stage, work.id.partition);
+    let table = if is_there { holdings.tables.take(place, &work.past) } else { Table::default() };
+    (holdings.take_scratch(), table)
 }
 
 /// How many partitions read the stage's slices.
@@ -399,7 +432,8 @@ fn cost_of(context: &TaskContext, input: &TaskInput, counts: Counts) -> CoreTime
         TaskInput::Lines(_) => counts.bytes_in as f64 * context.scale as f64 * costs.map_ns_per_byte,
         TaskInput::Slices { .. } => {
             let rows = counts.rows_in + counts.rows_applied;
-            rows as f64 * costs.merge_ns_per_row + counts.bytes_in as f64 * costs.codec_ns_per_byte
+            let bytes = counts.bytes_in + counts.bytes_kept + counts.bytes_rebuilt;
+            rows as f64 * costs.merge_ns_per_row + bytes as f64 * costs.codec_ns_per_byte
         }
     };
     Costs::time(costs.task_ns + work + counts.bytes_out as f64 * costs.codec_ns_per_byte)

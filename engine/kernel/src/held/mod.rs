@@ -10,20 +10,31 @@ use std::any::Any;
 
 /// A partition's state in place, from one task of a stage to the next. Empty at first, and where it was thrown away.
 #[derive(Default)]
-pub struct HeldState(Option<Box<dyn Any + Send>>);
+pub struct HeldState(Option<Tagged>);
+
+/// A table with the interval whose state it is; `None`: behind none.
+struct Tagged {
+    version: Option<u64>,
+    table: Box<dyn Any + Send>,
+}
 
 impl HeldState {
     /// The table, if it is one of this type.
     pub(crate) fn take<T: Any + Send>(&mut self) -> Option<Box<T>> {
-        self.0.take().and_then(|held| held.downcast::<T>().ok())
+        self.0.take().and_then(|held| held.table.downcast::<T>().ok())
     }
 
-    pub(crate) fn put<T: Any + Send>(&mut self, table: Box<T>) {
-        self.0 = Some(table);
+    pub(crate) fn put<T: Any + Send>(&mut self, version: Option<u64>, table: Box<T>) {
+        self.0 = Some(Tagged { version, table });
     }
 
     /// Whether there is nothing in it: the next task makes its state of panes.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// The interval whose state it is.
+    pub fn version(&self) -> Option<u64> {
+        self.0.as_ref().and_then(|held| held.version)
     }
 }

@@ -101,7 +101,7 @@ impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Fold for InPlace<K, V, 
         let kept = vec![changes.seal(), self.segment(&table, reads.interval, scratch)];
         counts.bytes_kept += kept.iter().map(|pane| pane.len() as u64).sum::<u64>();
         [values, changes].into_iter().for_each(|buffer| scratch.keep_buffer(buffer));
-        held.put(table);
+        held.put(table.version(), table);
         Ok(Folded { rows, kept })
     }
 }
@@ -172,6 +172,7 @@ impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> InPlace<K, V, S, M> {
                 if !shelves.contains(&shelf_of_key(row.bytes)) {
                     return Err(rows.corrupt("a segment of a state holds a key of another one"));
                 }
+                counts.rows_applied += 1;
                 table.set(row.bytes, Some(<Touch<S>>::owned(row.value)));
             }
             is_there[shelves].fill(true);

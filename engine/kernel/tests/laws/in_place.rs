@@ -50,7 +50,7 @@ fn check_walk(name: &str, run: &Run<'_>, query: &Query, walk: &[(u64, bool)], le
                 let expected = &run.results[&(stage.id.0, partition, interval)];
                 let told = format!("{name}, stage {} in interval {interval}", stage.id);
                 assert_eq!((&result.produced, &result.kept), (&expected.produced, &expected.kept), "{told}");
-                assert!(!held.is_empty());
+                assert_eq!(held.version(), Some(interval), "{told}");
                 // Mostly one on; sometimes the same again, back, or far on.
                 interval = (interval + step + 2 * length - 2) % length;
             }

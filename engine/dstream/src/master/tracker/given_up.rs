@@ -44,17 +44,17 @@ impl Tracker {
     }
 
     /// The task has made its panes. If it made them before of more blocks, panes of later intervals that came from those,
-    /// a window of which these will be taken away, do not fit them any more.
+    /// a window of which these will be taken away or a state of which these are a part, do not fit them any more.
     pub(super) fn panes_made(&mut self, worker: u32, id: TaskId) {
         let place = (id.stage, id.partition);
         self.panes.made(place, id.interval, worker, id.attempt);
         let given_up = self.runs.get(&id.interval).map(|run| run.given_up);
         let before = self.task(id).and_then(|task| std::mem::replace(&mut task.made_without, given_up));
-        let shape = &self.shape.stages[id.stage as usize];
-        if before.is_none() || before == given_up || shape.kept.len() < 2 {
+        let ties = self.shape.stages[id.stage as usize].ties();
+        if before.is_none() || before == given_up || ties == 0 {
             return;
         }
-        for interval in id.interval + 1..=id.interval + shape.reach() {
+        for interval in id.interval + 1..=id.interval.saturating_add(ties).min(self.next) {
             let Some(task) = self.task(TaskId { interval, ..id }) else { continue };
             let state = task.state;
             task.panes_are_stale();

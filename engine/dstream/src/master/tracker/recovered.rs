@@ -77,7 +77,7 @@ impl Tracker {
     }
 
     /// What was made with a block that has been given up since does not count: slices of that block, what was put together
-    /// from slices on the way to results, and panes that are taken away from later ones.
+    /// from slices on the way to results, and panes that are taken away from later ones or are parts of one state.
     fn is_as_it_should_be(&self, id: TaskId, is_pane: bool) -> bool {
         let Some(shape) = self.shape.stages.get(id.stage as usize).filter(|shape| shape.kept.is_empty() != is_pane)
         else {
@@ -85,8 +85,9 @@ impl Tracker {
         };
         let is_whole = |run: &Run| run.given_up == 0;
         if is_pane {
-            let mut read = self.runs.range(id.interval.saturating_sub(shape.reach())..=id.interval);
-            return shape.kept.len() < 2 || read.all(|(_, run)| is_whole(run));
+            let ties = shape.ties();
+            let mut read = self.runs.range(id.interval.saturating_sub(ties)..=id.interval);
+            return ties == 0 || read.all(|(_, run)| is_whole(run));
         }
         let Some(run) = self.runs.get(&id.interval) else { return false };
         let task = run.stages[id.stage as usize].get(id.partition as usize);

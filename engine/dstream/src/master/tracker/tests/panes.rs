@@ -250,3 +250,55 @@ fn panes_that_nobody_can_fetch_are_made_again_elsewhere() {
     // Slices of both intervals, too, are out of reach of one another; block 0 has another copy.
     check_windowed(events, 1, &["3: stage 0 [0.1 again]"]);
 }
+
+/// As `windowed`, with changes and a segment for each interval instead of values.
+fn in_place() -> Query {
+    let mut query = windowed();
+    let kept = |label: &str| Kept { label: label.to_owned(), back: 1..=2 };
+    (query.stages[1].kept, query.stages[1].is_in_place) = (vec![kept("changes"), kept("segment")], true);
+    query
+}
+
+#[test]
+fn a_checkpoint_of_every_interval_writes_its_panes_alone_and_those_before_it_stay_while_they_are_read() {
+    let limits = TrackerLimits {
+        partitions: PARTITIONS,
+        cores: 1,
+        checkpoint_intervals: 1,
+        speculation: None,
+        avoid_slow: None,
+        placement: Placement::Free,
+    };
+    let mut events = computed(4);
+    (0..4).for_each(|interval| events.insert(interval as usize * 5 + 4, saved(1, interval)));
+    let check = |events: &[TrackerEvent], steps, expected: &[&str]| {
+        let events = events.iter().map(|event| (0, event.clone())).collect();
+        check_limits(&in_place(), limits, &[1, 2, 3], events, steps, expected);
+    };
+    let written = ["done 3", "1: save 1.0 through 3: 3@1", "forget below 4, panes below 2, drop checkpoint 1"];
+    check(&events, 2, &written);
+    events.push(lost(1));
+    events.extend(sealed(4, &[(4, &[3])]));
+    events.push(done_in(4, 3, 0, 0));
+    check(&events, 1, &["2: stage 1 [0.0 on 2@store2 3@store3]"]);
+}
+
+#[test]
+fn all_that_came_of_a_state_is_made_again_when_it_lacks_a_block_however_far_it_is() {
+    let mut events = computed(4);
+    let failed = Some(NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() });
+    let saved = TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, attempt: 0, failed };
+    let slices_gone = NotFetched { slices_missing: vec![1], ..NotFetched::default() };
+    let task = TaskId { interval: 0, stage: 1, partition: 0, attempt: 1 };
+    let why = TaskFailure::NotFetched(slices_gone);
+    events.extend([saved, holders(0, &[]), TrackerEvent::Failed { worker: 1, task, why }]);
+    events.extend([done_in(0, 1, 0, 1), done_in(0, 1, 1, 2)]);
+    let again = [
+        "1: stage 1 [0.1 again on 0@1 for its panes]",
+        "1: stage 1 [0.1 again on 0@1 1@1 for its panes]",
+        "1: stage 1 [0.1 again on 1@1 2@1 for its panes]",
+    ];
+    check_query(&in_place(), &[1, 2, 3], events.clone(), 1, &again);
+    // The values of a window that have left it are in none that comes later.
+    check_query(&with_inverse(), &[1, 2, 3], events, 1, &again[..2]);
+}
