@@ -43,7 +43,6 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::QuotaNotSaid, "smoke/overload", "catch_up"),
     (Defect::LeaseNotWaitedFor, "smoke/standby-master", "overtaken"),
     (Defect::EarlierTermNotFenced, "hunt/takeover-ahead-of-results", "output"),
-    (Defect::LeaverForgotten, "smoke/join-and-drain", "left at"),
     (Defect::SpillNotWritten, "smoke/spill", "output"),
     (Defect::TableVersionIgnored, "hunt/state-of-a-straggler", "output"),
     (Defect::UndoLeftOut, "hunt/state-ahead-of-a-lost-worker", "output"),

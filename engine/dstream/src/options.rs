@@ -14,9 +14,9 @@ const MOST_COPIES: u64 = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placement {
     /// To whoever is done with them first: by free cores and by how fast a worker has been.
-    #[default]
     Load,
     /// To whoever has a free core, as if all were equally fast; copies in turn.
+    #[default]
     Free,
     /// To the same ones always.
     Fixed,
@@ -123,8 +123,8 @@ impl Settings {
             backpressure: value("backpressure") == Some(OptionValue::Choice("on".to_owned())),
             placement: match value("placement") {
                 Some(OptionValue::Choice(word)) if word == "fixed" => Placement::Fixed,
-                Some(OptionValue::Choice(word)) if word == "free" => Placement::Free,
-                _ => Placement::Load,
+                Some(OptionValue::Choice(word)) if word == "load" => Placement::Load,
+                _ => Placement::Free,
             },
             logs: value("input") == Some(OptionValue::Choice("log".to_owned())),
         }
@@ -199,9 +199,9 @@ pub fn declared() -> Vec<OptionSpec> {
         ),
         option(
             "placement",
-            "where tasks and copies go: by load and speed of the workers, to whoever has a free core, or always to the same",
-            OptionKind::Choice(&["load", "free", "fixed"]),
-            OptionValue::Choice("load".to_owned()),
+            "where tasks and copies go: to whoever has a free core, by load and speed of the workers, or always to the same",
+            OptionKind::Choice(&["free", "load", "fixed"]),
+            OptionValue::Choice("free".to_owned()),
             Unbuilt::Nothing,
         ),
         option(

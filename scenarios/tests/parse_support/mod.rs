@@ -93,7 +93,7 @@ fn dstream_options() -> Vec<OptionSpec> {
         option("recovery", recovery, word("eager"), Unbuilt::AllBut(word("eager"))),
         option("input", OptionKind::Choice(&["memory", "log"]), word("memory"), Unbuilt::AllBut(word("memory"))),
         option("backpressure", OptionKind::Choice(&["off", "on"]), word("off"), Unbuilt::AllBut(word("off"))),
-        option("placement", OptionKind::Choice(&["load", "fixed"]), word("load"), Unbuilt::AllBut(word("load"))),
+        option("placement", OptionKind::Choice(&["free", "fixed"]), word("free"), Unbuilt::AllBut(word("free"))),
         option("memory", OptionKind::OrOff(Box::new(MEMORY)), OptionValue::Off, Unbuilt::Nothing),
         option("standby_masters", masters, OptionValue::Count(0), Unbuilt::AllBut(OptionValue::Count(0))),
     ]

@@ -74,8 +74,6 @@ pub enum Defect {
     LeaseNotWaitedFor,
     /// The sink takes results of workers that hear a master of an earlier term, and says that it does not.
     EarlierTermNotFenced,
-    /// The ledger lets a member go whose copies are nowhere else.
-    LeaverForgotten,
     /// The worker takes for written what it only meant to put on its disk.
     SpillNotWritten,
     /// A state in place that stands behind an earlier interval is taken for that behind the last one.
@@ -112,7 +110,6 @@ pub const ALL: &[Defect] = &[
     Defect::QuotaNotSaid,
     Defect::LeaseNotWaitedFor,
     Defect::EarlierTermNotFenced,
-    Defect::LeaverForgotten,
     Defect::SpillNotWritten,
     Defect::TableVersionIgnored,
     Defect::UndoLeftOut,
@@ -222,11 +219,6 @@ impl CoreFactory for Planted {
                     vec![LedgerAction::Record(Event::CopiesBelow { blocks: 0 })]
                 }
                 other => vec![other],
-            }),
-            Defect::LeaverForgotten => wrap(Box::new(ledger), |inner, now, event, actions| match event {
-                LedgerEvent::Leaving(_) => {}
-                LedgerEvent::MayLeave(worker) => actions.push(LedgerAction::LetsGo(worker)),
-                other => inner.step(now, other, actions),
             }),
             _ => Box::new(ledger),
         }
