@@ -199,7 +199,7 @@ pub fn declared() -> Vec<OptionSpec> {
         ),
         option(
             "placement",
-            "where tasks and copies go: to whoever has a free core, by load and speed of the workers, or always to the same",
+            "where tasks and copies go: to free cores, by load and speed of the workers, or always to the same",
             OptionKind::Choice(&["free", "load", "fixed"]),
             OptionValue::Choice("free".to_owned()),
             Unbuilt::Nothing,

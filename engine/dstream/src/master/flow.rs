@@ -1,7 +1,7 @@
 //! Flow: how many records a second the cluster takes, from how fast it worked off the last intervals.
 //!
 //! A controller as Spark Streaming has it (`PIDRateEstimator`), with two differences. It limits from the first interval on,
-//! when nothing is measured yet: it begins with little and at most doubles. And it counts an interval's time from when the
+//! when nothing is measured yet: it begins with little and grows by steps. And it counts an interval's time from when the
 //! one before it was done, since intervals overlap here. Knows no client and no task. Invariant: without a measure the limit
 //! is the first one, whatever waits outside.
 //!
@@ -9,7 +9,8 @@
 //! took(i)  = done(i) - max(done(i - 1), sealed(i))
 //! rate     = records / took, of the last few intervals                  what the cluster can do
 //! waits(i) = max(0, done(i - 1) - sealed(i))                            how far it is behind
-//! limit    = limit - P (limit - rate) - I rate waits / interval         at most doubled, at least a share of the rate
+//! limit    = limit - P (limit - rate) - I rate waits / interval         at least a share of the rate, at most doubled; or
+//!                                                                       eightfold, while that is half an interval's work
 //! ```
 
 use dstream_trace::Moment;
@@ -42,6 +43,13 @@ const MEMORY: f64 = 0.25;
 
 /// From one interval to the next the limit grows by this factor at most.
 const MOST_GROWTH: f64 = 2.0;
+
+/// Or by this one, while the cluster was all but idle: it begins with so little that doubling alone would take ten
+/// intervals.
+const MOST_LEAP: f64 = 8.0;
+
+/// What it leaps to is no more than this share of what the cluster can do: it may be half as fast as it seems.
+const LEAP_SHARE: f64 = 0.5;
 
 /// An interval that is under way.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +129,7 @@ impl Flow {
         let rate = self.records / self.took_s * length;
         let waits = before.since(at).as_secs_f64() / length;
         let limit = self.limit - PROPORTIONAL * (self.limit - rate) - INTEGRAL * rate * waits;
-        let most = self.before * MOST_GROWTH;
+        let most = (rate * LEAP_SHARE).min(self.before * MOST_LEAP).max(self.before * MOST_GROWTH);
         self.limit = limit.max(rate * LEAST_SHARE).min(most).max(LEAST_RECORDS_PER_CORE * self.cores);
         true
     }
