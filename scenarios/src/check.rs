@@ -21,6 +21,8 @@ mod damage_tests;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod leader_tests;
+#[cfg(test)]
 mod operators_tests;
 #[cfg(test)]
 mod outcome_tests;

@@ -133,9 +133,29 @@ impl Settings {
 
 /// The engine's options.
 pub fn declared() -> Vec<OptionSpec> {
-    let at_least = |millis| OptionKind::Duration { at_least: Duration::from_millis(millis) };
-    let millis = |millis| OptionValue::Duration(Duration::from_millis(millis));
-    let option = |name, about, kind, default, unbuilt| OptionSpec { name, about, kind, default, unbuilt };
+    intervals_and_input().into_iter().chain(who_computes_and_where()).collect()
+}
+
+fn at_least(millis: u64) -> OptionKind {
+    OptionKind::Duration { at_least: Duration::from_millis(millis) }
+}
+
+fn millis(millis: u64) -> OptionValue {
+    OptionValue::Duration(Duration::from_millis(millis))
+}
+
+fn option(
+    name: &'static str,
+    about: &'static str,
+    kind: OptionKind,
+    default: OptionValue,
+    unbuilt: Unbuilt,
+) -> OptionSpec {
+    OptionSpec { name, about, kind, default, unbuilt }
+}
+
+/// How long an interval is, what it leaves, and how long records wait for it.
+fn intervals_and_input() -> Vec<OptionSpec> {
     vec![
         option("interval", "length of an interval", at_least(10), millis(1000), Unbuilt::Nothing),
         option("checkpoint", "how often state is checkpointed", at_least(1), millis(10_000), Unbuilt::Nothing),
@@ -155,6 +175,12 @@ pub fn declared() -> Vec<OptionSpec> {
         ),
         option("slack", "how long an interval waits for late records", at_least(0), millis(0), Unbuilt::Nothing),
         option("block", "how long a block of input gathers records", at_least(10), millis(200), Unbuilt::Nothing),
+    ]
+}
+
+/// Who computes, where things are held, and how much comes.
+fn who_computes_and_where() -> Vec<OptionSpec> {
+    vec![
         option(
             "speculation",
             "an attempt slower than so many medians of its stage gets a second one beside it",
