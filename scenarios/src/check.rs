@@ -23,6 +23,8 @@ mod history;
 #[cfg(test)]
 mod leader_tests;
 #[cfg(test)]
+mod leaving_tests;
+#[cfg(test)]
 mod operators_tests;
 #[cfg(test)]
 mod outcome_tests;

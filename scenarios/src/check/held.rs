@@ -165,11 +165,16 @@ impl Copies {
         });
     }
 
-    /// The records of blocks that the node holds and fewer than so many others do.
+    /// The records of blocks that the node holds and fewer than so many others do, unless another block brings them that
+    /// so many others hold: a record that was sent twice is in two.
     fn short_without(&self, node: &NodeName, copies: u32) -> Vec<RecordRange> {
-        let held = self.blocks.values().filter(|held| held.holders.contains(node));
-        let short = held.filter(|held| held.holders.len() <= copies as usize);
-        short.flat_map(|held| held.ranges.iter().copied()).collect()
+        let others = |held: &Block| held.holders.iter().filter(|holder| *holder != node).count();
+        let (enough, short): (Vec<&Block>, Vec<&Block>) =
+            self.blocks.values().partition(|held| others(held) >= copies as usize);
+        let ranges = |blocks: Vec<&Block>| blocks.into_iter().flat_map(|held| held.ranges.clone()).collect::<Vec<_>>();
+        let elsewhere: RangeSet = ranges(enough).into_iter().collect();
+        let here = short.into_iter().filter(|held| held.holders.contains(node)).collect();
+        ranges(here).into_iter().filter(|range| !elsewhere.gaps(*range).is_empty()).collect()
     }
 
     /// The records that so many nodes never held at once.

@@ -1,0 +1,41 @@
+//! Whoever leaves takes nothing along that is still needed.
+
+use super::history::{History, block, closed, records};
+use super::tests::{FINE, check};
+use dstream_trace::{BlockName, Event, NodeName};
+
+/// Interval 3's block lies at two workers, of which one leaves before its results are out.
+fn left_early() -> History {
+    let mut history = History::calm(6);
+    let origin = block(3).origin;
+    history.add(closed(3) + 50, "master", Event::WorkerLeft { worker: NodeName::worker(origin), epoch: 9 });
+    history
+}
+
+const BROKEN: &str = ", broken: acknowledged means held";
+
+#[test]
+fn a_worker_that_leaves_with_a_copy_that_is_needed_is_found() {
+    check(&left_early(), &format!("{FINE}{BROKEN}"));
+    // When all is in results nothing is needed any more.
+    let mut late = History::calm(6);
+    late.add(closed(6), "master", Event::WorkerLeft { worker: NodeName::worker(3), epoch: 9 });
+    check(&late, FINE);
+}
+
+#[test]
+fn a_record_that_was_sent_twice_may_be_held_in_either_block() {
+    let again = BlockName { origin: 7, epoch: 1, number: 99 };
+    let held = |at_ms: u64, by: &[u32]| {
+        let mut history = left_early();
+        for worker in by {
+            let event = Event::BlockHeld { block: again, ranges: vec![records(30, 39)], bytes: 10 };
+            history.add(at_ms, NodeName::worker(*worker).as_str(), event);
+        }
+        history
+    };
+    let others: Vec<u32> = (1..=3).filter(|worker| *worker != block(3).origin).collect();
+    check(&held(closed(3) + 40, &others), FINE);
+    check(&held(closed(3) + 40, &others[..1]), &format!("{FINE}{BROKEN}"));
+    check(&held(closed(3) + 60, &others), &format!("{FINE}{BROKEN}"));
+}
