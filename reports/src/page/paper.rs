@@ -123,28 +123,12 @@ fn overview(shown: &PublishedShown<'_>, folder: &Path) -> Markup {
 fn all_numbers(shown: &PublishedShown<'_>, folder: &Path) -> Markup {
     let row = |case: &Reproduction<'_>| {
         let (published, measured) = case.on_failure_s();
-        let increase = case.case.increase_s();
         let name = html! { a href=(link(folder, case.run)) { (case.case.name) } };
         let on_failure = measured.map(|value| [seconds(value), factor(ratio(value, Some(published)))]);
-        let increases = case.increases_s().map(|value| [seconds(value), factor(ratio(value, Some(increase)))]);
         let texts = [seconds(Some(published))].into_iter().chain(on_failure.into_iter().flatten());
-        let texts = texts.chain([seconds(Some(increase))]).chain(increases.into_iter().flatten());
-        std::iter::once(name).chain(cells(texts.chain([seconds(case.model_s())]))).collect()
+        std::iter::once(name).chain(cells(texts)).collect()
     };
-    let columns = [
-        "case",
-        "on failure, published",
-        "processing",
-        "ratio",
-        "delay",
-        "ratio",
-        "peak - before, published",
-        "processing",
-        "ratio",
-        "delay",
-        "ratio",
-        "analytic",
-    ];
+    let columns = ["case", "published", "processing", "ratio", "delay", "ratio"];
     html! {
         (table("All cases", &columns, &shown.cases.iter().map(row).collect::<Vec<_>>()))
         p.note { "Every period of every case: " (csv_link(&shown.figure.id, shown.quick)) "." }
