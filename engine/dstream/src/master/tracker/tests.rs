@@ -169,6 +169,12 @@ fn reducing() -> Vec<TrackerEvent> {
 }
 
 #[test]
+fn free_cores_take_the_blocks_beside_them_before_those_of_others() {
+    let events = sealed(0, &[(0, &[1]), (1, &[1]), (2, &[2]), (3, &[2])]);
+    check(&[1, 2], events, 1, &["1: stage 0 [0.0, 1.0]", "2: stage 0 [2.0, 3.0]"]);
+}
+
+#[test]
 fn what_was_made_of_a_given_up_block_is_made_again_before_a_result_is() {
     let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
     events.extend([done(1, 0, 0), done(2, 0, 1), done(2, 1, 1), holders(0, &[]), lost(1)]);

@@ -208,15 +208,20 @@ fn with_inverse() -> Query {
     query
 }
 
-#[test]
-fn a_window_made_of_a_given_up_block_is_made_again_when_its_values_lack_it() {
-    let mut events = computed(2);
+/// The panes of interval 0 are missing where they are to be saved, and so is the block of which they were made.
+fn block_0_given_up() -> [TrackerEvent; 3] {
     let failed = Some(NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() });
     let saved = TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, attempt: 0, failed };
     let slices_gone = NotFetched { slices_missing: vec![1], ..NotFetched::default() };
     let task = TaskId { interval: 0, stage: 1, partition: 0, attempt: 1 };
     let why = TaskFailure::NotFetched(slices_gone);
-    events.extend([saved, holders(0, &[]), TrackerEvent::Failed { worker: 1, task, why }]);
+    [saved, holders(0, &[]), TrackerEvent::Failed { worker: 1, task, why }]
+}
+
+#[test]
+fn a_window_made_of_a_given_up_block_is_made_again_when_its_values_lack_it() {
+    let mut events = computed(2);
+    events.extend(block_0_given_up());
     let check = |events: &[TrackerEvent], expected: &[&str]| {
         check_query(&with_inverse(), &[1, 2, 3], events.to_vec(), 1, expected);
     };
@@ -286,12 +291,7 @@ fn a_checkpoint_of_every_interval_writes_its_panes_alone_and_those_before_it_sta
 #[test]
 fn all_that_came_of_a_state_is_made_again_when_it_lacks_a_block_however_far_it_is() {
     let mut events = computed(4);
-    let failed = Some(NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() });
-    let saved = TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, attempt: 0, failed };
-    let slices_gone = NotFetched { slices_missing: vec![1], ..NotFetched::default() };
-    let task = TaskId { interval: 0, stage: 1, partition: 0, attempt: 1 };
-    let why = TaskFailure::NotFetched(slices_gone);
-    events.extend([saved, holders(0, &[]), TrackerEvent::Failed { worker: 1, task, why }]);
+    events.extend(block_0_given_up());
     events.extend([done_in(0, 1, 0, 1), done_in(0, 1, 1, 2)]);
     let again = [
         "1: stage 1 [0.1 again on 0@1 for its panes]",
