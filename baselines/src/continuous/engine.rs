@@ -6,7 +6,7 @@ use crate::continuous::master::{
 };
 use crate::continuous::node::{self, Node, NodeAction, NodeConfig, NodeEvent, NodeLimits, Rules};
 use crate::continuous::operators::Program;
-use crate::continuous::topology::{NO_SHUFFLE, Topology};
+use crate::continuous::topology::Topology;
 use dstream_cluster::client::{self, ClientAction, ClientConfig, ClientEvent, Cut};
 use dstream_cluster::core::BoxCore;
 use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
@@ -178,7 +178,7 @@ impl Life {
     }
 
     fn topology(&self) -> Result<Topology, NodeError> {
-        Topology::of(&self.query, self.config.cluster.partitions).ok_or_else(|| NodeError(NO_SHUFFLE.to_owned()))
+        Topology::of(&self.query, self.config.cluster.partitions).map_err(|why| NodeError(why.to_owned()))
     }
 
     /// How clients cut: runs long enough for a chunk, short enough that nobody waits for long.

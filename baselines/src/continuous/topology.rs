@@ -3,6 +3,7 @@
 //! Invariant: every shuffle has one stage that writes it and one that reads it.
 
 use dstream_kernel::{OutputId, Query, StageEnd, StageInput, Width};
+use std::collections::BTreeSet;
 
 /// Where an operator's results go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +47,25 @@ pub struct Topology {
 }
 
 /// Why a query cannot be run by long-lived operators.
-pub const NO_SHUFFLE: &str = "an output without a shuffle before it (such as plain lines) has no operator that could \
+const NO_SHUFFLE: &str = "an output without a shuffle before it (such as plain lines) has no operator that could \
                               close its intervals; only `dstream` runs it";
 
+/// The same: what a stage has sent is kept until its one reader has made it safe.
+const TWO_READERS: &str = "what two streams make of the same grouped records would be sent to operators of both, and what \
+                           is sent here is kept for one reader; group them once for each, or run it with `dstream`";
+
 impl Topology {
-    /// Reads the query; nothing where an output has no keyed operator before it.
-    pub fn of(query: &Query, partitions: u32) -> Option<Topology> {
+    /// Reads the query.
+    ///
+    /// # Errors
+    ///
+    /// An output has no keyed operator before it, or a shuffle has two readers: words for who wrote the job.
+    pub fn of(query: &Query, partitions: u32) -> Result<Topology, &'static str> {
+        let behind_shuffles = || query.stages.iter().filter(|stage| stage.input != StageInput::Lines);
+        let shuffles: BTreeSet<_> = behind_shuffles().map(|stage| stage.input).collect();
+        if shuffles.len() < behind_shuffles().count() {
+            return Err(TWO_READERS);
+        }
         let reader = |end: StageEnd| match end {
             StageEnd::Shuffle(shuffle) => {
                 let reads = query.stages.iter().find(|stage| stage.input == StageInput::Shuffle(shuffle));
@@ -64,7 +78,7 @@ impl Topology {
         for stage in &query.stages {
             match (stage.input, reader(stage.end)) {
                 (StageInput::Lines, Target::Stage(reader)) => maps.push((stage.id.0, reader)),
-                (StageInput::Lines, Target::Output(_)) => return None,
+                (StageInput::Lines, Target::Output(_)) => return Err(NO_SHUFFLE),
                 (StageInput::Shuffle(_), target) => {
                     let from_keyed = keyed.iter().find(|keyed| keyed.target == Target::Stage(stage.id.0));
                     let from_map = maps.iter().find(|(_, reader)| *reader == stage.id.0).map(|(map, _)| *map);
@@ -83,7 +97,7 @@ impl Topology {
         let reach = query.stages.iter().map(|stage| stage.reach).try_fold(0u64, |sum, reach| Some(sum + reach?));
         let panes = query.stages.iter().flat_map(|stage| &stage.kept);
         let looks_back = panes.map(|pane| *pane.back.end()).max().unwrap_or(0);
-        Some(Topology { partitions, maps, keyed, reach, looks_back })
+        Ok(Topology { partitions, maps, keyed, reach, looks_back })
     }
 
     /// The first interval whose panes a state behind an interval needs.
@@ -110,5 +124,37 @@ impl Topology {
     pub fn writers_of(&self, partition: u32) -> impl Iterator<Item = u32> {
         let shuffling = self.keyed_of(partition).filter(|keyed| matches!(keyed.target, Target::Stage(_)));
         self.maps.iter().map(|(map, _)| *map).chain(shuffling.map(|keyed| keyed.stage))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dstream_kernel::{DStream, QueryBuilder};
+
+    /// Whether the job is taken, or the refusal's words.
+    fn check(write: fn(DStream<String>), expected: Result<usize, &str>) {
+        let builder = QueryBuilder::new();
+        write(builder.lines());
+        let seen = Topology::of(&builder.build().unwrap(), 4);
+        assert_eq!(seen.map(|topology| topology.keyed.len()), expected);
+    }
+
+    fn ones(lines: &DStream<String>) -> DStream<(String, u64)> {
+        lines.map::<(String, u64)>(|line| (line, 1))
+    }
+
+    #[test]
+    fn a_query_is_refused_where_its_intervals_cannot_be_closed_or_what_it_keeps_has_two_readers() {
+        check(|lines| lines.output("lines"), Err(NO_SHUFFLE));
+        check(|lines| ones(&lines).reduce_by_key(|a, b| a + b).output("counts"), Ok(1));
+        check(
+            |lines| {
+                let counts = ones(&lines).reduce_by_key(|a, b| a + b);
+                counts.output("counts");
+                counts.filter(|(_, count)| count > 1).output("frequent");
+            },
+            Err(TWO_READERS),
+        );
     }
 }

@@ -8,7 +8,7 @@ mod options;
 
 use crate::continuous::engine::{self, CoreFactory, PlainCores, Protocol};
 use crate::continuous::operators::chunk_factor;
-use crate::continuous::topology::{NO_SHUFFLE, Topology};
+use crate::continuous::topology::Topology;
 use crate::options::refuse_buffer;
 use dstream_cluster::{ClusterSpec, Engine, EngineError, OptionSpec, Options, Promise, Registry};
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
@@ -68,8 +68,10 @@ impl Engine for HotReplication {
     }
 
     fn refuses(&self, query: &Query, options: &Options) -> Option<String> {
-        let has_shuffles = Topology::of(query, 1).is_some();
-        if has_shuffles { refuse_buffer(options, options::declared()) } else { Some(NO_SHUFFLE.to_owned()) }
+        match Topology::of(query, 1) {
+            Ok(_) => refuse_buffer(options, options::declared()),
+            Err(why) => Some(why.to_owned()),
+        }
     }
 
     fn map_ns_per_byte(&self, cluster: &ClusterSpec, options: &Options) -> f64 {

@@ -8,7 +8,7 @@ mod options;
 
 use crate::continuous::engine::{self, CoreFactory, PlainCores, Protocol};
 use crate::continuous::operators::chunk_factor;
-use crate::continuous::topology::{NO_SHUFFLE, Topology};
+use crate::continuous::topology::Topology;
 use crate::options::refuse_buffer;
 use dstream_cluster::{ClusterSpec, Engine, EngineError, OptionSpec, Options, Promise, Registry};
 use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
@@ -69,7 +69,10 @@ impl Engine for UpstreamBackup {
     }
 
     fn refuses(&self, query: &Query, options: &Options) -> Option<String> {
-        let Some(topology) = Topology::of(query, 1) else { return Some(NO_SHUFFLE.to_owned()) };
+        let topology = match Topology::of(query, 1) {
+            Ok(topology) => topology,
+            Err(why) => return Some(why.to_owned()),
+        };
         let replays = Settings::from_options(options).checkpoint.is_none();
         let endless = (replays && topology.reach.is_none()).then(|| {
             "`checkpoint: off` replays all input that a result depends on, and results of this job depend on all of it \
