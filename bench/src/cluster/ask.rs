@@ -200,7 +200,8 @@ async fn session(
             Some(news) = outlet.recv() => match news {
                 // The client fails when its source does: that is the user's to mend.
                 NodeNews::Failed { why, .. } => return Err(Failure::usage(why)),
-                NodeNews::Note(_) => continue, // it keeps nothing in the store
+                // It keeps nothing in the store, and nobody asks it to leave.
+                NodeNews::Note(_) | NodeNews::Left { .. } => continue,
             },
             heard = hear::<FromMaster>(&mut read, &mut ear, SILENCE_MAX) => heard,
         };
@@ -261,7 +262,7 @@ impl Client<'_> {
                 self.stop.raise();
                 None
             }
-            FromMaster::Stop { .. } | FromMaster::MayLeave => None,
+            FromMaster::Stop { .. } | FromMaster::HandOn | FromMaster::MayLeave => None,
         }
     }
 }

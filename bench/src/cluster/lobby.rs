@@ -3,7 +3,7 @@
 //!
 //! The master's own process takes part like any other, as [`HERE`]. Knows no socket and no engine. Invariants: at most
 //! one job runs; every node of a run has at most one process, and a later process of it has a higher incarnation; a
-//! worker is let go only where the job does without it.
+//! worker is let go only where the job does without it, and hands on first what only it has where others can take it.
 //!
 //! ```text
 //!        order, enough workers          all listen
@@ -18,6 +18,7 @@ use crate::store::StorePlace;
 use dstream_cluster::layout::Role;
 use dstream_cluster::{ClusterSpec, OptionValue, Options};
 use dstream_trace::{Moment, NodeName};
+use leaving::Stay;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -95,6 +96,13 @@ pub enum LobbyEvent {
         /// Its process.
         peer: Peer,
     },
+    /// A worker's node has handed on what others need of it, and has ended.
+    Left {
+        /// Its process.
+        peer: Peer,
+        /// In which run.
+        round: u64,
+    },
     /// A process is gone.
     Gone {
         /// Which.
@@ -122,7 +130,7 @@ pub enum LobbyAction {
 struct Worker {
     cores: u32,
     place: String,
-    leaving: bool,
+    stay: Stay,
 }
 
 /// A node of the run.
@@ -167,7 +175,7 @@ impl Lobby {
         match event {
             LobbyEvent::Worker { peer, cores, place } => {
                 actions.push(LobbyAction::Log(format!("worker {place} joined, {cores} cores")));
-                self.workers.insert(peer, Worker { cores, place, leaving: false });
+                self.workers.insert(peer, Worker { cores, place, stay: Stay::Staying });
                 self.fill_seats(actions);
                 self.begin_waiting(actions);
             }
@@ -190,11 +198,12 @@ impl Lobby {
             }
             LobbyEvent::Goodbye { peer } => {
                 if let Some(worker) = self.workers.get_mut(&peer) {
-                    worker.leaving = true;
+                    worker.stay = Stay::Leaving;
                     actions.push(LobbyAction::Log(format!("worker {} wants to leave", worker.place)));
                     self.let_go(actions);
                 }
             }
+            LobbyEvent::Left { peer, round } => self.left(peer, round, actions),
             LobbyEvent::Gone { peer } => self.gone(peer, actions),
             LobbyEvent::CopiesBelow(blocks) => {
                 if let Some(run) = &mut self.run {
@@ -241,7 +250,7 @@ impl Lobby {
     fn free(&self) -> Vec<Peer> {
         let seated: BTreeSet<Peer> =
             self.run.iter().flat_map(|run| run.seats.values()).filter_map(|s| s.peer).collect();
-        let free = self.workers.iter().filter(|(peer, worker)| !worker.leaving && !seated.contains(peer));
+        let free = self.workers.iter().filter(|(peer, worker)| worker.stay == Stay::Staying && !seated.contains(peer));
         free.map(|(peer, _)| *peer).collect()
     }
 
@@ -306,6 +315,7 @@ impl Lobby {
         if first {
             let (name, workers) = (&run.cluster.job.name, run.cluster.workers);
             actions.push(LobbyAction::Log(format!("job `{name}` runs on {workers} workers")));
+            self.let_go(actions);
         }
     }
 
@@ -336,30 +346,11 @@ impl Lobby {
         if run.job == peer {
             self.end_run(Some("the job's process is gone".to_string()), actions);
         } else if worker.is_some() && run.seats.values().any(|seat| seat.peer == Some(peer)) {
+            if let Some(run) = &mut self.run {
+                run.copies_lack = true;
+            }
             self.vacate(peer, actions);
         }
-    }
-
-    /// A worker of the run is gone, or was let go.
-    fn vacate(&mut self, peer: Peer, actions: &mut Vec<LobbyAction>) {
-        let Some(run) = &mut self.run else { return };
-        let Some((name, seat)) = run.seats.iter_mut().find(|(_, seat)| seat.peer == Some(peer)) else { return };
-        (seat.peer, seat.address) = (None, None);
-        if run.began.is_none() {
-            // Nothing has begun: the job waits for as many workers as it needs again.
-            return self.prepare_again(actions);
-        }
-        run.copies_lack = true;
-        let name = name.clone();
-        let (left, of) = (run.seated_workers(), run.cluster.workers);
-        let what = match left {
-            0 => "no worker is left: the job waits for one".to_string(),
-            1 => "1 worker is left: records have one copy only, until another worker joins".to_string(),
-            _ => format!("{left} of {of} workers are left: copies are made again"),
-        };
-        let job = run.job;
-        actions.push(LobbyAction::Tell(job, FromMaster::Note(format!("{name} is gone; {what}"))));
-        self.fill_seats(actions);
     }
 
     /// Puts the run's order back to those that wait, and tries again with the workers that are there.
@@ -380,24 +371,6 @@ impl Lobby {
         self.let_go(actions);
         if self.draining {
             actions.push(LobbyAction::End);
-        }
-    }
-
-    /// Lets workers go that want to leave, one at a time, where the run does without.
-    fn let_go(&mut self, actions: &mut Vec<LobbyAction>) {
-        let leaving: Vec<Peer> =
-            self.workers.iter().filter(|(_, worker)| worker.leaving).map(|(peer, _)| *peer).collect();
-        for peer in leaving {
-            let seated = self.run.as_ref().filter(|run| run.seats.values().any(|seat| seat.peer == Some(peer)));
-            let may = seated.is_none_or(|run| !run.copies_lack && run.seated_workers() > 1 && run.began.is_some());
-            if may {
-                let was_seated = seated.is_some();
-                self.workers.remove(&peer);
-                actions.push(LobbyAction::Tell(peer, FromMaster::MayLeave));
-                if was_seated {
-                    self.vacate(peer, actions);
-                }
-            }
         }
     }
 
@@ -475,6 +448,8 @@ fn checkpoint(interval: Duration) -> Duration {
     let intervals = CHECKPOINT.as_nanos().div_ceil(interval.as_nanos().max(1));
     interval * u32::try_from(intervals).unwrap_or(u32::MAX)
 }
+
+mod leaving;
 
 #[cfg(test)]
 mod tests;

@@ -123,6 +123,7 @@ async fn serve(
             Some(line) = host.events.recv() => host.happened(line),
             Some(news) = inlets.outlet.recv() => host.step(match news {
                 NodeNews::Failed { round, why } => LobbyEvent::Failed { peer: HERE, round, why },
+                NodeNews::Left { round } => LobbyEvent::Left { peer: HERE, round }, // it is asked of workers only
                 NodeNews::Note(note) => LobbyEvent::Note { peer: HERE, note },
             }),
             Some(news) = inlets.news.recv() => {
@@ -261,6 +262,7 @@ impl HostShell {
                 ToMaster::Note(note) => LobbyEvent::Note { peer, note },
                 ToMaster::Finished => LobbyEvent::Finished { peer },
                 ToMaster::Goodbye => LobbyEvent::Goodbye { peer },
+                ToMaster::Left { round } => LobbyEvent::Left { peer, round },
             }),
             News::Gone(peer) => {
                 self.guests.remove(&peer);

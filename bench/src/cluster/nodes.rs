@@ -34,13 +34,18 @@ pub enum NodeNews {
         /// Why.
         why: String,
     },
+    /// One has handed on what others need of it, and has ended.
+    Left {
+        /// In which run.
+        round: u64,
+    },
     /// For people.
     Note(String),
 }
 
 /// Where that comes out.
 pub struct Outlet {
-    failed: mpsc::Receiver<(u64, String)>,
+    ended: mpsc::Receiver<(u64, Result<(), String>)>,
     notes: mpsc::Receiver<String>,
 }
 
@@ -49,7 +54,10 @@ impl Outlet {
     pub async fn recv(&mut self) -> Option<NodeNews> {
         tokio::select! {
             biased;
-            Some((round, why)) = self.failed.recv() => Some(NodeNews::Failed { round, why }),
+            Some((round, how)) = self.ended.recv() => Some(match how {
+                Ok(()) => NodeNews::Left { round },
+                Err(why) => NodeNews::Failed { round, why },
+            }),
             Some(note) = self.notes.recv() => Some(NodeNews::Note(note)),
             else => None,
         }
@@ -61,7 +69,7 @@ pub struct Nodes {
     engine: Arc<dyn Engine>,
     registry: Arc<dyn Registry>,
     journal: Arc<dyn Journal>,
-    failed: mpsc::Sender<(u64, String)>,
+    ended: mpsc::Sender<(u64, Result<(), String>)>,
     notes: mpsc::Sender<String>,
     round: u64,
     listeners: BTreeMap<NodeName, TcpListener>,
@@ -71,10 +79,10 @@ pub struct Nodes {
 impl Nodes {
     /// No node yet. Events go into `journal`.
     pub fn new(engine: Arc<dyn Engine>, registry: Arc<dyn Registry>, journal: Arc<dyn Journal>) -> (Nodes, Outlet) {
-        let ((failed, failures), (notes, noted)) = (mpsc::channel(NEWS_MAX), mpsc::channel(NEWS_MAX));
+        let ((ended, ends), (notes, noted)) = (mpsc::channel(NEWS_MAX), mpsc::channel(NEWS_MAX));
         let (listeners, running) = (BTreeMap::new(), Vec::new());
-        let nodes = Nodes { engine, registry, journal, failed, notes, round: 0, listeners, running };
-        (nodes, Outlet { failed: failures, notes: noted })
+        let nodes = Nodes { engine, registry, journal, ended, notes, round: 0, listeners, running };
+        (nodes, Outlet { ended: ends, notes: noted })
     }
 
     /// Listens for these nodes of a run; what ran before is over.
@@ -122,14 +130,10 @@ impl Nodes {
 
     fn start(&mut self, spec: &NodeSpec, config: ProcessConfig) -> io::Result<()> {
         let node = NodeProcess::begin(spec, config, starter(&self.engine, self.registry.clone()))?;
-        let (watch, failed, round) = (node.watch(), self.failed.clone(), self.round);
+        let (watch, ended, round) = (node.watch(), self.ended.clone(), self.round);
         self.running.push(node);
-        // Ends with the node. Whoever takes no failures any more has ended too.
-        let body = move || {
-            if let Err(why) = watch() {
-                drop(failed.blocking_send((round, why.to_string())));
-            }
-        };
+        // Ends with the node. Whoever takes no news any more has ended too.
+        let body = move || drop(ended.blocking_send((round, watch().map_err(|why| why.to_string()))));
         std::thread::Builder::new().name("watch".into()).spawn(body).map(drop)
     }
 
@@ -141,6 +145,11 @@ impl Nodes {
     /// Which run it is, or was last.
     pub fn round(&self) -> u64 {
         self.round
+    }
+
+    /// Asks its nodes to hand on what others need of them, and to end then.
+    pub fn leave(&self) {
+        self.running.iter().for_each(NodeProcess::leave);
     }
 
     /// Ends all nodes.

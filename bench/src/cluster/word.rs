@@ -123,6 +123,11 @@ pub enum ToMaster {
     Finished,
     /// From a worker: it wants to leave.
     Goodbye,
+    /// From a worker: its node has handed on what others need of it, and has ended.
+    Left {
+        /// Which run.
+        round: u64,
+    },
 }
 
 /// Said by the master.
@@ -164,6 +169,8 @@ pub enum FromMaster {
         /// Why it failed.
         failed: Option<String>,
     },
+    /// To a worker of the run: let its node hand on what others need of it and end.
+    HandOn,
     /// To a worker: it may go.
     MayLeave,
 }

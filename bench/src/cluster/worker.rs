@@ -4,7 +4,7 @@
 //! dialling --let in--> idle --Prepare, Begin--> working --Stop--> idle
 //!    ^                   +----- connection gone -----+
 //!    +-----------------------------------------------+
-//! SIGTERM: at once where nothing is lost by it; else when the master says so
+//! SIGTERM: at once where nothing is lost by it; else when what others need of it is handed on
 //! ```
 //! Invariant: without the master no node of a run lives here.
 
@@ -118,7 +118,11 @@ async fn stay(
                         console::log(&format!("its node failed: {why}"));
                         tell(to_frame(&ToMaster::Failed { round, why }))?;
                     }
-                    NodeNews::Failed { .. } => {} // it was ended
+                    NodeNews::Left { round } if round == nodes.round() => {
+                        console::log("what others need of it is handed on");
+                        tell(to_frame(&ToMaster::Left { round }))?;
+                    }
+                    NodeNews::Failed { .. } | NodeNews::Left { .. } => {} // it was ended
                     NodeNews::Note(note) => {
                         console::log(&note);
                         tell(to_frame(&ToMaster::Note(note)))?;
@@ -169,6 +173,10 @@ fn obey(word: FromMaster, nodes: &mut Nodes, ip: IpAddr) -> Option<ToMaster> {
         }
         FromMaster::Note(text) => {
             console::log(&text);
+            None
+        }
+        FromMaster::HandOn => {
+            nodes.leave();
             None
         }
         FromMaster::Happened { .. } | FromMaster::Drain | FromMaster::MayLeave => None,

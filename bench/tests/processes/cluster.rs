@@ -160,9 +160,9 @@ fn strangers_are_refused_with_a_reason_and_the_job_stays_exact() {
 fn a_worker_that_is_told_to_end_says_goodbye_and_the_job_goes_on() {
     let folder = Folder::new();
     folder.write("in.txt", "x\n".repeat(4000));
-    let (mut master, address) = master(&folder, " --workers 2");
+    let (mut master, address) = master(&folder, " --workers 3");
     let worker = || Process::start(&folder, &format!("worker --master {address} --cores 1"));
-    let (_first, second) = (worker(), worker());
+    let [_first, mut second, _third] = [worker(), worker(), worker()];
     let words = format!("job word-count --source file:in.txt --interval 200ms --master {address} rate=1000/s");
     let mut job = Process::start(&folder, &words);
     let mut told = false;
@@ -174,6 +174,7 @@ fn a_worker_that_is_told_to_end_says_goodbye_and_the_job_goes_on() {
     });
     let (code, err) = job.end();
     assert_eq!((code, counts["x"]), (0, 4000), "{err}");
+    second.until_said("what others need of it is handed on");
     assert_eq!(second.end().0, 0);
     master.until_said("wants to leave");
 }

@@ -47,6 +47,7 @@ fn words(action: &LobbyAction) -> Option<String> {
         }
         LobbyAction::Tell(to, FromMaster::Note(note)) => format!("{to} note {note}"),
         LobbyAction::Tell(to, FromMaster::Drain) => format!("{to} drain"),
+        LobbyAction::Tell(to, FromMaster::HandOn) => format!("{to} hand on"),
         LobbyAction::Tell(to, FromMaster::MayLeave) => format!("{to} may leave"),
         LobbyAction::Tell(to, FromMaster::Happened { .. }) => format!("{to} happened"),
         LobbyAction::Refuse(peer, why) => format!("{peer} refused: {why}"),
@@ -186,6 +187,39 @@ fn a_worker_leaves_when_the_job_can_do_without_it() {
     check(2, 7, whole, &["2 may leave", left]);
     let both = after([goodbye(2), goodbye(1), LobbyEvent::CopiesBelow(0), LobbyEvent::Finished { peer: JOB }]);
     check(2, 8, both, &["0 stop 1", "1 stop 1", "9 stop 1", "1 may leave"]);
+}
+
+#[test]
+fn where_enough_others_stay_a_worker_hands_on_what_it_has_before_it_goes() {
+    let goodbye = |peer| LobbyEvent::Goodbye { peer };
+    let left = |peer| LobbyEvent::Left { peer, round: 1 };
+    let after = |events: &[LobbyEvent]| {
+        let begun = [worker(1), worker(2), worker(3), job(JOB)].into_iter();
+        let nodes = [(0, "master"), (1, "worker-1"), (2, "worker-2"), (3, "worker-3")];
+        let ready = nodes.map(|(peer, name)| ready(peer, 1, &[name]));
+        let last = [self::ready(JOB, 1, &["client-1", "sink"])];
+        begun.chain(ready).chain(last).chain(events.iter().cloned()).collect::<Vec<_>>()
+    };
+    let note = "9 note worker-2 is gone; 2 of 3 workers are left";
+    check(3, 9, after(&[goodbye(2)]), &["2 hand on"]);
+    check(3, 9, after(&[goodbye(2), left(2)]), &["2 hand on", "2 may leave", note]);
+    // One after the other; the second is one too many, and copies lack until its place is taken.
+    let both = after(&[goodbye(2), goodbye(1), left(2)]);
+    let one = "9 note worker-1 is gone; 1 worker is left: records have one copy only, until another worker joins";
+    check(3, 9, both, &["2 hand on", "2 may leave", note, "1 may leave", one]);
+    // Its place is free only when it has ended.
+    let taken = "9 note worker-2 is taken up again by worker p4";
+    let prepare = "4 prepare 1 worker-2";
+    let replaced = after(&[goodbye(2), worker(4), left(2), gone(2)]);
+    check(3, 9, replaced, &["2 hand on", "2 may leave", note, taken, prepare]);
+    // One that dies over it is lost like any other, and another may go when the copies are made again.
+    let lost = "9 note worker-2 is gone; 2 of 3 workers are left: copies are made again";
+    let died = after(&[goodbye(2), gone(2), goodbye(1)]);
+    check(3, 9, died, &["2 hand on", lost]);
+    // What is said of another run says nothing of this one.
+    check(3, 9, after(&[goodbye(2), LobbyEvent::Left { peer: 2, round: 7 }]), &["2 hand on"]);
+    let over = after(&[goodbye(2), LobbyEvent::Finished { peer: JOB }]);
+    check(3, 10, over, &["0 stop 1", "1 stop 1", "2 stop 1", "3 stop 1", "9 stop 1", "2 may leave"]);
 }
 
 #[test]
