@@ -30,6 +30,16 @@ const STORE_KINDS: [&str; 5] = ["outage", "outage", "disk-full", "disk-error", "
 /// A worker that limps through the storm takes so many times as long.
 const LIMP: [u64; 3] = [2, 4, 6];
 
+/// No fault is shorter, in milliseconds.
+const SHORTEST_MS: u64 = 50;
+
+/// How many intervals a worker ails before it dies: time for its states to move on, and not for all that lies between them
+/// and the last checkpoint to be stored.
+const AILING_INTERVALS: [u64; 3] = [2, 3, 5];
+
+/// And how many times as long it takes by then: clearly more than what speculation lets pass.
+const AILING: [u64; 3] = [4, 8, 16];
+
 /// Kinds of faults, the more interesting ones more often.
 const KINDS: [&str; 15] = [
     "crash",
@@ -57,8 +67,9 @@ pub(super) fn draw(dice: &Dice, plan: &Plan, frame: &Frame) -> Vec<String> {
     // Their dice are their own, too.
     let moves = storm.moves(&dice.inner("moves"));
     let limp = (dice.below("limps", 3) == 0).then(|| storm.limp(&dice.inner("limp")));
+    let ailing = if dice.below("ails", 2) == 0 { storm.ailing(&dice.inner("ailing")) } else { Vec::new() };
     let faults = (0..count).map(|number| storm.fault(&dice.inner(&format!("fault {number}"))));
-    let mut chosen: Vec<String> = moves.into_iter().chain(limp).chain(faults).collect();
+    let mut chosen: Vec<String> = moves.into_iter().chain(limp).chain(ailing).chain(faults).collect();
     // At times several, one in the other's way. Their dice are their own: all else is drawn as it was without them.
     let of_the_store = dice.pick("faults of the store", &[0, 0, 0, 0, 0, 0, 1, 1, 2]);
     chosen.extend((0..of_the_store).map(|number| storm.of_the_store(&dice.inner(&format!("store {number}")))));
@@ -91,6 +102,26 @@ impl Storm<'_> {
         format!("slow-cpu: {{ node: {node}, factor: {factor}, at: 10ms, for: {}ms }}", self.storm - 20)
     }
 
+    /// A worker is slow before it dies, as failing machines are, so that others have gone on with its states when it is gone.
+    /// Mostly no worker reaches the store meanwhile, so that what it had made of them is nowhere else.
+    fn ailing(&mut self, dice: &Dice) -> Vec<String> {
+        let (worker, interval) = (self.any_worker(dice, "who"), (self.plan.interval.as_millis() as u64).max(1));
+        let lasts = (dice.pick("intervals", &AILING_INTERVALS) * interval).min(self.storm / 2);
+        let latest = self.storm - SHORTEST_MS;
+        let at = 1 + dice.below("at", latest - lasts);
+        let dies = (at + lasts + dice.below("dies", interval)).min(latest);
+        let factor = dice.pick("factor", &AILING);
+        let slow = format!("slow-cpu: {{ node: {worker}, factor: {factor}, at: {at}ms, for: {lasts}ms }}");
+        let back = lasts.min(self.storm - dies);
+        let death = self.death(dice, "crash", &worker, &format!("at: {dies}ms"), back);
+        self.last = Some(Last { at: dies, until: dies + back, worker });
+        let names: Vec<String> = (1..=self.plan.cluster.workers).map(|number| format!("worker-{number}")).collect();
+        let (all, from) = (names.join(", "), at.saturating_sub(interval).max(1));
+        let away = format!("outage: {{ between: [{all}], and: [store], at: {from}ms, for: {}ms }}", dies - from);
+        let is_away = dice.below("store", 3) > 0;
+        [slow, death].into_iter().chain(is_away.then_some(away)).collect()
+    }
+
     /// In every second storm or so a worker comes later, or one is asked to leave, or both.
     fn moves(&mut self, dice: &Dice) -> Vec<String> {
         if !self.plan.engines.iter().all(|engine| engine.moves) || self.frame.may_go() == 0 {
@@ -111,7 +142,7 @@ impl Storm<'_> {
     fn fault(&mut self, dice: &Dice) -> String {
         let at = self.at(dice);
         let timeout = self.plan.cluster.failure_timeout.as_millis() as u64;
-        let lasts = (timeout * dice.pick("length", &LENGTHS) / 100).min(self.storm.saturating_sub(at).max(50));
+        let lasts = (timeout * dice.pick("length", &LENGTHS) / 100).min(self.storm.saturating_sub(at).max(SHORTEST_MS));
         let when = format!("at: {at}ms");
         let until = format!("{when}, for: {lasts}ms");
         let worker = self.worker(dice);
@@ -148,7 +179,7 @@ impl Storm<'_> {
     fn of_the_store(&self, dice: &Dice) -> String {
         let at = self.at(dice);
         let timeout = self.plan.cluster.failure_timeout.as_millis() as u64;
-        let lasts = (timeout * dice.pick("length", &LENGTHS) / 100).min(self.storm.saturating_sub(at).max(50));
+        let lasts = (timeout * dice.pick("length", &LENGTHS) / 100).min(self.storm.saturating_sub(at).max(SHORTEST_MS));
         let one = match dice.below("whose", 4) {
             0 => Some("master".to_owned()),
             1 => Some(self.any_worker(dice, "who")),

@@ -8,7 +8,7 @@ use dstream_cluster::client::{Client, ClientAction, ClientEvent, ClientLimits};
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{Detector, DetectorAction, DetectorEvent};
 use dstream_cluster::lease::{Verdict, Watch, WatchEvent};
-use dstream_cluster::message::{FromSink, ToClient};
+use dstream_cluster::message::{FromSink, ResultName, ToClient};
 use dstream_cluster::sink::{Sink, SinkAction, SinkEvent};
 use dstream_engine::cores::CoreFactory;
 use dstream_engine::master::journal::{Entry, Snapshot};
@@ -19,7 +19,7 @@ use dstream_engine::message::TaskOrder;
 use dstream_engine::worker::memory::{Memory, MemoryAction, MemoryEvent};
 use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_kernel::Query;
-use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
+use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange, Rows};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub enum Defect {
     BatchNotSentAgain,
     /// The sink makes a repeated result visible again, as if it were the first.
     ResultTwice,
+    /// The sink makes the results of both attempts at a task visible, not only the sooner's.
+    BothAttemptsCommitted,
     /// Lost copies are not made again, and the master says that they are.
     CopiesNotMadeAgain,
     /// The tracker does not name the oldest panes that a task reads.
@@ -98,6 +100,7 @@ pub const ALL: &[Defect] = &[
     Defect::LossNotDetected,
     Defect::BatchNotSentAgain,
     Defect::ResultTwice,
+    Defect::BothAttemptsCommitted,
     Defect::CopiesNotMadeAgain,
     Defect::OldestPaneForgotten,
     Defect::CheckpointNotRead,
@@ -154,6 +157,7 @@ impl CoreFactory for Planted {
             Defect::FenceIgnored => fence_ignored(|_| true),
             Defect::EarlierTermNotFenced => fence_ignored(|epoch| epoch % first_epoch(2) == 0),
             Defect::ResultTwice => result_twice(),
+            Defect::BothAttemptsCommitted => both_attempts_committed(),
             _ => Box::new(Sink::default()),
         }
     }
@@ -397,6 +401,30 @@ fn result_twice() -> BoxCore<SinkEvent, SinkAction> {
             vec![SinkAction::Record(event.clone()), SinkAction::Record(event)]
         }
         other => vec![other],
+    })
+}
+
+/// A result that somebody else has handed in already is made visible as if it were the first.
+fn both_attempts_committed() -> BoxCore<SinkEvent, SinkAction> {
+    let mut sooner = BTreeMap::new();
+    wrap(Box::new(Sink::default()), move |inner, now, event, actions| {
+        let SinkEvent::Result { from, name, rows, .. } = event.clone() else { return inner.step(now, event, actions) };
+        let mut decided = Vec::new();
+        inner.step(now, event, &mut decided);
+        let key = (name.output.clone(), name.interval, name.partition);
+        for action in &mut decided {
+            match action {
+                SinkAction::Record(Event::ResultVisible { .. }) => drop(sooner.insert(key.clone(), from.clone())),
+                SinkAction::Record(again @ Event::ResultRepeated { .. }) if sooner[&key] != from => {
+                    let (name, rows) = (name.clone(), Rows(rows.as_ref().into()));
+                    let ResultName { output, interval, partition, of, epoch, .. } = name;
+                    let from = from.clone();
+                    *again = Event::ResultVisible { output, interval, partition, of, from, epoch, rows };
+                }
+                _ => {}
+            }
+        }
+        actions.append(&mut decided);
     })
 }
 
