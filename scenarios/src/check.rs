@@ -12,6 +12,7 @@ mod operators;
 mod outcome;
 mod outputs;
 mod records;
+mod senders;
 mod timing;
 
 #[cfg(test)]

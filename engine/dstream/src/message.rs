@@ -202,6 +202,8 @@ pub struct BlockOrder {
     pub holders: Vec<u32>,
     /// Records that another block brings.
     pub skip: Vec<Skip>,
+    /// To a task, where it may ask clients for them: all others, in their order.
+    pub ranges: Vec<RecordRange>,
 }
 
 /// Where a slice lies.

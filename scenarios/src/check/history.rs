@@ -319,8 +319,13 @@ impl History {
     pub fn checked(&self) -> Checked {
         let lines = self.lines();
         let facts = Facts::read(&lines);
-        let promise =
-            Promise { words: "exact".into(), losses_at_once: self.copies - 1, copies: self.copies, logs: false };
+        let promise = Promise {
+            words: "exact".into(),
+            losses_at_once: self.copies - 1,
+            copies: self.copies,
+            logs: false,
+            replays: None,
+        };
         let query = WordCount.query(&self.params, INTERVAL).unwrap();
         let input = CheckInput {
             lines: &lines,

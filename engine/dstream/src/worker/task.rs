@@ -103,7 +103,7 @@ pub async fn run_launch(
         let (context, ended) = (context.clone(), ended.clone());
         tokio::spawn(async move {
             let end = match order.reads.clone() {
-                Reads::Blocks(blocks) => match fetch_blocks(&context, &blocks, order.again).await {
+                Reads::Blocks(blocks) => match fetch_blocks(&context, &blocks, (interval, order.again)).await {
                     Ok(input) => run_task(&context, common, &order, (input, Past::new()), Turn::default()).await,
                     Err(failure) => Err(failure),
                 },

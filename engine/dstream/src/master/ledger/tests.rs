@@ -5,7 +5,7 @@ use super::*;
 fn limits() -> LedgerLimits {
     LedgerLimits {
         copies: 2,
-        logs: false,
+        input: Input::Memory,
         interval: Duration::from_secs(1),
         slack: Duration::ZERO,
         origin: Moment::ZERO,
@@ -146,7 +146,7 @@ fn a_block_in_the_log_outlives_all_workers_and_the_log_is_asked_for_blocks_that_
         BlockReport { holders: report.holders.into_iter().chain([LOG_MEMBER]).collect(), ..report }
     };
     check_limits(
-        LedgerLimits { logs: true, ..limits() },
+        LedgerLimits { input: Input::Log, ..limits() },
         &[1, 2],
         vec![
             (500, announced(1, vec![logged(0, (0, 9), &[1])], 0)),
@@ -174,7 +174,7 @@ fn a_block_in_the_log_outlives_all_workers_and_the_log_is_asked_for_blocks_that_
 
 #[test]
 fn a_block_that_the_log_does_not_hold_yet_waits_for_a_later_interval_and_is_no_loss_when_its_holder_is_gone() {
-    let limits = || LedgerLimits { logs: true, ..limits() };
+    let limits = || LedgerLimits { input: Input::Log, ..limits() };
     let held = || (500, announced(1, vec![report(1, 0, (0, 9), &[1])], 1));
     let logged = BlockReport { holders: vec![LOG_MEMBER], ..report(1, 0, (0, 9), &[1]) };
     check_limits(
