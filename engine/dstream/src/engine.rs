@@ -19,7 +19,7 @@ use dstream_trace::NodeName;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 /// How much longer than an acknowledgement should take a client waits for a word before it turns to another worker.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(200);
@@ -225,7 +225,9 @@ async fn start_worker(
     });
     let (peers, events) = connect(&host, config, Role::Worker(number), query.fingerprint).await?;
     let (memory, clock) = (settings.memory.map(|limit| cores.memory(limit)), host.clock.clone());
+    let (said, words) = mpsc::channel(worker::MOST_WAITING_ENDS);
     let context = TaskContext {
+        words: said,
         seats: Seats::new(host.cpu.cores()),
         // Where memory is short, one after the other; they are written together nevertheless.
         save_reads: Arc::new(Semaphore::new(if memory.is_some() { 1 } else { worker::SAVES_AT_ONCE })),
@@ -244,7 +246,7 @@ async fn start_worker(
     let workers = (1..=cluster.workers).collect();
     let masters = [Role::Master].into_iter().chain(standbys(settings)).map(Role::name).collect();
     let shell = WorkerConfig { masters, heartbeat: cluster.heartbeat, workers };
-    worker::run(context, events, shell, receiver).await
+    worker::run(context, (events, words), shell, receiver).await
 }
 
 async fn start_client(
@@ -293,7 +295,7 @@ async fn connect(
     config: &NodeConfig,
     role: Role,
     fingerprint: u64,
-) -> Result<(Peers, tokio::sync::mpsc::Receiver<dstream_host::peer::PeerEvent>), NodeError> {
+) -> Result<(Peers, mpsc::Receiver<dstream_host::peer::PeerEvent>), NodeError> {
     let start = Peers::start(host, connections(config, role, fingerprint)).await;
     start.map_err(|error| NodeError(format!("{} cannot listen: {error}", role.name())))
 }

@@ -131,3 +131,166 @@ impl Master {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cores::{CoreFactory, PlainCores};
+    use crate::master::core::{MasterEvent, MasterLimits};
+    use crate::master::journal::{Entry, Snapshot};
+    use crate::master::ledger::LedgerLimits;
+    use crate::master::tracker::TrackerLimits;
+    use crate::message::{TaskId, ToMaster};
+    use crate::options::{Input, Placement};
+    use dstream_kernel::QueryBuilder;
+    use dstream_trace::RecordRange;
+    use std::time::Duration;
+
+    fn limits() -> MasterLimits {
+        let placement = Placement::Free;
+        let ledger = LedgerLimits {
+            copies: 1,
+            input: Input::Replay,
+            interval: Duration::from_secs(1),
+            slack: Duration::ZERO,
+            origin: Moment::ZERO,
+            patience: Duration::from_millis(500),
+            placement,
+        };
+        let tracker = TrackerLimits {
+            partitions: 1,
+            cores: 1,
+            checkpoint_intervals: 1,
+            speculation: None,
+            avoid_slow: None,
+            placement,
+        };
+        let (heartbeat, failure_timeout) = (Duration::from_millis(100), Duration::from_millis(500));
+        MasterLimits { ledger, heartbeat, failure_timeout, tracker, workers: 1, throttled_clients: None }
+    }
+
+    fn block(number: u64) -> BlockName {
+        BlockName { origin: 1, epoch: 1, number }
+    }
+
+    /// Worker 1 says that it holds a block with ten records.
+    fn announced(number: u64, first: u64, closed_below: u64) -> MasterEvent {
+        let ranges = vec![RecordRange { client: 1, first, last: first + 9 }];
+        let report = BlockReport { name: block(number), interval: 0, ranges, bytes: 9, holders: Vec::new() };
+        word(ToMaster::Announce { epoch: 1, blocks: vec![report], closed_below })
+    }
+
+    fn word(word: ToMaster) -> MasterEvent {
+        let word = match word {
+            ToMaster::Announce { epoch, mut blocks, closed_below } => {
+                let held = |block: &mut BlockReport| block.holders = vec![crate::message::Member { worker: 1, epoch }];
+                blocks.iter_mut().for_each(held);
+                ToMaster::Announce { epoch, blocks, closed_below }
+            }
+            word => word,
+        };
+        MasterEvent::Word { worker: 1, incarnation: 1, word }
+    }
+
+    fn done(stage: u32, partition: u32) -> MasterEvent {
+        word(ToMaster::TaskDone { epoch: 1, task: TaskId { interval: 0, stage, partition, attempt: 0 } })
+    }
+
+    /// Feeds events at milliseconds; compares what is journalled, and what is said of records. `None` stands for the
+    /// journal's word that all it was given is written.
+    fn check(events: Vec<(u64, Option<MasterEvent>)>, expected: &[&str]) {
+        let builder = QueryBuilder::new();
+        let ones = builder.lines().map::<(String, u64)>(|line| (line, 1));
+        ones.reduce_by_key(|a, b| a + b).output("counts");
+        let mut master = PlainCores.master(limits(), &builder.build().unwrap());
+        let elected = MasterEvent::Elected { term: 1, found: Snapshot::default(), logged: vec![], visible: vec![] };
+        let join = word(ToMaster::Join { incarnation: 1, epoch: None, blocks: vec![], made: vec![] });
+        let first = [(0, Some(elected)), (0, Some(join))];
+        let (mut said, mut journal) = (Vec::new(), Vec::new());
+        for (at, event) in first.into_iter().chain(events) {
+            let event = event.unwrap_or_else(|| MasterEvent::Written(std::mem::take(&mut journal)));
+            let mut actions = Vec::new();
+            master.step(Moment::from_millis(at), event, &mut actions);
+            for action in actions {
+                let word = match action {
+                    MasterAction::Journal(entry) => {
+                        let sealed = matches!(entry, Entry::Sealed(_)).then(|| "seal".to_owned());
+                        journal.push(entry);
+                        sealed
+                    }
+                    MasterAction::Tell { word: ToWorker::Heard { blocks, .. }, .. } => {
+                        (!blocks.is_empty()).then(|| format!("heard {blocks:?}"))
+                    }
+                    MasterAction::Tell { word: ToWorker::Forget { blocks, .. }, .. } => {
+                        (!blocks.is_empty()).then(|| format!("forget {blocks:?}"))
+                    }
+                    MasterAction::TellClient(_, ToClient::Known(ranges)) => Some(format!("known {ranges:?}")),
+                    MasterAction::TellClient(_, ToClient::Released { below }) => Some(format!("released {below}")),
+                    _ => None,
+                };
+                said.extend(word.map(|word| format!("{at} {word}")));
+            }
+        }
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn a_receiver_hears_of_a_block_when_its_seal_is_written() {
+        check(
+            vec![
+                (500, Some(announced(0, 0, 0))),
+                (1000, Some(announced(1, 10, 1))),
+                (1010, None),
+                // Its connection was new: it says again what is not acknowledged.
+                (1020, Some(announced(0, 0, 1))),
+            ],
+            &["1000 seal", "1010 heard [b1.1.0, b1.1.1]", "1020 heard [b1.1.0]"],
+        );
+    }
+
+    #[test]
+    fn what_another_block_brought_is_forgotten_and_said_to_be_held_when_that_ones_seal_is_written() {
+        let asks = || MasterEvent::ClientUp(NodeName::client(1));
+        check(
+            vec![
+                (500, Some(announced(0, 0, 0))),
+                (600, Some(announced(1, 0, 0))),
+                (601, Some(asks())),
+                (1000, Some(announced(2, 0, 1))),
+                (1001, Some(asks())),
+                (1010, None),
+            ],
+            &[
+                "601 known []",
+                "1000 seal",
+                "1001 released 0",
+                "1010 heard [b1.1.0]",
+                "1010 forget [b1.1.1, b1.1.2]",
+                "1010 known [1:0-9]",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_client_may_let_go_what_is_in_results_and_hears_it_again_on_a_new_connection() {
+        check(
+            vec![
+                (500, Some(announced(0, 0, 0))),
+                (1000, Some(announced(1, 10, 1))),
+                (1010, None),
+                (1100, Some(done(0, 0))),
+                (1100, Some(done(0, 1))),
+                (1200, Some(done(1, 0))),
+                (1300, Some(MasterEvent::ClientUp(NodeName::client(1)))),
+            ],
+            &[
+                "1000 seal",
+                "1010 heard [b1.1.0, b1.1.1]",
+                "1200 forget [b1.1.0, b1.1.1]",
+                "1200 released 20",
+                "1300 released 20",
+                "1300 known [1:0-19]",
+            ],
+        );
+    }
+}

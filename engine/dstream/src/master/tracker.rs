@@ -348,8 +348,9 @@ impl Tracker {
         let Some((holders, ranges)) = self.blocks.get(&block.name) else {
             return BlockOrder { holders: Vec::new(), ..block.clone() };
         };
-        // Only who asks its clients for it has to know what to ask for.
-        let ranges = if holders.contains(&CLIENTS) { ranges.clone() } else { Vec::new() };
+        // To ask its clients for it, and to know what they sent again from what was received first.
+        let is_needed = holders.contains(&CLIENTS) || !block.skip.is_empty();
+        let ranges = if is_needed { ranges.clone() } else { Vec::new() };
         BlockOrder { holders: holders.clone(), ranges, ..block.clone() }
     }
 

@@ -4,8 +4,9 @@
 //! Invariant: what a task reads of a block is the same wherever it is read.
 
 use crate::log::{self, LOG};
-use crate::message::{BlockOrder, BlockReport, Fetch, Fetched, NotFetched, Skip, TaskFailure};
+use crate::message::{BlockOrder, BlockReport, Fetch, Fetched, NotFetched, Skip, TaskFailure, ToMaster};
 use crate::replay::{CLIENTS, is_beyond_workers, send_again};
+use crate::worker::receiver::held_event;
 use crate::worker::store::HeldBlock;
 use crate::worker::task::{Answer, TaskContext, fetch};
 use bytes::Bytes;
@@ -17,13 +18,13 @@ use dstream_trace::{BlockName, Event, Purpose, RecordRange};
 pub(super) async fn fetch_blocks(
     context: &TaskContext,
     orders: &[BlockOrder],
-    (interval, again): (u64, bool),
+    (epoch, interval, again): (u64, u64, bool),
 ) -> Result<TaskInput, TaskFailure> {
     let mut blocks = Vec::new();
     for order in orders {
         let held = match context.holdings.block(&order.name).await {
             Some(held) => held,
-            None => fetch_block(context, order, (interval, again)).await?,
+            None => fetch_block(context, order, (epoch, interval, again)).await?,
         };
         // What clients sent again has nothing to skip.
         let skip = if held.report.ranges == order.ranges { &[][..] } else { &order.skip };
@@ -46,7 +47,7 @@ fn line_blocks(held: &HeldBlock, skip: &[Skip]) -> Vec<LineBlock> {
 async fn fetch_block(
     context: &TaskContext,
     order: &BlockOrder,
-    (interval, again): (u64, bool),
+    (epoch, interval, again): (u64, u64, bool),
 ) -> Result<HeldBlock, TaskFailure> {
     let mut failed = NotFetched::default();
     // Log and clients are the farthest.
@@ -67,11 +68,13 @@ async fn fetch_block(
         }
     }
     if order.holders.contains(&CLIENTS) {
-        match send_again(context, order, interval).await {
-            Some(held) => return Ok(held),
-            // It is away, or has yet to read its source again: the next attempt must not come at once.
-            None => context.host.sleep(context.deadline).await,
+        if let Some(held) = send_again(context, order, interval).await {
+            context.hold_again(epoch, &held).await;
+            return Ok(held);
         }
+        // It is away, or has yet to read its source again: the next attempt must not come at once.
+        context.host.sleep(context.deadline).await;
+        failed.is_client_silent = true;
     }
     if order.holders.contains(&LOG) {
         match log::read(&context.host, order.name, context.scale).await {
@@ -82,6 +85,20 @@ async fn fetch_block(
         }
     }
     Err(TaskFailure::NotFetched(failed))
+}
+
+impl TaskContext {
+    /// Keeps a block that clients sent again, for other tasks and other workers, unless the task's epoch is over.
+    async fn hold_again(&self, epoch: u64, held: &HeldBlock) {
+        let is_new = {
+            let mut holdings = self.holdings.lock();
+            holdings.epoch == Some(epoch) && holdings.keep_block(held.clone())
+        };
+        if is_new {
+            self.host.trace.record(held_event(&held.report));
+            let _ = self.words.send(ToMaster::CopyHeld { epoch, block: held.report.name }).await;
+        }
+    }
 }
 
 /// Writes a block into the log, again and again until the store takes it. What of it is let go meanwhile stays unwritten.

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod clients;
+
 fn limits() -> LedgerLimits {
     LedgerLimits {
         copies: 2,
@@ -71,6 +73,10 @@ fn check_limits(
     until_ms: u64,
     expected: &[&str],
 ) {
+    assert_eq!(said(limits, members, events, until_ms), expected);
+}
+
+fn said(limits: LedgerLimits, members: &[u32], events: Vec<(u64, LedgerEvent)>, until_ms: u64) -> Vec<String> {
     let mut ledger = Ledger::new(limits);
     let (mut seen, mut actions) = (Vec::new(), Vec::new());
     for (at, event) in joined(members) {
@@ -88,7 +94,7 @@ fn check_limits(
         ledger.step(at, event, &mut actions);
         seen.extend(actions.drain(..).map(|action| format!("{} {}", at.0 / 1_000_000, word(&action))));
     }
-    assert_eq!(seen, expected);
+    seen
 }
 
 #[test]
