@@ -30,6 +30,8 @@ mod operators_tests;
 #[cfg(test)]
 mod outcome_tests;
 #[cfg(test)]
+mod senders_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod timing_tests;

@@ -77,7 +77,7 @@ pub(super) fn run(history: &History, expect: Vec<Expectation>, drained: bool, in
             recovers_master: true,
             moves: true,
         },
-        promise: &Promise { words: "exact".into(), losses_at_once: 1, copies: 2, logs: false, replays: None },
+        promise: &Promise { words: "exact".into(), losses_at_once: 1, copies: 2, logs: false, replays: history.replays },
         query: &query,
         world: "sim",
         trace_hash: Some("00".into()),
