@@ -11,6 +11,9 @@ use dstream_trace::{MeasureInput, Measured, Moment, NodeName, RecordRange};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// While a client is waited for, results of all others wait as well: then, as long again, what came meanwhile is worked off.
+const STANDSTILL: u32 = 2;
+
 /// What is not in order `bound` after the last fault.
 pub(super) fn calm(
     measured: &Measured,
@@ -22,7 +25,7 @@ pub(super) fn calm(
     let ends = |fault: &FaultFacts| {
         let times = facts.faults.get(&fault.number)?;
         let waits = replays.filter(|_| fault.nodes.iter().any(NodeName::is_client)).unwrap_or_default();
-        times.ended.or(times.applied.map(|applied| applied + waits))
+        times.ended.or(times.applied.map(|applied| applied + waits * STANDSTILL))
     };
     let Some(last) = run.faults.iter().filter_map(ends).max() else { return finding };
     let deadline = last + bound;

@@ -372,8 +372,11 @@ impl Shell {
     }
 
     /// The most bytes that the next batch may have, so that no more than the bound is sent in one interval; none while the
-    /// cluster is too far behind.
+    /// cluster is too far behind. What is held since an earlier life is not sent: the cluster may wait to ask for it.
     fn room(&mut self, now: Moment, bytes_per_interval: u64) -> usize {
+        if self.next_known(1).1 {
+            return BATCH_BYTES;
+        }
         let number = interval_of(now, self.config.origin, self.config.interval);
         if number != self.paced_interval {
             (self.paced_interval, self.paced_bytes) = (number, 0);
