@@ -12,6 +12,7 @@ mod operators;
 mod outcome;
 mod outputs;
 mod records;
+mod senders;
 mod timing;
 
 #[cfg(test)]
@@ -28,6 +29,8 @@ mod leaving_tests;
 mod operators_tests;
 #[cfg(test)]
 mod outcome_tests;
+#[cfg(test)]
+mod senders_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

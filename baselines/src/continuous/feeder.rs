@@ -239,7 +239,9 @@ impl Core for Feeder {
             ClientEvent::Up(node) => self.up(node, actions),
             ClientEvent::Down(node) => self.down(&node),
             ClientEvent::Places { version, holders } => self.places(version, holders, actions),
-            ClientEvent::Members(_) => {}
+            // Sources keep what heirs may ask for.
+            ClientEvent::ReadAgain(range) => actions.push(ClientAction::Forget { first: range.first }),
+            ClientEvent::Members(_) | ClientEvent::Released { .. } => {}
             ClientEvent::Known(ranges) => self.resume(ranges, actions),
             ClientEvent::Held { by, ranges } => self.held(&by, &ranges, actions),
             ClientEvent::Punctuation { interval, end } => {

@@ -41,6 +41,9 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::JournalCutShort, "smoke/master-crash", "output"),
     (Defect::LogCutEarly, "smoke/whole-cluster", "output"),
     (Defect::AckBeforeLog, "smoke/input-log", "acknowledged"),
+    (Defect::LetGoWhenAcknowledged, "smoke/input-replay", "output"),
+    (Defect::SentAgainShort, "smoke/input-replay", "output"),
+    (Defect::AckBeforeJournal, "smoke/input-replay", "acknowledged"),
     (Defect::QuotaNotSaid, "smoke/overload", "catch_up"),
     (Defect::LeaseNotWaitedFor, "smoke/standby-master", "overtaken"),
     (Defect::EarlierTermNotFenced, "hunt/takeover-ahead-of-results", "output"),
@@ -105,6 +108,8 @@ fn the_hunting_scenarios_are_valid_without_a_defect() {
         "hunt/state-lost-between-checkpoints",
         "hunt/state-of-a-straggler",
         "hunt/state-ahead-of-a-lost-worker",
+        "hunt/senders-back-in-time",
+        "hunt/a-sender-stays-away",
     ] {
         let outcome = verdict(name, DStreams::new());
         assert_eq!((outcome.result.verdict, failed(&outcome)), (Verdict::Valid, vec![]), "{name}");

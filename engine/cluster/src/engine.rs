@@ -10,6 +10,7 @@ use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
 use dstream_kernel::Query;
 use dstream_trace::NodeName;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Why an engine cannot lay out this cluster.
@@ -28,6 +29,9 @@ pub struct Promise {
     pub copies: u32,
     /// An acknowledged record is in the log in the durable store instead, whatever nodes hold.
     pub logs: bool,
+    /// An acknowledged record is in the journal instead, and its client sends it again; unless that stays away for longer
+    /// than this.
+    pub replays: Option<Duration>,
 }
 
 /// A recovery model.

@@ -90,11 +90,32 @@ pub enum ToClient {
         /// Records moved in 1000 s, of this client.
         in_1000_s: u64,
     },
+    /// From the master: whoever keeps what is acknowledged is asked for none of its records before this number again.
+    Released {
+        /// The number.
+        below: u64,
+    },
     /// From the master: all results up to and including this interval are committed.
     Done {
         /// The interval.
         interval: u64,
     },
+}
+
+/// A request to a client that keeps what it sent: these records of its, once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendAgain(pub Vec<RecordRange>);
+
+/// Its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SentAgain {
+    /// Here they are: the body holds the lines.
+    Lines {
+        /// Length of each range's.
+        lengths: Vec<u64>,
+    },
+    /// Some of them are not here: a client that was started again has not read them yet.
+    Missing,
 }
 
 /// To the sink: requests, and running results as messages. Rows are the body.

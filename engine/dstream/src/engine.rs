@@ -1,10 +1,10 @@
 //! D-Streams as an [`Engine`]: options and promise as data, nodes as values, and the one function that starts a node.
 
 use crate::cores::{CoreFactory, PlainCores};
-use crate::master::ledger::LedgerLimits;
+use crate::master::ledger::{LedgerLimits, patience_with_clients};
 use crate::master::tracker::TrackerLimits;
 use crate::master::{self, MasterConfig, MasterLimits};
-use crate::options::{self, Settings};
+use crate::options::{self, Input, Settings};
 use crate::worker::receiver::ReceiverLimits;
 use crate::worker::{self, Chains, Seats, SharedHoldings, TaskContext, WorkerConfig};
 use dstream_cluster::client::{self, ClientConfig, ClientLimits, Cut};
@@ -19,9 +19,9 @@ use dstream_trace::NodeName;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
-/// How much longer than a block's own time a client waits for a word before it turns to another worker.
+/// How much longer than an acknowledgement should take a client waits for a word before it turns to another worker.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A lease lives for so many failure timeouts: who takes over must be sure of more than who waits for a heartbeat.
@@ -68,17 +68,31 @@ impl Engine for DStreams {
     }
 
     fn promise(&self, cluster: &ClusterSpec, options: &Options) -> Promise {
-        let Settings { copies, logs, .. } = Settings::from_options(options);
-        if logs {
-            let words = "exact whichever workers are lost: the log has what was acknowledged".to_owned();
-            return Promise { words, losses_at_once: cluster.workers, copies: 1, logs };
+        let Settings { copies, input, .. } = Settings::from_options(options);
+        let whoever = |words: &str, logs, replays| Promise {
+            words: words.to_owned(),
+            losses_at_once: cluster.workers,
+            copies: 1,
+            logs,
+            replays,
+        };
+        match input {
+            Input::Memory => {}
+            Input::Log => {
+                let words = "exact whichever workers are lost: the log has what was acknowledged";
+                return whoever(words, true, None);
+            }
+            Input::Replay => {
+                let words = "exact whichever workers are lost, while no client stays away: clients send it again";
+                return whoever(words, false, Some(patience_with_clients(cluster.failure_timeout)));
+            }
         }
         let words = match copies {
             1 => "exact while no worker is lost".to_owned(),
             2 => "exact while at most one worker is lost at a time, until its copies are made again".to_owned(),
             more => format!("exact while at most {} workers are lost at a time", more - 1),
         };
-        Promise { words, losses_at_once: copies.saturating_sub(1), copies, logs }
+        Promise { words, losses_at_once: copies.saturating_sub(1), copies, logs: false, replays: None }
     }
 
     fn recovers_master(&self) -> bool {
@@ -154,7 +168,7 @@ async fn start_master(
     let limits = MasterLimits {
         ledger: LedgerLimits {
             copies: settings.copies,
-            logs: settings.logs,
+            input: settings.input,
             interval: cluster.interval,
             slack: settings.slack,
             origin: cluster.origin,
@@ -180,7 +194,7 @@ async fn start_master(
         clients: (1..=cluster.clients).map(|number| Role::Client(number).name()).collect(),
         deadline: cluster.failure_timeout,
         costs: cluster.costs.clone(),
-        logs: settings.logs,
+        logs: settings.input == Input::Log,
     };
     let (peers, events) = connect(&host, config, role, query.fingerprint).await?;
     let time_to_live = shell.deadline * TIMEOUTS_OF_A_LEASE;
@@ -200,7 +214,7 @@ async fn start_worker(
     let receiver = cores.receiver(ReceiverLimits {
         worker: number,
         copies: settings.copies,
-        logs: settings.logs,
+        logs: settings.input == Input::Log,
         block: settings.block,
         interval: cluster.interval,
         slack: settings.slack,
@@ -211,7 +225,9 @@ async fn start_worker(
     });
     let (peers, events) = connect(&host, config, Role::Worker(number), query.fingerprint).await?;
     let (memory, clock) = (settings.memory.map(|limit| cores.memory(limit)), host.clock.clone());
+    let (said, words) = mpsc::channel(worker::MOST_WAITING_ENDS);
     let context = TaskContext {
+        words: said,
         seats: Seats::new(host.cpu.cores()),
         // Where memory is short, one after the other; they are written together nevertheless.
         save_reads: Arc::new(Semaphore::new(if memory.is_some() { 1 } else { worker::SAVES_AT_ONCE })),
@@ -230,7 +246,7 @@ async fn start_worker(
     let workers = (1..=cluster.workers).collect();
     let masters = [Role::Master].into_iter().chain(standbys(settings)).map(Role::name).collect();
     let shell = WorkerConfig { masters, heartbeat: cluster.heartbeat, workers };
-    worker::run(context, events, shell, receiver).await
+    worker::run(context, (events, words), shell, receiver).await
 }
 
 async fn start_client(
@@ -254,8 +270,12 @@ async fn start_client(
         scale: cluster.scale,
         message: Costs::time(cluster.costs.message_ns),
     };
-    let core =
-        cores.client(ClientLimits { patience: settings.block + CLIENT_PATIENCE, number, clients: cluster.clients });
+    let core = cores.client(ClientLimits {
+        patience: settings.until_acknowledged(cluster.interval) + CLIENT_PATIENCE,
+        number,
+        clients: cluster.clients,
+        keeps: settings.input == Input::Replay,
+    });
     client::run(host, client, source, core).await
 }
 
@@ -275,7 +295,7 @@ async fn connect(
     config: &NodeConfig,
     role: Role,
     fingerprint: u64,
-) -> Result<(Peers, tokio::sync::mpsc::Receiver<dstream_host::peer::PeerEvent>), NodeError> {
+) -> Result<(Peers, mpsc::Receiver<dstream_host::peer::PeerEvent>), NodeError> {
     let start = Peers::start(host, connections(config, role, fingerprint)).await;
     start.map_err(|error| NodeError(format!("{} cannot listen: {error}", role.name())))
 }

@@ -9,6 +9,7 @@ mod log;
 pub mod master;
 pub mod message;
 pub mod options;
+mod replay;
 pub mod worker;
 
 pub use engine::DStreams;

@@ -64,6 +64,8 @@ pub struct NotFetched {
     pub slices_missing: Vec<u32>,
     /// These workers said that they do not hold the panes of these intervals.
     pub panes_missing: Vec<(u64, u32)>,
+    /// A client did not send again what only it has.
+    pub is_client_silent: bool,
 }
 
 /// Why an attempt has no result.
@@ -202,6 +204,8 @@ pub struct BlockOrder {
     pub holders: Vec<u32>,
     /// Records that another block brings.
     pub skip: Vec<Skip>,
+    /// To a task, where it may ask clients for them: all others, in their order.
+    pub ranges: Vec<RecordRange>,
 }
 
 /// Where a slice lies.

@@ -22,13 +22,25 @@ pub enum Placement {
     Fixed,
 }
 
+/// What holds a record that is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// As many nodes as promised.
+    #[default]
+    Memory,
+    /// The log in the durable store.
+    Log,
+    /// Its client, which can be asked for it again by what the journal says: in which block of which interval it is.
+    Replay,
+}
+
 /// Less memory than this holds no block of any job: everything would only pass through it.
 const LEAST_MEMORY: u64 = 4096;
 
 /// The options that have an effect, read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// How many nodes must hold a record before it is acknowledged.
+    /// How many nodes must hold a record before it is acknowledged; 1 where clients keep it.
     pub copies: u32,
     /// How long an interval waits for late records.
     pub slack: Duration,
@@ -44,8 +56,8 @@ pub struct Settings {
     pub avoid_slow: Option<Duration>,
     /// Masters that wait to be one.
     pub standby_masters: u32,
-    /// A record is acknowledged when the log in the durable store holds it; else when `copies` nodes do.
-    pub logs: bool,
+    /// What holds a record that is acknowledged.
+    pub input: Input,
     /// Clients are told how much they may send.
     pub backpressure: bool,
     /// Where tasks and copies go.
@@ -71,6 +83,15 @@ impl Settings {
 
     fn segments(&self, interval: Duration) -> NonZeroU64 {
         self.intervals(interval).min(MOST_SEGMENTS)
+    }
+
+    /// How long a record waits for its acknowledgement where nothing is in the way: until its block is cut or, where the
+    /// journal must say what is in its interval, until that is over.
+    pub fn until_acknowledged(&self, interval: Duration) -> Duration {
+        match self.input {
+            Input::Memory | Input::Log => self.block,
+            Input::Replay => interval + self.slack,
+        }
     }
 
     /// The program as every node of the cluster runs it.
@@ -107,8 +128,13 @@ impl Settings {
             Some(OptionValue::Factor(factor)) => Some(factor),
             _ => None,
         };
+        let input = match value("input") {
+            Some(OptionValue::Choice(word)) if word == "log" => Input::Log,
+            Some(OptionValue::Choice(word)) if word == "replay" => Input::Replay,
+            _ => Input::Memory,
+        };
         Settings {
-            copies: count("copies").max(1),
+            copies: if input == Input::Replay { 1 } else { count("copies").max(1) },
             slack: duration("slack"),
             block: duration("block"),
             checkpoint: duration("checkpoint"),
@@ -126,7 +152,7 @@ impl Settings {
                 Some(OptionValue::Choice(word)) if word == "load" => Placement::Load,
                 _ => Placement::Free,
             },
-            logs: value("input") == Some(OptionValue::Choice("log".to_owned())),
+            input,
         }
     }
 }
@@ -204,8 +230,9 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
         ),
         option(
             "input",
-            "where an acknowledged record is held: by `copies` nodes, or in a log in the durable store",
-            OptionKind::Choice(&["memory", "log"]),
+            "what holds an acknowledged record: `copies` nodes, a log in the durable store, or its client, which is asked \
+             for it again (then one node holds it beside, whatever `copies` says)",
+            OptionKind::Choice(&["memory", "log", "replay"]),
             OptionValue::Choice("memory".to_owned()),
             Unbuilt::Nothing,
         ),

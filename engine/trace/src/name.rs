@@ -19,6 +19,11 @@ impl NodeName {
         NodeName::new(format!("worker-{number}"))
     }
 
+    /// Whether it is a client's.
+    pub fn is_client(&self) -> bool {
+        self.as_str().starts_with("client-")
+    }
+
     /// `client-<number>`; clients count from 1.
     pub fn client(number: u32) -> NodeName {
         NodeName::new(format!("client-{number}"))

@@ -44,7 +44,7 @@ impl Engine for StopAndRecompute {
 
     fn promise(&self, cluster: &ClusterSpec, _options: &Options) -> Promise {
         let words = "exact however many workers are lost: the log holds every acknowledged record".to_owned();
-        Promise { words, losses_at_once: cluster.workers, copies: 1, logs: false }
+        Promise { words, losses_at_once: cluster.workers, copies: 1, logs: false, replays: None }
     }
 
     fn map_ns_per_byte(&self, cluster: &ClusterSpec, _options: &Options) -> f64 {
@@ -175,7 +175,7 @@ impl Life {
             message: Costs::time(cluster.costs.message_ns),
         };
         let patience = settings.block + CLIENT_PATIENCE;
-        let core = Client::new(ClientLimits { patience, number, clients: cluster.clients });
+        let core = Client::new(ClientLimits { patience, number, clients: cluster.clients, keeps: false });
         client::run(self.host, client, source, Box::new(core)).await
     }
 }

@@ -2,7 +2,8 @@
 //! copies again where enough nodes are left, and from then on every result is on time.
 //!
 //! Knows no engine. A fault without an end counts from its beginning: a process that stays away is no reason to be late
-//! for ever. Invariant: a run without faults is calm.
+//! for ever; but a client that stays away is waited for where the promise is that it sends again, for as long as that says.
+//! Invariant: a run without faults is calm.
 
 use super::Finding;
 use dstream_trace::measure::{Effect, Facts, FaultFacts};
@@ -10,11 +11,23 @@ use dstream_trace::{MeasureInput, Measured, Moment, NodeName, RecordRange};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// While a client is waited for, results of all others wait as well: then, as long again, what came meanwhile is worked off.
+const STANDSTILL: u32 = 2;
+
 /// What is not in order `bound` after the last fault.
-pub(super) fn calm(measured: &Measured, facts: &Facts, run: &MeasureInput, bound: Duration) -> Finding {
+pub(super) fn calm(
+    measured: &Measured,
+    facts: &Facts,
+    run: &MeasureInput,
+    (bound, replays): (Duration, Option<Duration>),
+) -> Finding {
     let mut finding = Finding::default();
-    let times = run.faults.iter().filter_map(|fault| facts.faults.get(&fault.number));
-    let Some(last) = times.filter_map(|times| times.ended.or(times.applied)).max() else { return finding };
+    let ends = |fault: &FaultFacts| {
+        let times = facts.faults.get(&fault.number)?;
+        let waits = replays.filter(|_| fault.nodes.iter().any(NodeName::is_client)).unwrap_or_default();
+        times.ended.or(times.applied.map(|applied| applied + waits * STANDSTILL))
+    };
+    let Some(last) = run.faults.iter().filter_map(ends).max() else { return finding };
     let deadline = last + bound;
     add_late_results(&mut finding, measured, run, deadline);
     for (client, pieces) in &facts.sent {

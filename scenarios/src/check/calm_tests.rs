@@ -154,3 +154,15 @@ fn copies_come_back_when_the_calm_has_begun_if_there_are_nodes_for_them() {
     check(&lacking(&[(5600, 2)], 2, 1), 1000, "2 blocks or partitions lacked copies");
     check(&lacking(&[(5600, 1)], 0, 1), 1000, "1 blocks or partitions lacked copies");
 }
+
+#[test]
+fn a_client_that_stays_away_is_waited_for_where_it_would_be_asked() {
+    let mut history = History::calm(10);
+    history.fault_of(0, 5100, "crash", NodeName::client(1), Effect::ProcessEnded);
+    let mut history = late(history);
+    check(&history, 4400, "");
+    check(&history, 4399, "interval 6 was out");
+    history.replays = Some(Duration::from_secs(2));
+    check(&history, 400, "");
+    check(&history, 399, "interval 6 was out");
+}

@@ -2,11 +2,13 @@
 //!
 //! The promise ends when more workers are lost than it covers before redundancy is back. A block all of whose holders
 //! were lost then, while its interval still needed it, may be gone; where operators are long-lived, also what is in their
-//! state and nowhere else. Nothing else may. Lost copies are those of
+//! state and nowhere else; where clients keep what they sent, only with a client that stayed away. Nothing else may. Lost
+//! copies are those of
 //! processes that ended and of workers that were declared lost while a fault of the plan held them off. Invariant: the
 //! engine's word counts only against it: its "all copies are there again" closes the losses before it.
 
 use super::operators::Operators;
+use super::senders::Senders;
 use super::{CheckInput, Missing};
 use dstream_trace::measure::{Effect, Facts, FaultFacts, Sent};
 use dstream_trace::result::BrokenPromise;
@@ -15,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A worker that a fault held off counts as lost by it this long after the failure timeout that follows its end.
-const LOSS_GRACE: Duration = Duration::from_secs(1);
+pub(super) const LOSS_GRACE: Duration = Duration::from_secs(1);
 
 /// Records that may be gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +116,9 @@ struct Walk<'a, 'b> {
     blocks: BTreeMap<BlockName, Held>,
     /// Blocks without a holder whose loss the faults allow, while their interval may still do without them.
     orphans: BTreeMap<BlockName, Vec<RecordRange>>,
+    /// Blocks without a holder whose clients send them again, while their interval may still do without them.
+    sent_again: BTreeMap<BlockName, Vec<RecordRange>>,
+    senders: Senders,
     /// Finished attempts by the node that has their slices.
     slices: BTreeMap<NodeName, BTreeSet<TaskName>>,
     /// Long-lived operators.
@@ -141,6 +146,8 @@ impl<'a, 'b> Walk<'a, 'b> {
             intervals: intervals.collect(),
             blocks: BTreeMap::new(),
             orphans: BTreeMap::new(),
+            sent_again: BTreeMap::new(),
+            senders: Senders::new(input),
             slices: BTreeMap::new(),
             operators: Operators::default(),
             state_gone: None,
@@ -156,6 +163,9 @@ impl<'a, 'b> Walk<'a, 'b> {
 
     fn step(&mut self, line: &TraceLine) {
         let node = &line.node;
+        if self.senders.go_on(line.at) {
+            self.senders_changed(line.at);
+        }
         if let Event::WorkerLost { worker, .. } | Event::WorkerJoined { worker, .. } = &line.event {
             self.fallen.remove(worker);
         }
@@ -171,6 +181,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 held.holders.insert(node.clone());
                 held.let_go &= held.holders.len() < promised;
                 self.orphans.remove(block);
+                self.sent_again.remove(block);
             }
             Event::BlockForgotten { block } => self.forget(*block, node, line.at),
             // The store is a holder that no fault takes away.
@@ -235,6 +246,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     fn bring_back(&mut self, worker: &NodeName) {
         for (block, (ranges, let_go)) in self.away.remove(worker).unwrap_or_default() {
             self.orphans.remove(&block);
+            self.sent_again.remove(&block);
             let held = self.blocks.entry(block).or_insert(Held { ranges, holders: BTreeSet::new(), let_go });
             held.holders.insert(worker.clone());
         }
@@ -260,6 +272,14 @@ impl<'a, 'b> Walk<'a, 'b> {
         }
     }
 
+    /// Who can be asked to send again is another now.
+    fn senders_changed(&mut self, at: Moment) {
+        let mut all = std::mem::take(&mut self.sent_again);
+        all.append(&mut self.orphans);
+        (self.sent_again, self.orphans) = all.into_iter().partition(|(_, ranges)| self.senders.have(ranges));
+        self.record_damage(at);
+    }
+
     /// The last copy of the block went, because operators have taken in what is in it. The word to let it go may have been
     /// under way when the state was lost: then it is gone with that.
     fn let_into_state(&mut self, block: BlockName, ranges: Vec<RecordRange>, now: Moment) {
@@ -283,9 +303,14 @@ impl<'a, 'b> Walk<'a, 'b> {
         // With fewer live workers than copies the promise covers fewer losses.
         let covered = (self.input.promise.losses_at_once as usize).min(live_before.saturating_sub(1));
         let is_broken = self.losses.len() > covered;
-        let orphaned = self.orphaned(node);
+        let mut orphaned = self.orphaned(node);
         let state_is_gone = self.operators.lose(node);
-        if is_broken {
+        if self.input.promise.replays.is_some() {
+            let again = orphaned.extract_if(.., |(_, ranges)| self.senders.have(ranges));
+            self.sent_again.extend(again);
+            self.orphans.extend(orphaned);
+            self.record_damage(at);
+        } else if is_broken {
             self.orphans.extend(orphaned);
             if state_is_gone {
                 self.orphans.extend(self.operators.take_absorbed());
@@ -313,6 +338,8 @@ impl<'a, 'b> Walk<'a, 'b> {
             if is_last && is_counted_on && self.losses.len() > covered {
                 is_damaged = true;
                 self.orphans.extend(self.blocks.remove(&block).map(|held| (block, held.ranges)));
+            } else if is_last && self.input.promise.replays.is_some() {
+                self.sent_again.extend(self.blocks.remove(&block).map(|held| (block, held.ranges)));
             } else {
                 self.forget(block, node, at);
             }
@@ -347,7 +374,7 @@ impl<'a, 'b> Walk<'a, 'b> {
 
     /// Orphans whose interval can do without them no longer are damage.
     fn record_damage(&mut self, at: Moment) {
-        let lost: Vec<NodeName> = self.losses.keys().cloned().collect();
+        let lost: Vec<NodeName> = self.losses.keys().cloned().chain(self.senders.gone()).collect();
         for (block, ranges) in std::mem::take(&mut self.orphans) {
             let interval = self.intervals.get(&block).copied();
             if interval.is_some_and(|interval| self.is_complete(interval, at)) {

@@ -1,5 +1,6 @@
 //! Acknowledged means held, also when a node leaves that held it: a client may learn that records are held only when as
-//! many nodes hold them as promised, or the log does, where that is the promise.
+//! many nodes hold them as promised, or the log does, or the journal says in which interval they are, where that is the
+//! promise.
 //!
 //! Counts copies by the nodes' own events, never by the master's word; a node that has a partition's state behind an
 //! interval has what its source had sealed up to there, as good as in a block. Promised is min(copies, live workers);
@@ -47,7 +48,8 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
             Event::BlockLogged { block, ranges, .. } if input.promise.logs => {
                 copies.hold(*block, &NodeName::store(), ranges)
             }
-            Event::BlockHeld { .. } if input.promise.logs => {}
+            Event::IntervalSealed { ranges, .. } if input.promise.replays.is_some() => copies.are_journalled(ranges),
+            Event::BlockHeld { .. } if input.promise.logs || input.promise.replays.is_some() => {}
             Event::BlockHeld { block, ranges, .. } => copies.hold(*block, node, ranges),
             Event::BlockForgotten { block } => copies.lose(*block, node),
             Event::PartitionRestored { partition, through: Some(through), .. } => {
@@ -140,6 +142,11 @@ impl Copies {
         for range in ranges {
             self.levels[reached - 1].insert(*range);
         }
+    }
+
+    /// Whoever sent the records sends them again: they need no node.
+    fn are_journalled(&mut self, ranges: &[RecordRange]) {
+        self.levels.iter_mut().for_each(|level| ranges.iter().for_each(|range| drop(level.insert(*range))));
     }
 
     /// The node has what is in a block that somebody holds.

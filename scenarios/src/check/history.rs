@@ -47,6 +47,8 @@ pub(super) struct History {
     events: Vec<(u64, NodeName, Event)>,
     pub faults: Vec<FaultFacts>,
     pub copies: u32,
+    /// Clients send again what nobody holds.
+    pub replays: Option<Duration>,
     /// Idle nodes that the engine has beside its workers.
     pub heirs: u32,
     pub interrupted: bool,
@@ -146,6 +148,7 @@ impl History {
             events: Vec::new(),
             faults: Vec::new(),
             copies: 2,
+            replays: None,
             heirs: 0,
             interrupted: false,
             end_ms: closed(intervals),
@@ -319,8 +322,13 @@ impl History {
     pub fn checked(&self) -> Checked {
         let lines = self.lines();
         let facts = Facts::read(&lines);
-        let promise =
-            Promise { words: "exact".into(), losses_at_once: self.copies - 1, copies: self.copies, logs: false };
+        let promise = Promise {
+            words: "exact".into(),
+            losses_at_once: if self.replays.is_some() { 3 } else { self.copies - 1 },
+            copies: self.copies,
+            logs: false,
+            replays: self.replays,
+        };
         let query = WordCount.query(&self.params, INTERVAL).unwrap();
         let input = CheckInput {
             lines: &lines,

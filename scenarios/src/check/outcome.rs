@@ -240,7 +240,7 @@ fn checks(
             Expectation::OutputDeclared => checks.push(checked.declared.named("output: declared")),
             Expectation::CatchUp(bound) => checks.push(catch_up(measured, *bound)),
             Expectation::Calm(bound) => {
-                let found = calm(measured, facts, input, *bound);
+                let found = calm(measured, facts, input, (*bound, run.promise.replays));
                 checks.push(found.named(&format!("calm: {bound:?}")));
             }
             Expectation::Memory(bound) => checks.push(memory(measured, *bound)),

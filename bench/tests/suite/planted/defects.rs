@@ -15,7 +15,7 @@ use dstream_engine::master::journal::{Entry, Snapshot};
 use dstream_engine::master::ledger::{Ledger, LedgerAction, LedgerEvent, LedgerLimits};
 use dstream_engine::master::tracker::{Checkpointed, Tracker, TrackerAction, TrackerEvent, TrackerLimits};
 use dstream_engine::master::{Master, MasterAction, MasterEvent, MasterLimits, first_epoch};
-use dstream_engine::message::TaskOrder;
+use dstream_engine::message::{Reads, TaskOrder, ToMaster, ToWorker};
 use dstream_engine::worker::memory::{Memory, MemoryAction, MemoryEvent};
 use dstream_engine::worker::receiver::{Receiver, ReceiverAction, ReceiverEvent, ReceiverLimits};
 use dstream_kernel::Query;
@@ -82,6 +82,12 @@ pub enum Defect {
     TableVersionIgnored,
     /// A state in place is not taken back to where a task begins that runs again.
     UndoLeftOut,
+    /// A client that is to keep what it sent lets it go when it is acknowledged.
+    LetGoWhenAcknowledged,
+    /// A block that clients send again lacks its last record.
+    SentAgainShort,
+    /// Receivers acknowledge what clients are to keep when the master has heard of it, before that is in the journal.
+    AckBeforeJournal,
     /// A part of a checkpoint is written without its newest panes, and counts as written.
     SegmentNotSaved,
 }
@@ -117,6 +123,9 @@ pub const ALL: &[Defect] = &[
     Defect::TableVersionIgnored,
     Defect::UndoLeftOut,
     Defect::SegmentNotSaved,
+    Defect::LetGoWhenAcknowledged,
+    Defect::SentAgainShort,
+    Defect::AckBeforeJournal,
 ];
 
 /// A factory whose parts have the defect.
@@ -148,6 +157,7 @@ impl CoreFactory for Planted {
         let client = Client::new(limits);
         match self.0 {
             Defect::BatchNotSentAgain => batch_not_sent_again(client),
+            Defect::LetGoWhenAcknowledged => Box::new(Client::new(ClientLimits { keeps: false, ..limits })),
             _ => Box::new(client),
         }
     }
@@ -266,6 +276,7 @@ impl CoreFactory for Planted {
                 }
                 other => vec![other],
             }),
+            Defect::SentAgainShort => change_orders(tracker, sent_again_short),
             Defect::SegmentNotSaved => change(tracker, |mut action| {
                 if let TrackerAction::Save { save, .. } = &mut action {
                     save.panes.pop();
@@ -302,6 +313,7 @@ impl CoreFactory for Planted {
                 }
                 other => vec![other],
             }),
+            Defect::AckBeforeJournal => wrap(Box::new(master), ack_before_journal),
             Defect::QuotaNotSaid => change(master, |action| match action {
                 MasterAction::TellClient(_, ToClient::Quota { .. })
                 | MasterAction::TellClients(ToClient::Quota { .. }) => vec![],
@@ -311,6 +323,30 @@ impl CoreFactory for Planted {
             _ => Box::new(master),
         }
     }
+}
+
+fn sent_again_short(order: &mut TaskOrder) {
+    let Reads::Blocks(blocks) = &mut order.reads else { return };
+    for last in blocks.iter_mut().filter_map(|block| block.ranges.last_mut()) {
+        last.last = last.last.saturating_sub(1).max(last.first);
+    }
+}
+
+fn ack_before_journal(
+    inner: &mut BoxCore<MasterEvent, MasterAction>,
+    now: Moment,
+    event: MasterEvent,
+    actions: &mut Vec<MasterAction>,
+) {
+    let early = match &event {
+        MasterEvent::Word { worker, word: ToMaster::Announce { epoch, blocks, .. }, .. } => {
+            let word = ToWorker::Heard { epoch: *epoch, blocks: blocks.iter().map(|block| block.name).collect() };
+            Some(MasterAction::Tell { worker: *worker, word })
+        }
+        _ => None,
+    };
+    inner.step(now, event, actions);
+    actions.extend(early);
 }
 
 /// What a new master reads in the journal is not what is there.

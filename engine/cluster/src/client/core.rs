@@ -1,10 +1,11 @@
 //! The client's core: which batch goes to which worker, and when it goes again.
 //!
-//! Knows neither the records' bytes nor the source. Invariant: a batch is either acknowledged or outstanding; an
-//! outstanding batch that is not on its way to a connected worker is sent as soon as there is one.
+//! Knows neither the records' bytes nor the source. Invariants: a batch is either acknowledged or outstanding; an
+//! outstanding batch that is not on its way to a connected worker is sent as soon as there is one; where a client keeps
+//! what it sent, no batch is forgotten before all of it is released.
 //!
 //! ```text
-//! batch:  queued --a worker is there--> sent --Held--> acknowledged
+//! batch:  queued --a worker is there--> sent --Held--> acknowledged --Released, where it is kept--> forgotten
 //!            ^                            |
 //!            +--- worker gone, or no word for a while and another worker is there ---+
 //! ```
@@ -34,6 +35,8 @@ pub struct ClientLimits {
     pub number: u32,
     /// How many clients there are: clients in step spread over the workers, so that no two send to the same one at once.
     pub clients: u32,
+    /// What is acknowledged is kept until it is released: it may be asked for again.
+    pub keeps: bool,
 }
 
 /// What happens to a client.
@@ -58,6 +61,13 @@ pub enum ClientEvent {
     Members(Vec<NodeName>),
     /// An earlier life of this client sent these records, and they are held.
     Known(Vec<RecordRange>),
+    /// The source gave records that are known as one batch: they may be asked for again.
+    ReadAgain(RecordRange),
+    /// Nobody asks again for records before this number.
+    Released {
+        /// The number.
+        below: u64,
+    },
     /// A node says that the records are held.
     Held {
         /// The node.
@@ -105,7 +115,7 @@ pub enum ClientAction {
         /// It is a further copy, beside one for another node.
         is_copy: bool,
     },
-    /// The batch is acknowledged: its bytes may go.
+    /// The batch is acknowledged and released: its bytes may go.
     Forget {
         /// The batch.
         first: u64,
@@ -137,6 +147,10 @@ struct Outstanding {
 pub struct Client {
     limits: ClientLimits,
     outstanding: BTreeMap<u64, Outstanding>,
+    /// Batches that are acknowledged and not released: their last records, by the first.
+    retained: BTreeMap<u64, u64>,
+    /// Nobody asks again for records before this number.
+    released_below: u64,
     connected: BTreeSet<NodeName>,
     /// Workers that take records; `None` until the master said so.
     members: Option<BTreeSet<NodeName>>,
@@ -157,6 +171,8 @@ impl Client {
         Client {
             limits,
             outstanding: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            released_below: 0,
             connected: BTreeSet::new(),
             members: None,
             turn: 0,
@@ -262,9 +278,24 @@ impl Client {
                     self.waits = now.since(batch.sent).max(self.waits - self.waits / FORGETTING);
                     self.outstanding.remove(&first);
                     actions.push(ClientAction::Record(Event::RecordsAcked { range }));
-                    actions.push(ClientAction::Forget { first });
+                    self.retain(range, actions);
                 }
             }
+        }
+    }
+
+    /// Keeps a batch that is acknowledged until it is released, if that is to be waited for.
+    fn retain(&mut self, range: RecordRange, actions: &mut Vec<ClientAction>) {
+        match self.limits.keeps && range.last >= self.released_below {
+            true => _ = self.retained.insert(range.first, range.last),
+            false => actions.push(ClientAction::Forget { first: range.first }),
+        }
+    }
+
+    fn released(&mut self, below: u64, actions: &mut Vec<ClientAction>) {
+        self.released_below = self.released_below.max(below);
+        while let Some(oldest) = self.retained.first_entry().filter(|oldest| *oldest.get() < self.released_below) {
+            actions.push(ClientAction::Forget { first: oldest.remove_entry().0 });
         }
     }
 
@@ -319,6 +350,8 @@ impl Core for Client {
                 let acked = ranges.into_iter().map(|range| ClientAction::Record(Event::RecordsAcked { range }));
                 actions.extend(acked);
             }
+            ClientEvent::ReadAgain(range) => self.retain(range, actions),
+            ClientEvent::Released { below } => self.released(below, actions),
             ClientEvent::Held { ranges, .. } => self.held(now, ranges, actions),
             // Whoever assigns records by their arrival needs none of these.
             ClientEvent::Punctuation { .. } | ClientEvent::Places { .. } | ClientEvent::Done { .. } => {}
@@ -344,138 +377,4 @@ impl Core for Client {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(first: u64, last: u64) -> RecordRange {
-        RecordRange { client: 1, first, last }
-    }
-
-    fn batch(first: u64, last: u64) -> ClientEvent {
-        ClientEvent::Batch { range: range(first, last), first_due: Moment::ZERO, last_due: Moment::ZERO }
-    }
-
-    fn held(first: u64, last: u64) -> ClientEvent {
-        ClientEvent::Held { by: NodeName::worker(1), ranges: vec![range(first, last)] }
-    }
-
-    fn up(worker: u32) -> ClientEvent {
-        ClientEvent::Up(NodeName::worker(worker))
-    }
-
-    /// Feeds events at milliseconds; compares sends as `first>worker` and acknowledgements as `first!`.
-    fn check(events: &[(u64, ClientEvent)], expected: &[&str]) {
-        check_from(1, events, expected);
-    }
-
-    fn check_from(number: u32, events: &[(u64, ClientEvent)], expected: &[&str]) {
-        let mut client = Client::new(ClientLimits { patience: Duration::from_millis(400), number, clients: 2 });
-        let mut actions = Vec::new();
-        for (at, event) in events {
-            client.step(Moment::from_millis(*at), event.clone(), &mut actions);
-        }
-        let seen: Vec<String> = actions
-            .iter()
-            .filter_map(|action| match action {
-                ClientAction::Send { first, to, .. } => Some(format!("{first}>{to}")),
-                ClientAction::Forget { first } => Some(format!("{first}!")),
-                ClientAction::Record(Event::ClientDone { records }) => Some(format!("done {records}")),
-                ClientAction::Record(_) | ClientAction::Tell { .. } => None,
-            })
-            .collect();
-        assert_eq!(seen, expected);
-    }
-
-    #[test]
-    fn batches_go_round_the_workers() {
-        check(
-            &[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, batch(10, 19)), (3, batch(20, 29))],
-            &["0>worker-1", "10>worker-2", "20>worker-1"],
-        );
-    }
-
-    #[test]
-    fn clients_in_step_send_to_different_workers() {
-        let events = [(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, batch(10, 19))];
-        check_from(2, &events, &["0>worker-2", "10>worker-1"]);
-    }
-
-    #[test]
-    fn a_batch_waits_for_the_first_worker() {
-        check(&[(0, batch(0, 9)), (5, ClientEvent::Tick), (9, up(2))], &["0>worker-2"]);
-    }
-
-    #[test]
-    fn a_batch_of_a_broken_connection_goes_elsewhere_at_once() {
-        let down = ClientEvent::Down(NodeName::worker(1));
-        check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (50, down)], &["0>worker-1", "0>worker-2"]);
-    }
-
-    #[test]
-    fn a_cluster_that_is_slow_to_acknowledge_gets_more_time_before_it_gets_more_to_do() {
-        let slow = [(0, up(1)), (0, up(2)), (1, batch(0, 9)), (301, held(0, 9))];
-        let mut events = slow.to_vec();
-        events.extend([(302, batch(10, 19)), (702, ClientEvent::Tick), (902, ClientEvent::Tick)]);
-        let (before, after) = (events.len() - 1, events.len());
-        check(&events[..before], &["0>worker-1", "0!", "10>worker-2"]);
-        check(&events[..after], &["0>worker-1", "0!", "10>worker-2", "10>worker-1"]);
-    }
-
-    #[test]
-    fn however_slow_and_often_tried_a_batch_goes_again_within_a_bound() {
-        // Patience is 400 ms, an acknowledgement took 30 s: the first wait is 8 times that, all others 16 times.
-        let mut events = vec![(0, up(1)), (0, up(2)), (1, batch(0, 9)), (30_001, held(0, 9))];
-        events.push((30_002, batch(10, 19)));
-        let waits = [3200, 6400, 6400, 6400];
-        let ends = waits.iter().scan(30_002, |at, wait| {
-            *at += wait;
-            Some((*at, ClientEvent::Tick))
-        });
-        events.extend(ends);
-        let again = ["10>worker-1", "10>worker-2", "10>worker-1", "10>worker-2"];
-        check(&events, &[&["0>worker-1", "0!", "10>worker-2"][..], &again].concat());
-    }
-
-    #[test]
-    fn a_silent_worker_is_passed_over_but_only_if_there_is_another() {
-        check(
-            &[(0, up(1)), (1, batch(0, 9)), (401, ClientEvent::Tick), (402, up(2)), (4000, ClientEvent::Tick)],
-            &["0>worker-1", "0>worker-2"],
-        );
-    }
-
-    #[test]
-    fn a_worker_that_is_no_member_gets_nothing() {
-        let members = ClientEvent::Members(vec![NodeName::worker(2)]);
-        check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, members)], &["0>worker-1", "0>worker-2"]);
-    }
-
-    #[test]
-    fn a_batch_is_acknowledged_when_all_its_parts_are_held_and_the_end_is_told_once() {
-        check(
-            &[
-                (0, up(1)),
-                (1, batch(0, 9)),
-                (2, held(0, 4)),
-                (3, ClientEvent::SourceEnded),
-                (4, held(3, 9)),
-                (5, held(0, 9)),
-            ],
-            &["0>worker-1", "0!", "done 10"],
-        );
-    }
-
-    #[test]
-    fn what_an_earlier_life_sent_is_neither_sent_again_nor_forgotten() {
-        check(
-            &[
-                (0, up(1)),
-                (1, ClientEvent::Known(vec![range(0, 9), range(20, 29)])),
-                (2, batch(10, 19)),
-                (3, ClientEvent::SourceEnded),
-                (4, held(10, 19)),
-            ],
-            &["10>worker-1", "10!", "done 30"],
-        );
-    }
-}
+mod tests;

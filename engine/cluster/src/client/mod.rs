@@ -2,6 +2,7 @@
 
 mod core;
 mod cut;
+mod kept;
 mod node;
 mod schedule;
 mod throttle;

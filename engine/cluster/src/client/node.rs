@@ -4,18 +4,18 @@
 //! said which records are held, passes over those, and goes on with what is due.
 
 use crate::client::cut::Cut;
+use crate::client::kept::Keeping;
 use crate::client::schedule::{Schedule, interval_of};
 use crate::client::throttle::Throttle;
 use crate::client::{ClientAction, ClientEvent};
 use crate::core::BoxCore;
 use crate::job::LineSource;
-use crate::message::{Batch, FromClient, ToClient, open, seal};
+use crate::message::{Batch, FromClient, SendAgain, SentAgain, ToClient, open, seal};
 use crate::spec::Pace;
 use bytes::Bytes;
-use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, SendError};
+use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, RequestId, SendError};
 use dstream_host::{CoreTime, Host, NodeError};
 use dstream_trace::{Event, Moment, NodeName, Purpose, RangeSet, RecordRange};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The most bytes in one batch: small enough that a block is a whole number of batches, large enough for full speed.
@@ -29,9 +29,6 @@ const USUAL_RECORD_BYTES: usize = 128;
 
 /// Room for the header behind the lines, so that it is appended without moving them.
 const HEADER_BYTES: usize = 64;
-
-/// The most bytes a client keeps until they are held. At this bound it stops reading its source (the due times stay).
-const OUTSTANDING_BYTES: usize = 256 << 20;
 
 /// An acknowledgement usually comes within this: a block gathers for a part of it, then it is copied and announced.
 const USUAL_WAIT: Duration = Duration::from_millis(400);
@@ -90,22 +87,13 @@ pub async fn run(
     }
 }
 
-/// A batch that is not acknowledged.
-struct Kept {
-    payload: Bytes,
-    records: u64,
-}
-
 struct Shell {
     host: Host,
     config: ClientConfig,
     peers: Peers,
     source: Box<dyn LineSource>,
     core: BoxCore<ClientEvent, ClientAction>,
-    /// By first record: the message with the batch, ready to go as often as it must.
-    kept: BTreeMap<u64, Kept>,
-    kept_bytes: usize,
-    kept_records: u64,
+    keeping: Keeping,
     next_sequence: u64,
     source_ended: bool,
     next_batch: Moment,
@@ -145,9 +133,7 @@ impl Shell {
             peers,
             source,
             core,
-            kept: BTreeMap::new(),
-            kept_bytes: 0,
-            kept_records: 0,
+            keeping: Keeping::default(),
             next_sequence: 0,
             source_ended: false,
             next_batch,
@@ -182,7 +168,10 @@ impl Shell {
                 self.host.cpu.handle(self.config.message).await;
                 self.message(peer, &payload);
             }
-            PeerEvent::Request { .. } => {} // clients answer nothing
+            PeerEvent::Request { peer, id, payload, .. } => {
+                self.host.cpu.handle(self.config.message).await;
+                self.send_again(&peer, id, &payload);
+            }
         }
     }
 
@@ -192,8 +181,7 @@ impl Shell {
             // On its way since before: the new master may find that nobody has these records. They are sent again.
             Ok((ToClient::Held(_), _)) if self.awaits_members => {}
             // An earlier master, which does not know yet that it is one.
-            Ok((ToClient::Members(_) | ToClient::Done { .. } | ToClient::Known(_) | ToClient::Quota { .. }, _))
-                if !self.is_led_by(&by) => {}
+            Ok((word, _)) if is_of_leader(&word) && !self.is_led_by(&by) => {}
             Ok((ToClient::Quota { in_1000_s }, _)) => self.throttle_to(in_1000_s as f64 / 1000.0),
             Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held { by, ranges }),
             Ok((ToClient::Members(members), _)) => {
@@ -205,6 +193,7 @@ impl Shell {
                 self.done_below = self.done_below.max(interval + 1);
                 self.step(ClientEvent::Done { interval });
             }
+            Ok((ToClient::Released { below }, _)) => self.step(ClientEvent::Released { below }),
             Ok((ToClient::Known(ranges), _)) if self.known.is_none() => self.resume(ranges),
             Ok((ToClient::Known(_), _)) => {} // said at every new connection
             Err(_) => {}                      // no client message; whoever sent it gets no answer
@@ -240,7 +229,8 @@ impl Shell {
         let is_known = self.next_known(records).1;
         match &mut self.throttle {
             Some(throttle) if !is_known => {
-                let unheard = throttle.of(self.config.interval + USUAL_WAIT).saturating_sub(self.kept_records);
+                let unheard =
+                    throttle.of(self.config.interval + USUAL_WAIT).saturating_sub(self.keeping.outstanding_records());
                 records.min(throttle.permits(now)).min(unheard)
             }
             _ => records,
@@ -332,7 +322,7 @@ impl Shell {
         let ClientConfig { origin, load_end: end, interval, .. } = self.config;
         let schedule = Schedule { origin, end, per_second };
         let due = schedule.count_due(now);
-        while self.next_sequence < due && self.kept_bytes < OUTSTANDING_BYTES && !self.source_ended {
+        while self.next_sequence < due && !self.keeping.is_full() && !self.source_ended {
             let room = bound.map_or(BATCH_BYTES, |bound| self.room(now, bound));
             if room == 0 {
                 break; // the next period looks again
@@ -368,7 +358,7 @@ impl Shell {
         let number = interval_of(now, self.config.origin, self.config.interval);
         for _ in 0..BATCHES_AT_ONCE {
             let room = self.room(now, bytes_per_interval);
-            if self.source_ended || room == 0 || self.kept_bytes >= OUTSTANDING_BYTES {
+            if self.source_ended || room == 0 || self.keeping.is_full() {
                 return Ok(()); // the next period looks again
             }
             let records = self.config.cut.border(self.next_sequence) - self.next_sequence;
@@ -382,8 +372,11 @@ impl Shell {
     }
 
     /// The most bytes that the next batch may have, so that no more than the bound is sent in one interval; none while the
-    /// cluster is too far behind.
+    /// cluster is too far behind. What is held since an earlier life is not sent: the cluster may wait to ask for it.
     fn room(&mut self, now: Moment, bytes_per_interval: u64) -> usize {
+        if self.next_known(1).1 {
+            return BATCH_BYTES;
+        }
         let number = interval_of(now, self.config.origin, self.config.interval);
         if number != self.paced_interval {
             (self.paced_interval, self.paced_bytes) = (number, 0);
@@ -417,17 +410,17 @@ impl Shell {
         let first = self.next_sequence;
         let range = RecordRange { client: self.config.client, first, last: first + read - 1 };
         self.next_sequence += read;
-        if is_known {
-            return Ok(Some(0));
-        }
         let length = lines.len();
         let payload = seal(lines, &FromClient::Records(Batch { range, interval }));
-        self.kept_bytes += payload.len();
-        self.kept_records += read;
+        self.keeping.keep(first, read, payload, length);
+        if is_known {
+            self.keeping.held(first);
+            self.step(ClientEvent::ReadAgain(range));
+            return Ok(Some(0));
+        }
         if let Some(throttle) = &mut self.throttle {
             throttle.spend(read);
         }
-        self.kept.insert(first, Kept { payload, records: read });
         self.step(ClientEvent::Batch { range, first_due: due(first), last_due: due(range.last) });
         Ok(Some(length))
     }
@@ -448,15 +441,11 @@ impl Shell {
                 ClientAction::Record(event) => {
                     if let Event::RecordsAcked { range } = &event {
                         self.acknowledged.insert(*range);
+                        self.keeping.held(range.first);
                     }
                     self.host.trace.record(event);
                 }
-                ClientAction::Forget { first } => {
-                    if let Some(Kept { payload, records }) = self.kept.remove(&first) {
-                        self.kept_bytes -= payload.len();
-                        self.kept_records -= records;
-                    }
-                }
+                ClientAction::Forget { first } => self.keeping.forget(first),
                 ClientAction::Tell { to, word } => self.tell(&to, &word),
                 ClientAction::Send { first, to, is_copy } => {
                     let purpose = if is_copy { Purpose::Copy } else { Purpose::Input };
@@ -481,8 +470,30 @@ impl Shell {
     }
 
     fn send(&self, first: u64, to: &NodeName, purpose: Purpose) -> bool {
-        let Some(Kept { payload, .. }) = self.kept.get(&first) else { return true };
+        let Some(payload) = self.keeping.payload(first) else { return true };
         let declared = payload.len() as u64 * self.config.scale;
         self.peers.send(to, Lane::Data, purpose, payload.clone(), declared).is_ok()
+    }
+
+    /// Answers who asks for records once more. Whoever is gone by now asks again.
+    fn send_again(&self, to: &NodeName, id: RequestId, payload: &Bytes) {
+        let Ok((SendAgain(ranges), _)) = open(payload) else { return };
+        let (answer, scale) = match self.keeping.lines_of(&ranges) {
+            Some((lines, lengths)) => (seal(lines, &SentAgain::Lines { lengths }), self.config.scale),
+            None => (seal(Vec::new(), &SentAgain::Missing), 1),
+        };
+        let declared = answer.len() as u64 * scale;
+        if self.peers.reply(to, id, Purpose::Recovery, answer, declared) == Err(SendError::QueueFull) {
+            self.peers.redial(to);
+        }
+    }
+}
+
+/// Whether a word counts only if the master said it that leads.
+fn is_of_leader(word: &ToClient) -> bool {
+    match word {
+        ToClient::Members(_) | ToClient::Done { .. } | ToClient::Known(_) | ToClient::Quota { .. } => true,
+        ToClient::Released { .. } => true,
+        ToClient::Held(_) | ToClient::Lead { .. } | ToClient::Places { .. } => false,
     }
 }

@@ -59,6 +59,27 @@ impl Book {
         open.flat_map(|(_, sealed)| &sealed.blocks).map(|block| block.order.name).collect()
     }
 
+    /// The interval that has the block, if it is not over.
+    pub(super) fn interval_of(&self, block: &BlockName) -> Option<u64> {
+        let has = |sealed: &&SealedInterval| sealed.blocks.iter().any(|one| one.order.name == *block);
+        self.open.values().rev().find(has).map(|sealed| sealed.interval)
+    }
+
+    /// client -> all its records before this number are in intervals that are over
+    pub(super) fn released_below(&self) -> BTreeMap<u32, u64> {
+        let mut below = BTreeMap::new();
+        for range in self.allotted.iter() {
+            let end = below.entry(range.client).or_insert(0);
+            if range.first == *end {
+                *end = range.last + 1;
+            }
+        }
+        for range in self.open.values().flat_map(|sealed| &sealed.ranges) {
+            below.entry(range.client).and_modify(|end| *end = range.first.min(*end));
+        }
+        below
+    }
+
     pub(super) fn over(&mut self, interval: u64) {
         self.open.remove(&interval);
     }

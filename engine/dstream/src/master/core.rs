@@ -18,9 +18,11 @@ use crate::master::flow::Flow;
 use crate::master::journal::{Entry, SealedInterval, Snapshot};
 use crate::master::leaving::Consent;
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
+use crate::master::replaying::Replaying;
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::master::trimming::Trimming;
 use crate::message::{BlockReport, Member, NotFetched, TaskFailure, ToMaster, ToWorker};
+use crate::options::Input;
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
 use dstream_cluster::layout::Role;
@@ -63,6 +65,8 @@ pub enum MasterEvent {
     WorkerBroken(u32),
     /// A client's connection is open.
     ClientUp(NodeName),
+    /// A client's connection broke.
+    ClientDown(NodeName),
     /// A client says what an earlier master had acknowledged to it.
     Acknowledged(Vec<RecordRange>),
     /// This master leads, and no earlier one's words count any more. Said first.
@@ -163,6 +167,7 @@ pub struct Master {
     pub(super) sealed_below: u64,
     pub(super) book: Book,
     pub(super) trimming: Trimming,
+    pub(super) replaying: Replaying,
     /// How much the cluster takes, with the number of clients; nothing where they send as much as they like.
     pub(super) flow: Option<(Flow, u32)>,
     /// interval -> how many entries its tasks wait for
@@ -212,12 +217,13 @@ impl Master {
             returning: BTreeMap::new(),
             heard: BTreeMap::new(),
             heartbeat: limits.heartbeat,
-            least_takers: if limits.ledger.logs { 1 } else { limits.ledger.copies.max(1) as usize },
+            least_takers: limits.ledger.least_takers(),
             consents: BTreeSet::new(),
             fencing: BTreeMap::new(),
             sealed_below: 0,
             book: Book::default(),
-            trimming: Trimming::new(limits.ledger.logs),
+            trimming: Trimming::new(limits.ledger.input == Input::Log),
+            replaying: Replaying::new(limits.ledger.input == Input::Replay),
             flow: limits.flow(),
             unwritten: BTreeMap::new(),
             unsaid: BTreeMap::new(),
@@ -291,14 +297,9 @@ impl Master {
                 }
                 LedgerAction::Forget { by, blocks } => {
                     self.trimming.over(&blocks);
-                    let word = self.forget(None, blocks);
-                    let all = self.members.keys().copied().filter(|worker| by.is_none_or(|by| by == *worker));
-                    actions.extend(all.map(|worker| MasterAction::Tell { worker, word: word.clone() }));
+                    self.say_when_written(LedgerAction::Forget { by, blocks }, actions);
                 }
-                LedgerAction::Answer { client, ranges } => {
-                    let client = Role::Client(client).name();
-                    actions.push(MasterAction::TellClient(client, ToClient::Known(ranges)));
-                }
+                LedgerAction::Answer { .. } => self.say_when_written(action, actions),
                 LedgerAction::LetsGo(_) => _ = self.consents.insert(Consent::Ledger),
                 LedgerAction::Record(event) => actions.push(MasterAction::Record(event)),
             }
@@ -347,6 +348,7 @@ impl Master {
             self.forgotten_below = self.done_below;
             self.tell_all(&self.forget(Some(interval), Vec::new()), actions);
             self.over(now, interval, actions);
+            self.release(actions);
             if let Some(snapshot) = self.book.due_snapshot(self.done_below) {
                 self.write(None, Entry::Snapshot(snapshot), actions);
             }
@@ -394,7 +396,7 @@ impl Master {
                 self.beats(now, (Member { worker, epoch }, sent_ns), unreachable, actions);
             }
             ToMaster::Announce { epoch, blocks, closed_below } if self.is_member(worker, epoch) => {
-                let (closed_below, heard) = (Some(closed_below), blocks.iter().map(|block| block.name).collect());
+                let (closed_below, heard) = (Some(closed_below), self.heard(&blocks));
                 self.account(now, LedgerEvent::Announced { by: worker, blocks, closed_below }, actions);
                 actions.push(MasterAction::Tell { worker, word: ToWorker::Heard { epoch, blocks: heard } });
             }
@@ -453,12 +455,14 @@ impl Core for Master {
                 // Before it hears who takes records: it has much to send.
                 actions.extend(self.quota().map(|quota| MasterAction::TellClient(client.clone(), quota)));
                 actions.push(MasterAction::TellClient(client.clone(), self.client_members()));
+                self.client_seen(now, &client, true, actions);
                 match Role::of(&client) {
                     Some(Role::Client(client)) if self.resume_at.is_some() => _ = self.asked.insert(client),
                     Some(Role::Client(client)) => self.account(now, LedgerEvent::Asked { client }, actions),
                     _ => {}
                 }
             }
+            MasterEvent::ClientDown(client) => self.client_seen(now, &client, false, actions),
             MasterEvent::Acknowledged(ranges) if self.resume_at.is_some() => self.acknowledged.extend(ranges),
             MasterEvent::Acknowledged(ranges) => self.account(now, LedgerEvent::Acknowledged(ranges), actions),
             MasterEvent::Elected { term, found, logged, visible } => {

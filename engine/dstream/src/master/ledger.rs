@@ -14,7 +14,10 @@ use crate::log::{LOG, LOG_MEMBER};
 use crate::master::copies::{Copies, Known};
 use crate::master::journal::{GivenUp, Snapshot};
 use crate::message::{BlockOrder, BlockReport, Member, Skip};
-use crate::options::Placement;
+use crate::options::{Input, Placement};
+use crate::replay::CLIENTS;
+use clients::Clients;
+pub use clients::patience_with_clients;
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RangeSet, RecordRange};
 use serde::{Deserialize, Serialize};
@@ -26,8 +29,8 @@ use std::time::Duration;
 pub struct LedgerLimits {
     /// How many nodes must hold a record (never more than there are members).
     pub copies: u32,
-    /// Blocks are held by the log instead: what it has of a lost worker is asked for, too.
-    pub logs: bool,
+    /// What else holds blocks. What a log has of a lost worker is asked for, too.
+    pub input: Input,
     /// Length of an interval.
     pub interval: Duration,
     /// How long an interval waits for late records.
@@ -38,6 +41,13 @@ pub struct LedgerLimits {
     pub patience: Duration,
     /// Who is asked to hold copies.
     pub placement: Placement,
+}
+
+impl LedgerLimits {
+    /// How many members have to go on taking work: fewer could not hold the promised copies.
+    pub fn least_takers(&self) -> usize {
+        if self.input == Input::Log { 1 } else { self.copies.max(1) as usize }
+    }
 }
 
 /// What happens to the ledger.
@@ -83,6 +93,13 @@ pub enum LedgerEvent {
     Reconnected {
         /// The member.
         worker: u32,
+    },
+    /// A client is there, or is not.
+    Client {
+        /// The client.
+        client: u32,
+        /// Whether the master has a connection with it.
+        is_there: bool,
     },
     /// A client asks which of its records are held.
     Asked {
@@ -212,6 +229,7 @@ pub struct Ledger {
     /// the lost worker did not live to announce
     orphans: BTreeMap<Member, BTreeSet<u32>>,
     copies: Copies,
+    clients: Clients,
     /// Blocks that were given up stay given up, also when a holder comes back: the run has said that they are gone.
     given_up: BTreeSet<BlockName>,
     next: u64,
@@ -226,8 +244,10 @@ impl Ledger {
     /// An empty ledger.
     pub fn new(limits: LedgerLimits) -> Ledger {
         // What the log holds needs no copies, and what it does not hold yet is promised to nobody.
-        let copies = Copies::new(if limits.logs { 0 } else { limits.copies }, limits.patience, limits.placement);
+        let promised = if limits.input == Input::Log { 0 } else { limits.copies };
         Ledger {
+            copies: Copies::new(promised, limits.patience, limits.placement),
+            clients: Clients::new(limits.patience),
             limits,
             members: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -235,7 +255,6 @@ impl Ledger {
             closed_below: BTreeMap::new(),
             leaving: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            copies,
             given_up: BTreeSet::new(),
             next: 0,
             is_recovering: false,
@@ -244,25 +263,13 @@ impl Ledger {
         }
     }
 
-    /// Which records of a client are held by as many members as can be asked for, or in an interval that is done.
-    fn known_of(&self, client: u32) -> Vec<RecordRange> {
-        let needed = (self.limits.copies as usize).min(self.members.len());
-        let is_held = |block: &&Block| match self.limits.logs {
-            true => block.holders.contains(&LOG),
-            false => block.holders.len() >= needed,
-        };
-        let (held, lacking): (Vec<&Block>, Vec<&Block>) = self.blocks.values().partition(is_held);
-        let of = |blocks: &[&Block]| -> RangeSet { blocks.iter().flat_map(|block| &block.ranges).copied().collect() };
-        let (held, lacking) = (of(&held), of(&lacking));
-        let settled = self.allotted.iter().flat_map(|range| lacking.gaps(range));
-        let known: RangeSet = settled.chain(held.iter()).collect();
-        known.iter().filter(|range| range.client == client).collect()
-    }
-
     /// Whether an interval may have the block. Where there is a log, one that it does not hold is acknowledged to nobody
     /// yet: a worker named it to a new master that counts on all that earlier ones may have sealed.
     fn is_to_stay(&self, block: &Block) -> bool {
-        if self.limits.logs { block.holders.contains(&LOG) } else { !block.holders.is_empty() }
+        match self.limits.input {
+            Input::Log => block.holders.contains(&LOG),
+            Input::Memory | Input::Replay => !block.holders.is_empty(),
+        }
     }
 
     fn is_member(&self, member: &Member) -> bool {
@@ -272,39 +279,6 @@ impl Ledger {
     fn end_of(&self, interval: u64) -> Moment {
         let nanos = u64::try_from(self.limits.interval.as_nanos()).unwrap_or(u64::MAX);
         Moment(self.limits.origin.0.saturating_add(nanos.saturating_mul(interval + 1))) + self.limits.slack
-    }
-
-    /// Takes note of blocks that `by` holds. What is over already, `by` may forget.
-    fn learn(&mut self, by: u32, reports: Vec<BlockReport>, actions: &mut Vec<LedgerAction>) {
-        let mut over = Vec::new();
-        for report in reports {
-            let holders: BTreeSet<u32> =
-                report.holders.iter().filter(|holder| self.is_member(holder)).map(|holder| holder.worker).collect();
-            if let Some(block) = self.blocks.get_mut(&report.name) {
-                let before = block.holders.len();
-                block.holders.extend(holders);
-                if block.holders.len() != before && block.allotted.is_some() {
-                    let holders = block.holders.iter().copied().collect();
-                    actions.push(LedgerAction::Holders { block: report.name, holders });
-                }
-            } else if self.given_up.contains(&report.name) || self.is_covered(&report.ranges) {
-                over.push(report.name);
-            } else if !holders.is_empty() {
-                let BlockReport { name, interval, ranges, .. } = report;
-                self.blocks.insert(name, Block { ranges, interval, holders, allotted: None });
-            }
-        }
-        if !over.is_empty() {
-            actions.push(LedgerAction::Forget { by: Some(by), blocks: over });
-        }
-    }
-
-    /// Whether all these records are allotted.
-    fn is_covered(&self, ranges: &[RecordRange]) -> bool {
-        ranges.iter().all(|range| {
-            let known: u64 = self.allotted.overlap(*range).iter().map(RecordRange::count).sum();
-            known == range.count()
-        })
     }
 
     /// Whether everything that can be known of the interval is known.
@@ -333,6 +307,7 @@ impl Ledger {
     fn notice_stall(&mut self, now: Moment) {
         if self.last_step != Moment::ZERO && now.since(self.last_step) > self.limits.patience / 2 {
             self.resumed = now;
+            self.clients.stalled(now);
         }
         self.last_step = now;
     }
@@ -357,10 +332,14 @@ impl Ledger {
                 continue;
             }
             block.allotted = Some(interval);
+            if self.limits.input == Input::Replay {
+                block.holders.insert(CLIENTS);
+            }
             for range in &fresh {
                 ranges.insert(*range);
             }
-            let order = BlockOrder { name, holders: block.holders.iter().copied().collect(), skip };
+            let holders = block.holders.iter().copied().collect();
+            let order = BlockOrder { name, holders, skip, ranges: Vec::new() };
             blocks.push(Allotment { order, ranges: fresh });
         }
         let ranges: Vec<RecordRange> = ranges.iter().collect();
@@ -440,6 +419,7 @@ impl Core for Ledger {
                 }
             }
             LedgerEvent::Reconnected { worker } => self.reconnected(worker, actions),
+            LedgerEvent::Client { client, is_there } => self.clients.seen(now, client, is_there),
             LedgerEvent::Asked { client } => {
                 actions.push(LedgerAction::Answer { client, ranges: self.known_of(client) });
             }
@@ -461,6 +441,7 @@ impl Core for Ledger {
             LedgerEvent::Recovered(found) => self.recovered(found),
             LedgerEvent::Resumed => {
                 (self.is_recovering, self.resumed) = (false, now);
+                self.await_clients(now);
                 membership_changed = true;
             }
             LedgerEvent::Acknowledged(ranges) => self.acknowledged(&ranges, actions),
@@ -472,6 +453,7 @@ impl Core for Ledger {
         self.orphans.retain(|_, waiting| !waiting.is_empty());
         self.give_up_unallotted(actions);
         self.seal_ready(now, actions);
+        self.do_without_clients(now, actions);
         let known = Known { takers: self.takers(), leaving: &self.leaving, blocks: &self.blocks };
         self.copies.repair(now, &known, membership_changed, actions);
     }
@@ -485,10 +467,12 @@ impl Core for Ledger {
         if self.is_recovering {
             return Some(regular);
         }
-        Some(self.copies.deadline().map_or(due, |copy| copy.min(due)).min(regular))
+        let parts = [self.copies.deadline(), self.clients.deadline(), Some(due), Some(regular)];
+        parts.into_iter().flatten().min()
     }
 }
 
+mod clients;
 mod gone;
 mod holders;
 mod leaving;

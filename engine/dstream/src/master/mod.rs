@@ -14,6 +14,7 @@ mod node;
 mod pace;
 mod panes;
 mod placement;
+mod replaying;
 mod run;
 mod schedule;
 mod scribe;

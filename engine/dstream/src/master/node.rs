@@ -317,6 +317,9 @@ impl Shell {
                 }
                 self.step(MasterEvent::Word { worker, incarnation, word }).await
             }
+            PeerEvent::Down { peer, .. } if self.config.clients.contains(&peer) => {
+                self.step(MasterEvent::ClientDown(peer)).await
+            }
             PeerEvent::Down { peer, .. } => match worker_number(&peer) {
                 Some(worker) => self.step(MasterEvent::WorkerBroken(worker)).await,
                 None => Ok(()),

@@ -44,6 +44,7 @@ impl Master {
         self.awaited = (1..=self.workers).filter(|worker| !found.left.contains(worker)).collect();
         self.resume_at = Some(now + self.failure_timeout * TIMEOUTS_TO_COME);
         (self.sealed_below, self.done_below) = (found.next, found.below);
+        self.replaying.sealed_below = found.next;
         (self.forgotten_below, self.panes_below) = (found.below, found.panes_below);
         found.open.iter().for_each(|sealed| say_sealed(sealed, actions));
         self.book = Book::of(&found);

@@ -18,6 +18,7 @@ use crate::message::{
     BlockOrder, Launch, Made, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder,
 };
 use crate::options::Placement;
+use crate::replay::CLIENTS;
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
@@ -344,8 +345,13 @@ impl Tracker {
     }
 
     fn with_holders(&self, block: &BlockOrder) -> BlockOrder {
-        let holders = self.blocks.get(&block.name).map(|(holders, _)| holders.clone()).unwrap_or_default();
-        BlockOrder { holders, ..block.clone() }
+        let Some((holders, ranges)) = self.blocks.get(&block.name) else {
+            return BlockOrder { holders: Vec::new(), ..block.clone() };
+        };
+        // To ask its clients for it, and to know what they sent again from what was received first.
+        let is_needed = holders.contains(&CLIENTS) || !block.skip.is_empty();
+        let ranges = if is_needed { ranges.clone() } else { Vec::new() };
+        BlockOrder { holders: holders.clone(), ranges, ..block.clone() }
     }
 
     fn launch(&self, interval: u64, run: &Run, stage: usize, tasks: Vec<TaskOrder>) -> Launch {

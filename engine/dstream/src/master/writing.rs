@@ -25,6 +25,7 @@ impl Master {
         if let Some(interval) = interval {
             *self.unwritten.entry(interval).or_default() += 1;
         }
+        self.replaying.begins();
         actions.push(MasterAction::Journal(entry));
     }
 
@@ -42,10 +43,12 @@ impl Master {
     }
 
     pub(super) fn written(&mut self, now: Moment, entries: Vec<Entry>, actions: &mut Vec<MasterAction>) {
+        let count = entries.len();
         for entry in entries {
             let interval = match entry {
                 Entry::Sealed(sealed) => {
                     say_sealed(&sealed, actions);
+                    self.seal_is_written(&sealed, actions);
                     Some(sealed.interval)
                 }
                 Entry::GivenUp(GivenUp { block, ranges, interval }) => {
@@ -80,6 +83,7 @@ impl Master {
                 self.track(now, TrackerEvent::Journalled { interval }, actions);
             }
         }
+        self.say_what_waited(count, actions);
     }
 
     /// What came before the snapshot is forgotten.
@@ -95,6 +99,7 @@ impl Master {
         for interval in done {
             self.over(now, interval, actions);
         }
+        self.release(actions);
         let settled = self.trimming.settled(&blocks);
         if !settled.is_empty() {
             actions.push(MasterAction::DropLogged(settled));

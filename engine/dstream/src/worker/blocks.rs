@@ -1,9 +1,12 @@
-//! Blocks of input: a map task reads them here, at another worker, or in the log; a receiver has them written there.
+//! Blocks of input: a map task reads them here, at another worker, in the log, or has its clients send them again; a
+//! receiver has them written into the log.
 //!
-//! Knows no interval. Invariant: a block is the same wherever it is read.
+//! Invariant: what a task reads of a block is the same wherever it is read.
 
 use crate::log::{self, LOG};
-use crate::message::{BlockOrder, BlockReport, Fetch, Fetched, NotFetched, Skip, TaskFailure};
+use crate::message::{BlockOrder, BlockReport, Fetch, Fetched, NotFetched, Skip, TaskFailure, ToMaster};
+use crate::replay::{CLIENTS, is_beyond_workers, send_again};
+use crate::worker::receiver::held_event;
 use crate::worker::store::HeldBlock;
 use crate::worker::task::{Answer, TaskContext, fetch};
 use bytes::Bytes;
@@ -15,15 +18,17 @@ use dstream_trace::{BlockName, Event, Purpose, RecordRange};
 pub(super) async fn fetch_blocks(
     context: &TaskContext,
     orders: &[BlockOrder],
-    again: bool,
+    (epoch, interval, again): (u64, u64, bool),
 ) -> Result<TaskInput, TaskFailure> {
     let mut blocks = Vec::new();
     for order in orders {
         let held = match context.holdings.block(&order.name).await {
             Some(held) => held,
-            None => fetch_block(context, order, again).await?,
+            None => fetch_block(context, order, (epoch, interval, again)).await?,
         };
-        blocks.extend(line_blocks(&held, &order.skip));
+        // What clients sent again has nothing to skip.
+        let skip = if held.report.ranges == order.ranges { &[][..] } else { &order.skip };
+        blocks.extend(line_blocks(&held, skip));
     }
     Ok(TaskInput::Lines(blocks))
 }
@@ -39,11 +44,14 @@ fn line_blocks(held: &HeldBlock, skip: &[Skip]) -> Vec<LineBlock> {
     segments.map(line_block).collect()
 }
 
-async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> Result<HeldBlock, TaskFailure> {
+async fn fetch_block(
+    context: &TaskContext,
+    order: &BlockOrder,
+    (epoch, interval, again): (u64, u64, bool),
+) -> Result<HeldBlock, TaskFailure> {
     let mut failed = NotFetched::default();
-    // The log is the farthest.
-    let (log, workers): (Vec<u32>, Vec<u32>) = order.holders.iter().partition(|holder| **holder == LOG);
-    for holder in &workers {
+    // Log and clients are the farthest.
+    for holder in order.holders.iter().filter(|holder| !is_beyond_workers(**holder)) {
         if *holder == context.worker {
             failed.blocks_missing.push((order.name, *holder));
             continue;
@@ -59,7 +67,16 @@ async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> 
             Answer::None => failed.unreachable.push(*holder),
         }
     }
-    if !log.is_empty() {
+    if order.holders.contains(&CLIENTS) {
+        if let Some(held) = send_again(context, order, interval).await {
+            context.hold_again(epoch, &held).await;
+            return Ok(held);
+        }
+        // It is away, or has yet to read its source again: the next attempt must not come at once.
+        context.host.sleep(context.deadline).await;
+        failed.is_client_silent = true;
+    }
+    if order.holders.contains(&LOG) {
         match log::read(&context.host, order.name, context.scale).await {
             Ok(held) => return Ok(held),
             Err(StoreError::Missing(_)) => failed.blocks_missing.push((order.name, LOG)),
@@ -68,6 +85,20 @@ async fn fetch_block(context: &TaskContext, order: &BlockOrder, again: bool) -> 
         }
     }
     Err(TaskFailure::NotFetched(failed))
+}
+
+impl TaskContext {
+    /// Keeps a block that clients sent again, for other tasks and other workers, unless the task's epoch is over.
+    async fn hold_again(&self, epoch: u64, held: &HeldBlock) {
+        let is_new = {
+            let mut holdings = self.holdings.lock();
+            holdings.epoch == Some(epoch) && holdings.keep_block(held.clone())
+        };
+        if is_new {
+            self.host.trace.record(held_event(&held.report));
+            let _ = self.words.send(ToMaster::CopyHeld { epoch, block: held.report.name }).await;
+        }
+    }
 }
 
 /// Writes a block into the log, again and again until the store takes it. What of it is let go meanwhile stays unwritten.

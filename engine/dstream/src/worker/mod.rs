@@ -17,7 +17,7 @@ mod tables;
 mod task;
 
 pub use chain::Chains;
-pub use node::{SAVES_AT_ONCE, WorkerConfig, run};
+pub use node::{MOST_WAITING_ENDS, SAVES_AT_ONCE, WorkerConfig, run};
 pub use seats::Seats;
 pub use store::{HeldBlock, Pane, SharedHoldings};
 pub use task::TaskContext;

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
-/// Ends of tasks that wait to be read. The master gives a worker two tasks a core at most; this is far above.
-const MOST_WAITING_ENDS: usize = 4096;
+/// Ends of tasks, or words for the master, that wait to be read. The master gives a worker two tasks a core at most; this is far above.
+pub const MOST_WAITING_ENDS: usize = 4096;
 
 /// Parts of a checkpoint that are written at once: enough to keep a store of some milliseconds busy, few enough that their
 /// copies in memory do not count.
@@ -49,15 +49,14 @@ pub struct WorkerConfig {
 /// The worker's life.
 pub async fn run(
     context: TaskContext,
-    mut events: mpsc::Receiver<PeerEvent>,
+    (mut events, mut words): (mpsc::Receiver<PeerEvent>, mpsc::Receiver<ToMaster>),
     config: WorkerConfig,
     receiver: BoxCore<ReceiverEvent, ReceiverAction>,
 ) -> Result<(), NodeError> {
     tokio::spawn(disk::run(context.holdings.clone(), context.host.clone()));
     let (ended, mut ends) = mpsc::channel(MOST_WAITING_ENDS);
-    let (saved, mut saves) = mpsc::channel(MOST_WAITING_ENDS);
     let (logged, mut log) = mpsc::channel(MOST_WAITING_ENDS);
-    let mut worker = Worker::new(context, config, receiver, (ended, saved, logged));
+    let mut worker = Worker::new(context, config, receiver, (ended, logged));
     let leave = worker.context.host.leave.clone();
     while !worker.is_released {
         let wake = worker.next_wake();
@@ -68,7 +67,7 @@ pub async fn run(
                 None => return Ok(()),
             },
             Some(end) = ends.recv() => worker.task_ended(end),
-            Some(word) = saves.recv() => worker.tell_master(&word),
+            Some(word) = words.recv() => worker.tell_master(&word),
             Some(block) = log.recv() => worker.receive(ReceiverEvent::Logged(block), Bytes::new()),
             () = leave.asked(), if !worker.is_leaving => worker.leave(),
             () = worker.context.host.clock.sleep_until(wake) => worker.tick(),
@@ -82,7 +81,6 @@ pub(super) struct Worker {
     pub(super) config: WorkerConfig,
     pub(super) receiver: BoxCore<ReceiverEvent, ReceiverAction>,
     pub(super) ended: mpsc::Sender<TaskEnd>,
-    pub(super) saved: mpsc::Sender<ToMaster>,
     pub(super) save_turns: Arc<Semaphore>,
     /// Hears of blocks that are in the log.
     pub(super) logged: mpsc::Sender<BlockName>,
@@ -116,7 +114,7 @@ impl Worker {
         context: TaskContext,
         config: WorkerConfig,
         receiver: BoxCore<ReceiverEvent, ReceiverAction>,
-        (ended, saved, logged): (mpsc::Sender<TaskEnd>, mpsc::Sender<ToMaster>, mpsc::Sender<BlockName>),
+        (ended, logged): (mpsc::Sender<TaskEnd>, mpsc::Sender<BlockName>),
     ) -> Worker {
         let next_beat = context.host.clock.now();
         Worker {
@@ -124,7 +122,6 @@ impl Worker {
             config,
             receiver,
             ended,
-            saved,
             save_turns: Arc::new(Semaphore::new(SAVES_AT_ONCE)),
             logged,
             log_turns: Arc::new(Semaphore::new(LOGGED_AT_ONCE)),
@@ -344,12 +341,12 @@ impl Worker {
     /// Writes a part of a checkpoint, a few at a time; beside the tasks, so that no interval waits for the store.
     fn save(&self, order: Save) {
         let Some(epoch) = self.epoch else { return };
-        let (context, saved, turns) = (self.context.clone(), self.saved.clone(), self.save_turns.clone());
+        let (context, turns) = (self.context.clone(), self.save_turns.clone());
         tokio::spawn(async move {
             let Ok(_turn) = turns.acquire().await else { return };
             let failed = state::save(&context, epoch, &order).await;
             let Save { through, stage, partition, attempt, .. } = order;
-            let _ = saved.send(ToMaster::Saved { epoch, through, stage, partition, attempt, failed }).await;
+            let _ = context.words.send(ToMaster::Saved { epoch, through, stage, partition, attempt, failed }).await;
         });
     }
 

@@ -476,10 +476,8 @@ impl Core for Receiver {
                 }
             }
             ReceiverEvent::Forgotten(block) => {
-                if let Some(copying) = self.copying.remove(&block) {
-                    self.withheld.push(copying.report);
-                    self.heard.insert(block);
-                }
+                self.withheld.extend(self.copying.remove(&block).map(|copying| copying.report));
+                self.heard.insert(block);
             }
             ReceiverEvent::Tick => {}
         }

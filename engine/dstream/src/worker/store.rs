@@ -109,7 +109,10 @@ impl Holdings {
     /// Keeps a block; `false` if it is here already.
     pub fn keep_block(&mut self, held: HeldBlock) -> bool {
         if let Some((report, _)) = self.blocks.get_mut(&held.report.name) {
-            *report = held.report;
+            // Of what clients sent again there is less: what the lines are stays with them.
+            if report.ranges == held.report.ranges {
+                *report = held.report;
+            }
             return false;
         }
         let bytes: u64 = held.segments.iter().map(|segment| segment.len() as u64).sum();

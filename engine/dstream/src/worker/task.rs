@@ -3,7 +3,9 @@
 //! Knows how, not when or where: the master decided that. Invariant: a task's result takes effect when its cost is paid, and
 //! the same order gives the same bytes whichever worker runs it.
 
-use crate::message::{Fetch, Fetched, Launch, NotFetched, Reads, SliceSource, TaskFailure, TaskId, TaskOrder};
+use crate::message::{
+    Fetch, Fetched, Launch, NotFetched, Reads, SliceSource, TaskFailure, TaskId, TaskOrder, ToMaster,
+};
 use crate::worker::blocks::fetch_blocks;
 use crate::worker::chain::{Chains, Link};
 use crate::worker::seats::{Rank, Seat, Seats};
@@ -23,7 +25,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 /// How often a result is handed in before the attempt counts as failed. The sink is never faulty, so this many silent
 /// deadlines mean that this worker is cut off from it.
@@ -54,6 +56,8 @@ pub struct TaskContext {
     pub deadline: Duration,
     /// Parts of checkpoints whose panes are read at one time.
     pub save_reads: Arc<Semaphore>,
+    /// Words for the master that are said beside tasks; taken by the shell, which knows who leads.
+    pub words: mpsc::Sender<ToMaster>,
     /// Its cores, in the order in which its tasks get them.
     pub seats: Seats,
     /// Steps of state that are made again here, one behind the other.
@@ -103,7 +107,7 @@ pub async fn run_launch(
         let (context, ended) = (context.clone(), ended.clone());
         tokio::spawn(async move {
             let end = match order.reads.clone() {
-                Reads::Blocks(blocks) => match fetch_blocks(&context, &blocks, order.again).await {
+                Reads::Blocks(blocks) => match fetch_blocks(&context, &blocks, (epoch, interval, order.again)).await {
                     Ok(input) => run_task(&context, common, &order, (input, Past::new()), Turn::default()).await,
                     Err(failure) => Err(failure),
                 },

@@ -24,8 +24,12 @@ pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureI
     let (mut cpu_ns, mut again_ns) = (0u64, 0u64);
     let mut of_workers: BTreeMap<&NodeName, u64> = BTreeMap::new();
     let is_harness = |line: &TraceLine| input.harness.contains(&line.node);
-    let is_copy = |line: &TraceLine| matches!(line.event, Event::FrameSent { purpose: Purpose::Copy, .. });
-    let measured = |line: &&TraceLine| line.at >= input.warmup_end && (!is_harness(line) || is_copy(line));
+    // What clients send beside the first copy of each record is the engine's way to hold it.
+    let is_of_engine = |line: &TraceLine| match &line.event {
+        Event::FrameSent { purpose, .. } => matches!(purpose, Purpose::Copy | Purpose::Recovery),
+        _ => false,
+    };
+    let measured = |line: &&TraceLine| line.at >= input.warmup_end && (!is_harness(line) || is_of_engine(line));
     for line in lines.iter().filter(measured) {
         let under_load = line.at <= input.load_end;
         match &line.event {

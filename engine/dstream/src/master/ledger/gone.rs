@@ -4,8 +4,9 @@
 //! whoever brings it back.
 
 use super::{Allotment, Block, Ledger, LedgerAction};
-use crate::log::LOG;
 use crate::master::journal::{GivenUp, Snapshot};
+use crate::options::Input;
+use crate::replay::is_beyond_workers;
 use dstream_trace::{BlockName, RangeSet, RecordRange};
 
 impl Ledger {
@@ -33,8 +34,8 @@ impl Ledger {
             .collect();
         for name in gone {
             let block = self.blocks.remove(&name).expect("its key was just read");
-            // What the log never held its clients send again.
-            if !self.limits.logs {
+            // What the log never held, or the journal never named, its clients send again.
+            if self.limits.input == Input::Memory {
                 self.give_up(name, &block.ranges, actions);
             }
         }
@@ -50,7 +51,7 @@ impl Ledger {
             for Allotment { order, ranges } in sealed.blocks {
                 if !self.given_up.contains(&order.name) {
                     let allotted = Some(sealed.interval);
-                    let holders = order.holders.into_iter().filter(|holder| *holder == LOG).collect();
+                    let holders = order.holders.into_iter().filter(|holder| is_beyond_workers(*holder)).collect();
                     let block = Block { ranges, interval: sealed.interval, holders, allotted };
                     self.blocks.insert(order.name, block);
                 }

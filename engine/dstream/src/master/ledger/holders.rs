@@ -3,12 +3,47 @@
 //! Part of the ledger. Invariant: whoever might know a copy of a lost worker's block is asked before anything of it counts
 //! as gone: all members, and the log if there is one.
 
-use super::{Ledger, LedgerAction};
+use super::{Block, Ledger, LedgerAction};
 use crate::log::LOG;
-use crate::message::Member;
-use dstream_trace::BlockName;
+use crate::message::{BlockReport, Member};
+use crate::options::Input;
+use dstream_trace::{BlockName, RecordRange};
+use std::collections::BTreeSet;
 
 impl Ledger {
+    /// Takes note of blocks that `by` holds. What is over already, `by` may forget.
+    pub(super) fn learn(&mut self, by: u32, reports: Vec<BlockReport>, actions: &mut Vec<LedgerAction>) {
+        let mut over = Vec::new();
+        for report in reports {
+            let holders: BTreeSet<u32> =
+                report.holders.iter().filter(|holder| self.is_member(holder)).map(|holder| holder.worker).collect();
+            if let Some(block) = self.blocks.get_mut(&report.name) {
+                let before = block.holders.len();
+                block.holders.extend(holders);
+                if block.holders.len() != before && block.allotted.is_some() {
+                    let holders = block.holders.iter().copied().collect();
+                    actions.push(LedgerAction::Holders { block: report.name, holders });
+                }
+            } else if self.given_up.contains(&report.name) || self.is_covered(&report.ranges) {
+                over.push(report.name);
+            } else if !holders.is_empty() {
+                let BlockReport { name, interval, ranges, .. } = report;
+                self.blocks.insert(name, Block { ranges, interval, holders, allotted: None });
+            }
+        }
+        if !over.is_empty() {
+            actions.push(LedgerAction::Forget { by: Some(by), blocks: over });
+        }
+    }
+
+    /// Whether all these records are allotted.
+    fn is_covered(&self, ranges: &[RecordRange]) -> bool {
+        ranges.iter().all(|range| {
+            let known: u64 = self.allotted.overlap(*range).iter().map(RecordRange::count).sum();
+            known == range.count()
+        })
+    }
+
     pub(super) fn lost(&mut self, lost: Member, actions: &mut Vec<LedgerAction>) {
         self.members.remove(&lost.worker);
         self.closed_below.remove(&lost.worker);
@@ -17,7 +52,7 @@ impl Ledger {
             waiting.remove(&lost.worker);
         }
         let of: Vec<u32> = self.members.keys().copied().collect();
-        let log = self.limits.logs.then_some(LOG);
+        let log = (self.limits.input == Input::Log).then_some(LOG);
         self.orphans.insert(lost, of.iter().copied().chain(log).collect());
         if log.is_some() {
             actions.push(LedgerAction::AskLog { origin: lost, known: self.blocks.keys().copied().collect() });

@@ -3,6 +3,7 @@
 //! Part of the ledger. Invariant: whoever goes takes no copy along that a block is short of.
 
 use super::{Ledger, LedgerAction};
+use crate::options::Input;
 use dstream_trace::Moment;
 use std::collections::BTreeMap;
 
@@ -20,7 +21,10 @@ impl Ledger {
         let Some(closes) = self.leaving.get(&worker) else { return };
         let has_closed = self.closed_below.get(&worker).is_some_and(|below| below >= closes);
         // What is in the log needs no copies, but it has to be there.
-        let needed = if self.limits.logs { 1 } else { (self.limits.copies as usize).min(self.takers().len()) };
+        let needed = match self.limits.input {
+            Input::Log => 1,
+            Input::Memory | Input::Replay => (self.limits.copies as usize).min(self.takers().len()),
+        };
         let mut held_here = self.blocks.values().filter(|block| block.holders.contains(&worker));
         if has_closed && !self.is_recovering && held_here.all(|block| block.stays_at(&self.leaving) >= needed) {
             actions.push(LedgerAction::LetsGo(worker));

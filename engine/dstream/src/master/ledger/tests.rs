@@ -2,10 +2,12 @@
 
 use super::*;
 
+mod clients;
+
 fn limits() -> LedgerLimits {
     LedgerLimits {
         copies: 2,
-        logs: false,
+        input: Input::Memory,
         interval: Duration::from_secs(1),
         slack: Duration::ZERO,
         origin: Moment::ZERO,
@@ -71,6 +73,10 @@ fn check_limits(
     until_ms: u64,
     expected: &[&str],
 ) {
+    assert_eq!(said(limits, members, events, until_ms), expected);
+}
+
+fn said(limits: LedgerLimits, members: &[u32], events: Vec<(u64, LedgerEvent)>, until_ms: u64) -> Vec<String> {
     let mut ledger = Ledger::new(limits);
     let (mut seen, mut actions) = (Vec::new(), Vec::new());
     for (at, event) in joined(members) {
@@ -88,7 +94,7 @@ fn check_limits(
         ledger.step(at, event, &mut actions);
         seen.extend(actions.drain(..).map(|action| format!("{} {}", at.0 / 1_000_000, word(&action))));
     }
-    assert_eq!(seen, expected);
+    seen
 }
 
 #[test]
@@ -146,7 +152,7 @@ fn a_block_in_the_log_outlives_all_workers_and_the_log_is_asked_for_blocks_that_
         BlockReport { holders: report.holders.into_iter().chain([LOG_MEMBER]).collect(), ..report }
     };
     check_limits(
-        LedgerLimits { logs: true, ..limits() },
+        LedgerLimits { input: Input::Log, ..limits() },
         &[1, 2],
         vec![
             (500, announced(1, vec![logged(0, (0, 9), &[1])], 0)),
@@ -174,7 +180,7 @@ fn a_block_in_the_log_outlives_all_workers_and_the_log_is_asked_for_blocks_that_
 
 #[test]
 fn a_block_that_the_log_does_not_hold_yet_waits_for_a_later_interval_and_is_no_loss_when_its_holder_is_gone() {
-    let limits = || LedgerLimits { logs: true, ..limits() };
+    let limits = || LedgerLimits { input: Input::Log, ..limits() };
     let held = || (500, announced(1, vec![report(1, 0, (0, 9), &[1])], 1));
     let logged = BlockReport { holders: vec![LOG_MEMBER], ..report(1, 0, (0, 9), &[1]) };
     check_limits(

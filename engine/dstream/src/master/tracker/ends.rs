@@ -129,6 +129,11 @@ impl Tracker {
 
     /// What is not where it should be is made again, wherever there is room.
     pub(super) fn not_fetched(&mut self, reader: u32, id: TaskId, lacking: NotFetched) {
+        if lacking.is_client_silent
+            && let Some(task) = self.task(id)
+        {
+            task.avoid.insert(reader);
+        }
         // As good as the worker's own word that it lacks these connections, until it speaks of them next.
         self.workers.unreachable.entry(reader).or_default().extend(lacking.unreachable);
         for (block, at) in &lacking.blocks_missing {

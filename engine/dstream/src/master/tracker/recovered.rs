@@ -4,19 +4,19 @@
 //! or had time to; then the least set of tasks runs, as after a loss; numbers of attempts are never used twice.
 
 use super::{Tracker, TrackerAction};
-use crate::log::LOG;
 use crate::master::journal::Snapshot;
 use crate::master::run::{Run, TaskState};
 use crate::message::{BlockOrder, Made, TaskId};
+use crate::replay::is_beyond_workers;
 use dstream_cluster::message::VisibleResult;
 use std::collections::BTreeSet;
 
 /// Attempts of one master at one task, with room: far more than a task can fail.
 const ATTEMPTS_OF_A_TERM: u64 = 1 << 16;
 
-/// Which workers still hold the block they have yet to say. The log does not forget.
-fn of_log_only(order: &BlockOrder) -> BlockOrder {
-    let holders = order.holders.iter().copied().filter(|holder| *holder == LOG).collect();
+/// Which workers still hold the block they have yet to say. Log and clients do not forget.
+fn without_workers(order: &BlockOrder) -> BlockOrder {
+    let holders = order.holders.iter().copied().filter(|holder| is_beyond_workers(*holder)).collect();
     BlockOrder { holders, ..order.clone() }
 }
 
@@ -32,7 +32,7 @@ impl Tracker {
         }
         let given_up: BTreeSet<_> = found.given_up.iter().map(|(block, _)| *block).collect();
         for sealed in found.open {
-            let orders: Vec<BlockOrder> = sealed.blocks.iter().map(|one| of_log_only(&one.order)).collect();
+            let orders: Vec<BlockOrder> = sealed.blocks.iter().map(|one| without_workers(&one.order)).collect();
             let mut run = Run::new(&self.shape, &orders, (self.limits.partitions, self.first_attempt));
             (run.is_journalled, run.is_recovered) = (true, true);
             for task in run.stages.iter_mut().flatten() {
@@ -43,7 +43,7 @@ impl Tracker {
             }
             self.runs.insert(sealed.interval, run);
             for one in sealed.blocks.into_iter().filter(|one| !given_up.contains(&one.order.name)) {
-                self.blocks.insert(one.order.name, (of_log_only(&one.order).holders, one.ranges));
+                self.blocks.insert(one.order.name, (without_workers(&one.order).holders, one.ranges));
             }
         }
         for result in visible {

@@ -21,7 +21,7 @@ fn block(number: u64) -> BlockName {
 
 pub(super) fn sealed(interval: u64, blocks: &[(u64, &[u32])]) -> Vec<TrackerEvent> {
     let allotment = |(number, holders): &(u64, &[u32])| Allotment {
-        order: BlockOrder { name: block(*number), holders: holders.to_vec(), skip: vec![] },
+        order: BlockOrder { name: block(*number), holders: holders.to_vec(), skip: vec![], ranges: vec![] },
         ranges: vec![RecordRange { client: 1, first: *number * 10, last: *number * 10 + 9 }],
     };
     let blocks = blocks.iter().map(allotment).collect();

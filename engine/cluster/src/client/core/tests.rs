@@ -1,0 +1,164 @@
+//! What the client decides, event by event.
+
+use super::*;
+
+fn range(first: u64, last: u64) -> RecordRange {
+    RecordRange { client: 1, first, last }
+}
+
+fn batch(first: u64, last: u64) -> ClientEvent {
+    ClientEvent::Batch { range: range(first, last), first_due: Moment::ZERO, last_due: Moment::ZERO }
+}
+
+fn held(first: u64, last: u64) -> ClientEvent {
+    ClientEvent::Held { by: NodeName::worker(1), ranges: vec![range(first, last)] }
+}
+
+fn up(worker: u32) -> ClientEvent {
+    ClientEvent::Up(NodeName::worker(worker))
+}
+
+/// Feeds events at milliseconds; compares sends as `first>worker` and acknowledgements as `first!`.
+fn check(events: &[(u64, ClientEvent)], expected: &[&str]) {
+    check_from(1, events, expected);
+}
+
+fn check_from(number: u32, events: &[(u64, ClientEvent)], expected: &[&str]) {
+    check_limits((number, false), events, expected);
+}
+
+fn check_limits((number, keeps): (u32, bool), events: &[(u64, ClientEvent)], expected: &[&str]) {
+    let mut client = Client::new(ClientLimits { patience: Duration::from_millis(400), number, clients: 2, keeps });
+    let mut actions = Vec::new();
+    for (at, event) in events {
+        client.step(Moment::from_millis(*at), event.clone(), &mut actions);
+    }
+    let seen: Vec<String> = actions
+        .iter()
+        .filter_map(|action| match action {
+            ClientAction::Send { first, to, .. } => Some(format!("{first}>{to}")),
+            ClientAction::Forget { first } => Some(format!("{first}!")),
+            ClientAction::Record(Event::ClientDone { records }) => Some(format!("done {records}")),
+            ClientAction::Record(_) | ClientAction::Tell { .. } => None,
+        })
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn batches_go_round_the_workers() {
+    check(
+        &[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, batch(10, 19)), (3, batch(20, 29))],
+        &["0>worker-1", "10>worker-2", "20>worker-1"],
+    );
+}
+
+#[test]
+fn clients_in_step_send_to_different_workers() {
+    let events = [(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, batch(10, 19))];
+    check_from(2, &events, &["0>worker-2", "10>worker-1"]);
+}
+
+#[test]
+fn a_batch_waits_for_the_first_worker() {
+    check(&[(0, batch(0, 9)), (5, ClientEvent::Tick), (9, up(2))], &["0>worker-2"]);
+}
+
+#[test]
+fn a_batch_of_a_broken_connection_goes_elsewhere_at_once() {
+    let down = ClientEvent::Down(NodeName::worker(1));
+    check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (50, down)], &["0>worker-1", "0>worker-2"]);
+}
+
+#[test]
+fn a_cluster_that_is_slow_to_acknowledge_gets_more_time_before_it_gets_more_to_do() {
+    let slow = [(0, up(1)), (0, up(2)), (1, batch(0, 9)), (301, held(0, 9))];
+    let mut events = slow.to_vec();
+    events.extend([(302, batch(10, 19)), (702, ClientEvent::Tick), (902, ClientEvent::Tick)]);
+    let (before, after) = (events.len() - 1, events.len());
+    check(&events[..before], &["0>worker-1", "0!", "10>worker-2"]);
+    check(&events[..after], &["0>worker-1", "0!", "10>worker-2", "10>worker-1"]);
+}
+
+#[test]
+fn however_slow_and_often_tried_a_batch_goes_again_within_a_bound() {
+    // Patience is 400 ms, an acknowledgement took 30 s: the first wait is 8 times that, all others 16 times.
+    let mut events = vec![(0, up(1)), (0, up(2)), (1, batch(0, 9)), (30_001, held(0, 9))];
+    events.push((30_002, batch(10, 19)));
+    let waits = [3200, 6400, 6400, 6400];
+    let ends = waits.iter().scan(30_002, |at, wait| {
+        *at += wait;
+        Some((*at, ClientEvent::Tick))
+    });
+    events.extend(ends);
+    let again = ["10>worker-1", "10>worker-2", "10>worker-1", "10>worker-2"];
+    check(&events, &[&["0>worker-1", "0!", "10>worker-2"][..], &again].concat());
+}
+
+#[test]
+fn a_silent_worker_is_passed_over_but_only_if_there_is_another() {
+    check(
+        &[(0, up(1)), (1, batch(0, 9)), (401, ClientEvent::Tick), (402, up(2)), (4000, ClientEvent::Tick)],
+        &["0>worker-1", "0>worker-2"],
+    );
+}
+
+#[test]
+fn a_worker_that_is_no_member_gets_nothing() {
+    let members = ClientEvent::Members(vec![NodeName::worker(2)]);
+    check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, members)], &["0>worker-1", "0>worker-2"]);
+}
+
+#[test]
+fn a_batch_is_acknowledged_when_all_its_parts_are_held_and_the_end_is_told_once() {
+    check(
+        &[
+            (0, up(1)),
+            (1, batch(0, 9)),
+            (2, held(0, 4)),
+            (3, ClientEvent::SourceEnded),
+            (4, held(3, 9)),
+            (5, held(0, 9)),
+        ],
+        &["0>worker-1", "0!", "done 10"],
+    );
+}
+
+#[test]
+fn what_an_earlier_life_sent_is_neither_sent_again_nor_forgotten() {
+    check(
+        &[
+            (0, up(1)),
+            (1, ClientEvent::Known(vec![range(0, 9), range(20, 29)])),
+            (2, batch(10, 19)),
+            (3, ClientEvent::SourceEnded),
+            (4, held(10, 19)),
+        ],
+        &["10>worker-1", "10!", "done 30"],
+    );
+}
+
+#[test]
+fn where_batches_are_kept_they_go_when_they_are_acknowledged_and_released_whole() {
+    let released = |below| ClientEvent::Released { below };
+    let sent = [(0, up(1)), (1, batch(0, 9)), (2, batch(10, 19)), (3, batch(20, 29)), (4, held(0, 19))];
+    let sends = ["0>worker-1", "10>worker-1", "20>worker-1"];
+    check_limits((1, true), &[&sent[..], &[(5, released(15))]].concat(), &[&sends[..], &["0!"]].concat());
+    // An older word changes nothing; what is acknowledged after it was released goes at once.
+    let words = [(5, released(30)), (6, released(15)), (7, held(20, 29))];
+    check_limits((1, true), &[&sent[..], &words].concat(), &[&sends[..], &["0!", "10!", "20!"]].concat());
+}
+
+#[test]
+fn what_an_earlier_life_sent_is_kept_as_far_as_it_is_not_released() {
+    let again = |first, last| ClientEvent::ReadAgain(range(first, last));
+    let events = [
+        (0, ClientEvent::Released { below: 10 }),
+        (1, ClientEvent::Known(vec![range(0, 29)])),
+        (2, again(0, 9)),
+        (2, again(10, 29)),
+        (3, ClientEvent::Released { below: 30 }),
+    ];
+    check_limits((1, true), &events, &["0!", "10!"]);
+    check_limits((1, false), &events[1..4], &["0!", "10!"]);
+}

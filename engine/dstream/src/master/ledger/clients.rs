@@ -1,0 +1,116 @@
+//! What clients are told to be held and, where they keep what they sent, whether they can be asked for it.
+//!
+//! Part of the ledger. Invariant: from its seal on a block counts as held by its clients, but for the time in which one of
+//! them has been away for longer than it takes to start it again.
+
+use super::{Block, Ledger, LedgerAction};
+use crate::log::LOG;
+use crate::options::Input;
+use crate::replay::CLIENTS;
+use dstream_trace::{Moment, RangeSet, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A client that is away holds up what only it has for so many failure timeouts: its host finds out that it has died and
+/// starts it again within some of them, and reading its source again takes it a few more. What would be given up
+/// earlier would be lost for nothing; for as long as this lasts, there are no results.
+const TIMEOUTS_TO_COME_BACK: u32 = 20;
+
+/// How long a client may stay away before what only it has is given up.
+pub fn patience_with_clients(failure_timeout: Duration) -> Duration {
+    failure_timeout * TIMEOUTS_TO_COME_BACK
+}
+
+/// Which clients are there.
+#[derive(Debug)]
+pub(super) struct Clients {
+    patience: Duration,
+    there: BTreeSet<u32>,
+    /// Since when they are away.
+    away: BTreeMap<u32, Moment>,
+    /// Those who stayed away.
+    gone: BTreeSet<u32>,
+    /// One of those came back.
+    is_back: bool,
+}
+
+impl Clients {
+    pub(super) fn new(failure_timeout: Duration) -> Clients {
+        let patience = patience_with_clients(failure_timeout);
+        Clients { patience, there: BTreeSet::new(), away: BTreeMap::new(), gone: BTreeSet::new(), is_back: false }
+    }
+
+    pub(super) fn seen(&mut self, now: Moment, client: u32, is_there: bool) {
+        if is_there {
+            self.there.insert(client);
+            self.away.remove(&client);
+            self.is_back |= self.gone.remove(&client);
+        } else if self.there.remove(&client) {
+            self.away.insert(client, now);
+        }
+    }
+
+    /// The master stood still: who came meanwhile is heard only now.
+    pub(super) fn stalled(&mut self, now: Moment) {
+        self.away.values_mut().for_each(|since| *since = now);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.away.values().min().map(|since| *since + self.patience)
+    }
+
+    /// Takes note of those who stayed away; whether anything is to be looked at.
+    fn has_changed(&mut self, now: Moment) -> bool {
+        let patience = self.patience;
+        let gone = self.away.extract_if(.., |_, since| *since + patience <= now).map(|(client, _)| client);
+        self.gone.extend(gone);
+        std::mem::take(&mut self.is_back) || !self.gone.is_empty()
+    }
+
+    fn have(&self, block: &Block) -> bool {
+        !block.ranges.iter().any(|range| self.gone.contains(&range.client))
+    }
+}
+
+impl Ledger {
+    /// Which records of a client are held by as many members as can be asked for, or in an interval that is done; where
+    /// clients keep what they sent, those that are in an interval.
+    pub(super) fn known_of(&self, client: u32) -> Vec<RecordRange> {
+        let needed = (self.limits.copies as usize).min(self.members.len());
+        let is_held = |block: &&Block| match self.limits.input {
+            Input::Memory => block.holders.len() >= needed,
+            Input::Log => block.holders.contains(&LOG),
+            Input::Replay => block.allotted.is_some(),
+        };
+        let (held, lacking): (Vec<&Block>, Vec<&Block>) = self.blocks.values().partition(is_held);
+        let of = |blocks: &[&Block]| -> RangeSet { blocks.iter().flat_map(|block| &block.ranges).copied().collect() };
+        let lacking = if self.limits.input == Input::Replay { RangeSet::new() } else { of(&lacking) };
+        let settled = self.allotted.iter().flat_map(|range| lacking.gaps(range));
+        let known: RangeSet = settled.chain(of(&held).iter()).collect();
+        known.iter().filter(|range| range.client == client).collect()
+    }
+
+    /// Whoever sent what is in the blocks that an earlier master left, and is not there, is away from now on.
+    pub(super) fn await_clients(&mut self, now: Moment) {
+        let senders = self.blocks.values().flat_map(|block| &block.ranges).map(|range| range.client);
+        let away: BTreeSet<u32> = senders.filter(|client| !self.clients.there.contains(client)).collect();
+        away.into_iter().for_each(|client| _ = self.clients.away.entry(client).or_insert(now));
+    }
+
+    /// What a client that stayed away had sent nobody can be asked for, until it is back.
+    pub(super) fn do_without_clients(&mut self, now: Moment, actions: &mut Vec<LedgerAction>) {
+        if self.limits.input != Input::Replay || !self.clients.has_changed(now) {
+            return;
+        }
+        for (name, block) in self.blocks.iter_mut().filter(|(_, block)| block.allotted.is_some()) {
+            let changed = match self.clients.have(block) {
+                true => block.holders.insert(CLIENTS),
+                false => block.holders.remove(&CLIENTS),
+            };
+            if changed {
+                let holders = block.holders.iter().copied().collect();
+                actions.push(LedgerAction::Holders { block: *name, holders });
+            }
+        }
+    }
+}
