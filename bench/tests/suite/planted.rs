@@ -2,11 +2,13 @@
 //!
 //! The scenarios are valid without the defect (`scenarios.rs` holds that), so what makes them invalid is the defect.
 
+mod defect;
 mod defects;
 mod state;
 pub mod wrap;
 
-use defects::{ALL, Defect, Planted};
+use defect::{ALL, Defect};
+use defects::Planted;
 use dstream::{Engine, Outcome, Overrides, Setup, draw_scenario, judge, load_scenario, simulate};
 use dstream_engine::DStreams;
 use dstream_scenarios::plan::Plan;
