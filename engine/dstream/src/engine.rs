@@ -186,6 +186,8 @@ async fn start_master(
             speculation: settings.speculation,
             avoid_slow: settings.avoid_slow,
             placement: settings.placement,
+            recovery: settings.recovery,
+            overlap: settings.overlap,
         },
     };
     let shell = MasterConfig {

@@ -34,6 +34,16 @@ pub enum Input {
     Replay,
 }
 
+/// When lost partitions are computed again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recovery {
+    /// At once: all that somebody may still need.
+    #[default]
+    Eager,
+    /// When a task that is due, or a checkpoint, reads them.
+    Lazy,
+}
+
 /// Less memory than this holds no block of any job: everything would only pass through it.
 const LEAST_MEMORY: u64 = 4096;
 
@@ -62,6 +72,10 @@ pub struct Settings {
     pub backpressure: bool,
     /// Where tasks and copies go.
     pub placement: Placement,
+    /// When lost partitions are computed again.
+    pub recovery: Recovery,
+    /// So many intervals are worked on at once; `None`: all that are sealed.
+    pub overlap: Option<u64>,
     /// So many bytes of blocks, slices and panes a worker keeps in memory; `None`: all.
     pub memory: Option<u64>,
 }
@@ -69,6 +83,9 @@ pub struct Settings {
 /// The most parts in which a state in place is written: with more of them, what each interval reads of earlier ones, which
 /// is a pane of each, would be a long list of short ones.
 const MOST_SEGMENTS: NonZeroU64 = NonZeroU64::new(64).expect("64 is not zero");
+
+/// The most intervals that `overlap` counts: with more of them nobody waits for another one but where its data does.
+const MOST_OVERLAPPING: u64 = 64;
 
 /// The most checkpoints over which a state in place is spread: each is an object for every partition, and a line in every
 /// snapshot of the journal.
@@ -153,6 +170,14 @@ impl Settings {
                 _ => Placement::Free,
             },
             input,
+            recovery: match value("recovery") {
+                Some(OptionValue::Choice(word)) if word == "lazy" => Recovery::Lazy,
+                _ => Recovery::Eager,
+            },
+            overlap: match value("overlap") {
+                Some(OptionValue::Count(intervals)) => Some(intervals.max(1)),
+                _ => None,
+            },
         }
     }
 }
@@ -223,10 +248,17 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
         ),
         option(
             "recovery",
-            "when lost partitions are computed again",
+            "when lost partitions are computed again: at once, or when a task that is due or a checkpoint reads them",
             OptionKind::Choice(&["eager", "lazy"]),
             OptionValue::Choice("eager".to_owned()),
-            Unbuilt::AllBut(OptionValue::Choice("eager".to_owned())),
+            Unbuilt::Nothing,
+        ),
+        option(
+            "overlap",
+            "how many intervals are worked on at once: the next one begins when one of them is done; off: no such limit",
+            OptionKind::OrOff(Box::new(OptionKind::Count { at_least: 1, at_most: MOST_OVERLAPPING })),
+            OptionValue::Off,
+            Unbuilt::Nothing,
         ),
         option(
             "input",

@@ -2,7 +2,8 @@
 //!
 //! Pure, over all interval runs. Invariant: the least set is reset: a task only if a task that still has to run, an
 //! interval to come or the checkpoint under way reads what it made, and no checkpoint has it. Readers are looked at
-//! before what they read, so one pass over intervals and stages, latest first, finds everything.
+//! before what they read, so one pass over intervals and stages, latest first, finds everything. Which readers count,
+//! the [`Demand`] says: with lazy recovery those alone that may run now.
 
 use crate::master::checkpoint::Checkpoint;
 use crate::master::panes::Panes;
@@ -16,8 +17,37 @@ pub(super) struct Lineage<'a> {
     pub(super) panes: &'a Panes,
     /// The checkpoint under way.
     pub(super) checkpoint: Option<&'a Checkpoint>,
-    /// The interval that is sealed next.
-    pub(super) next: u64,
+    pub(super) demand: Demand,
+}
+
+/// Whose needs count.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Demand {
+    /// Those of all tasks that have to run, also of intervals that are yet to be sealed, from `next` on.
+    Any {
+        /// The interval that is sealed next.
+        next: u64,
+    },
+    /// Those of tasks that are due: their interval is journalled and has begun, or they themselves are made again for one
+    /// that is.
+    Due {
+        /// The first interval that has not begun.
+        begun_below: u64,
+    },
+}
+
+impl Demand {
+    /// Whether a task of the interval in that place counts.
+    fn counts(self, runs: &BTreeMap<u64, Run>, interval: u64, stage: usize, partition: usize) -> bool {
+        let run = runs.get(&interval);
+        let is_open = run.is_some_and(|run| run.stages[stage][partition].is_open());
+        match self {
+            Demand::Any { next } => interval >= next || is_open,
+            Demand::Due { begun_below } => {
+                is_open && run.is_some_and(|run| run.is_over || (run.is_journalled && interval < begun_below))
+            }
+        }
+    }
 }
 
 impl Lineage<'_> {
@@ -50,12 +80,9 @@ impl Lineage<'_> {
     /// Whether an interval still to be computed, or the checkpoint under way, reads the panes of this one, and no checkpoint
     /// has them.
     fn are_panes_read(&self, runs: &BTreeMap<u64, Run>, interval: u64, stage: usize, partition: usize) -> bool {
-        let is_open = |reader: &u64| {
-            let task = runs.get(reader).map(|run| &run.stages[stage][partition]);
-            *reader >= self.next || task.is_some_and(|task| task.is_open())
-        };
+        let counts = |reader: &u64| self.demand.counts(runs, *reader, stage, partition);
         interval >= self.panes.stored_below()
-            && (self.shape.stages[stage].readers_of(interval).iter().any(is_open)
+            && (self.shape.stages[stage].readers_of(interval).iter().any(counts)
                 || self.are_panes_to_be_saved(interval, stage, partition))
     }
 

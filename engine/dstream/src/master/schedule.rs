@@ -25,6 +25,8 @@ const STEPS_AT_ONCE: usize = 4;
 
 /// What a round works on.
 pub(super) struct Scheduler<'a> {
+    /// No task of this interval or of a later one runs yet.
+    pub(super) begun_below: u64,
     pub(super) shape: &'a Shape,
     pub(super) blocks: &'a Blocks,
     pub(super) panes: &'a mut Panes,
@@ -45,7 +47,7 @@ enum Placed {
 impl Scheduler<'_> {
     /// Places what it can, oldest interval first. Whether finished tasks were reset: then another round is due.
     pub(super) fn place_all(&mut self) -> bool {
-        let intervals: Vec<u64> = self.runs.keys().copied().collect();
+        let intervals: Vec<u64> = self.runs.range(..self.begun_below).map(|(interval, _)| *interval).collect();
         for interval in intervals {
             for stage in 0..self.shape.stages.len() {
                 if matches!(self.place_stage(interval, stage), Placed::Reset) {

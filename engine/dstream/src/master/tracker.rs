@@ -8,7 +8,7 @@
 use crate::master::checkpoint::Checkpoint;
 use crate::master::journal::{GivenUp, Snapshot};
 use crate::master::ledger::Allotment;
-use crate::master::lineage::Lineage;
+use crate::master::lineage::{Demand, Lineage};
 use crate::master::pace::Pace;
 use crate::master::panes::{Panes, Place};
 use crate::master::placement::Workers;
@@ -17,7 +17,7 @@ use crate::master::schedule::{Blocks, Launched, Scheduler, coming, number, sourc
 use crate::message::{
     BlockOrder, Launch, Made, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder,
 };
-use crate::options::Placement;
+use crate::options::{Placement, Recovery};
 use crate::replay::CLIENTS;
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
@@ -41,6 +41,10 @@ pub struct TrackerLimits {
     pub avoid_slow: Option<Duration>,
     /// Where tasks go.
     pub placement: Placement,
+    /// When lost partitions are computed again.
+    pub recovery: Recovery,
+    /// So many intervals are worked on at once; `None`: all that are sealed.
+    pub overlap: Option<u64>,
 }
 
 /// What happens to the stage tracker.
@@ -263,7 +267,19 @@ impl Tracker {
 
     fn repair(&mut self) {
         let (shape, panes, checkpoint) = (&self.shape, &self.panes, self.checkpoint.as_ref());
-        Lineage { shape, panes, checkpoint, next: self.next }.repair(&mut self.runs);
+        let demand = match self.limits.recovery {
+            Recovery::Eager => Demand::Any { next: self.next },
+            Recovery::Lazy => Demand::Due { begun_below: self.begun_below() },
+        };
+        Lineage { shape, panes, checkpoint, demand }.repair(&mut self.runs);
+    }
+
+    /// Tasks of intervals below this one may run, as far as they are journalled: `overlap` intervals that are not done, and
+    /// whatever these read of earlier ones. So the oldest that is not done always goes on.
+    fn begun_below(&self) -> u64 {
+        let Some(overlap) = self.limits.overlap else { return u64::MAX };
+        let mut open = self.runs.iter().filter(|(_, run)| !run.is_over).map(|(interval, _)| *interval);
+        open.nth(usize::try_from(overlap).unwrap_or(usize::MAX)).unwrap_or(u64::MAX)
     }
 
     fn lost(&mut self, worker: u32, visible: &[VisibleResult], actions: &mut Vec<TrackerAction>) {
@@ -369,10 +385,11 @@ impl Tracker {
         if self.limits.placement == Placement::Load {
             self.workers.drags = self.pace.drags();
         }
-        let mut launched = Launched::new();
+        let (mut launched, begun_below) = (Launched::new(), self.begun_below());
         self.speculate(&mut launched);
         loop {
             let mut scheduler = Scheduler {
+                begun_below,
                 shape: &self.shape,
                 blocks: &self.blocks,
                 panes: &mut self.panes,
@@ -417,6 +434,7 @@ impl Core for Tracker {
                 if let Some(run) = self.runs.get_mut(&interval) {
                     run.is_journalled = true;
                 }
+                self.repair();
             }
             TrackerEvent::Holders { block, holders } => {
                 if let Some(known) = self.blocks.get_mut(&block) {

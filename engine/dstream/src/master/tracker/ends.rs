@@ -82,6 +82,10 @@ impl Tracker {
             if self.reach == 0 {
                 self.remove(interval);
             }
+            // Another one may begin, and what it reads is needed now.
+            if self.limits.overlap.is_some() {
+                self.repair();
+            }
             actions.push(TrackerAction::Record(Event::IntervalDone { interval }));
             actions.push(TrackerAction::IntervalDone(interval));
         }

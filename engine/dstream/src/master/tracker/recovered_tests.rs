@@ -1,17 +1,8 @@
 //! A new master's tracker: what it runs when workers have said what they hold of an earlier one's.
 
-use super::tests::{check_limits, holders, id, sealed, word_count};
+use super::tests::{LIMITS, check_limits, holders, id, sealed, word_count};
 use super::*;
 use crate::master::journal::SealedInterval;
-
-const LIMITS: TrackerLimits = TrackerLimits {
-    partitions: 2,
-    cores: 1,
-    checkpoint_intervals: 2,
-    speculation: None,
-    avoid_slow: None,
-    placement: Placement::Free,
-};
 
 /// Interval 0 with blocks 0 and 1 was sealed in term 1.
 fn found() -> Snapshot {

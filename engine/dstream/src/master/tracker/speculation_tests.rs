@@ -1,17 +1,10 @@
 //! Second attempts: when there is one, where, which of the two counts, and what becomes of the other.
 
-use super::tests::{check_limits, holders, id, lost, sealed, word_count};
+use super::tests::{self, check_limits, holders, id, lost, sealed, word_count};
 use super::*;
 
 /// Each worker has one core, and an attempt is slow after twice the usual time.
-const LIMITS: TrackerLimits = TrackerLimits {
-    partitions: 2,
-    cores: 1,
-    checkpoint_intervals: 2,
-    speculation: Some(2.0),
-    avoid_slow: None,
-    placement: Placement::Free,
-};
+const LIMITS: TrackerLimits = TrackerLimits { speculation: Some(2.0), ..tests::LIMITS };
 
 #[track_caller]
 fn check(workers: &[u32], events: Vec<(u64, TrackerEvent)>, steps: usize, expected: &[&str]) {

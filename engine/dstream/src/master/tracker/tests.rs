@@ -8,6 +8,18 @@ use dstream_trace::RecordRange;
 
 const PARTITIONS: u32 = 2;
 
+/// Workers of one core; a checkpoint goes through every second interval.
+pub(super) const LIMITS: TrackerLimits = TrackerLimits {
+    partitions: PARTITIONS,
+    cores: 1,
+    checkpoint_intervals: 2,
+    speculation: None,
+    avoid_slow: None,
+    placement: Placement::Free,
+    recovery: Recovery::Eager,
+    overlap: None,
+};
+
 pub(super) fn word_count() -> Query {
     let builder = QueryBuilder::new();
     let pairs = builder.lines().words().map::<(String, u64)>(|word| (word, 1));
@@ -116,15 +128,7 @@ fn check(workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&
 }
 
 fn check_query(query: &Query, workers: &[u32], events: Vec<TrackerEvent>, steps: usize, expected: &[&str]) {
-    let limits = TrackerLimits {
-        partitions: PARTITIONS,
-        cores: 1,
-        checkpoint_intervals: 2,
-        speculation: None,
-        avoid_slow: None,
-        placement: Placement::Free,
-    };
-    check_limits(query, limits, workers, events.into_iter().map(|event| (0, event)).collect(), steps, expected);
+    check_limits(query, LIMITS, workers, events.into_iter().map(|event| (0, event)).collect(), steps, expected);
 }
 
 /// The same, each event at its time in milliseconds.
@@ -370,4 +374,5 @@ fn nothing_is_given_up_before_the_sink_has_said_what_the_lost_worker_handed_in()
     check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
 }
 
+mod demand;
 mod panes;

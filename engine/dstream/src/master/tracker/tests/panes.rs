@@ -5,19 +5,19 @@ use dstream_kernel::{Kept, Width};
 
 /// A word count whose only reduce partition reads its own panes of the last two intervals; a checkpoint goes through every
 /// second interval.
-fn windowed() -> Query {
+pub(super) fn windowed() -> Query {
     let mut query = word_count();
     query.stages[1].width = Width::One;
     query.stages[1].kept = vec![Kept { label: "values".to_owned(), back: 1..=2 }];
     query
 }
 
-fn done_in(interval: u64, worker: u32, stage: u32, attempt: u32) -> TrackerEvent {
+pub(super) fn done_in(interval: u64, worker: u32, stage: u32, attempt: u32) -> TrackerEvent {
     TrackerEvent::Done { worker, task: TaskId { interval, stage, partition: 0, attempt } }
 }
 
 /// Interval after interval: block `i` at workers 1 and 3, mapped and reduced at 1.
-fn computed(intervals: u64) -> Vec<TrackerEvent> {
+pub(super) fn computed(intervals: u64) -> Vec<TrackerEvent> {
     let one = |interval| {
         let mut events = sealed(interval, &[(interval, &[1, 3])]);
         events.extend([done_in(interval, 1, 0, 0), done_in(interval, 1, 1, 0)]);
@@ -26,7 +26,7 @@ fn computed(intervals: u64) -> Vec<TrackerEvent> {
     (0..intervals).flat_map(one).collect()
 }
 
-fn saved(worker: u32, through: u64) -> TrackerEvent {
+pub(super) fn saved(worker: u32, through: u64) -> TrackerEvent {
     TrackerEvent::Saved { worker, through, stage: 1, partition: 0, attempt: 0, failed: None }
 }
 
@@ -266,14 +266,7 @@ fn in_place() -> Query {
 
 #[test]
 fn a_checkpoint_of_every_interval_writes_its_panes_alone_and_those_before_it_stay_while_they_are_read() {
-    let limits = TrackerLimits {
-        partitions: PARTITIONS,
-        cores: 1,
-        checkpoint_intervals: 1,
-        speculation: None,
-        avoid_slow: None,
-        placement: Placement::Free,
-    };
+    let limits = TrackerLimits { checkpoint_intervals: 1, ..LIMITS };
     let mut events = computed(4);
     (0..4).for_each(|interval| events.insert(interval as usize * 5 + 4, saved(1, interval)));
     let check = |events: &[TrackerEvent], steps, expected: &[&str]| {
