@@ -2,6 +2,7 @@
 //!
 //! Invariant: the codes are the contract's; nothing else in the binary names a number.
 
+use dstream_host::WorldError;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -66,6 +67,16 @@ impl Failure {
     }
 }
 
+/// A node that fails is a defect, unless it refused what the user told it.
+impl From<WorldError> for Failure {
+    fn from(error: WorldError) -> Failure {
+        match error.is_refusal() {
+            true => Failure::usage(error.to_string()),
+            false => Failure::broken(error.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -75,6 +86,18 @@ impl fmt::Display for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dstream_host::NodeError;
+    use dstream_trace::{Moment, NodeName};
+
+    #[test]
+    fn what_a_node_refuses_is_the_users_to_mend() {
+        let failed = |error: NodeError| {
+            let (node, at) = (NodeName::new("master"), Moment::ZERO);
+            Failure::from(WorldError::NodeFailed { node, at, why: error.0 }).ending
+        };
+        assert_eq!(failed(NodeError::refusal("another program")), Ending::Usage);
+        assert_eq!(failed(NodeError("a panic".to_string())), Ending::Broken);
+    }
 
     #[test]
     fn the_worst_ending_of_several_runs_counts() {

@@ -162,7 +162,10 @@ fn worlds(names: &[String]) -> Result<Vec<&'static str>, Failure> {
 
 /// How a run ended.
 pub fn ending(execution: &Execution, outcome: &Outcome) -> Ending {
-    if outcome.software_failed.is_some() || execution.failed.is_some() {
+    if let Some(failed) = &execution.failed {
+        return Failure::from(failed.clone()).ending;
+    }
+    if outcome.software_failed.is_some() {
         return Ending::Broken;
     }
     match outcome.result.verdict {

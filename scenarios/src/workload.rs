@@ -95,17 +95,23 @@ impl SourceSpec {
 /// The jobs that a binary knows.
 pub struct Workloads {
     jobs: BTreeMap<&'static str, Box<dyn Workload>>,
+    build: u64,
 }
 
 impl Workloads {
     /// The jobs that come with the software.
     pub fn built_in() -> Workloads {
-        let mut workloads = Workloads { jobs: BTreeMap::new() };
+        let mut workloads = Workloads { jobs: BTreeMap::new(), build: 0 };
         workloads.register(Box::new(WordCount));
         workloads.register(Box::new(Grep));
         workloads.register(Box::new(Sessions));
         workloads.register(Box::new(TopK));
         workloads
+    }
+
+    /// The same, with a number that tells this build of the jobs' functions from others.
+    pub fn of_build(self, build: u64) -> Workloads {
+        Workloads { build, ..self }
     }
 
     /// Adds a job; one of the same name is replaced.
@@ -173,6 +179,10 @@ impl Workloads {
 }
 
 impl Registry for Workloads {
+    fn build(&self) -> u64 {
+        self.build
+    }
+
     fn query(&self, job: &JobSpec) -> Result<Query, JobError> {
         self.get(&job.name)?.query(&job.params, job.interval)
     }

@@ -212,6 +212,6 @@ fn is_news(log: &TraceLog, looked_at: &mut usize) -> bool {
 fn broken(error: WorldError) -> Failure {
     match error {
         WorldError::NodeFailed { node, why, .. } if node.as_str().starts_with("client-") => Failure::usage(why),
-        other => Failure::broken(other.to_string()),
+        other => Failure::from(other),
     }
 }

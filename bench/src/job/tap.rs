@@ -44,6 +44,10 @@ impl Registry for Tap {
         self.inner.query(job)
     }
 
+    fn build(&self) -> u64 {
+        self.inner.build()
+    }
+
     fn source(&self, source: &[u8], client: u32) -> Result<Box<dyn LineSource>, JobError> {
         let opened = self.source.lock().unwrap_or_else(PoisonError::into_inner).take();
         let is_live = matches!(opened, Some(Source::Live(_)));

@@ -15,8 +15,8 @@ use super::wire::{Beginning, Order, Preparation, StoreOrder, Word, read};
 use crate::execution::starter;
 use crate::failure::{Ending, Failure};
 use crate::setup::Setup;
-use dstream_host::NodeSpec;
 use dstream_host::real::{Began, NodeProcess, ProcessConfig};
+use dstream_host::{NodeSpec, WorldError};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ enum News {
     /// The driver is gone, or makes no sense.
     Over(Option<io::Error>),
     /// The node ended by itself; why, if it failed.
-    Ended(Result<(), String>),
+    Ended(Result<(), WorldError>),
 }
 
 /// Lives as the node that standard input says.
@@ -86,7 +86,7 @@ fn hear(news: &SyncSender<News>) {
 fn next_order(news: &Receiver<News>) -> Result<Option<Order>, Failure> {
     match news.recv() {
         Ok(News::Order(order)) => Ok(Some(order)),
-        Ok(News::Ended(Err(why))) => Err(Failure::broken(why)),
+        Ok(News::Ended(Err(failed))) => Err(Failure::from(failed)),
         Ok(News::Over(Some(error))) => Err(Failure::usage(format!(
             "standard input holds no orders ({error}): `dstream node` is started by `dstream run --world tcp`"
         ))),
@@ -186,7 +186,7 @@ fn live(
     let (watch, failed, pipe) = (node.watch(), sender.clone(), Arc::clone(pipe));
     // If the process ends first, nobody wants to know.
     spawn("watch", move || {
-        let ended = watch().map_err(|failed| failed.to_string());
+        let ended = watch();
         if ended.is_ok() {
             pipe.say(&Word::Done);
         }

@@ -10,5 +10,6 @@ mod cluster;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod job;
+mod restart;
 mod source;
 mod tcp;

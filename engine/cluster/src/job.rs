@@ -53,6 +53,12 @@ pub trait Registry: Send + Sync {
     /// Builds the job's query.
     fn query(&self, job: &JobSpec) -> Result<Query, JobError>;
 
+    /// Tells one build of the jobs' functions from another, where nodes of several may follow one another on one store.
+    /// 0: all are the same.
+    fn build(&self) -> u64 {
+        0
+    }
+
     /// Opens client `client`'s share of a source. `source` is in the registry's own format, as it wrote it into the
     /// cluster's description.
     fn source(&self, source: &[u8], client: u32) -> Result<Box<dyn LineSource>, JobError>;

@@ -3,7 +3,7 @@
 use crate::cores::{CoreFactory, PlainCores};
 use crate::master::ledger::{LedgerLimits, patience_with_clients};
 use crate::master::tracker::TrackerLimits;
-use crate::master::{self, MasterConfig, MasterLimits};
+use crate::master::{self, MasterConfig, MasterLimits, Program};
 use crate::options::{self, Input, Settings};
 use crate::worker::receiver::ReceiverLimits;
 use crate::worker::{self, Chains, Seats, SharedHoldings, TaskContext, WorkerConfig};
@@ -143,7 +143,9 @@ impl Engine for DStreams {
             let query = cores.query(config.settings.query(query, config.cluster.interval));
             match role {
                 Role::Sink => start_sink(host, &config, &query, &*cores).await,
-                Role::Master | Role::Standby(_) => start_master(host, &config, query, role, cores).await,
+                Role::Master | Role::Standby(_) => {
+                    start_master(host, &config, query, (role, registry.build()), cores).await
+                }
                 Role::Worker(number) => start_worker(host, &config, query, number, &*cores).await,
                 Role::Client(number) => start_client(host, &config, &query, number, &*registry, &*cores).await,
                 Role::Replica(_) => Err(NodeError(format!("D-Streams has no node {}", node.name))),
@@ -161,7 +163,7 @@ async fn start_master(
     host: Host,
     config: &NodeConfig,
     query: Query,
-    role: Role,
+    (role, build): (Role, u64),
     cores: Arc<dyn CoreFactory>,
 ) -> Result<(), NodeError> {
     let NodeConfig { cluster, settings } = config;
@@ -197,6 +199,7 @@ async fn start_master(
         deadline: cluster.failure_timeout,
         costs: cluster.costs.clone(),
         logs: settings.input == Input::Log,
+        program: Program::of(&query, cluster.job.clone(), build, (cluster.partitions, settings.input)),
     };
     let (peers, events) = connect(&host, config, role, query.fingerprint).await?;
     let time_to_live = shell.deadline * TIMEOUTS_OF_A_LEASE;

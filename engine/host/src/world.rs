@@ -31,6 +31,16 @@ pub struct NodeSpec {
 #[error("{0}")]
 pub struct NodeError(pub String);
 
+/// What the words of a refusal begin with. They cross processes as they are, and so does what they are.
+const REFUSED: &str = "refused: ";
+
+impl NodeError {
+    /// The node cannot do what it was told, and whoever told it can mend that.
+    pub fn refusal(why: &str) -> NodeError {
+        NodeError(format!("{REFUSED}{why}"))
+    }
+}
+
 /// Starts a node on a host; the future is the node's life.
 pub type NodeStart = Arc<dyn Fn(NodeSpec, Host) -> BoxFuture<'static, Result<(), NodeError>> + Send + Sync>;
 
@@ -53,6 +63,13 @@ pub enum WorldError {
     /// The world cannot do this.
     #[error("{0}")]
     Unsupported(String),
+}
+
+impl WorldError {
+    /// Whether a node refused what it was told: see [`NodeError::refusal`].
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, WorldError::NodeFailed { why, .. } if why.starts_with(REFUSED))
+    }
 }
 
 /// What runs the nodes.

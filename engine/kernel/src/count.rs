@@ -93,8 +93,8 @@ impl Fold for CountFold {
     fn kept(&self) -> Vec<Kept> {
         match self.length {
             Some(NonZeroU64::MIN) => Vec::new(),
-            Some(length) => vec![kept_leaving("values", length), kept_once("window")],
-            None => vec![kept_once("state")],
+            Some(length) => vec![kept_leaving::<u64>("values", length), kept_once::<u64>("window")],
+            None => vec![kept_once::<u64>("state")],
         }
     }
 

@@ -127,6 +127,8 @@ pub enum Width {
 pub struct Kept {
     /// What it is, for people: `values`, `window`, `state`.
     pub label: String,
+    /// The type of its rows, as records name it: `(String, u64)`. Panes of one type are none of another.
+    pub rows: String,
     /// Interval `i` reads the panes of intervals `i - b` for every `b` in here, from 1. Before interval 0 there are none.
     pub back: RangeInclusive<u64>,
 }

@@ -12,6 +12,7 @@
 
 use crate::master::ledger::Allotment;
 use crate::master::panes::Place;
+use crate::master::program::Program;
 use dstream_trace::{BlockName, RangeSet, RecordRange};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,11 +77,13 @@ pub enum Entry {
     Back(u32),
 }
 
-/// What stands in a slot. One without entries begins a term.
+/// What stands in a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// The term of the master that wrote it.
     pub term: u64,
+    /// The program that is run from here on. A slot with one begins a term.
+    pub begins: Option<Box<Program>>,
     /// In the order in which they were decided.
     pub entries: Vec<Entry>,
 }
@@ -98,12 +101,18 @@ pub fn slot_number(key: &str) -> Option<u64> {
     key.strip_prefix(PREFIX)?.parse().ok()
 }
 
+/// The program under which the last of these slots were written.
+pub fn program(slots: &[Slot]) -> Option<&Program> {
+    let newest = slots.iter().map(|slot| slot.term).max()?;
+    slots.iter().find(|slot| slot.term == newest).and_then(|slot| slot.begins.as_deref())
+}
+
 /// What slots in order say. One of an older term than a slot before it was written too late to count.
 pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
     let (mut newest, mut now) = (0, Snapshot::default());
     let mut allotted = RangeSet::new();
     let mut open: BTreeMap<u64, SealedInterval> = BTreeMap::new();
-    for Slot { term, entries } in slots {
+    for Slot { term, entries, .. } in slots {
         if term < newest {
             continue;
         }
@@ -142,7 +151,7 @@ mod tests {
     }
 
     fn slot(term: u64, entries: Vec<Entry>) -> Slot {
-        Slot { term, entries }
+        Slot { term, begins: None, entries }
     }
 
     /// (next interval, open intervals, records that are in some)

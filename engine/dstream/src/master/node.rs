@@ -12,7 +12,8 @@
 
 use crate::log;
 use crate::master::journal::{Entry, Slot, Snapshot};
-use crate::master::scribe::{self, Begun, Deposed};
+use crate::master::program::{Program, Verdict, as_over};
+use crate::master::scribe::{self, Deposed, Read};
 use crate::master::{MasterAction, MasterEvent, first_epoch};
 use crate::message::{BlockReport, Member, ToMaster, ToWorker, checkpoint_prefix};
 use bytes::Bytes;
@@ -33,6 +34,9 @@ use tokio::task::JoinSet;
 /// Answers of sink and store that wait to be read: a fence for each worker, a slot of the journal and a renewal.
 const MOST_WAITING_ANSWERS: usize = 4096;
 
+/// No worker's epoch: to fence it asks the sink what it has, and refuses nobody.
+const UNFENCED: u64 = 0;
+
 /// Core time of messages is put into the trace this often.
 const ACCOUNT_PERIOD: Duration = Duration::from_secs(1);
 
@@ -51,6 +55,8 @@ pub struct MasterConfig {
     pub costs: Costs,
     /// Whether input is held by the log.
     pub logs: bool,
+    /// What all nodes run.
+    pub program: Program,
 }
 
 /// Makes a core that knows nothing yet.
@@ -65,6 +71,9 @@ pub async fn run(
     mut candidate: Candidate,
     new_core: NewCore,
 ) -> Result<(), NodeError> {
+    // Before anything is taken or written: who may not go on leaves the store as it is.
+    let journal = scribe::read(&host, config.deadline).await?;
+    may_go_on(&host, &peers, &config, &journal).await?;
     let mut connected = BTreeSet::new();
     loop {
         let Some(lease) = take_lease(&host, &mut events, &mut candidate, &mut connected).await else { return Ok(()) };
@@ -240,31 +249,26 @@ impl Shell {
     /// taken from workers that still hear it.
     fn prepare(&self) {
         let (host, peers, answered) = (self.host.clone(), self.peers.clone(), self.answered.clone());
-        let MasterConfig { sink, workers, deadline, logs, .. } = self.config.clone();
-        let term = self.lease.term;
+        let (config, term) = (self.config.clone(), self.lease.term);
         tokio::spawn(async move {
-            let begun = match scribe::begin(&host, term, deadline).await {
+            let begun = match begin(&host, &peers, &config, term).await {
                 Err(error) => return drop(answered.send(Answer::Unreadable(error)).await),
                 Ok(begun) => begun,
             };
-            let Begun { found, next, begins } = match begun {
+            let (Read { found, next, begins, .. }, verdict) = match begun {
                 Err(deposed) => return drop(answered.send(Answer::Prepared(Box::new(Err(deposed)))).await),
                 Ok(begun) => begun,
             };
+            let MasterConfig { deadline, logs, .. } = config;
             let sealed = found.open.iter().flat_map(|sealed| &sealed.blocks).map(|block| block.order.name);
             let known = sealed.chain(found.given_up.iter().map(|(block, _)| *block)).collect();
             let logged = if logs { read_log(&host, None, &known, deadline).await } else { Vec::new() };
-            let mut visible = Vec::new();
-            // In the first term there was nobody before.
-            let mut fences = JoinSet::new();
-            for worker in (1..=workers).filter(|_| term > 1) {
-                let (host, peers, sink, since) = (host.clone(), peers.clone(), sink.clone(), found.below);
-                let last = (NodeName::worker(worker), first_epoch(term));
-                fences.spawn(async move { fence(&host, &peers, &sink, last, since, deadline).await });
-            }
-            while let Some(Ok(of_worker)) = fences.join_next().await {
-                visible.extend(of_worker);
-            }
+            let visible = match term {
+                // There was nobody before.
+                1 => Vec::new(),
+                _ => fence_all(&host, &peers, &config, (first_epoch(term), found.below)).await,
+            };
+            let found = if verdict == Verdict::Agrees { as_over(found) } else { found };
             let prepared = Prepared { found, next, begins, logged, visible };
             let _ = answered.send(Answer::Prepared(Box::new(Ok(prepared)))).await;
         });
@@ -411,7 +415,7 @@ impl Shell {
         }
         let Some(number) = self.slot.take() else { return };
         let (host, answered, pause) = (self.host.clone(), self.answered.clone(), self.config.deadline);
-        let slot = Slot { term: self.lease.term, entries: std::mem::take(&mut self.unwritten) };
+        let slot = Slot { term: self.lease.term, begins: None, entries: std::mem::take(&mut self.unwritten) };
         let begins = self.begins.clone();
         tokio::spawn(async move {
             let written = scribe::write(&host, number, &slot, pause).await.map(|()| slot.entries);
@@ -462,6 +466,61 @@ impl Shell {
             let _ = answered.send(Answer::Event(MasterEvent::Fenced { member, visible })).await;
         });
     }
+}
+
+/// Begins the term in the journal, if nobody has begun a later one and this program may go on from what is there.
+async fn begin(
+    host: &Host,
+    peers: &Peers,
+    config: &MasterConfig,
+    term: u64,
+) -> Result<Result<(Read, Verdict), Deposed>, NodeError> {
+    loop {
+        let mut journal = scribe::read(host, config.deadline).await?;
+        if journal.newest > term {
+            return Ok(Err(Deposed));
+        }
+        let verdict = may_go_on(host, peers, config, &journal).await?;
+        if scribe::begin(host, (term, journal.next), &config.program, config.deadline).await.is_some() {
+            journal.begins.insert(journal.next);
+            journal.next += 1;
+            return Ok(Ok((journal, verdict)));
+        }
+    }
+}
+
+/// Whether this program may go on from the journal; the error says why not. The sink is only asked what it has.
+async fn may_go_on(host: &Host, peers: &Peers, config: &MasterConfig, journal: &Read) -> Result<Verdict, NodeError> {
+    let verdict = config.program.judge(journal.program.as_ref(), &journal.found);
+    let unfinished = match (&verdict, &journal.program) {
+        (Verdict::Refused(why), _) => Some(why.clone()),
+        (Verdict::Agrees, Some(before)) if !journal.found.open.is_empty() => {
+            let since = journal.found.below;
+            let visible = fence_all(host, peers, config, (UNFENCED, since)).await;
+            before.unfinished(&journal.found, &visible)
+        }
+        _ => None,
+    };
+    unfinished.map_or(Ok(verdict), |why| Err(NodeError::refusal(&why)))
+}
+
+/// Has the sink refuse results of all workers under this and older epochs. Which are visible from interval `since` on.
+async fn fence_all(
+    host: &Host,
+    peers: &Peers,
+    config: &MasterConfig,
+    (epoch, since): (u64, u64),
+) -> Vec<VisibleResult> {
+    let (mut fences, mut visible) = (JoinSet::new(), Vec::new());
+    for worker in 1..=config.workers {
+        let (host, peers, sink, deadline) = (host.clone(), peers.clone(), config.sink.clone(), config.deadline);
+        let last = (NodeName::worker(worker), epoch);
+        fences.spawn(async move { fence(&host, &peers, &sink, last, since, deadline).await });
+    }
+    while let Some(Ok(of_worker)) = fences.join_next().await {
+        visible.extend(of_worker);
+    }
+    visible
 }
 
 /// What the log has, of one worker or of all, but for blocks that are known; asked again until the store answers.

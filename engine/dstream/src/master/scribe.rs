@@ -5,7 +5,8 @@
 //! for which an older master may still be on its way is the one in which the term after its own began: those are never
 //! deleted, or its last word would be taken when all have forgotten it.
 
-use crate::master::journal::{Entry, PREFIX, Slot, Snapshot, replay, slot_key, slot_number};
+use crate::master::journal::{self, Entry, PREFIX, Slot, Snapshot, replay, slot_key, slot_number};
+use crate::master::program::Program;
 use dstream_cluster::message::{open, seal};
 use dstream_host::{Host, NodeError, StoreError};
 use std::collections::BTreeSet;
@@ -19,37 +20,51 @@ const READS_AT_ONCE: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deposed;
 
-/// A term that has begun.
+/// The journal as it was read.
 #[derive(Debug)]
-pub struct Begun {
-    /// What the journal says.
+pub struct Read {
+    /// What it says.
     pub found: Snapshot,
+    /// The program under which it was written last.
+    pub program: Option<Program>,
+    /// The newest term of a master that wrote.
+    pub newest: u64,
     /// The slot that is next.
     pub next: u64,
-    /// The slots in which terms began, this one and those before.
+    /// The slots in which terms began.
     pub begins: BTreeSet<u64>,
 }
 
-/// Begins the term with a slot of its own.
-pub async fn begin(host: &Host, term: u64, pause: Duration) -> Result<Result<Begun, Deposed>, NodeError> {
+/// Reads the journal, again and again until the store answers.
+pub async fn read(host: &Host, pause: Duration) -> Result<Read, NodeError> {
     loop {
-        let Ok(slots) = read_all(host).await? else {
-            host.sleep(pause).await;
-            continue;
-        };
-        if slots.iter().any(|(_, slot)| slot.term > term) {
-            return Ok(Err(Deposed));
+        match read_all(host).await? {
+            Ok(slots) => return Ok(Read::of(slots)),
+            Err(_) => host.sleep(pause).await,
         }
+    }
+}
+
+impl Read {
+    fn of(slots: Vec<(u64, Slot)>) -> Read {
         let next = slots.last().map_or(0, |(number, _)| number + 1);
-        match host.store.create(&slot_key(next), seal(Vec::new(), &Slot { term, entries: Vec::new() })).await {
-            Ok(()) => {
-                let empty = slots.iter().filter(|(_, slot)| slot.entries.is_empty()).map(|(number, _)| *number);
-                let begins = empty.chain([next]).collect();
-                let found = replay(slots.into_iter().map(|(_, slot)| slot));
-                return Ok(Ok(Begun { found, next: next + 1, begins }));
-            }
-            // The older master wrote once more; or this very slot is there, though the store said that it failed.
-            Err(StoreError::Exists(_)) => {}
+        let begins = slots.iter().filter(|(_, slot)| slot.begins.is_some()).map(|(number, _)| *number).collect();
+        let slots: Vec<Slot> = slots.into_iter().map(|(_, slot)| slot).collect();
+        let newest = slots.iter().map(|slot| slot.term).max().unwrap_or(0);
+        let program = journal::program(&slots).cloned();
+        Read { found: replay(slots), program, newest, next, begins }
+    }
+}
+
+/// Begins the term with a slot of its own, behind what was read; `None` if another slot stands there by now: an older master
+/// wrote once more, or this very slot is there, though the store said that it failed.
+pub async fn begin(host: &Host, (term, number): (u64, u64), program: &Program, pause: Duration) -> Option<()> {
+    let slot = Slot { term, begins: Some(Box::new(program.clone())), entries: Vec::new() };
+    let bytes = seal(Vec::new(), &slot);
+    loop {
+        match host.store.create(&slot_key(number), bytes.clone()).await {
+            Ok(()) => return Some(()),
+            Err(StoreError::Exists(_)) => return None,
             Err(_) => host.sleep(pause).await,
         }
     }

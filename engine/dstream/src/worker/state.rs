@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     fn kept(back: std::ops::RangeInclusive<u64>) -> Kept {
-        Kept { label: "values".to_owned(), back }
+        Kept { label: "values".to_owned(), rows: "(String, u64)".to_owned(), back }
     }
 
     fn past(intervals: &[u64]) -> Past {

@@ -57,8 +57,8 @@ pub(crate) struct InPlace<K, V, S, M> {
 
 impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Fold for InPlace<K, V, S, M> {
     fn kept(&self) -> Vec<Kept> {
-        let kept = |label: &str| Kept { label: label.to_owned(), back: 1..=self.segments.get() };
-        vec![kept("changes"), kept("segment")]
+        let kept = |label: &str, rows| Kept { label: label.to_owned(), rows, back: 1..=self.segments.get() };
+        vec![kept("changes", <(K, Maybe<Touch<S>>)>::type_name()), kept("segment", <(K, Touch<S>)>::type_name())]
     }
 
     fn reach(&self) -> Option<u64> {

@@ -33,7 +33,7 @@ where
         if self.window.is_one_interval() {
             return Vec::new();
         }
-        vec![kept_leaving("values", self.window.length), kept_once("window")]
+        vec![kept_leaving::<(K, V)>("values", self.window.length), kept_once::<(K, V)>("window")]
     }
 
     fn reach(&self) -> Option<u64> {

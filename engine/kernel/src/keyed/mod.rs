@@ -16,14 +16,15 @@ pub(crate) mod track;
 pub(crate) mod window;
 
 use crate::query::Kept;
+use crate::record::Record;
 use std::num::NonZeroU64;
 
 /// A pane of the interval before.
-pub(crate) fn kept_once(label: &str) -> Kept {
-    Kept { label: label.to_owned(), back: 1..=1 }
+pub(crate) fn kept_once<R: Record>(label: &str) -> Kept {
+    Kept { label: label.to_owned(), rows: R::type_name(), back: 1..=1 }
 }
 
 /// The pane of `length` intervals ago.
-pub(crate) fn kept_leaving(label: &str, length: NonZeroU64) -> Kept {
-    Kept { label: label.to_owned(), back: length.get()..=length.get() }
+pub(crate) fn kept_leaving<R: Record>(label: &str, length: NonZeroU64) -> Kept {
+    Kept { label: label.to_owned(), rows: R::type_name(), back: length.get()..=length.get() }
 }

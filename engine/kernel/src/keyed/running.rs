@@ -29,7 +29,7 @@ where
     F: for<'x, 'y> Fn(V::Ref<'x>, V::Ref<'y>) -> V + Send + Sync + 'static,
 {
     fn kept(&self) -> Vec<Kept> {
-        vec![kept_once("state")]
+        vec![kept_once::<(K, V)>("state")]
     }
 
     fn reach(&self) -> Option<u64> {

@@ -85,7 +85,7 @@ where
     F: for<'x> Fn(K::Ref<'x>, &[V::Ref<'x>], Option<S::Ref<'x>>) -> Option<S> + Send + Sync + 'static,
 {
     fn kept(&self) -> Vec<Kept> {
-        vec![kept_once("state")]
+        vec![kept_once::<(K, S)>("state")]
     }
 
     fn reach(&self) -> Option<u64> {

@@ -56,7 +56,7 @@ pub(crate) struct VisitTouched<K, V, S, M> {
 
 impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Fold for VisitTouched<K, V, S, M> {
     fn kept(&self) -> Vec<Kept> {
-        vec![kept_once("state")]
+        vec![kept_once::<(K, Held<S>)>("state")]
     }
 
     fn reach(&self) -> Option<u64> {

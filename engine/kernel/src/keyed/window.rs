@@ -26,7 +26,8 @@ where
         if self.window.is_one_interval() {
             return Vec::new();
         }
-        vec![Kept { label: "values".to_owned(), back: 1..=self.window.length.get() - 1 }]
+        let (label, rows) = ("values".to_owned(), <(K, V)>::type_name());
+        vec![Kept { label, rows, back: 1..=self.window.length.get() - 1 }]
     }
 
     fn reach(&self) -> Option<u64> {

@@ -3,12 +3,14 @@
 use super::*;
 use dstream_kernel::{Kept, Width};
 
+const ROWS: &str = "(String, u64)";
+
 /// A word count whose only reduce partition reads its own panes of the last two intervals; a checkpoint goes through every
 /// second interval.
 pub(super) fn windowed() -> Query {
     let mut query = word_count();
     query.stages[1].width = Width::One;
-    query.stages[1].kept = vec![Kept { label: "values".to_owned(), back: 1..=2 }];
+    query.stages[1].kept = vec![Kept { label: "values".to_owned(), rows: ROWS.to_owned(), back: 1..=2 }];
     query
 }
 
@@ -203,7 +205,7 @@ fn a_part_of_a_checkpoint_that_could_not_be_saved_is_ordered_again() {
 /// As `windowed`, with an inverse: a window is the one before it, and values that enter and leave.
 fn with_inverse() -> Query {
     let mut query = windowed();
-    let kept = |label: &str, back| Kept { label: label.to_owned(), back };
+    let kept = |label: &str, back| Kept { label: label.to_owned(), rows: ROWS.to_owned(), back };
     query.stages[1].kept = vec![kept("values", 2..=2), kept("window", 1..=1)];
     query
 }
@@ -259,7 +261,7 @@ fn panes_that_nobody_can_fetch_are_made_again_elsewhere() {
 /// As `windowed`, with changes and a segment for each interval instead of values.
 fn in_place() -> Query {
     let mut query = windowed();
-    let kept = |label: &str| Kept { label: label.to_owned(), back: 1..=2 };
+    let kept = |label: &str| Kept { label: label.to_owned(), rows: ROWS.to_owned(), back: 1..=2 };
     (query.stages[1].kept, query.stages[1].is_in_place) = (vec![kept("changes"), kept("segment")], true);
     query
 }
