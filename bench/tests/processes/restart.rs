@@ -32,9 +32,6 @@ const LONGEST_LIFE: Moment = Moment::from_millis(60_000);
 /// Where the store keeps what is being written.
 const UNFINISHED: &str = "%unfinished";
 
-/// What the process of a life is told: folder, pattern, window, intervals between checkpoints.
-const TOLD: &str = "DSTREAM_TEST_LIFE";
-
 /// A life of the cluster, as the test sees it; killed when it is dropped.
 struct Life {
     child: Child,
@@ -56,8 +53,10 @@ impl Life {
     fn begin(folder: &Folder, pattern: &str, window: &str, checkpoint: u32) -> Life {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--ignored", "--exact", "restart::life_of_a_cluster", "--nocapture"]);
-        command.env(TOLD, format!("{} {pattern} {window} {checkpoint}", folder.0.display()));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let told = format!("{} {pattern} {window} {checkpoint}", folder.0.display());
+        child.stdin.take().unwrap().write_all(told.as_bytes()).unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         Life { child, said }
     }
@@ -201,12 +200,23 @@ fn a_changed_program_is_refused_where_it_would_compute_what_another_one_sealed()
     assert_eq!((counts.keys().next(), counts.values().next_back()), (Some(&0), Some(&(LINES / 2))));
 }
 
+#[test]
+fn a_changed_program_is_refused_where_results_of_the_one_before_it_are_not_out() {
+    let folder = input();
+    // The sink of the second life is new: it has none of them.
+    Life::begin(&folder, "alpha", "off", 1).kill_when(|said| matches!(said, Said::Count { interval: 1.., .. }));
+    check_refused(&folder, "off", "beta", &["intervals 0 to", "have results that are not out", "`journal/`"]);
+}
+
 /// No test: the process of a life, which other tests start.
 #[test]
 #[ignore = "other tests run it in processes of their own"]
 fn life_of_a_cluster() {
-    let told = std::env::var(TOLD).expect("only other tests run this");
-    let [folder, pattern, window, checkpoint] = told.split(' ').collect::<Vec<_>>()[..] else { panic!("{told}") };
+    let mut told = String::new();
+    std::io::stdin().read_to_string(&mut told).unwrap();
+    let [folder, pattern, window, checkpoint] = told.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("its standard input says folder, pattern, window, and intervals between checkpoints; not `{told}`")
+    };
     let params = [("pattern".to_owned(), pattern.to_owned()), ("window".to_owned(), window.to_owned())].into();
     live(Path::new(folder), &params, checkpoint.parse().unwrap());
 }

@@ -255,7 +255,7 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
         ),
         option(
             "overlap",
-            "how many intervals are worked on at once: the next one begins when one of them is done; off: no such limit",
+            "how many intervals are worked on at once: the next one begins when one of them is done; off: no limit",
             OptionKind::OrOff(Box::new(OptionKind::Count { at_least: 1, at_most: MOST_OVERLAPPING })),
             OptionValue::Off,
             Unbuilt::Nothing,

@@ -31,8 +31,8 @@ pub struct NodeSpec {
 #[error("{0}")]
 pub struct NodeError(pub String);
 
-/// What the words of a refusal begin with. They cross processes as they are, and so does what they are.
-const REFUSED: &str = "refused: ";
+/// What the words of a refusal begin with. They cross processes inside other words, and what they are goes with them.
+const REFUSED: &str = "refused by the node: ";
 
 impl NodeError {
     /// The node cannot do what it was told, and whoever told it can mend that.
@@ -68,7 +68,7 @@ pub enum WorldError {
 impl WorldError {
     /// Whether a node refused what it was told: see [`NodeError::refusal`].
     pub fn is_refusal(&self) -> bool {
-        matches!(self, WorldError::NodeFailed { why, .. } if why.starts_with(REFUSED))
+        matches!(self, WorldError::NodeFailed { why, .. } if why.contains(REFUSED))
     }
 }
 

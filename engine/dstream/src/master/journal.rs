@@ -107,16 +107,25 @@ pub fn program(slots: &[Slot]) -> Option<&Program> {
     slots.iter().find(|slot| slot.term == newest).and_then(|slot| slot.begins.as_deref())
 }
 
-/// What slots in order say. One of an older term than a slot before it was written too late to count.
+/// What slots in order say. One of an older term than a slot before it was written too late to count. Where another program
+/// begins, all that was sealed before is over: it may begin nowhere else.
 pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
     let (mut newest, mut now) = (0, Snapshot::default());
     let mut allotted = RangeSet::new();
     let mut open: BTreeMap<u64, SealedInterval> = BTreeMap::new();
-    for Slot { term, entries, .. } in slots {
+    let mut program: Option<Box<Program>> = None;
+    for Slot { term, begins, entries } in slots {
         if term < newest {
             continue;
         }
         newest = term;
+        if let Some(begins) = begins {
+            if program.is_some_and(|before| before != begins) {
+                open.clear();
+                now.below = now.next;
+            }
+            program = Some(begins);
+        }
         for entry in entries {
             match entry {
                 Entry::Sealed(sealed) => {
@@ -144,6 +153,8 @@ pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dstream_cluster::JobSpec;
+    use std::time::Duration;
 
     fn sealed(interval: u64) -> SealedInterval {
         let range = RecordRange { client: 1, first: interval * 10, last: interval * 10 + 9 };
@@ -188,6 +199,23 @@ mod tests {
         ];
         check(slots.clone(), (2, &[0, 1], 20));
         check(slots[..3].to_vec(), (1, &[0], 10));
+    }
+
+    #[test]
+    fn where_another_program_begins_all_that_was_sealed_is_over() {
+        let program = |build| {
+            let job = JobSpec { name: "j".into(), params: BTreeMap::new(), interval: Duration::from_secs(1) };
+            let (outputs, kept) = (BTreeMap::new(), BTreeMap::new());
+            Some(Box::new(Program { job, fingerprint: 0, build, logs: false, partitions: 1, outputs, kept }))
+        };
+        let begins = |term, build| Slot { term, begins: program(build), entries: Vec::new() };
+        let seals = |term, interval| slot(term, vec![Entry::Sealed(sealed(interval))]);
+        check(vec![begins(1, 1), seals(1, 0), begins(2, 1), seals(2, 1)], (2, &[0, 1], 20));
+        let changed = vec![begins(1, 1), seals(1, 0), begins(2, 2), seals(2, 1)];
+        check(changed.clone(), (2, &[1], 20));
+        assert_eq!(replay(changed.clone()).below, 1);
+        assert_eq!(super::program(&changed), program(2).as_deref());
+        assert_eq!(super::program(&changed[..2]), program(1).as_deref());
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod run;
 mod schedule;
 mod scribe;
 mod takeover;
+mod term;
 pub mod tracker;
 mod trimming;
 mod writing;

@@ -14,6 +14,7 @@ use crate::log;
 use crate::master::journal::{Entry, Slot, Snapshot};
 use crate::master::program::{Program, Verdict, as_over};
 use crate::master::scribe::{self, Deposed, Read};
+use crate::master::term::{begin, fence_all, may_go_on};
 use crate::master::{MasterAction, MasterEvent, first_epoch};
 use crate::message::{BlockReport, Member, ToMaster, ToWorker, checkpoint_prefix};
 use bytes::Bytes;
@@ -29,13 +30,9 @@ use dstream_trace::{BlockName, Event, Moment, NodeName, Purpose};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 /// Answers of sink and store that wait to be read: a fence for each worker, a slot of the journal and a renewal.
 const MOST_WAITING_ANSWERS: usize = 4096;
-
-/// No worker's epoch: to fence it asks the sink what it has, and refuses nobody.
-const UNFENCED: u64 = 0;
 
 /// Core time of messages is put into the trace this often.
 const ACCOUNT_PERIOD: Duration = Duration::from_secs(1);
@@ -466,61 +463,6 @@ impl Shell {
             let _ = answered.send(Answer::Event(MasterEvent::Fenced { member, visible })).await;
         });
     }
-}
-
-/// Begins the term in the journal, if nobody has begun a later one and this program may go on from what is there.
-async fn begin(
-    host: &Host,
-    peers: &Peers,
-    config: &MasterConfig,
-    term: u64,
-) -> Result<Result<(Read, Verdict), Deposed>, NodeError> {
-    loop {
-        let mut journal = scribe::read(host, config.deadline).await?;
-        if journal.newest > term {
-            return Ok(Err(Deposed));
-        }
-        let verdict = may_go_on(host, peers, config, &journal).await?;
-        if scribe::begin(host, (term, journal.next), &config.program, config.deadline).await.is_some() {
-            journal.begins.insert(journal.next);
-            journal.next += 1;
-            return Ok(Ok((journal, verdict)));
-        }
-    }
-}
-
-/// Whether this program may go on from the journal; the error says why not. The sink is only asked what it has.
-async fn may_go_on(host: &Host, peers: &Peers, config: &MasterConfig, journal: &Read) -> Result<Verdict, NodeError> {
-    let verdict = config.program.judge(journal.program.as_ref(), &journal.found);
-    let unfinished = match (&verdict, &journal.program) {
-        (Verdict::Refused(why), _) => Some(why.clone()),
-        (Verdict::Agrees, Some(before)) if !journal.found.open.is_empty() => {
-            let since = journal.found.below;
-            let visible = fence_all(host, peers, config, (UNFENCED, since)).await;
-            before.unfinished(&journal.found, &visible)
-        }
-        _ => None,
-    };
-    unfinished.map_or(Ok(verdict), |why| Err(NodeError::refusal(&why)))
-}
-
-/// Has the sink refuse results of all workers under this and older epochs. Which are visible from interval `since` on.
-async fn fence_all(
-    host: &Host,
-    peers: &Peers,
-    config: &MasterConfig,
-    (epoch, since): (u64, u64),
-) -> Vec<VisibleResult> {
-    let (mut fences, mut visible) = (JoinSet::new(), Vec::new());
-    for worker in 1..=config.workers {
-        let (host, peers, sink, deadline) = (host.clone(), peers.clone(), config.sink.clone(), config.deadline);
-        let last = (NodeName::worker(worker), epoch);
-        fences.spawn(async move { fence(&host, &peers, &sink, last, since, deadline).await });
-    }
-    while let Some(Ok(of_worker)) = fences.join_next().await {
-        visible.extend(of_worker);
-    }
-    visible
 }
 
 /// What the log has, of one worker or of all, but for blocks that are known; asked again until the store answers.

@@ -1,8 +1,8 @@
 //! Which program a journal was written under, and whether another one may go on from it.
 //!
 //! Pure, and plain data. What is kept for later intervals is bytes that only its own program reads, so what they are is
-//! written down beside it: place, types, distances. Functions cannot be compared: where these stay, whoever changes a program
-//! answers for what it makes of them. Invariant: an interval is computed by one program; where another one goes on, nothing
+//! written down beside it: place, types, distances. Functions cannot be compared: whoever changes one answers for what it
+//! makes of what was kept. Invariant: an interval is computed by one program; where another one goes on, nothing
 //! that was sealed before is computed again, neither a result nor what was kept.
 //!
 //! ```text
@@ -145,8 +145,8 @@ pub fn as_over(found: Snapshot) -> Snapshot {
 
 fn unfinished(first: u64, next: u64, what: &str) -> String {
     format!(
-        "the program has changed, and intervals {first} to {} were sealed by the one before it and {what}: another program \
-         would compute them differently; {MEND}",
+        "the program has changed, and intervals {first} to {} were sealed by the one before it and {what}: another \
+         program would compute them differently; {MEND}",
         next.saturating_sub(1)
     )
 }
