@@ -153,6 +153,7 @@ pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Input;
     use dstream_cluster::JobSpec;
     use std::time::Duration;
 
@@ -206,7 +207,7 @@ mod tests {
         let program = |build| {
             let job = JobSpec { name: "j".into(), params: BTreeMap::new(), interval: Duration::from_secs(1) };
             let (outputs, kept) = (BTreeMap::new(), BTreeMap::new());
-            Some(Box::new(Program { job, fingerprint: 0, build, logs: false, partitions: 1, outputs, kept }))
+            Some(Box::new(Program { job, fingerprint: 0, build, input: Input::Memory, partitions: 1, outputs, kept }))
         };
         let begins = |term, build| Slot { term, begins: program(build), entries: Vec::new() };
         let seals = |term, interval| slot(term, vec![Entry::Sealed(sealed(interval))]);

@@ -13,6 +13,7 @@
 //! ```
 
 use crate::master::journal::Snapshot;
+use crate::options::Input;
 use dstream_cluster::JobSpec;
 use dstream_cluster::message::VisibleResult;
 use dstream_kernel::{Query, StageEnd, Width};
@@ -29,8 +30,8 @@ pub struct Program {
     pub fingerprint: u64,
     /// Tells one build of its functions from another, where the binary says so.
     pub build: u64,
-    /// Blocks are held by the log.
-    pub logs: bool,
+    /// What holds records that are acknowledged.
+    pub input: Input,
     /// Reduce partitions.
     pub partitions: u32,
     /// How many partitions each output's results of an interval come in.
@@ -71,7 +72,7 @@ const MEND: &str = "nothing in the store was changed: start the program that wro
 
 impl Program {
     /// The program that all nodes of a cluster run.
-    pub fn of(query: &Query, job: JobSpec, build: u64, (partitions, logs): (u32, bool)) -> Program {
+    pub fn of(query: &Query, job: JobSpec, build: u64, (partitions, input): (u32, Input)) -> Program {
         let width = |width: Width| if width == Width::One { 1 } else { partitions };
         let outputs = query.stages.iter().filter_map(|stage| match stage.end {
             StageEnd::Output(id) => Some((query.outputs[id.0 as usize].name.clone(), width(stage.width))),
@@ -86,7 +87,7 @@ impl Program {
             })
         });
         let (outputs, kept) = (outputs.collect(), kept.collect());
-        Program { job, fingerprint: query.fingerprint, build, logs, partitions, outputs, kept }
+        Program { job, fingerprint: query.fingerprint, build, input, partitions, outputs, kept }
     }
 
     /// Whether this program may go on from what another one, or it itself, has written.
@@ -114,7 +115,7 @@ impl Program {
             }
         };
         differ("the interval", show(before.job.interval), show(self.job.interval));
-        differ("`input`", input(before.logs), input(self.logs));
+        differ("`input`", input(before.input), input(self.input));
         let places: BTreeSet<_> = before.kept.keys().chain(self.kept.keys()).collect();
         for place in places {
             let what = format!("pane {} of stage {}", place.1, place.0);
@@ -163,8 +164,13 @@ fn show(interval: Duration) -> String {
     format!("{interval:?}")
 }
 
-fn input(logs: bool) -> String {
-    if logs { "log" } else { "memory" }.to_owned()
+fn input(input: Input) -> String {
+    let word = match input {
+        Input::Memory => "memory",
+        Input::Log => "log",
+        Input::Replay => "replay",
+    };
+    word.to_owned()
 }
 
 #[cfg(test)]
@@ -183,7 +189,7 @@ mod tests {
         let lines = builder.lines().filter(move |line| line.contains(&pattern));
         write(lines.map::<(String, u64)>(|line| (line, 1))).output("o");
         let job = JobSpec { name: "j".to_owned(), params, interval: Duration::from_secs(1) };
-        Program::of(&builder.build().unwrap(), job, 0, (4, true))
+        Program::of(&builder.build().unwrap(), job, 0, (4, Input::Log))
     }
 
     fn window(pairs: Pairs) -> Pairs {
@@ -259,7 +265,7 @@ mod tests {
         let mut slow = program("a", plain);
         slow.job.interval = Duration::from_millis(1500);
         check(&program("a", plain), &slow, &over, "refused: the interval was 1s, is 1.5s");
-        let memory = Program { logs: false, ..program("a", plain) };
+        let memory = Program { input: Input::Memory, ..program("a", plain) };
         check(&program("a", plain), &memory, &over, "refused: `input` was log, is memory");
     }
 

@@ -141,7 +141,7 @@ mod tests {
     use crate::master::ledger::LedgerLimits;
     use crate::master::tracker::TrackerLimits;
     use crate::message::{TaskId, ToMaster};
-    use crate::options::{Input, Placement};
+    use crate::options::{Input, Placement, Recovery};
     use dstream_kernel::QueryBuilder;
     use dstream_trace::RecordRange;
     use std::time::Duration;
@@ -164,6 +164,8 @@ mod tests {
             speculation: None,
             avoid_slow: None,
             placement,
+            recovery: Recovery::Eager,
+            overlap: None,
         };
         let (heartbeat, failure_timeout) = (Duration::from_millis(100), Duration::from_millis(500));
         MasterLimits { ledger, heartbeat, failure_timeout, tracker, workers: 1, throttled_clients: None }
