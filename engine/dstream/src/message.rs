@@ -157,6 +157,8 @@ pub enum ToMaster {
         epoch: u64,
         /// The attempt.
         task: TaskId,
+        /// How long it kept a core.
+        core_ns: u64,
     },
     /// The attempt has no result.
     TaskFailed {

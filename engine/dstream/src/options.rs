@@ -270,7 +270,7 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
         ),
         option(
             "backpressure",
-            "clients are told how much they may send, by how fast intervals were worked off; from the first one on",
+            "clients are told how much they may send, by what their records cost and what waits; from the first interval on",
             OptionKind::Choice(&["off", "on"]),
             OptionValue::Choice("off".to_owned()),
             Unbuilt::Nothing,

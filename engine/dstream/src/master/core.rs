@@ -21,7 +21,7 @@ use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::replaying::Replaying;
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::master::trimming::Trimming;
-use crate::message::{BlockReport, Member, NotFetched, TaskFailure, ToMaster, ToWorker};
+use crate::message::{BlockReport, Member, ToMaster, ToWorker};
 use crate::options::Input;
 use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
@@ -156,6 +156,8 @@ pub struct Master {
     pub(super) returning: BTreeMap<u32, (u64, ToMaster)>,
     /// When each was heard last, and how often they beat.
     pub(super) heard: BTreeMap<u32, Moment>,
+    /// Whom each said last that it has no connection with.
+    pub(super) unreached: BTreeMap<u32, BTreeSet<u32>>,
     pub(super) heartbeat: Duration,
     /// How many have to go on taking work: fewer could not hold the promised copies.
     pub(super) least_takers: usize,
@@ -170,6 +172,8 @@ pub struct Master {
     pub(super) replaying: Replaying,
     /// How much the cluster takes, with the number of clients; nothing where they send as much as they like.
     pub(super) flow: Option<(Flow, u32)>,
+    /// The stages whose tasks wait for those of the interval before.
+    pub(super) steps: BTreeSet<u32>,
     /// interval -> how many entries its tasks wait for
     pub(super) unwritten: BTreeMap<u64, u32>,
     /// Checkpoints whose snapshots are being written: what follows from them waits.
@@ -199,8 +203,9 @@ pub struct Master {
 
 impl MasterLimits {
     fn flow(&self) -> Option<(Flow, u32)> {
-        let cores = self.workers.saturating_mul(u32::try_from(self.tracker.cores).unwrap_or(u32::MAX));
-        self.throttled_clients.map(|clients| (Flow::new(self.ledger.interval, cores), clients.max(1)))
+        let cores = u32::try_from(self.tracker.cores).unwrap_or(u32::MAX);
+        let flow = |clients: u32| (Flow::new(self.ledger.interval, (self.workers, cores)), clients.max(1));
+        self.throttled_clients.map(flow)
     }
 }
 
@@ -216,6 +221,7 @@ impl Master {
             leaving: BTreeSet::new(),
             returning: BTreeMap::new(),
             heard: BTreeMap::new(),
+            unreached: BTreeMap::new(),
             heartbeat: limits.heartbeat,
             least_takers: limits.ledger.least_takers(),
             consents: BTreeSet::new(),
@@ -225,6 +231,7 @@ impl Master {
             trimming: Trimming::new(limits.ledger.input == Input::Log),
             replaying: Replaying::new(limits.ledger.input == Input::Replay),
             flow: limits.flow(),
+            steps: steps_of(query),
             unwritten: BTreeMap::new(),
             unsaid: BTreeMap::new(),
             term: 1,
@@ -341,7 +348,8 @@ impl Master {
         if self.done_below > 0 {
             actions.push(MasterAction::TellClients(ToClient::Done { interval: self.done_below - 1 }));
         }
-        if self.flow.as_mut().is_some_and(|(flow, _)| flow.done(now, interval)) {
+        let takers = u32::try_from(self.takers().count()).unwrap_or(u32::MAX);
+        if self.flow.as_mut().is_some_and(|(flow, _)| flow.done(now, interval, takers)) {
             actions.extend(self.quota().map(MasterAction::TellClients));
         }
         if !self.keeps_state {
@@ -364,83 +372,15 @@ impl Master {
         actions.extend(self.members.keys().map(tell));
     }
 
-    pub(super) fn word(
-        &mut self,
-        now: Moment,
-        worker: u32,
-        incarnation: u64,
-        word: ToMaster,
-        actions: &mut Vec<MasterAction>,
-    ) {
-        match word {
-            ToMaster::Join { .. } if self.returns(worker, (incarnation, word.clone()), actions) => {}
-            ToMaster::Join { epoch, blocks, made, .. } => {
-                self.keeps = epoch.is_some_and(|epoch| self.is_of_before(epoch));
-                self.detect(now, DetectorEvent::Join { worker, incarnation, epoch }, actions);
-                let keeps = std::mem::take(&mut self.keeps);
-                // Under its new epoch: the worker holds these blocks whatever it was called when it got them.
-                let Some(epoch) = self.members.get(&worker).copied() else { return };
-                let holder = Member { worker, epoch };
-                let blocks = blocks.into_iter().map(|report| held_by(report, holder)).collect();
-                self.account(now, LedgerEvent::Announced { by: worker, blocks, closed_below: None }, actions);
-                if keeps {
-                    self.track(now, TrackerEvent::Held { worker, made }, actions);
-                }
-                self.awaited.remove(&worker);
-                self.resume(now, actions);
-            }
-            // It has yet to hear who leads: to refuse it now would cost what it holds.
-            ToMaster::Heartbeat { .. } if self.awaited.contains(&worker) => {}
-            ToMaster::Heartbeat { epoch, sent_ns, unreachable } => {
-                let unreachable = unreachable.into_iter().collect();
-                self.beats(now, (Member { worker, epoch }, sent_ns), unreachable, actions);
-            }
-            ToMaster::Announce { epoch, blocks, closed_below } if self.is_member(worker, epoch) => {
-                let (closed_below, heard) = (Some(closed_below), self.heard(&blocks));
-                self.account(now, LedgerEvent::Announced { by: worker, blocks, closed_below }, actions);
-                actions.push(MasterAction::Tell { worker, word: ToWorker::Heard { epoch, blocks: heard } });
-            }
-            ToMaster::Orphans { epoch, origin, origin_epoch, blocks } if self.is_member(worker, epoch) => {
-                let origin = Member { worker: origin, epoch: origin_epoch };
-                self.account(now, LedgerEvent::Orphans { by: worker, origin, blocks }, actions);
-            }
-            ToMaster::Leaving { epoch } if self.is_member(worker, epoch) => {
-                self.asks_to_leave(now, Member { worker, epoch }, actions);
-            }
-            ToMaster::CopyHeld { epoch, block } if self.is_member(worker, epoch) => {
-                let by = Member { worker, epoch };
-                self.account(now, LedgerEvent::CopyHeld { by, block }, actions);
-            }
-            ToMaster::TaskDone { epoch, task } if self.is_member(worker, epoch) => {
-                self.track(now, TrackerEvent::Done { worker, task }, actions);
-            }
-            ToMaster::TaskFailed { epoch, task, why } if self.is_member(worker, epoch) => {
-                if let TaskFailure::NotFetched(NotFetched { blocks_missing, .. }) = &why {
-                    for (block, at) in blocks_missing {
-                        self.account(now, LedgerEvent::NotHeld { at: *at, block: *block }, actions);
-                    }
-                }
-                self.track(now, TrackerEvent::Failed { worker, task, why }, actions);
-            }
-            ToMaster::Saved { epoch, through, stage, partition, attempt, failed } if self.is_member(worker, epoch) => {
-                let saved = TrackerEvent::Saved { worker, through, stage, partition, attempt, failed };
-                self.track(now, saved, actions);
-            }
-            // Of an epoch that is over: the detector answers its next heartbeat with a refusal.
-            _ => {}
-        }
-    }
-
     pub(super) fn is_member(&self, worker: u32, epoch: u64) -> bool {
         self.members.get(&worker) == Some(&epoch)
     }
 }
 
-fn held_by(report: BlockReport, holder: Member) -> BlockReport {
-    let mut holders = report.holders;
-    holders.retain(|other| other.worker != holder.worker);
-    holders.push(holder);
-    BlockReport { holders, ..report }
+/// The stages that go on with what the interval before left.
+fn steps_of(query: &Query) -> BTreeSet<u32> {
+    let goes_on = query.stages.iter().filter(|stage| stage.kept.iter().any(|kept| kept.back.contains(&1)));
+    goes_on.map(|stage| stage.id.0).collect()
 }
 
 impl Core for Master {

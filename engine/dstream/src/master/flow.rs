@@ -1,24 +1,31 @@
-//! Flow: how many records a second the cluster takes, from how fast it worked off the last intervals.
+//! Flow: how many records a second the cluster takes, from how much core time the records of the last intervals cost.
 //!
-//! A controller as Spark Streaming has it (`PIDRateEstimator`), with two differences. It limits from the first interval on,
-//! when nothing is measured yet: it begins with little and grows by steps. And it counts an interval's time from when the
-//! one before it was done, since intervals overlap here. Knows no client and no task. Invariant: without a measure the limit
-//! is the first one, whatever waits outside.
+//! A controller after Spark Streaming's (`PIDRateEstimator`), with three differences. It limits from the first interval on,
+//! when nothing is measured yet: it begins with little and grows by steps. What the cluster can do is told by the time for
+//! which tasks kept cores, not by how long an interval took: where results pass through several intervals' worth of messages,
+//! as many are under way however little there is to do. And what waits are records, counted when they come: more under way
+//! than the cluster takes in at full rate while nothing queues. Knows no client, and of tasks only what they cost. Invariant:
+//! without a measure the limit is the first one, whatever waits outside.
 //!
 //! ```text
-//! took(i)  = done(i) - max(done(i - 1), sealed(i))
-//! rate     = records / took, of the last few intervals                  what the cluster can do
-//! waits(i) = max(0, done(i - 1) - sealed(i))                            how far it is behind
-//! limit    = limit - P (limit - rate) - I rate waits / interval         at least a share of the rate, at most doubled; or
-//!                                                                       eightfold, while that is half an interval's work
+//! able     = records / max(core time / cores, the longest step of state) x interval     of the last few intervals
+//! window   = interval + 2 x the shortest time in which an interval was done
+//! behind   = max(0, records under way - able x window / interval)
+//! limit    = share x able - I behind                        at most doubled; or eightfold, while that is half of what is able
+//! share    = nine tenths; less after intervals that took longer than the window and came through more slowly than that
 //! ```
 
 use dstream_trace::Moment;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The limit follows what was measured at once: an interval is long enough to measure well.
-const PROPORTIONAL: f64 = 1.0;
+/// Of what the cluster can do so much is let in: tasks are not cut so finely that no core ever idles, and what waits is
+/// worked off by the rest.
+const SHARE: f64 = 0.9;
+
+/// Where cores cannot be used for what waits, that share is halved with each late interval, down to what comes through; and
+/// grows again by this factor with each that is not late.
+const REGAINED: f64 = 1.15;
 
 /// What waits is worked off over about five intervals.
 const INTEGRAL: f64 = 0.2;
@@ -29,10 +36,6 @@ const FIRST_RECORDS_PER_CORE: f64 = 16.0;
 
 /// Never fewer in an interval than one for each core: a limit of none would never be measured again.
 const LEAST_RECORDS_PER_CORE: f64 = 1.0;
-
-/// However much waits, this share of what the cluster can do goes on coming: what waits was let in under an earlier limit,
-/// and each of its intervals says so again. Without a floor the cluster would stand idle when it has worked them off.
-const LEAST_SHARE: f64 = 0.25;
 
 /// While an interval runs, the limit is lowered when it can be by this much: seldom enough for a message to all clients.
 const WORTH_SAYING: f64 = 0.8;
@@ -51,62 +54,112 @@ const MOST_LEAP: f64 = 8.0;
 /// What it leaps to is no more than this share of what the cluster can do: it may be half as fast as it seems.
 const LEAP_SHARE: f64 = 0.5;
 
+/// Nothing queues while no more is under way than comes in so many times the shortest time of an interval. The shortest one
+/// had little to do.
+const USUAL_TIMES: u32 = 2;
+
+/// With each interval the shortest time is forgotten by one part in so many: it may take longer from some day on.
+const FORGETTING: u32 = 32;
+
+/// Before an interval was done, the shortest time of one is taken for so many: messages go round a few times, and intervals
+/// may be short.
+const UNKNOWN_INTERVALS: u32 = 5;
+
 /// An interval that is under way.
 #[derive(Clone, Copy, Debug)]
 struct Sealed {
     at: Moment,
     records: u64,
+    worked: Worked,
+}
+
+/// What an interval's tasks cost, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Worked {
+    /// All of them.
+    cores_s: f64,
+    /// The longest of those that wait for the one of the interval before.
+    step_s: f64,
+}
+
+/// What the last intervals had and took; earlier ones count less.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lately {
+    records: f64,
+    worked: Worked,
+    /// From when the one before was done.
+    took_s: f64,
 }
 
 /// The controller.
 #[derive(Debug)]
 pub(super) struct Flow {
     interval: Duration,
+    /// Of one worker.
     cores: f64,
+    workers: f64,
     /// Records an interval.
     limit: f64,
     /// The limit when the last interval was sealed: it grows once for each, however many end together.
     before: f64,
     sealed: BTreeMap<u64, Sealed>,
     last_done: Moment,
-    /// Records of the last intervals, and how long they took; earlier ones count less.
-    records: f64,
-    took_s: f64,
+    lately: Lately,
+    /// Which part of what cores can do is let in.
+    share: f64,
+    /// What came through when the last interval was done, if that was late.
+    late: Option<f64>,
+    /// The shortest time in which an interval with records was done; before one was, longer than that.
+    shortest: Duration,
 }
 
 impl Flow {
-    /// One that has measured nothing, for a cluster of so many cores.
-    pub(super) fn new(interval: Duration, cores: u32) -> Flow {
-        let cores = f64::from(cores.max(1));
-        let limit = FIRST_RECORDS_PER_CORE * cores;
+    /// One that has measured nothing, for so many workers of so many cores each.
+    pub(super) fn new(interval: Duration, (workers, cores): (u32, u32)) -> Flow {
+        let (workers, cores) = (f64::from(workers.max(1)), f64::from(cores.max(1)));
+        let limit = FIRST_RECORDS_PER_CORE * cores * workers;
         Flow {
             interval,
             cores,
+            workers,
             limit,
             before: limit,
             sealed: BTreeMap::new(),
             last_done: Moment::ZERO,
-            records: 0.0,
-            took_s: 0.0,
+            lately: Lately::default(),
+            share: SHARE,
+            late: None,
+            shortest: interval * UNKNOWN_INTERVALS,
         }
     }
 
     /// Records a second that may come.
     pub(super) fn per_second(&self) -> f64 {
-        self.limit / self.interval.as_secs_f64().max(1e-9)
+        self.limit / self.length_s()
     }
 
     /// An interval has this many records.
     pub(super) fn sealed(&mut self, now: Moment, interval: u64, records: u64) {
         self.before = self.limit;
-        self.sealed.insert(interval, Sealed { at: now, records });
+        self.sealed.insert(interval, Sealed { at: now, records, worked: Worked::default() });
+    }
+
+    /// A task of the interval kept a core for so long. `is_step`: it waited for that of the interval before.
+    pub(super) fn worked(&mut self, interval: u64, core_time: Duration, is_step: bool) {
+        let Some(Sealed { worked, .. }) = self.sealed.get_mut(&interval) else { return };
+        worked.cores_s += core_time.as_secs_f64();
+        if is_step {
+            worked.step_s = worked.step_s.max(core_time.as_secs_f64());
+        }
     }
 
     /// An interval that takes too long tells that before it is done. Whether there is a new limit.
     pub(super) fn waited(&mut self, now: Moment) -> bool {
-        let Some(Sealed { at, records }) = self.sealed.values().find(|sealed| sealed.records > 0) else { return false };
-        let took = now.since((*at).max(self.last_done)).as_secs_f64() / self.interval.as_secs_f64().max(1e-9);
-        let most = (*records as f64 / took.max(1.0)).max(LEAST_RECORDS_PER_CORE * self.cores);
+        let Some(Sealed { at, records, .. }) = self.sealed.values().find(|sealed| sealed.records > 0) else {
+            return false;
+        };
+        let took = now.since((*at).max(self.last_done)).as_secs_f64() / self.window_s();
+        let most = (*records as f64 / took.max(1.0)).max(self.least());
         let is_less = took > 1.0 && most < self.limit * WORTH_SAYING;
         if is_less {
             self.limit = most;
@@ -114,24 +167,80 @@ impl Flow {
         is_less
     }
 
-    /// All its results are out. Whether there is a new limit.
-    pub(super) fn done(&mut self, now: Moment, interval: u64) -> bool {
-        let Some(Sealed { at, records }) = self.sealed.remove(&interval) else { return false };
+    /// All its results are out, with so many workers that take tasks. Whether there is a new limit.
+    pub(super) fn done(&mut self, now: Moment, interval: u64, workers: u32) -> bool {
+        let Some(Sealed { at, records, worked }) = self.sealed.remove(&interval) else { return false };
         let before = self.last_done;
         self.last_done = before.max(now);
+        self.workers = f64::from(workers.max(1));
         if records == 0 {
             return false; // it tells nothing of what records cost
         }
-        let length = self.interval.as_secs_f64();
-        let took = now.since(at.max(before)).as_secs_f64().max(length / 1000.0);
-        self.records = self.records * MEMORY + records as f64;
-        self.took_s = self.took_s * MEMORY + took;
-        let rate = self.records / self.took_s * length;
-        let waits = before.since(at).as_secs_f64() / length;
-        let limit = self.limit - PROPORTIONAL * (self.limit - rate) - INTEGRAL * rate * waits;
-        let most = (rate * LEAP_SHARE).min(self.before * MOST_LEAP).max(self.before * MOST_GROWTH);
-        self.limit = limit.max(rate * LEAST_SHARE).min(most).max(LEAST_RECORDS_PER_CORE * self.cores);
+        let took = now.since(at);
+        self.shortest = (self.shortest + self.shortest / FORGETTING).min(took);
+        self.lately.add(records as f64, worked, now.since(at.max(before)).as_secs_f64());
+        let Some(able) = self.able() else { return false };
+        self.judge(took, able);
+        let wide = self.before.max(records as f64);
+        let most = match self.late {
+            Some(_) => self.limit,
+            None => (able * LEAP_SHARE).min(wide * MOST_LEAP).max(wide * MOST_GROWTH),
+        };
+        self.limit = self.wanted(able).min(most).max(self.least());
         true
+    }
+
+    /// Whether the interval was late tells which part of what cores can do comes through.
+    fn judge(&mut self, took: Duration, able: f64) {
+        if took.as_secs_f64() <= self.window_s() + self.lately.needed_s(self.cores * self.workers) {
+            self.share = (self.share * REGAINED).min(SHARE);
+            self.late = None;
+            return;
+        }
+        let passed = self.lately.records / self.lately.took_s.max(self.length_s() / 1000.0) * self.length_s();
+        // After a moment of standing still the first one only seems to have taken long.
+        if let Some(before) = self.late.replace(passed) {
+            self.share = (SHARE * passed.max(before) / able).max(self.share / 2.0).min(self.share);
+        }
+    }
+
+    /// The limit that the cluster's work and what waits ask for, whatever it was before.
+    fn wanted(&self, able: f64) -> f64 {
+        let under_way: u64 = self.sealed.values().map(|sealed| sealed.records).sum();
+        let behind = (under_way as f64 - able * self.window_s() / self.length_s()).max(0.0);
+        self.share * able - INTEGRAL * behind
+    }
+
+    /// How many records of an interval the cluster can work off in the time of one; nothing before it is measured.
+    fn able(&self) -> Option<f64> {
+        let needed_s = self.lately.needed_s(self.cores * self.workers);
+        (needed_s > 0.0).then(|| self.lately.records / needed_s * self.length_s())
+    }
+
+    fn least(&self) -> f64 {
+        LEAST_RECORDS_PER_CORE * self.cores * self.workers
+    }
+
+    fn window_s(&self) -> f64 {
+        self.length_s() + (self.shortest * USUAL_TIMES).as_secs_f64()
+    }
+
+    fn length_s(&self) -> f64 {
+        self.interval.as_secs_f64().max(1e-9)
+    }
+}
+
+impl Lately {
+    fn add(&mut self, records: f64, worked: Worked, took_s: f64) {
+        self.records = self.records * MEMORY + records;
+        self.worked.cores_s = self.worked.cores_s * MEMORY + worked.cores_s;
+        self.worked.step_s = self.worked.step_s * MEMORY + worked.step_s;
+        self.took_s = self.took_s * MEMORY + took_s;
+    }
+
+    /// How long these records keep so many cores.
+    fn needed_s(&self, cores: f64) -> f64 {
+        (self.worked.cores_s / cores).max(self.worked.step_s)
     }
 }
 
@@ -139,58 +248,127 @@ impl Flow {
 mod tests {
     use super::*;
 
-    /// Plays a cluster of one core that can do `capacity` records a second, where more than that always waits outside.
-    /// Returns the records and the delay of each interval.
-    fn play(capacity: impl Fn(u64) -> f64, intervals: u64) -> Vec<(u64, f64)> {
-        let mut flow = Flow::new(Duration::from_secs(1), 1);
-        let (mut free_s, mut seen) = (0.0f64, Vec::new());
-        let mut running: Vec<(f64, u64)> = Vec::new();
-        for interval in 0..intervals {
-            let sealed_at = Moment(((interval + 1) as f64 * 1e9) as u64);
-            flow.waited(sealed_at);
-            let records = flow.per_second() as u64;
-            let sealed_s = (interval + 1) as f64;
-            flow.sealed(sealed_at, interval, records);
-            free_s = free_s.max(sealed_s) + records as f64 / capacity(interval);
-            running.push((free_s, interval));
-            seen.push((records, free_s - sealed_s));
-            running.retain(|(done_s, of)| {
-                let is_done = *done_s <= sealed_s + 1.0;
-                if is_done {
-                    flow.done(Moment((done_s * 1e9) as u64), *of);
-                }
-                !is_done
-            });
+    /// A cluster that works off interval after interval, as if on one core.
+    #[derive(Clone, Copy)]
+    struct Play {
+        interval_ms: u64,
+        /// An interval is done so long after its last record was worked off: messages go round.
+        latency_ms: u64,
+        /// Records a second that come, as far as they are let in; the others wait outside.
+        load: f64,
+        /// Nothing is worked off from here to there.
+        stands_still_s: (f64, f64),
+        intervals: u64,
+        /// Cores that it has, of which one works.
+        cores: u32,
+        /// Why only one does: each task waits for that of the interval before.
+        in_steps: bool,
+    }
+
+    /// What became of an interval.
+    #[derive(Clone, Copy, Debug)]
+    struct Seen {
+        records: u64,
+        delay_s: f64,
+        /// Records that wait outside.
+        outside: f64,
+    }
+
+    /// More than it can do waits outside from the beginning on.
+    const TOO_MUCH: Play = Play {
+        interval_ms: 1000,
+        latency_ms: 0,
+        load: 1e9,
+        stands_still_s: (0.0, 0.0),
+        intervals: 60,
+        cores: 1,
+        in_steps: false,
+    };
+
+    impl Play {
+        /// `capacity`: how many records a second the core works off, by interval.
+        fn run(self, capacity: impl Fn(u64) -> f64) -> Vec<Seen> {
+            let length_s = self.interval_ms as f64 / 1000.0;
+            let at = |second: f64| Moment((second * 1e9) as u64);
+            let mut flow = Flow::new(Duration::from_millis(self.interval_ms), (1, self.cores));
+            let (mut free_s, mut outside, mut seen) = (0.0f64, 0.0f64, Vec::new());
+            let mut running: Vec<(f64, u64)> = Vec::new();
+            for interval in 0..self.intervals {
+                let sealed_s = (interval + 1) as f64 * length_s;
+                flow.waited(at(sealed_s));
+                outside += self.load * length_s;
+                let records = (flow.per_second() * length_s).min(outside) as u64;
+                outside -= records as f64;
+                flow.sealed(at(sealed_s), interval, records);
+                let cost_s = records as f64 / capacity(interval);
+                flow.worked(interval, Duration::from_secs_f64(cost_s), self.in_steps);
+                free_s = free_s.max(sealed_s) + cost_s;
+                let (from, to) = self.stands_still_s;
+                free_s = if (from..to).contains(&free_s) { to } else { free_s };
+                let done_s = free_s + self.latency_ms as f64 / 1000.0;
+                running.push((done_s, interval));
+                seen.push(Seen { records, delay_s: done_s - sealed_s, outside });
+                running.retain(|(done_s, of)| {
+                    let is_done = *done_s <= sealed_s + length_s;
+                    if is_done {
+                        flow.done(at(*done_s), *of, 1);
+                    }
+                    !is_done
+                });
+            }
+            seen
         }
-        seen
     }
 
     #[test]
     fn it_begins_with_little_and_finds_what_the_cluster_can_do() {
-        let seen = play(|_| 10_000.0, 60);
-        assert_eq!(seen[0].0, 16);
-        assert!(seen[30..].iter().all(|(records, _)| (8_000..=10_500).contains(records)), "{seen:?}");
-        assert!(seen.iter().all(|(_, delay_s)| *delay_s < 2.0), "{seen:?}");
+        let seen = TOO_MUCH.run(|_| 10_000.0);
+        assert_eq!(seen[0].records, 16);
+        assert!(seen[30..].iter().all(|seen| (8_000..=10_500).contains(&seen.records)), "{seen:?}");
+        assert!(seen.iter().all(|seen| seen.delay_s < 2.0), "{seen:?}");
     }
 
     #[test]
     fn a_cluster_that_becomes_four_times_slower_is_behind_for_a_moment_and_not_for_ever() {
-        let seen = play(|interval| if interval < 30 { 10_000.0 } else { 2_500.0 }, 90);
-        assert!(seen.iter().all(|(_, delay_s)| *delay_s < 10.0), "{seen:?}");
-        assert!(seen[60..].iter().all(|(records, delay_s)| *records <= 2_700 && *delay_s < 2.5), "{seen:?}");
+        let seen = Play { intervals: 90, ..TOO_MUCH }.run(|interval| if interval < 30 { 10_000.0 } else { 2_500.0 });
+        assert!(seen.iter().all(|seen| seen.delay_s < 10.0), "{seen:?}");
+        assert!(seen[60..].iter().all(|seen| seen.records <= 2_700 && seen.delay_s < 2.5), "{seen:?}");
+    }
+
+    #[test]
+    fn results_that_pass_through_several_intervals_are_no_backlog() {
+        // Intervals of 200 ms whose results take 600 ms; what waits outside after 3 s of standing still is worked off.
+        let play = Play { interval_ms: 200, latency_ms: 600, load: 3_000.0, intervals: 80, ..TOO_MUCH };
+        let seen = Play { stands_still_s: (6.0, 9.0), ..play }.run(|_| 10_000.0);
+        assert!(seen[10..28].iter().all(|seen| seen.outside < 1.0 && seen.delay_s < 0.7), "{seen:?}");
+        assert!(seen.iter().all(|seen| seen.delay_s < 4.0), "{seen:?}");
+        assert!(seen[60..].iter().all(|seen| seen.outside < 1.0 && seen.delay_s < 0.7), "{seen:?}");
+    }
+
+    #[test]
+    fn cores_that_cannot_be_used_do_not_count() {
+        let one_of_eight = Play { cores: 8, intervals: 120, ..TOO_MUCH };
+        // A state that is made step by step is as fast as its steps. What else holds it up shows in what waits.
+        let in_steps = Play { in_steps: true, ..one_of_eight }.run(|_| 10_000.0);
+        assert!(in_steps.iter().all(|seen| seen.delay_s < 2.0), "{in_steps:?}");
+        assert!(in_steps[30..].iter().all(|seen| (8_000..=10_500).contains(&seen.records)), "{in_steps:?}");
+        let held_up = one_of_eight.run(|_| 10_000.0);
+        assert!(held_up.iter().all(|seen| seen.delay_s < 11.0), "{held_up:?}");
+        assert!(held_up[60..].iter().all(|seen| seen.delay_s < 5.0 && seen.records > 8_000), "{held_up:?}");
     }
 
     #[test]
     fn an_interval_without_records_changes_nothing_and_the_limit_never_is_none() {
-        let mut flow = Flow::new(Duration::from_secs(1), 4);
+        let mut flow = Flow::new(Duration::from_secs(1), (2, 2));
         flow.sealed(Moment::from_millis(1000), 0, 0);
-        assert!(!flow.done(Moment::from_millis(1001), 0));
+        assert!(!flow.done(Moment::from_millis(1001), 0, 2));
         assert_eq!(flow.per_second(), 64.0);
         for interval in 1..40 {
             flow.sealed(Moment::from_millis(interval * 1000), interval, 1);
-            assert!(flow.done(Moment::from_millis(interval * 1000 + 500_000), interval));
+            flow.worked(interval, Duration::from_secs(2000), false);
+            assert!(flow.done(Moment::from_millis(interval * 1000 + 500_000), interval, 2));
         }
         assert_eq!(flow.per_second(), 4.0);
-        assert!(!flow.done(Moment::ZERO, 1), "an interval is done once");
+        assert!(!flow.done(Moment::ZERO, 1, 2), "an interval is done once");
     }
 }

@@ -91,9 +91,11 @@ impl Master {
         self.detect(now, DetectorEvent::Heartbeat { worker, epoch }, actions);
         if self.is_member(worker, epoch) {
             self.heard.insert(worker, now);
+            self.unreached.insert(worker, unreachable.clone());
             actions.push(MasterAction::Tell { worker, word: ToWorker::Lease { epoch, sent_ns } });
             self.track(now, TrackerEvent::Links { worker, unreachable }, actions);
             self.account(now, LedgerEvent::Tick, actions);
+            self.resume(now, actions);
         }
     }
 

@@ -23,6 +23,7 @@ mod takeover;
 mod term;
 pub mod tracker;
 mod trimming;
+mod words;
 mod writing;
 
 pub use copies::in_turn;

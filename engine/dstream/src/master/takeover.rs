@@ -19,6 +19,10 @@ use dstream_trace::{Event, Moment, NodeName};
 /// within two. Who has not come by then is lost.
 const TIMEOUTS_TO_COME: u32 = 3;
 
+/// Whom none of those reach who have come is not waited for longer than anybody who falls silent. So many of these times make
+/// up the time that others have to come.
+const TIMEOUTS_OF_SILENCE: u32 = 1;
+
 /// The last epoch that masters before this term could give.
 pub fn first_epoch(term: u64) -> u64 {
     term.saturating_sub(1) << 32
@@ -58,9 +62,19 @@ impl Master {
         epoch <= first_epoch(self.term)
     }
 
+    /// Whether most have come, none of these has a connection with anybody who has not, and that for as long as it takes to
+    /// lose a worker: whoever lives has connections with others, if not with the master.
+    fn nobody_reaches_the_others(&self, now: Moment, resume_at: Moment) -> bool {
+        let silence = self.failure_timeout * (TIMEOUTS_TO_COME - TIMEOUTS_OF_SILENCE);
+        let lacks_all = |worker: &u32| self.unreached.get(worker).is_some_and(|lacks| self.awaited.is_subset(lacks));
+        let are_most = self.members.len() > self.awaited.len();
+        now + silence >= resume_at && are_most && self.members.keys().all(lacks_all)
+    }
+
     /// Goes on when nobody is waited for any longer. Who has not come is lost, whatever it was before.
     pub(super) fn resume(&mut self, now: Moment, actions: &mut Vec<MasterAction>) {
-        if self.resume_at.is_none_or(|at| now < at && !self.awaited.is_empty()) {
+        let Some(at) = self.resume_at else { return };
+        if now < at && !self.awaited.is_empty() && !self.nobody_reaches_the_others(now, at) {
             return;
         }
         self.resume_at = None;

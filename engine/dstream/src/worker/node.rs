@@ -366,7 +366,10 @@ impl Worker {
     fn report_end(&self, end: &TaskEnd) {
         let (epoch, task) = (end.epoch, end.task);
         self.tell_master(&match end.end.clone() {
-            Ok(()) => ToMaster::TaskDone { epoch, task },
+            Ok(used) => {
+                let core_ns = u64::try_from(used.0.as_nanos()).unwrap_or(u64::MAX);
+                ToMaster::TaskDone { epoch, task, core_ns }
+            }
             Err(why) => ToMaster::TaskFailed { epoch, task, why },
         });
     }

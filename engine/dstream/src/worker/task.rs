@@ -71,8 +71,8 @@ pub struct TaskEnd {
     pub epoch: u64,
     /// The attempt.
     pub task: TaskId,
-    /// Its end.
-    pub end: Result<(), TaskFailure>,
+    /// Its end: how long it kept a core, or why it has no result.
+    pub end: Result<CoreTime, TaskFailure>,
 }
 
 /// What the orders of one launch have in common.
@@ -277,7 +277,7 @@ async fn run_on_slices(
     order: &TaskOrder,
     slices: Vec<Bytes>,
     link: Option<Link>,
-) -> Result<(), TaskFailure> {
+) -> Result<CoreTime, TaskFailure> {
     let place = PlaceOfState { epoch: common.epoch, stage: common.stage, partition: order.partition };
     let past =
         past_and_core(context, (place, Rank::of(common.interval, common.stage)), &order.past, purpose(order.again))
@@ -301,7 +301,7 @@ async fn run_task(
     order: &TaskOrder,
     (input, past): (TaskInput, Past),
     turn: Turn,
-) -> Result<(), TaskFailure> {
+) -> Result<CoreTime, TaskFailure> {
     let lacks = match &input {
         TaskInput::Lines(_) => 0,
         TaskInput::Slices { .. } => lacks(common.given_up, &past),
@@ -309,7 +309,7 @@ async fn run_task(
     let tags: Tags = past.iter().map(|(interval, pane)| (*interval, Tag::of(pane))).collect();
     drop(past); // what it reads it has; that stays in memory no longer than it computes
     let work = Work { id: common.id(order), epoch: common.epoch, past: tags.clone(), input };
-    let (TaskRun { result, table }, seat) = compute(context, work, turn.seat).await?;
+    let (TaskRun { result, table, used }, seat) = compute(context, work, turn.seat).await?;
     if !result.kept.is_empty() {
         let place = (common.stage, order.partition);
         let pane = Pane { parts: result.kept, attempt: order.attempt, lacks };
@@ -328,11 +328,11 @@ async fn run_task(
         Produced::Slices(slices) => {
             let place = (common.interval, common.stage, order.partition);
             context.holdings.lock().keep_slices(common.epoch, place, slices);
-            Ok(())
         }
-        Produced::Rows(_) if !order.commits => Ok(()),
-        Produced::Rows(rows) => commit(context, common, order, rows, lacks).await,
+        Produced::Rows(_) if !order.commits => {}
+        Produced::Rows(rows) => commit(context, common, order, rows, lacks).await?,
     }
+    Ok(used)
 }
 
 /// What an attempt computes, and on what.
@@ -348,6 +348,8 @@ struct Work {
 struct TaskRun {
     result: TaskResult,
     table: Option<Table>,
+    /// How long it kept a core.
+    used: CoreTime,
 }
 
 async fn compute(context: &TaskContext, work: Work, seat: Option<Seat>) -> Result<(TaskRun, Seat), TaskFailure> {
@@ -378,7 +380,7 @@ async fn compute(context: &TaskContext, work: Work, seat: Option<Seat>) -> Resul
             let cpu_ns = u64::try_from(used.0.as_nanos()).unwrap_or(u64::MAX);
             let records = run.result.counts.records_in.max(run.result.counts.rows_in);
             context.host.trace.record(Event::TaskFinished { task: id.name(), cpu_ns, records });
-            Ok((run, seat))
+            Ok((TaskRun { used, ..run }, seat))
         }
         Err(why) => Err(TaskFailure::Broken(why)),
     }
@@ -397,7 +399,7 @@ fn run_guarded(context: &TaskContext, work: &Work) -> Result<TaskRun, String> {
         Ok((result, table, scratch)) => {
             context.holdings.lock().give_scratch(scratch);
             let table = stage.is_in_place.then_some(table);
-            result.map(|result| TaskRun { result, table }).map_err(|error| error.to_string())
+            result.map(|result| TaskRun { result, table, used: CoreTime::default() }).map_err(|error| error.to_string())
         }
         Err(panic) => Err(format!("a function of `{}` panicked: {}", stage.label, panic_text(&*panic))),
     }

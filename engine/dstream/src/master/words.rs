@@ -1,0 +1,91 @@
+//! What workers say, and which part of the master hears it.
+//!
+//! Part of the master's core. Invariant: a word of an epoch that is over changes nothing.
+
+use crate::master::core::{Master, MasterAction};
+use crate::master::ledger::LedgerEvent;
+use crate::master::tracker::TrackerEvent;
+use crate::message::{BlockReport, Member, NotFetched, TaskFailure, ToMaster, ToWorker};
+use dstream_cluster::detector::DetectorEvent;
+use dstream_trace::Moment;
+use std::time::Duration;
+
+impl Master {
+    pub(super) fn word(
+        &mut self,
+        now: Moment,
+        worker: u32,
+        incarnation: u64,
+        word: ToMaster,
+        actions: &mut Vec<MasterAction>,
+    ) {
+        match word {
+            ToMaster::Join { .. } if self.returns(worker, (incarnation, word.clone()), actions) => {}
+            ToMaster::Join { epoch, blocks, made, .. } => {
+                self.keeps = epoch.is_some_and(|epoch| self.is_of_before(epoch));
+                self.detect(now, DetectorEvent::Join { worker, incarnation, epoch }, actions);
+                let keeps = std::mem::take(&mut self.keeps);
+                // Under its new epoch: the worker holds these blocks whatever it was called when it got them.
+                let Some(epoch) = self.members.get(&worker).copied() else { return };
+                let holder = Member { worker, epoch };
+                let blocks = blocks.into_iter().map(|report| held_by(report, holder)).collect();
+                self.account(now, LedgerEvent::Announced { by: worker, blocks, closed_below: None }, actions);
+                if keeps {
+                    self.track(now, TrackerEvent::Held { worker, made }, actions);
+                }
+                self.awaited.remove(&worker);
+                self.resume(now, actions);
+            }
+            // It has yet to hear who leads: to refuse it now would cost what it holds.
+            ToMaster::Heartbeat { .. } if self.awaited.contains(&worker) => {}
+            ToMaster::Heartbeat { epoch, sent_ns, unreachable } => {
+                let unreachable = unreachable.into_iter().collect();
+                self.beats(now, (Member { worker, epoch }, sent_ns), unreachable, actions);
+            }
+            ToMaster::Announce { epoch, blocks, closed_below } if self.is_member(worker, epoch) => {
+                let (closed_below, heard) = (Some(closed_below), self.heard(&blocks));
+                self.account(now, LedgerEvent::Announced { by: worker, blocks, closed_below }, actions);
+                actions.push(MasterAction::Tell { worker, word: ToWorker::Heard { epoch, blocks: heard } });
+            }
+            ToMaster::Orphans { epoch, origin, origin_epoch, blocks } if self.is_member(worker, epoch) => {
+                let origin = Member { worker: origin, epoch: origin_epoch };
+                self.account(now, LedgerEvent::Orphans { by: worker, origin, blocks }, actions);
+            }
+            ToMaster::Leaving { epoch } if self.is_member(worker, epoch) => {
+                self.asks_to_leave(now, Member { worker, epoch }, actions);
+            }
+            ToMaster::CopyHeld { epoch, block } if self.is_member(worker, epoch) => {
+                let by = Member { worker, epoch };
+                self.account(now, LedgerEvent::CopyHeld { by, block }, actions);
+            }
+            ToMaster::TaskDone { epoch, task, core_ns } if self.is_member(worker, epoch) => {
+                if let Some((flow, _)) = &mut self.flow {
+                    let is_step = self.steps.contains(&task.stage);
+                    flow.worked(task.interval, Duration::from_nanos(core_ns), is_step);
+                }
+                self.track(now, TrackerEvent::Done { worker, task }, actions);
+            }
+            ToMaster::TaskFailed { epoch, task, why } if self.is_member(worker, epoch) => {
+                if let TaskFailure::NotFetched(NotFetched { blocks_missing, .. }) = &why {
+                    for (block, at) in blocks_missing {
+                        self.account(now, LedgerEvent::NotHeld { at: *at, block: *block }, actions);
+                    }
+                }
+                self.track(now, TrackerEvent::Failed { worker, task, why }, actions);
+            }
+            ToMaster::Saved { epoch, through, stage, partition, attempt, failed } if self.is_member(worker, epoch) => {
+                let saved = TrackerEvent::Saved { worker, through, stage, partition, attempt, failed };
+                self.track(now, saved, actions);
+            }
+            // Of an epoch that is over: the detector answers its next heartbeat with a refusal.
+            _ => {}
+        }
+    }
+}
+
+fn held_by(report: BlockReport, holder: Member) -> BlockReport {
+    let mut holders = report.holders;
+    holders.retain(|other| other.worker != holder.worker);
+    holders.push(holder);
+    BlockReport { holders, ..report }
+}
