@@ -77,7 +77,8 @@ workload:
   scale: 1
 engines:
   - dstream: { backpressure: off, block: 200ms, checkpoint: off, copies: 2, input: memory, interval: 1s, \
-memory: off, placement: free, recovery: eager, slack: 0s, speculation: off, standby_masters: 0 }
+memory: off, placement: free, recovery: eager, slack: 0s, spares: 0, speculation: off, \
+standby_masters: 0 }
 faults: []
 expect: []
 ";

@@ -180,6 +180,8 @@ async fn start_master(
         heartbeat: cluster.heartbeat,
         failure_timeout: cluster.failure_timeout,
         workers: cluster.workers,
+        // As many as are to hold copies always work.
+        spares: settings.spares.min(cluster.workers.saturating_sub(settings.copies.max(1))),
         throttled_clients: settings.backpressure.then_some(cluster.clients),
         tracker: TrackerLimits {
             partitions: cluster.partitions,

@@ -346,7 +346,9 @@ pub enum ToWorker {
         /// The blocks.
         blocks: Vec<BlockName>,
     },
-    /// Nothing depends on the worker that wants to leave: it may end.
+    /// There is nothing to do for the worker until it is welcome.
+    Wait,
+    /// Nothing depends on the worker that wants to leave: it may end. One that does not want to is to wait from now on.
     Released {
         /// Its epoch, which is over.
         epoch: u64,

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The most copies of a record that may be asked for; a bound for typing errors, not for the protocol.
 const MOST_COPIES: u64 = 16;
 
+/// The most workers that may wait; a bound for typing errors, as well.
+const MOST_SPARES: u64 = 1024;
+
 /// Where tasks and copies go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placement {
@@ -76,6 +79,8 @@ pub struct Settings {
     pub recovery: Recovery,
     /// So many intervals are worked on at once; `None`: all that are sealed.
     pub overlap: Option<u64>,
+    /// So many of the workers wait until the work needs them.
+    pub spares: u32,
     /// So many bytes of blocks, slices and panes a worker keeps in memory; `None`: all.
     pub memory: Option<u64>,
 }
@@ -159,6 +164,7 @@ impl Settings {
             speculation,
             avoid_slow: Some(duration("avoid_slow")).filter(|long| !long.is_zero()),
             standby_masters: count("standby_masters"),
+            spares: count("spares"),
             memory: match value("memory") {
                 Some(OptionValue::Size(bytes)) => Some(bytes),
                 _ => None,
@@ -287,6 +293,13 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
             "where tasks and copies go: to free cores, by load and speed of the workers, or always to the same",
             OptionKind::Choice(&["free", "load", "fixed"]),
             OptionValue::Choice("free".to_owned()),
+            Unbuilt::Nothing,
+        ),
+        option(
+            "spares",
+            "so many of the workers wait until the work needs them, and again when it does not; as many as copies always work",
+            OptionKind::Count { at_least: 0, at_most: MOST_SPARES },
+            OptionValue::Count(0),
             Unbuilt::Nothing,
         ),
         option(

@@ -157,6 +157,12 @@ pub enum Event {
     WorkerStays { worker: NodeName, epoch: u64 },
     /// A worker that was to leave is no longer a member. Nothing depends on it: others have all that only it had.
     WorkerLeft { worker: NodeName, epoch: u64 },
+    /// A worker is ready and waits to be called: it does nothing and holds nothing.
+    WorkerWaits { worker: NodeName },
+    /// A worker that waits is called to work: so many thousandths of the cores' time are used.
+    WorkerCalled { worker: NodeName, busy_permille: u64 },
+    /// A worker is to hand on what it has, and to wait: so many thousandths of the cores' time are used.
+    WorkerSpared { worker: NodeName, busy_permille: u64 },
     /// How many blocks that are still needed have fewer copies than promised.
     CopiesBelow { blocks: u64 },
     /// The interval's records are fixed for ever; `blocks` are what its map tasks read.

@@ -83,6 +83,7 @@ fn dstream_options() -> Vec<OptionSpec> {
     let recovery = OptionKind::Choice(&["eager", "lazy"]);
     let speculation = OptionKind::Factor { at_least: 1.0 };
     let masters = OptionKind::Count { at_least: 0, at_most: 8 };
+    let spares = OptionKind::Count { at_least: 0, at_most: 1024 };
     vec![
         option("interval", at_least(10), duration(1000), Unbuilt::Nothing),
         option("checkpoint", at_least(1), OptionValue::Off, Unbuilt::Everything),
@@ -95,6 +96,7 @@ fn dstream_options() -> Vec<OptionSpec> {
         option("backpressure", OptionKind::Choice(&["off", "on"]), word("off"), Unbuilt::AllBut(word("off"))),
         option("placement", OptionKind::Choice(&["free", "fixed"]), word("free"), Unbuilt::AllBut(word("free"))),
         option("memory", OptionKind::OrOff(Box::new(MEMORY)), OptionValue::Off, Unbuilt::Nothing),
+        option("spares", spares, OptionValue::Count(0), Unbuilt::Nothing),
         option("standby_masters", masters, OptionValue::Count(0), Unbuilt::AllBut(OptionValue::Count(0))),
     ]
 }

@@ -19,6 +19,8 @@ use crate::master::journal::{Entry, SealedInterval, Snapshot};
 use crate::master::leaving::Consent;
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::replaying::Replaying;
+use crate::master::scale::Scale;
+use crate::master::spares::Spares;
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::master::trimming::Trimming;
 use crate::message::{BlockReport, Member, ToMaster, ToWorker};
@@ -45,6 +47,8 @@ pub struct MasterLimits {
     pub tracker: TrackerLimits,
     /// How many workers there are.
     pub workers: u32,
+    /// How many of them wait until they are called.
+    pub spares: u32,
     /// How many clients there are, where they are told how much they may send.
     pub throttled_clients: Option<u32>,
 }
@@ -172,6 +176,8 @@ pub struct Master {
     pub(super) replaying: Replaying,
     /// How much the cluster takes, with the number of clients; nothing where they send as much as they like.
     pub(super) flow: Option<(Flow, u32)>,
+    /// Who works and who waits, where some do.
+    pub(super) spares: Option<Spares>,
     /// The stages whose tasks wait for those of the interval before.
     pub(super) steps: BTreeSet<u32>,
     /// interval -> how many entries its tasks wait for
@@ -207,6 +213,11 @@ impl MasterLimits {
         let flow = |clients: u32| (Flow::new(self.ledger.interval, (self.workers, cores)), clients.max(1));
         self.throttled_clients.map(flow)
     }
+
+    fn spares(&self) -> Option<Spares> {
+        let least = self.workers.saturating_sub(self.spares).max(1);
+        (self.spares > 0).then(|| Spares::new(Scale::new(self.ledger.interval, self.tracker.cores, least as usize)))
+    }
 }
 
 impl Master {
@@ -231,6 +242,7 @@ impl Master {
             trimming: Trimming::new(limits.ledger.input == Input::Log),
             replaying: Replaying::new(limits.ledger.input == Input::Replay),
             flow: limits.flow(),
+            spares: limits.spares(),
             steps: steps_of(query),
             unwritten: BTreeMap::new(),
             unsaid: BTreeMap::new(),
@@ -275,6 +287,9 @@ impl Master {
                     self.sealed_below = self.sealed_below.max(interval + 1);
                     if let Some((flow, _)) = &mut self.flow {
                         flow.sealed(now, interval, ranges.iter().map(RecordRange::count).sum());
+                    }
+                    if let Some(spares) = &mut self.spares {
+                        spares.scale.sealed(now, interval);
                     }
                     let sealed = SealedInterval { interval, ranges, blocks: blocks.clone() };
                     self.book.sealed(sealed.clone());
@@ -352,6 +367,7 @@ impl Master {
         if self.flow.as_mut().is_some_and(|(flow, _)| flow.done(now, interval, takers)) {
             actions.extend(self.quota().map(MasterAction::TellClients));
         }
+        self.scale(now, interval, actions);
         if !self.keeps_state {
             self.forgotten_below = self.done_below;
             self.tell_all(&self.forget(Some(interval), Vec::new()), actions);
@@ -390,7 +406,10 @@ impl Core for Master {
     fn step(&mut self, now: Moment, event: MasterEvent, actions: &mut Vec<MasterAction>) {
         match event {
             MasterEvent::Word { worker, incarnation, word } => self.word(now, worker, incarnation, word, actions),
-            MasterEvent::WorkerBroken(worker) => self.detect(now, DetectorEvent::Broken { worker }, actions),
+            MasterEvent::WorkerBroken(worker) => {
+                self.spares.iter_mut().for_each(|spares| spares.gone(worker));
+                self.detect(now, DetectorEvent::Broken { worker }, actions);
+            }
             MasterEvent::ClientUp(client) => {
                 // Before it hears who takes records: it has much to send.
                 actions.extend(self.quota().map(|quota| MasterAction::TellClient(client.clone(), quota)));

@@ -61,7 +61,7 @@ impl Master {
         self.takers().all(|taker| self.heard.get(&taker.worker).is_some_and(|at| *at >= lately))
     }
 
-    fn begin_leaving(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
+    pub(super) fn begin_leaving(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
         let Member { worker, epoch } = member;
         self.leaving.insert(worker);
         actions.push(MasterAction::Record(Event::WorkerLeaving { worker: NodeName::worker(worker), epoch }));
@@ -76,6 +76,7 @@ impl Master {
             return;
         }
         for worker in std::mem::take(&mut self.leaving) {
+            self.spares.iter_mut().for_each(|spares| spares.stays(worker));
             let Some(epoch) = self.members.get(&worker).copied() else { continue };
             actions.push(MasterAction::Record(Event::WorkerStays { worker: NodeName::worker(worker), epoch }));
             self.account(now, LedgerEvent::Stays(worker), actions);

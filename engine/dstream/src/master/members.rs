@@ -17,6 +17,7 @@ impl Master {
         let Member { worker, epoch } = member;
         self.members.insert(worker, epoch);
         actions.push(MasterAction::Record(Event::WorkerJoined { worker: NodeName::worker(worker), epoch }));
+        self.spares.iter_mut().for_each(|spares| spares.scale.changed(now));
         self.welcome(member, actions);
         self.tell_members(actions);
         self.account(now, LedgerEvent::Joined(member), actions);
@@ -46,6 +47,7 @@ impl Master {
         actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
         actions.push(MasterAction::Tell { worker, word: ToWorker::Fenced { epoch } });
         self.gone(now, member, actions);
+        self.call_if_short(actions);
     }
 
     /// The worker is no member any more, lost or let go.
@@ -53,6 +55,7 @@ impl Master {
         let Member { worker, epoch } = member;
         self.members.remove(&worker);
         self.leaving.remove(&worker);
+        self.spares.iter_mut().for_each(|spares| spares.left(now, worker));
         self.keep_enough(now, actions);
         self.fencing.insert(worker, (epoch, false));
         actions.push(MasterAction::Fence { member, since: self.done_below });
@@ -96,6 +99,7 @@ impl Master {
             self.track(now, TrackerEvent::Links { worker, unreachable }, actions);
             self.account(now, LedgerEvent::Tick, actions);
             self.resume(now, actions);
+            self.spare_on(now, member, actions);
         }
     }
 

@@ -43,6 +43,7 @@ impl Master {
         actions.push(MasterAction::TellClients(ToClient::Lead { term }));
         self.detect(now, DetectorEvent::After { epoch: first_epoch(term) }, actions);
         if term == 1 {
+            self.begin_spares(actions);
             return;
         }
         self.awaited = (1..=self.workers).filter(|worker| !found.left.contains(worker)).collect();

@@ -20,6 +20,7 @@ impl Master {
         actions: &mut Vec<MasterAction>,
     ) {
         match word {
+            ToMaster::Join { .. } if self.waits(now, worker, (incarnation, word.clone()), actions) => {}
             ToMaster::Join { .. } if self.returns(worker, (incarnation, word.clone()), actions) => {}
             ToMaster::Join { epoch, blocks, made, .. } => {
                 self.keeps = epoch.is_some_and(|epoch| self.is_of_before(epoch));
@@ -59,6 +60,9 @@ impl Master {
                 self.account(now, LedgerEvent::CopyHeld { by, block }, actions);
             }
             ToMaster::TaskDone { epoch, task, core_ns } if self.is_member(worker, epoch) => {
+                if let Some(spares) = &mut self.spares {
+                    spares.scale.worked(task.interval, worker, Duration::from_nanos(core_ns));
+                }
                 if let Some((flow, _)) = &mut self.flow {
                     let is_step = self.steps.contains(&task.stage);
                     flow.worked(task.interval, Duration::from_nanos(core_ns), is_step);

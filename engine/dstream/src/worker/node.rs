@@ -2,8 +2,7 @@
 //!
 //! Invariant: everything that was begun under an epoch ends with it: results, tasks and slices of an older one are dropped.
 
-use crate::master::first_epoch;
-use crate::message::{BlockReport, Fetch, Launch, Save, TaskFailure, TaskId, ToMaster, ToWorker};
+use crate::message::{Fetch, Launch, Save, TaskFailure, TaskId, ToMaster, ToWorker};
 use crate::worker::blocks::log_block;
 use crate::worker::disk::{self, begin};
 use crate::worker::receiver::{ReceiverAction, ReceiverEvent};
@@ -104,7 +103,9 @@ pub(super) struct Worker {
     /// It was asked to leave.
     pub(super) is_leaving: bool,
     /// It may.
-    is_released: bool,
+    pub(super) is_released: bool,
+    /// There is nothing to do for it: it holds nothing, and nobody counts on it.
+    pub(super) waits: bool,
     /// Core time of messages that is not yet in the trace.
     pub(super) handled: Duration,
 }
@@ -137,6 +138,7 @@ impl Worker {
             next_beat,
             is_leaving: false,
             is_released: false,
+            waits: false,
             handled: Duration::ZERO,
         }
     }
@@ -243,19 +245,6 @@ impl Worker {
         send(&self.context, to, (lane, purpose), payload, scale);
     }
 
-    fn join(&mut self) {
-        let of_before =
-            self.epoch.zip(self.leader.as_ref()).is_some_and(|(epoch, (term, _))| epoch <= first_epoch(*term));
-        let holdings = self.context.holdings.lock();
-        // An earlier master may have put into an interval what is not acknowledged yet.
-        let told = holdings.reports().filter(|report| of_before || !self.unacknowledged.contains(&report.name));
-        let blocks: Vec<BlockReport> = told.cloned().collect();
-        let made = if of_before { holdings.made() } else { Vec::new() };
-        drop(holdings);
-        let incarnation = self.context.host.incarnation;
-        self.tell_master(&ToMaster::Join { incarnation, epoch: self.epoch, blocks, made });
-    }
-
     // -- orders of the master -----------------------------------------------------------------------------------
 
     fn order(&mut self, word: ToWorker) {
@@ -267,6 +256,7 @@ impl Worker {
                     self.end_epoch(keeps);
                 }
                 self.epoch = Some(epoch);
+                self.waits = false;
                 self.context.holdings.lock().begin_epoch(self.epoch, keeps);
                 self.receive(ReceiverEvent::Welcome { epoch, sealed_below, keeps }, Bytes::new());
                 self.report_ends();
@@ -283,7 +273,13 @@ impl Worker {
                     self.receive(ReceiverEvent::Heard(blocks), Bytes::new());
                 }
             }
-            ToWorker::Released { epoch } => self.is_released |= self.is_leaving && self.epoch == Some(epoch),
+            ToWorker::Wait => {
+                self.waits = true;
+                self.is_released |= self.is_leaving;
+            }
+            ToWorker::Released { epoch } if self.epoch == Some(epoch) && self.is_leaving => self.is_released = true,
+            ToWorker::Released { epoch } if self.epoch == Some(epoch) => self.begins_anew(),
+            ToWorker::Released { .. } => {}
             ToWorker::Fenced { epoch } => {
                 if self.epoch == Some(epoch) {
                     self.end_epoch(false);
@@ -308,7 +304,7 @@ impl Worker {
     }
 
     /// What runs is forgotten; what tasks have made is as well, unless the master `keeps` it.
-    fn end_epoch(&mut self, keeps: bool) {
+    pub(super) fn end_epoch(&mut self, keeps: bool) {
         // What it forgets now clients would wait for as long as they are connected: they send again on a new connection.
         if !keeps {
             self.clients.iter().for_each(|client| self.context.peers.redial(client));

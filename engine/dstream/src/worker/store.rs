@@ -128,6 +128,13 @@ impl Holdings {
         true
     }
 
+    /// Lets go of all blocks; which they were.
+    pub fn forget_blocks(&mut self) -> Vec<BlockName> {
+        let names: Vec<BlockName> = self.blocks.keys().copied().collect();
+        names.iter().for_each(|name| _ = self.forget_block(name));
+        names
+    }
+
     /// What the blocks are.
     pub fn reports(&self) -> impl Iterator<Item = &BlockReport> {
         self.blocks.values().map(|(report, _)| report)

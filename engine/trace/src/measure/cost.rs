@@ -18,8 +18,8 @@ struct Card {
 /// Sums over the log. Nodes of the harness cost nothing, but for second copies of input that an engine has clients send:
 /// others send them from worker to worker.
 pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> (Cost, Load) {
-    let mut cost =
-        Cost { node_s: f64::from(input.nodes) * input.end.since(input.warmup_end).as_secs_f64(), ..Cost::default() };
+    let there_s = f64::from(input.nodes) * input.end.since(input.warmup_end).as_secs_f64();
+    let mut cost = Cost { node_s: there_s - waited_s(lines, input), ..Cost::default() };
     let mut cards: BTreeMap<&NodeName, Card> = BTreeMap::new();
     let (mut cpu_ns, mut again_ns) = (0u64, 0u64);
     let mut of_workers: BTreeMap<&NodeName, u64> = BTreeMap::new();
@@ -56,6 +56,23 @@ pub(super) fn cost_and_load(lines: &[TraceLine], facts: &Facts, input: &MeasureI
     cost.recomputed_cpu_s = seconds_from(Moment::ZERO, Moment(again_ns));
     let busiest = cards.values().map(|card| card.sent.max(card.received)).max().unwrap_or(0);
     (cost, load(of_workers.into_values().collect(), busiest, input))
+}
+
+/// How long workers waited to be called, after the warm-up: somebody else may have them meanwhile.
+fn waited_s(lines: &[TraceLine], input: &MeasureInput) -> f64 {
+    let mut since: BTreeMap<&NodeName, Moment> = BTreeMap::new();
+    let mut waited_s = 0.0;
+    let until = |at: Moment, from: Moment| at.min(input.end).since(from.max(input.warmup_end)).as_secs_f64();
+    for line in lines {
+        match &line.event {
+            Event::WorkerWaits { worker } => drop(since.entry(worker).or_insert(line.at)),
+            Event::WorkerCalled { worker, .. } => {
+                waited_s += since.remove(worker).map_or(0.0, |from| until(line.at, from))
+            }
+            _ => {}
+        }
+    }
+    waited_s + since.into_values().map(|from| until(input.end, from)).sum::<f64>()
 }
 
 fn add_frame(cost: &mut Cost, purpose: Purpose, bytes: u64) {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub struct NodeState {
     /// Which node.
     pub node: NodeName,
-    /// `down` (no process), `lost` (declared so by the master), or the kind of the fault that was on.
+    /// `down` (no process), `lost` (declared so by the master), `waits` (to be called), or the kind of the fault that was on.
     pub state: String,
     /// Since when.
     pub from: Moment,
@@ -33,7 +33,7 @@ pub struct Happening {
     pub what: &'static str,
     /// At or about which node.
     pub node: NodeName,
-    /// A number that belongs to it: epoch, blocks, records, partitions, or the last interval of a checkpoint.
+    /// A number that belongs to it: epoch, blocks, records, partitions, thousandths of the cores' time, or the last interval of a checkpoint.
     pub amount: u64,
 }
 
@@ -52,6 +52,11 @@ pub(super) fn states(lines: &[TraceLine], input: &MeasureInput) -> Vec<NodeState
                 continue;
             }
             Event::WorkerLeft { worker, .. } | Event::WorkerStays { worker, .. } => (worker, "leaving"),
+            Event::WorkerWaits { worker } => {
+                open.entry((worker, "waits")).or_insert(line.at);
+                continue;
+            }
+            Event::WorkerCalled { worker, .. } => (worker, "waits"),
             Event::WorkerLost { worker, .. } => {
                 open.entry((worker, "lost")).or_insert(line.at);
                 continue;
@@ -127,6 +132,8 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
             Event::WorkerLeaving { worker, epoch } => ("leaves", worker, *epoch),
             Event::WorkerStays { worker, epoch } => ("stays", worker, *epoch),
             Event::WorkerLeft { worker, epoch } => ("left", worker, *epoch),
+            Event::WorkerCalled { worker, busy_permille } => ("called", worker, *busy_permille),
+            Event::WorkerSpared { worker, busy_permille } => ("spared", worker, *busy_permille),
             Event::CopiesBelow { blocks } => {
                 let before = std::mem::replace(&mut below, *blocks);
                 match (before, *blocks) {

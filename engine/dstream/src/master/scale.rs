@@ -1,0 +1,238 @@
+//! Scale: whether one more worker is called, or one that works is spared, by how much of the cores' time the work takes.
+//!
+//! As Spark's `ExecutorAllocationManager`, but that it counts core time and not how long intervals take: where messages go
+//! round for longer than an interval, that says nothing of the load. Knows neither how workers join nor how they leave.
+//! Invariants: one step at a time; each is judged by intervals that began after the one before it had its effect; never
+//! fewer work than at the beginning.
+//!
+//! ```text
+//! share(i) = core time of the tasks of i / (workers x cores x interval)
+//! average share of the last intervals >= UP and somebody waits -> call      fewer than at the beginning -> call at once
+//!                                     <= DOWN and more work than at the beginning -> spare one
+//! ```
+
+use dstream_trace::Moment;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// From this share on one more is called. Backpressure lets in nine tenths of what the cluster can do: less than that.
+const UP: f64 = 0.85;
+
+/// Up to this share one is spared. A step up never leads here: from one worker to two halves the share.
+const DOWN: f64 = 0.3;
+
+/// So many intervals are averaged: one that had much to do is no load.
+const INTERVALS: usize = 4;
+
+/// What a worker did counts this much less with each interval.
+const MEMORY: f64 = 0.5;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Call one that waits.
+    Up {
+        /// The share of the cores' time that was used, in thousandths.
+        busy_permille: u64,
+    },
+    /// Spare this one.
+    Down {
+        /// Who had least to do.
+        worker: u32,
+        /// The share of the cores' time that was used, in thousandths.
+        busy_permille: u64,
+    },
+}
+
+/// Who works, and who could.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Staff<'a> {
+    /// Those who take tasks.
+    pub(super) takers: &'a [u32],
+    /// How many wait to be called.
+    pub(super) waiting: usize,
+    /// Some are on their way, to work or away from it.
+    pub(super) is_changing: bool,
+}
+
+/// The core.
+#[derive(Debug)]
+pub(super) struct Scale {
+    interval: Duration,
+    cores: f64,
+    /// As many work at the beginning, and never fewer.
+    least: usize,
+    /// interval -> when it was sealed, and what its tasks cost in seconds
+    open: BTreeMap<u64, (Moment, f64)>,
+    /// Shares of the last intervals.
+    shares: Vec<f64>,
+    /// worker -> what it did lately, in seconds
+    did: BTreeMap<u32, f64>,
+    /// Intervals sealed before this count for nothing: others worked then.
+    since: Moment,
+}
+
+impl Scale {
+    /// One that has seen nothing; `cores` of each worker.
+    pub(super) fn new(interval: Duration, cores: usize, least: usize) -> Scale {
+        Scale {
+            interval,
+            cores: cores.max(1) as f64,
+            least: least.max(1),
+            open: BTreeMap::new(),
+            shares: Vec::new(),
+            did: BTreeMap::new(),
+            since: Moment::ZERO,
+        }
+    }
+
+    /// The interval's tasks may run.
+    pub(super) fn sealed(&mut self, now: Moment, interval: u64) {
+        self.open.insert(interval, (now, 0.0));
+    }
+
+    /// A task of the interval kept one of the worker's cores for so long.
+    pub(super) fn worked(&mut self, interval: u64, worker: u32, core_time: Duration) {
+        if let Some((_, cost_s)) = self.open.get_mut(&interval) {
+            *cost_s += core_time.as_secs_f64();
+        }
+        *self.did.entry(worker).or_default() += core_time.as_secs_f64();
+    }
+
+    /// Others work from now on.
+    pub(super) fn changed(&mut self, now: Moment) {
+        self.since = now;
+        self.shares.clear();
+    }
+
+    /// The interval is done: what is to be done now.
+    pub(super) fn done(&mut self, interval: u64, staff: Staff<'_>) -> Option<Step> {
+        let (sealed, cost_s) = self.open.remove(&interval)?;
+        self.did.retain(|worker, _| staff.takers.contains(worker));
+        let room_s = staff.takers.len() as f64 * self.cores * self.interval.as_secs_f64();
+        if sealed >= self.since && room_s > 0.0 {
+            self.shares.push(cost_s / room_s);
+        }
+        let step = self.step(staff);
+        self.did.values_mut().for_each(|did| *did *= MEMORY);
+        step
+    }
+
+    fn step(&mut self, staff: Staff<'_>) -> Option<Step> {
+        if staff.is_changing || self.shares.len() < INTERVALS {
+            return None;
+        }
+        let last = &self.shares[self.shares.len() - INTERVALS..];
+        let share = last.iter().sum::<f64>() / INTERVALS as f64;
+        self.shares.drain(..self.shares.len() - INTERVALS);
+        let busy_permille = (share * 1000.0) as u64;
+        if share >= UP && staff.waiting > 0 {
+            return Some(Step::Up { busy_permille });
+        }
+        let is_idle = share <= DOWN && staff.takers.len() > self.least;
+        let did = |worker: &u32| self.did.get(worker).copied().unwrap_or(0.0);
+        let idlest = staff.takers.iter().copied().min_by(|one, other| did(one).total_cmp(&did(other)));
+        idlest.filter(|_| is_idle).map(|worker| Step::Down { worker, busy_permille })
+    }
+
+    /// Those from this number on wait at the beginning.
+    pub(super) fn first_spare(&self) -> u32 {
+        u32::try_from(self.least).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// Whether fewer work than at the beginning: then whoever waits is called without waiting for the load to tell.
+    pub(super) fn is_short(&self, takers: usize) -> bool {
+        takers < self.least
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One second each, of workers with two cores, two of which work at the beginning; by interval what its tasks cost in
+    /// core seconds, spread as `spread` says over those who work. Who waits when it begins is called by number.
+    fn play(costs_s: &[f64], spread: fn(u32) -> f64, waiting: &[u32]) -> Vec<(u64, Step)> {
+        let mut scale = Scale::new(Duration::from_secs(1), 2, 2);
+        let (mut takers, mut waiting, mut steps) = (vec![1, 2], waiting.to_vec(), Vec::new());
+        for (interval, cost_s) in (0u64..).zip(costs_s) {
+            let now = Moment::from_millis(1000 * (interval + 1));
+            scale.sealed(now, interval);
+            let whole: f64 = takers.iter().copied().map(spread).sum();
+            for worker in &takers {
+                scale.worked(interval, *worker, Duration::from_secs_f64(cost_s * spread(*worker) / whole));
+            }
+            let staff = Staff { takers: &takers, waiting: waiting.len(), is_changing: false };
+            let Some(step) = scale.done(interval, staff) else { continue };
+            steps.push((interval, step));
+            match step {
+                Step::Up { .. } => takers.push(waiting.remove(0)),
+                Step::Down { worker, .. } => takers.retain(|taker| *taker != worker),
+            }
+            scale.changed(now + Duration::from_millis(500));
+        }
+        steps
+    }
+
+    fn evenly(_worker: u32) -> f64 {
+        1.0
+    }
+
+    /// The first one does least.
+    fn by_number(worker: u32) -> f64 {
+        f64::from(worker)
+    }
+
+    #[test]
+    fn one_after_the_other_is_called_while_there_is_too_much_to_do() {
+        let steps = play(&[5.0; 20], evenly, &[3, 4, 5]);
+        assert_eq!(steps, [(3, Step::Up { busy_permille: 1250 })]);
+        let steps = play(&[8.0; 20], evenly, &[3, 4, 5]);
+        let shares: Vec<(u64, u64)> = steps
+            .iter()
+            .map(|(interval, step)| match step {
+                Step::Up { busy_permille } => (*interval, *busy_permille),
+                Step::Down { .. } => panic!("{steps:?}"),
+            })
+            .collect();
+        assert_eq!(shares, [(3, 2000), (7, 1333), (11, 1000)]);
+    }
+
+    #[test]
+    fn who_does_least_is_spared_and_never_are_fewer_left_than_at_the_beginning() {
+        let costs: Vec<f64> = [8.0; 8].into_iter().chain([0.4; 20]).collect();
+        let steps = play(&costs, by_number, &[7, 9]);
+        let spared: Vec<u32> = steps
+            .iter()
+            .filter_map(|(_, step)| match step {
+                Step::Down { worker, .. } => Some(*worker),
+                Step::Up { .. } => None,
+            })
+            .collect();
+        assert_eq!((steps.len(), spared.as_slice()), (4, &[1, 2][..]), "{steps:?}");
+    }
+
+    #[test]
+    fn a_step_up_is_not_taken_back_and_a_single_interval_is_no_load() {
+        assert_eq!(play(&[3.4; 40], evenly, &[3]), [(3, Step::Up { busy_permille: 850 })]);
+        assert_eq!(play(&[1.0, 1.0, 8.0, 1.0, 1.0, 1.0, 8.0, 1.0], evenly, &[3]), []);
+    }
+
+    #[test]
+    fn nothing_is_decided_while_somebody_comes_or_goes_or_by_what_others_did() {
+        let mut scale = Scale::new(Duration::from_secs(1), 1, 1);
+        let staff = Staff { takers: &[1], waiting: 1, is_changing: false };
+        let decide = |scale: &mut Scale, interval: u64, staff: Staff<'_>| {
+            scale.sealed(Moment::from_millis(interval * 1000), interval);
+            scale.worked(interval, 1, Duration::from_secs(2));
+            scale.done(interval, staff)
+        };
+        for interval in 0..9 {
+            assert_eq!(decide(&mut scale, interval, Staff { is_changing: true, ..staff }), None);
+        }
+        scale.changed(Moment::from_millis(8500));
+        let seen: Vec<bool> = (9..14).map(|interval| decide(&mut scale, interval, staff).is_some()).collect();
+        assert_eq!(seen, [false, false, false, true, true]);
+        assert!(scale.is_short(0) && !scale.is_short(1));
+    }
+}
