@@ -276,7 +276,7 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
         ),
         option(
             "backpressure",
-            "clients are told how much they may send, by what their records cost and what waits; from the first interval on",
+            "clients are told how much they may send, by what records cost and what waits; from the first interval on",
             OptionKind::Choice(&["off", "on"]),
             OptionValue::Choice("off".to_owned()),
             Unbuilt::Nothing,
@@ -297,7 +297,7 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
         ),
         option(
             "spares",
-            "so many of the workers wait until the work needs them, and again when it does not; as many as copies always work",
+            "so many of the workers wait until the work needs them, and again when it does not",
             OptionKind::Count { at_least: 0, at_most: MOST_SPARES },
             OptionValue::Count(0),
             Unbuilt::Nothing,

@@ -130,7 +130,7 @@ pub struct FaultResult {
 /// What a run cost, from the end of the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Node-seconds, without clients and store.
+    /// Node-seconds, without clients and store, and without workers while they wait to be called.
     pub node_s: f64,
     /// Core-seconds used.
     pub cpu_s: f64,

@@ -6,7 +6,8 @@
 //! interval has what its source had sealed up to there, as good as in a block. Promised is min(copies, live workers);
 //! the least number of live workers within one failure timeout counts, since membership takes that long to be known
 //! everywhere. For the same reason a holder that died counts until it is declared lost, but no longer than a failure
-//! timeout: whether the detector does its work must not decide what this check sees.
+//! timeout: whether the detector does its work must not decide what this check sees. Who is declared lost and lives has its
+//! copies yet: they count again when it joins again.
 
 use super::{CheckInput, Finding};
 use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange};
@@ -24,9 +25,15 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
         let node = &line.node;
         dead.expire(line.at, &mut copies);
         match &line.event {
-            Event::WorkerJoined { worker, .. } => members.change(line.at, |m| m.joined.insert(worker.clone())),
+            Event::WorkerJoined { worker, .. } => {
+                members.change(line.at, |m| m.joined.insert(worker.clone()));
+                copies.come_back(worker);
+            }
             Event::WorkerLost { worker, .. } => {
                 members.change(line.at, |m| m.joined.remove(worker));
+                if !dead.until.contains_key(worker) {
+                    copies.go_away(worker);
+                }
                 dead.known(worker, &mut copies);
             }
             Event::WorkerLeft { worker, .. } => {
@@ -43,6 +50,7 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
             Event::NodeStarted { .. } => members.change(line.at, |m| m.down.remove(node)),
             Event::ProcessEnded => {
                 members.change(line.at, |m| m.down.insert(node.clone()));
+                copies.away.remove(node);
                 dead.add(node, line.at);
             }
             Event::BlockLogged { block, ranges, .. } if input.promise.logs => {
@@ -121,6 +129,8 @@ struct Copies {
     blocks: BTreeMap<BlockName, Block>,
     /// `levels[n - 1]`: records that n nodes held at once at some time.
     levels: Vec<RangeSet>,
+    /// What those hold that are declared lost and live: it counts again when they join again.
+    away: BTreeMap<NodeName, BTreeMap<BlockName, Vec<RecordRange>>>,
 }
 
 #[derive(Default)]
@@ -131,7 +141,8 @@ struct Block {
 
 impl Copies {
     fn new(copies: u32) -> Copies {
-        Copies { blocks: BTreeMap::new(), levels: vec![RangeSet::new(); copies.max(1) as usize] }
+        let levels = vec![RangeSet::new(); copies.max(1) as usize];
+        Copies { blocks: BTreeMap::new(), levels, away: BTreeMap::new() }
     }
 
     fn hold(&mut self, block: BlockName, node: &NodeName, ranges: &[RecordRange]) {
@@ -156,7 +167,22 @@ impl Copies {
         }
     }
 
+    fn go_away(&mut self, node: &NodeName) {
+        let held = self.blocks.iter().filter(|(_, held)| held.holders.contains(node));
+        let held = held.map(|(block, held)| (*block, held.ranges.clone())).collect();
+        self.away.insert(node.clone(), held);
+    }
+
+    fn come_back(&mut self, node: &NodeName) {
+        for (block, ranges) in self.away.remove(node).unwrap_or_default() {
+            self.hold(block, node, &ranges);
+        }
+    }
+
     fn lose(&mut self, block: BlockName, node: &NodeName) {
+        if let Some(away) = self.away.get_mut(node) {
+            away.remove(&block);
+        }
         if let Some(held) = self.blocks.get_mut(&block) {
             held.holders.remove(node);
             if held.holders.is_empty() {

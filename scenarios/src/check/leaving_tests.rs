@@ -39,3 +39,25 @@ fn a_record_that_was_sent_twice_may_be_held_in_either_block() {
     check(&held(closed(3) + 40, &others[..1]), &format!("{FINE}{BROKEN}"));
     check(&held(closed(3) + 60, &others), &format!("{FINE}{BROKEN}"));
 }
+
+#[test]
+fn the_copies_of_one_that_was_taken_for_lost_count_again_when_it_is_back() {
+    let again = BlockName { origin: 7, epoch: 1, number: 99 };
+    let others: Vec<u32> = (1..=3).filter(|worker| *worker != block(3).origin).collect();
+    let back = NodeName::worker(others[0]);
+    let check_with = |between: Option<Event>, expected: &str| {
+        let mut history = left_early();
+        for worker in &others {
+            let event = Event::BlockHeld { block: again, ranges: vec![records(30, 39)], bytes: 10 };
+            history.add(closed(3) + 30, NodeName::worker(*worker).as_str(), event);
+        }
+        history.add(closed(3) + 32, "master", Event::WorkerLost { worker: back.clone(), epoch: 9 });
+        if let Some(event) = between {
+            history.add(closed(3) + 34, back.as_str(), event);
+        }
+        history.add(closed(3) + 36, "master", Event::WorkerJoined { worker: back.clone(), epoch: 10 });
+        check(&history, expected);
+    };
+    check_with(None, FINE);
+    check_with(Some(Event::BlockForgotten { block: again }), &format!("{FINE}{BROKEN}"));
+}

@@ -2,16 +2,16 @@
 //!
 //! A controller after Spark Streaming's (`PIDRateEstimator`), with three differences. It limits from the first interval on,
 //! when nothing is measured yet: it begins with little and grows by steps. What the cluster can do is told by the time for
-//! which tasks kept cores, not by how long an interval took: where results pass through several intervals' worth of messages,
-//! as many are under way however little there is to do. And what waits are records, counted when they come: more under way
-//! than the cluster takes in at full rate while nothing queues. Knows no client, and of tasks only what they cost. Invariant:
-//! without a measure the limit is the first one, whatever waits outside.
+//! which tasks kept cores, not by how long an interval took: where messages go round for several intervals, as many are
+//! under way however little there is to do. And what waits are records, counted when they come: more under way than the
+//! cluster takes in at full rate while nothing queues. Knows no client, and of tasks only what they cost. Invariant: without
+//! a measure the limit is the first one, whatever waits outside.
 //!
 //! ```text
 //! able     = records / max(core time / cores, the longest step of state) x interval     of the last few intervals
 //! window   = interval + 2 x the shortest time in which an interval was done
 //! behind   = max(0, records under way - able x window / interval)
-//! limit    = share x able - I behind                        at most doubled; or eightfold, while that is half of what is able
+//! limit    = share x able - I behind                   at most doubled; or eightfold, while that is half of what is able
 //! share    = nine tenths; less after intervals that took longer than the window and came through more slowly than that
 //! ```
 

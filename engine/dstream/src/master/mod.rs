@@ -4,6 +4,8 @@ mod book;
 mod checkpoint;
 mod copies;
 mod core;
+#[cfg(test)]
+mod core_tests;
 mod flow;
 pub mod journal;
 mod leaving;

@@ -19,8 +19,7 @@ use dstream_trace::{Event, Moment, NodeName};
 /// within two. Who has not come by then is lost.
 const TIMEOUTS_TO_COME: u32 = 3;
 
-/// Whom none of those reach who have come is not waited for longer than anybody who falls silent. So many of these times make
-/// up the time that others have to come.
+/// Whom none of those reach who have come is waited for no longer than anybody who falls silent.
 const TIMEOUTS_OF_SILENCE: u32 = 1;
 
 /// The last epoch that masters before this term could give.

@@ -5,7 +5,7 @@
 use crate::master::core::{Master, MasterAction};
 use crate::master::ledger::LedgerEvent;
 use crate::master::tracker::TrackerEvent;
-use crate::message::{BlockReport, Member, NotFetched, TaskFailure, ToMaster, ToWorker};
+use crate::message::{BlockReport, Member, NotFetched, TaskFailure, TaskId, ToMaster, ToWorker};
 use dstream_cluster::detector::DetectorEvent;
 use dstream_trace::Moment;
 use std::time::Duration;
@@ -60,13 +60,7 @@ impl Master {
                 self.account(now, LedgerEvent::CopyHeld { by, block }, actions);
             }
             ToMaster::TaskDone { epoch, task, core_ns } if self.is_member(worker, epoch) => {
-                if let Some(spares) = &mut self.spares {
-                    spares.scale.worked(task.interval, worker, Duration::from_nanos(core_ns));
-                }
-                if let Some((flow, _)) = &mut self.flow {
-                    let is_step = self.steps.contains(&task.stage);
-                    flow.worked(task.interval, Duration::from_nanos(core_ns), is_step);
-                }
+                self.worked(worker, task, Duration::from_nanos(core_ns));
                 self.track(now, TrackerEvent::Done { worker, task }, actions);
             }
             ToMaster::TaskFailed { epoch, task, why } if self.is_member(worker, epoch) => {
@@ -83,6 +77,18 @@ impl Master {
             }
             // Of an epoch that is over: the detector answers its next heartbeat with a refusal.
             _ => {}
+        }
+    }
+}
+
+impl Master {
+    /// A task kept one of the worker's cores for so long.
+    fn worked(&mut self, worker: u32, task: TaskId, core_time: Duration) {
+        if let Some(spares) = &mut self.spares {
+            spares.scale.worked(task.interval, worker, core_time);
+        }
+        if let Some((flow, _)) = &mut self.flow {
+            flow.worked(task.interval, core_time, self.steps.contains(&task.stage));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a worker says of itself: that it wants to be a member, that it lives, whom it does not reach, whether it is to leave.
+//! What a worker says of itself: that it wants to be a member, that it lives, whom it does not reach, and that it is to
+//! leave.
 //!
 //! Part of the worker's shell. Invariant: who is no member says nothing; who is to leave says so with every beat, so that no
 //! master misses it.

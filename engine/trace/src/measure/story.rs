@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub struct NodeState {
     /// Which node.
     pub node: NodeName,
-    /// `down` (no process), `lost` (declared so by the master), `waits` (to be called), or the kind of the fault that was on.
+    /// `down` (no process), `lost` (declared so by the master), `waits` (to be called) or the kind of the fault.
     pub state: String,
     /// Since when.
     pub from: Moment,
@@ -33,7 +33,8 @@ pub struct Happening {
     pub what: &'static str,
     /// At or about which node.
     pub node: NodeName,
-    /// A number that belongs to it: epoch, blocks, records, partitions, thousandths of the cores' time, or the last interval of a checkpoint.
+    /// A number that belongs to it: epoch, blocks, records, partitions, thousandths of the
+    /// cores' time, or the last interval of a checkpoint.
     pub amount: u64,
 }
 

@@ -474,3 +474,18 @@ fn costs_and_load_begin_at_the_warm_ups_end_and_leave_the_harness_out_but_for_co
     assert!((measured.load.cpu - 0.45 / 16.0).abs() < 1e-9, "{:?}", measured.load);
     assert!((measured.load.network - 2000.0 / 4e6).abs() < 1e-9, "{:?}", measured.load);
 }
+
+#[test]
+fn a_worker_costs_no_node_while_it_waits() {
+    let mut run = Run::new(&[200; 4]);
+    // The run lasts from 2 s to 11 s on three nodes. Two seconds that count, and three more until the end.
+    for (at, event) in [
+        (500, Event::WorkerWaits { worker: node("worker-2") }),
+        (4000, Event::WorkerCalled { worker: node("worker-2"), busy_permille: 900 }),
+        (6000, Event::WorkerSpared { worker: node("worker-2"), busy_permille: 100 }),
+        (8000, Event::WorkerWaits { worker: node("worker-2") }),
+    ] {
+        run.add(at, "master", event);
+    }
+    assert_eq!(run.measured().cost.node_s, 27.0 - 5.0);
+}

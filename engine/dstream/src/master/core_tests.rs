@@ -1,0 +1,171 @@
+//! The master's core as a whole: how long a new one waits for workers, and who waits to be called.
+
+use super::core::{Master, MasterAction, MasterEvent, MasterLimits};
+use super::journal::{Entry, Snapshot};
+use super::ledger::LedgerLimits;
+use super::tracker::TrackerLimits;
+use crate::cores::PlainCores;
+use crate::message::{Member, ToMaster, ToWorker};
+use crate::options::Placement;
+use dstream_cluster::core::Core;
+use dstream_cluster::message::ToClient;
+use dstream_kernel::QueryBuilder;
+use dstream_trace::{Event, Moment};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_millis(500);
+const BEAT_MS: u64 = 100;
+
+fn limits(workers: u32, spares: u32) -> MasterLimits {
+    let ledger = LedgerLimits {
+        copies: 2,
+        logs: false,
+        interval: Duration::from_secs(1),
+        slack: Duration::ZERO,
+        origin: Moment::ZERO,
+        patience: TIMEOUT,
+        placement: Placement::Free,
+    };
+    let tracker = TrackerLimits {
+        partitions: 1,
+        cores: 1,
+        checkpoint_intervals: 2,
+        speculation: None,
+        avoid_slow: None,
+        placement: Placement::Free,
+    };
+    let heartbeat = Duration::from_millis(BEAT_MS);
+    MasterLimits { ledger, heartbeat, failure_timeout: TIMEOUT, tracker, workers, spares, throttled_clients: None }
+}
+
+/// A master with its workers, whose journal writes at once.
+struct Stage {
+    master: Master,
+    epochs: BTreeMap<u32, u64>,
+    now_ms: u64,
+}
+
+impl Stage {
+    fn new(limits: MasterLimits, term: u64) -> Stage {
+        let builder = QueryBuilder::new();
+        builder.lines().output("lines");
+        let query = builder.build().expect("a query of one output");
+        let mut stage = Stage { master: Master::new(limits, &query, &PlainCores), epochs: BTreeMap::new(), now_ms: 0 };
+        stage.step(MasterEvent::Elected { term, found: Snapshot::default(), logged: Vec::new(), visible: Vec::new() });
+        stage
+    }
+
+    fn step(&mut self, event: MasterEvent) -> Vec<MasterAction> {
+        let now = Moment::from_millis(self.now_ms);
+        let (mut all, mut events) = (Vec::new(), vec![event]);
+        while let Some(event) = events.pop() {
+            let mut actions = Vec::new();
+            self.master.step(now, event, &mut actions);
+            let written: Vec<Entry> = actions
+                .iter()
+                .filter_map(|action| match action {
+                    MasterAction::Journal(entry) => Some(entry.clone()),
+                    _ => None,
+                })
+                .collect();
+            events.extend((!written.is_empty()).then_some(MasterEvent::Written(written)));
+            events.extend(actions.iter().filter_map(|action| match action {
+                MasterAction::Fence { member, .. } => {
+                    Some(MasterEvent::Fenced { member: *member, visible: Vec::new() })
+                }
+                _ => None,
+            }));
+            for action in &actions {
+                if let MasterAction::Tell { worker, word: ToWorker::Welcome { epoch, .. } } = action {
+                    self.epochs.insert(*worker, *epoch);
+                }
+            }
+            all.extend(actions);
+        }
+        all
+    }
+
+    fn says(&mut self, worker: u32, word: ToMaster) -> Vec<MasterAction> {
+        self.step(MasterEvent::Word { worker, incarnation: 1, word })
+    }
+
+    fn joins(&mut self, worker: u32) -> Vec<MasterAction> {
+        self.says(worker, ToMaster::Join { incarnation: 1, epoch: None, blocks: Vec::new(), made: Vec::new() })
+    }
+
+    fn beats(&mut self, worker: u32, unreachable: &[u32]) -> Vec<MasterAction> {
+        let epoch = self.epochs[&worker];
+        self.says(worker, ToMaster::Heartbeat { epoch, sent_ns: 0, unreachable: unreachable.to_vec() })
+    }
+}
+
+/// Of `workers` these have come at once and lack connections with those; when the second master goes on.
+#[track_caller]
+fn check_resumed(workers: u32, come: &[(u32, &[u32])], expected_ms: u64) {
+    let goes_on = |action: &MasterAction| matches!(action, MasterAction::TellClients(ToClient::Members(_)));
+    let mut stage = Stage::new(limits(workers, 0), 2);
+    for (worker, _) in come {
+        if stage.joins(*worker).iter().any(goes_on) {
+            assert_eq!(0, expected_ms);
+            return;
+        }
+    }
+    loop {
+        stage.now_ms += BEAT_MS;
+        let beats: Vec<MasterAction> = come.iter().flat_map(|(worker, lacks)| stage.beats(*worker, lacks)).collect();
+        let ticked = stage.step(MasterEvent::Tick);
+        if beats.iter().chain(&ticked).any(goes_on) {
+            assert_eq!(stage.now_ms, expected_ms, "{come:?}");
+            return;
+        }
+        assert!(stage.now_ms < 10_000, "it never goes on");
+    }
+}
+
+#[test]
+fn a_new_master_waits_less_for_whom_most_workers_do_not_reach() {
+    check_resumed(3, &[(1, &[]), (2, &[]), (3, &[])], 0);
+    check_resumed(3, &[(1, &[3]), (2, &[3])], 500);
+    check_resumed(5, &[(1, &[3, 5]), (2, &[3, 5]), (4, &[3, 5])], 500);
+    // One of them reaches it: it may have a dead connection with the master alone.
+    check_resumed(3, &[(1, &[3]), (2, &[])], 1500);
+    check_resumed(5, &[(1, &[3, 5]), (2, &[3, 5]), (4, &[3])], 1500);
+    // Most have not come: those who have may be the ones that are cut off.
+    check_resumed(4, &[(1, &[3, 4]), (2, &[3, 4])], 1500);
+}
+
+fn words_to(worker: u32, actions: &[MasterAction]) -> Vec<&'static str> {
+    let word = |action: &MasterAction| match action {
+        MasterAction::Tell { worker: to, word } if *to == worker => match word {
+            ToWorker::Wait => Some("wait"),
+            ToWorker::Welcome { .. } => Some("welcome"),
+            _ => None,
+        },
+        _ => None,
+    };
+    actions.iter().filter_map(word).collect()
+}
+
+#[test]
+fn the_last_workers_wait_and_replace_whoever_is_lost_once_the_work_goes_on() {
+    let mut stage = Stage::new(limits(4, 2), 1);
+    assert_eq!(words_to(3, &stage.joins(3)), ["wait"]);
+    assert_eq!(words_to(1, &stage.joins(1)), ["welcome"]);
+    assert_eq!(words_to(2, &stage.joins(2)), ["welcome"]);
+    assert_eq!(words_to(4, &stage.joins(4)), ["wait"]);
+    let members: Vec<Member> = stage.master.takers().collect();
+    assert_eq!(members.iter().map(|member| member.worker).collect::<Vec<_>>(), [1, 2]);
+    stage.master.done_below = 1;
+    // Its connection broke, and it did not come again: the next is called.
+    stage.step(MasterEvent::WorkerBroken(3));
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        stage.now_ms += BEAT_MS;
+        seen.extend(stage.beats(1, &[]));
+        seen.extend(stage.step(MasterEvent::Tick));
+    }
+    let called = seen.iter().any(|action| matches!(action, MasterAction::Record(Event::WorkerCalled { .. })));
+    assert_eq!((called, words_to(4, &seen)), (true, vec!["welcome"]));
+    assert_eq!(words_to(3, &stage.joins(3)), ["wait"]);
+}
