@@ -34,6 +34,13 @@ const LOADS: [u64; 6] = [2, 5, 10, 20, 30, 30];
 /// waits.
 const BANDWIDTHS: [u64; 3] = [12, 12, 50];
 
+/// What the durable store takes in, in the same measure: it may hold the log of all input, and while nobody acknowledges,
+/// clients send it twice.
+const STORE_BANDWIDTH: u64 = 12;
+
+/// And in Mbit/s no less than this.
+const LEAST_STORE_BANDWIDTH: u64 = 1000;
+
 /// Partitions: in the smallest clusters, too, more than one for most workers.
 const LEAST_PARTITIONS: u64 = 3;
 /// Each takes messages and a line of log for every map; more of them show nothing new.
@@ -142,6 +149,7 @@ impl Frame {
         let latency = dice.pick("latency", &["1ms", "1ms", "2ms", "5ms", "10ms"]);
         let bandwidth = self.workers * self.cores * self.load * dice.pick("bandwidth", &BANDWIDTHS);
         let store = dice.pick("store", &["5ms", "5ms", "20ms", "50ms"]);
+        let into_store = (self.workers * self.cores * self.load * STORE_BANDWIDTH).max(LEAST_STORE_BANDWIDTH);
         let timeout = dice.pick("failure timeout", &["500ms", "500ms", "1s"]);
         vec![
             format!("title: swarm {seed}"),
@@ -156,7 +164,7 @@ impl Frame {
             format!("  clients: {}", dice.pick("clients", &[1, 2, 3])),
             format!("  partitions: {}", self.partitions(dice)),
             format!("  link: {{ latency: {latency}, bandwidth: {bandwidth}Mbit }}"),
-            format!("  store: {{ latency: {store}, bandwidth: 1Gbit }}"),
+            format!("  store: {{ latency: {store}, bandwidth: {into_store}Mbit }}"),
             format!("  failure_timeout: {timeout}"),
         ]
     }

@@ -163,6 +163,9 @@ fn the_last_workers_wait_and_replace_whoever_is_lost_once_the_work_goes_on() {
     for _ in 0..20 {
         stage.now_ms += BEAT_MS;
         seen.extend(stage.beats(1, &[]));
+        if stage.epochs.contains_key(&4) {
+            seen.extend(stage.beats(4, &[]));
+        }
         seen.extend(stage.step(MasterEvent::Tick));
     }
     let called = seen.iter().any(|action| matches!(action, MasterAction::Record(Event::WorkerCalled { .. })));

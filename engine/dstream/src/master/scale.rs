@@ -12,7 +12,7 @@
 //! ```
 
 use dstream_trace::Moment;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// From this share on one more is called. Backpressure lets in nine tenths of what the cluster can do: less than that.
@@ -65,7 +65,7 @@ pub(super) struct Scale {
     /// interval -> when it was sealed, and what its tasks cost in seconds
     open: BTreeMap<u64, (Moment, f64)>,
     /// Shares of the last intervals.
-    shares: Vec<f64>,
+    shares: VecDeque<f64>,
     /// worker -> what it did lately, in seconds
     did: BTreeMap<u32, f64>,
     /// Intervals sealed before this count for nothing: others worked then.
@@ -80,7 +80,7 @@ impl Scale {
             cores: cores.max(1) as f64,
             least: least.max(1),
             open: BTreeMap::new(),
-            shares: Vec::new(),
+            shares: VecDeque::new(),
             did: BTreeMap::new(),
             since: Moment::ZERO,
         }
@@ -111,7 +111,10 @@ impl Scale {
         self.did.retain(|worker, _| staff.takers.contains(worker));
         let room_s = staff.takers.len() as f64 * self.cores * self.interval.as_secs_f64();
         if sealed >= self.since && room_s > 0.0 {
-            self.shares.push(cost_s / room_s);
+            self.shares.push_back(cost_s / room_s);
+        }
+        if self.shares.len() > INTERVALS {
+            self.shares.pop_front();
         }
         let step = self.step(staff);
         self.did.values_mut().for_each(|did| *did *= MEMORY);
@@ -122,9 +125,7 @@ impl Scale {
         if staff.is_changing || self.shares.len() < INTERVALS {
             return None;
         }
-        let last = &self.shares[self.shares.len() - INTERVALS..];
-        let share = last.iter().sum::<f64>() / INTERVALS as f64;
-        self.shares.drain(..self.shares.len() - INTERVALS);
+        let share = self.shares.iter().sum::<f64>() / INTERVALS as f64;
         let busy_permille = (share * 1000.0) as u64;
         if share >= UP && staff.waiting > 0 {
             return Some(Step::Up { busy_permille });
