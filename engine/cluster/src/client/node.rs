@@ -30,8 +30,9 @@ const USUAL_RECORD_BYTES: usize = 128;
 /// Room for the header behind the lines, so that it is appended without moving them.
 const HEADER_BYTES: usize = 64;
 
-/// An acknowledgement usually comes within this: a block gathers for a part of it, then it is copied and announced.
-const USUAL_WAIT: Duration = Duration::from_millis(400);
+/// An acknowledgement comes within this, unless there is trouble: a block gathers for a part of it, then it is copied and
+/// announced.
+const MOST_WAIT: Duration = Duration::from_millis(600);
 
 /// How many intervals a client without a rate may be ahead of the last one that is done: one that is being filled, one
 /// that is being computed.
@@ -223,14 +224,14 @@ impl Shell {
     }
 
     /// How many of these records may be read now. What is held since an earlier life costs the cluster nothing. What nobody
-    /// acknowledges comes all at once when somebody is there again, so no more is read than an interval takes and a usual
-    /// wait.
+    /// acknowledges comes all at once when somebody is there again, so no more is read than an interval takes, or what comes
+    /// in a usual wait, where intervals are shorter.
     fn permitted(&mut self, now: Moment, records: u64) -> u64 {
         let is_known = self.next_known(records).1;
         match &mut self.throttle {
             Some(throttle) if !is_known => {
-                let unheard =
-                    throttle.of(self.config.interval + USUAL_WAIT).saturating_sub(self.keeping.outstanding_records());
+                let most = throttle.of(self.config.interval.max(MOST_WAIT));
+                let unheard = most.saturating_sub(self.keeping.outstanding_records());
                 records.min(throttle.permits(now)).min(unheard)
             }
             _ => records,

@@ -6,7 +6,7 @@ use super::ledger::LedgerLimits;
 use super::tracker::TrackerLimits;
 use crate::cores::PlainCores;
 use crate::message::{Member, ToMaster, ToWorker};
-use crate::options::Placement;
+use crate::options::{Input, Placement, Recovery};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::ToClient;
 use dstream_kernel::QueryBuilder;
@@ -20,7 +20,7 @@ const BEAT_MS: u64 = 100;
 fn limits(workers: u32, spares: u32) -> MasterLimits {
     let ledger = LedgerLimits {
         copies: 2,
-        logs: false,
+        input: Input::Memory,
         interval: Duration::from_secs(1),
         slack: Duration::ZERO,
         origin: Moment::ZERO,
@@ -34,6 +34,8 @@ fn limits(workers: u32, spares: u32) -> MasterLimits {
         speculation: None,
         avoid_slow: None,
         placement: Placement::Free,
+        recovery: Recovery::Eager,
+        overlap: None,
     };
     let heartbeat = Duration::from_millis(BEAT_MS);
     MasterLimits { ledger, heartbeat, failure_timeout: TIMEOUT, tracker, workers, spares, throttled_clients: None }
