@@ -2,6 +2,8 @@
 //!
 //! Knows no operator. Invariant: a block of no rows is no bytes, so equal lists of rows are equal bytes.
 
+use crate::held::shelf::Shown;
+use crate::line::Line;
 use crate::query::TaskError;
 use crate::reader::{Reader, put_varint};
 use crate::record::Record;
@@ -10,11 +12,15 @@ use std::marker::PhantomData;
 
 /// Bytes of rows after which a batch ends: as much as stays in the second-level cache together with what is made of it.
 const BATCH_BYTES: usize = 64 << 10;
+/// Room that a buffer without any makes.
+const LEAST_ROOM: usize = 256;
 
 /// Rows on their way into a block. Keeps its memory when it is sealed.
 #[derive(Debug, Default)]
 pub struct RowBuffer {
+    /// Encoded rows up to `end`, and room for more.
     rows: Vec<u8>,
+    end: usize,
     count: u64,
     /// Where batches end, the last one excepted.
     cuts: Vec<usize>,
@@ -28,34 +34,77 @@ impl RowBuffer {
 
     /// The encoded rows, without their count.
     pub fn encoded(&self) -> &[u8] {
-        &self.rows
+        &self.rows[..self.end]
     }
 
     /// Appends a record.
     #[inline]
     pub fn push<T: Record>(&mut self, record: T::Ref<'_>) {
-        self.push_with(|rows| T::put(record, rows));
+        self.push_line(|line| T::put(record, line));
+    }
+
+    /// Appends a pair whose key is encoded.
+    #[inline]
+    pub fn push_keyed<V: Record>(&mut self, key: Shown<'_>, value: V::Ref<'_>) {
+        self.push_line(|line| {
+            key.put(line);
+            V::put(value, line);
+        });
     }
 
     /// Appends the row that `put` appends.
     #[inline]
     pub(crate) fn push_with(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        self.rows.truncate(self.end);
         put(&mut self.rows);
-        self.count += 1;
-        if self.rows.len() >= (self.cuts.len() + 1) * BATCH_BYTES {
-            self.cuts.push(self.rows.len());
+        self.count_row(self.rows.len());
+    }
+
+    /// Appends so many encoded rows at once.
+    pub(crate) fn push_rows(&mut self, rows: &[u8], count: u64) {
+        self.rows.truncate(self.end);
+        self.rows.extend_from_slice(rows);
+        self.end = self.rows.len();
+        self.count += count;
+    }
+
+    /// The same of a row that `put` puts on a line, once or, with more room, again. The faster way.
+    #[inline]
+    pub(crate) fn push_line(&mut self, put: impl Fn(&mut Line<'_>)) {
+        loop {
+            let mut line = Line::new(&mut self.rows[self.end..]);
+            put(&mut line);
+            match line.length() {
+                Some(length) => return self.count_row(self.end + length),
+                None => self.make_room(),
+            }
         }
+    }
+
+    #[inline]
+    fn count_row(&mut self, end: usize) {
+        self.end = end;
+        self.count += 1;
+        if end >= (self.cuts.len() + 1) * BATCH_BYTES {
+            self.cuts.push(end);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) {
+        self.rows.resize((self.rows.len() * 2).max(LEAST_ROOM), 0);
     }
 
     /// The rows, decoded.
     pub(crate) fn rows<T: Record>(&self) -> Rows<'_, T> {
-        Rows { reader: Reader::new(&self.rows), left: self.count, record: PhantomData }
+        Rows { reader: Reader::new(self.encoded()), left: self.count, record: PhantomData }
     }
 
     /// The encoded rows in batches of whole rows, each of about [`BATCH_BYTES`] unless one row is longer.
     pub(crate) fn batches(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.cuts.iter().copied());
-        let ends = self.cuts.iter().copied().chain(std::iter::once(self.rows.len()));
+        let ends = self.cuts.iter().copied().chain(std::iter::once(self.end));
         starts.zip(ends).map(|(start, end)| &self.rows[start..end])
     }
 
@@ -71,15 +120,15 @@ impl RowBuffer {
         if self.count == 0 {
             return Bytes::new();
         }
-        let mut block = Vec::with_capacity(self.rows.len() + crate::reader::MAX_VARINT_BYTES);
+        let mut block = Vec::with_capacity(self.end + crate::reader::MAX_VARINT_BYTES);
         put_varint(self.count, &mut block);
-        block.extend_from_slice(&self.rows);
+        block.extend_from_slice(self.encoded());
         Bytes::from(block)
     }
 
     /// Forgets the rows and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.rows.clear();
+        self.end = 0;
         self.cuts.clear();
         self.count = 0;
     }
@@ -158,6 +207,12 @@ impl<'a, T: Record> Rows<'a, T> {
     /// How many records are left, if the block is whole.
     pub fn left(&self) -> u64 {
         self.left
+    }
+
+    /// How many bytes were read, the count before the first row included.
+    #[inline]
+    pub(crate) fn position(&self) -> usize {
+        self.reader.position()
     }
 
     #[inline]

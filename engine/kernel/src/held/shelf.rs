@@ -1,13 +1,13 @@
 //! A shelf of a state table: open addressing in the order of hashes.
 //!
-//! Knows encoded keys, not their types. Invariant: entries stand in the order of (hash, key), each at its home or behind
-//! it with no gap between. So what a shelf yields follows from what is in it and not from how it came there; a removal
+//! Knows encoded keys, not their types, and nothing of values. Invariant: entries stand in the order of (hash, length, key), each at its home or
+//! behind it with no gap between. So what a shelf yields follows from what is in it and not from how it came there; a removal
 //! leaves nothing behind, since what follows moves back; and growing is one pass from left to right.
 
 use crate::image::{IMAGE_BYTES, Image};
-use crate::record::Record;
+use crate::line::Out;
 use std::collections::BTreeMap;
-use std::num::NonZeroU8;
+use std::num::NonZeroU64;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Of the hash that orders keys. Part of what a checkpoint holds, so it never changes; another one than that of
@@ -18,6 +18,11 @@ const FIRST_HOMES: usize = 8;
 /// A full shelf has so many times as many homes afterwards.
 const GROWTH: usize = 2;
 
+/// Slots behind the last home for which there is memory from the beginning: to move all for one more would be dear.
+const SPARE: usize = 64;
+/// Slots of which a visit finds the full ones before it shows any.
+const SLOTS_AT_ONCE: usize = 64;
+
 /// The hash of an encoded key.
 #[inline]
 pub(crate) fn hash_of(key: &[u8]) -> u64 {
@@ -27,47 +32,144 @@ pub(crate) fn hash_of(key: &[u8]) -> u64 {
 /// A key that is not borrowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// One that has an image, and how long its encoding is.
-    Short(Image, NonZeroU8),
+    /// One that has an image.
+    Short(Short),
     /// Another one.
     Long(Box<[u8]>),
 }
 
 impl Key {
-    pub(crate) fn of(key: &[u8]) -> Key {
-        match (Image::of(key), u8::try_from(key.len()).ok().and_then(NonZeroU8::new)) {
-            (Some(image), Some(length)) => Key::Short(image, length),
-            _ => Key::Long(key.into()),
-        }
-    }
-
     /// Shows its encoding.
+    #[inline]
     pub(crate) fn with<T>(&self, show: impl FnOnce(&[u8]) -> T) -> T {
         match self {
-            Key::Short(image, length) => show(&image.bytes()[..usize::from(length.get()).min(IMAGE_BYTES)]),
+            Key::Short(short) => short.with_key(show),
             Key::Long(bytes) => show(bytes),
         }
     }
 }
 
-/// A short key and its value. That a length is never 0 lets an empty slot cost no more than a full one.
-#[derive(Debug)]
-struct Entry<T> {
+/// A short key on its way to its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
     image: Image,
-    length: NonZeroU8,
-    value: T,
+    tag: Tag,
 }
 
-impl<T> Entry<T> {
+impl Short {
+    /// Nothing if the key is not short.
     #[inline]
-    fn with_key<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
-        show(&self.image.bytes()[..usize::from(self.length.get()).min(IMAGE_BYTES)])
+    pub(crate) fn of(hash: u64, key: &[u8]) -> Option<Short> {
+        Some(Short { image: Image::of(key)?, tag: Tag::of(hash, key.len())? })
     }
 
     #[inline]
-    fn hash(&self) -> u64 {
-        self.with_key(hash_of)
+    fn with_key<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
+        show(&self.image.bytes()[..self.tag.length()])
     }
+}
+
+/// A key on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'k> {
+    pub(crate) key: &'k [u8],
+    pub(crate) hash: u64,
+    pub(crate) short: Option<Short>,
+}
+
+impl<'k> Sought<'k> {
+    /// A key by its encoding.
+    #[inline]
+    pub fn of(key: &'k [u8]) -> Sought<'k> {
+        Sought::hashed(hash_of(key), key)
+    }
+
+    /// The same, of a known hash.
+    #[inline]
+    pub(crate) fn hashed(hash: u64, key: &'k [u8]) -> Sought<'k> {
+        Sought { key, hash, short: Short::of(hash, key) }
+    }
+
+    /// A copy.
+    #[inline]
+    pub(crate) fn key(&self) -> Key {
+        self.short.map_or_else(|| Key::Long(self.key.into()), Key::Short)
+    }
+
+    /// As an entry has it.
+    #[inline]
+    pub(crate) fn shown(&self) -> Shown<'k> {
+        self.short.map_or(Shown::Long(self.key), Shown::Short)
+    }
+}
+
+/// A key as an entry has it.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown<'k> {
+    /// One that has an image.
+    Short(Short),
+    /// Another one.
+    Long(&'k [u8]),
+}
+
+impl Shown<'_> {
+    /// Appends its encoding.
+    #[inline]
+    pub(crate) fn put(&self, out: &mut impl Out) {
+        match self {
+            Shown::Short(short) => out.short(&short.image.bytes(), short.tag.length()),
+            Shown::Long(bytes) => out.bytes(bytes),
+        }
+    }
+
+    /// Shows its encoding.
+    #[inline]
+    pub fn with<T>(&self, show: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Shown::Short(short) => short.with_key(show),
+            Shown::Long(bytes) => show(bytes),
+        }
+    }
+}
+
+/// A hash without its first byte, which is the number of the shelf, and the length of the key in its place. Kept with an
+/// entry: hashing what stands in the way of a key would cost more than all else. That a length is never 0 lets an empty
+/// slot cost no more than a full one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tag(NonZeroU64);
+
+impl Tag {
+    #[inline]
+    fn of(hash: u64, length: usize) -> Option<Tag> {
+        let length = Some(length).filter(|length| (1..=IMAGE_BYTES).contains(length))?;
+        NonZeroU64::new(hash << 8 | length as u64).map(Tag)
+    }
+
+    /// The hash without its first byte.
+    #[inline]
+    fn hash(self) -> u64 {
+        self.0.get() >> 8
+    }
+
+    #[inline]
+    fn length(self) -> usize {
+        (self.0.get() as usize & 0xff).min(IMAGE_BYTES)
+    }
+
+    /// Whether another one, 0 if there is none, stands before it. One comparison, for no branch is cheaper.
+    #[inline]
+    fn is_behind(self, other: u64) -> bool {
+        other.wrapping_sub(1) < self.0.get() - 1
+    }
+}
+
+/// A short key and its value. Two of numbers are a line of the processor's cache, and none lies across two lines: to fetch
+/// it is most of what an update costs.
+#[derive(Debug)]
+#[repr(align(32))]
+struct Entry<T> {
+    key: Short,
+    value: T,
 }
 
 /// Where a short key is, or would stand.
@@ -89,7 +191,7 @@ pub(crate) struct Shelf<T> {
     long: BTreeMap<(u64, Box<[u8]>), T>,
 }
 
-impl<T: Record> Shelf<T> {
+impl<T> Shelf<T> {
     /// A shelf that grows when `fill` 256ths of its homes are taken, with room for `room` short keys.
     pub(crate) fn new(room: usize, fill: usize) -> Shelf<T> {
         let homes = (room * 256 / fill + 1).max(FIRST_HOMES);
@@ -98,26 +200,45 @@ impl<T: Record> Shelf<T> {
 
     /// The first byte of a hash chooses the shelf, the others the home.
     #[inline]
-    fn home(&self, hash: u64) -> usize {
-        ((u128::from(hash << 8) * self.homes as u128) >> 64) as usize
+    fn home(&self, tag: Tag) -> usize {
+        ((u128::from(tag.hash() << 8) * self.homes as u128) >> 64) as usize
     }
 
-    /// Reads a key's home and says whether the key is there: called for many keys in turn, so that the processor waits
-    /// for all of them at once.
+    /// Reads a key's home and the slot behind it, and says how many are in use: called for many keys in turn, so that the
+    /// processor waits for all of them at once. Nothing depends on what is there, or it would wait for each.
     #[inline]
-    pub(crate) fn is_at_home(&self, hash: u64, image: Image) -> bool {
-        self.slots[self.home(hash)].as_ref().is_some_and(|entry| entry.image == image)
+    pub(crate) fn look_at_home(&self, key: &Short) -> usize {
+        let home = self.home(key.tag);
+        let is_full = |at: usize| usize::from(self.slots.get(at).is_some_and(Option::is_some));
+        is_full(home) + is_full(home + 1)
     }
 
+    /// The tag of a slot, or 0.
     #[inline]
-    fn find(&self, hash: u64, image: Image) -> Found {
-        let mut at = self.home(hash);
-        while let Some(Some(entry)) = self.slots.get(at) {
-            if entry.image == image {
+    fn tag(&self, at: usize) -> u64 {
+        self.slots.get(at).and_then(Option::as_ref).map_or(0, |entry| entry.key.tag.0.get())
+    }
+
+    /// Most keys are at home or in the next slot, and which of both nobody foresees: that is counted, not asked. What
+    /// stands behind a gap is at home behind it, so it is not counted.
+    #[inline]
+    fn find(&self, key: &Short) -> Found {
+        let home = self.home(key.tag);
+        let mut at =
+            home + usize::from(key.tag.is_behind(self.tag(home))) + usize::from(key.tag.is_behind(self.tag(home + 1)));
+        if at == home + 2 {
+            while key.tag.is_behind(self.tag(at)) {
+                at += 1;
+            }
+        }
+        // Nearly always the first, if any: keys of one hash and length are as good as never met.
+        while let Some(Some(entry)) = self.slots.get(at)
+            && entry.key.tag == key.tag
+        {
+            if entry.key.image == key.image {
                 return Found::At(at);
             }
-            let other = entry.hash();
-            if other > hash || (other == hash && entry.image.bytes() > image.bytes()) {
+            if entry.key.image.bytes() > key.image.bytes() {
                 break;
             }
             at += 1;
@@ -127,55 +248,69 @@ impl<T: Record> Shelf<T> {
 
     /// Gives a key the value that `next` makes of the one it had; `None`: it has none. The one it had, and the new one.
     #[inline]
-    pub(crate) fn update(
+    pub(crate) fn change(
         &mut self,
-        hash: u64,
-        key: &[u8],
-        next: impl FnOnce(Option<T::Ref<'_>>) -> Option<T>,
+        sought: &Sought<'_>,
+        next: impl FnOnce(Option<&T>) -> Option<T>,
     ) -> (Option<T>, Option<&T>) {
-        let Key::Short(image, length) = Key::of(key) else { return self.update_long(hash, key, next) };
-        let (at, before) = match self.find(hash, image) {
-            Found::At(at) => (at, self.slots[at].take().map(|entry| entry.value)),
-            Found::Before(at) => (at, None),
-        };
-        let value = match (next(before.as_ref().map(T::borrowed)), &before) {
-            (Some(value), _) => value,
-            (None, Some(_)) => {
-                self.close_gap(at);
-                return (before, None);
-            }
-            (None, None) => return (None, None),
-        };
-        let at = if before.is_some() { at } else { self.make_room(hash, at, image) };
-        let entry = self.slots[at].insert(Entry { image, length, value });
-        (before, Some(&entry.value))
+        let Some(key) = sought.short else { return self.change_long(sought.hash, sought.key, next) };
+        match self.find(&key) {
+            Found::At(at) => self.replace(at, next),
+            Found::Before(at) => match next(None) {
+                Some(value) => (None, Some(self.insert(at, Entry { key, value }))),
+                None => (None, None),
+            },
+        }
     }
 
-    fn update_long(
+    /// The same of a key that is there. It keeps what it had until `next` has returned.
+    #[inline]
+    fn replace(&mut self, at: usize, next: impl FnOnce(Option<&T>) -> Option<T>) -> (Option<T>, Option<&T>) {
+        let entry = self.slots[at].as_ref().expect("an entry that was found is there");
+        let Some(value) = next(Some(&entry.value)) else {
+            let before = self.slots[at].take().map(|entry| entry.value);
+            self.close_gap(at);
+            return (before, None);
+        };
+        let entry = self.slots[at].as_mut().expect("an entry that was found is there");
+        (Some(std::mem::replace(&mut entry.value, value)), Some(&entry.value))
+    }
+
+    /// Puts a new entry where it stands; what stands there moves on, and the shelf may grow.
+    fn insert(&mut self, at: usize, entry: Entry<T>) -> &T {
+        let at = self.make_room(at, &entry.key);
+        &self.slots[at].insert(entry).value
+    }
+
+    /// The same of a key without an image.
+    fn change_long(
         &mut self,
         hash: u64,
         key: &[u8],
-        next: impl FnOnce(Option<T::Ref<'_>>) -> Option<T>,
+        next: impl FnOnce(Option<&T>) -> Option<T>,
     ) -> (Option<T>, Option<&T>) {
         let place = (hash, Box::from(key));
         let before = self.long.remove(&place);
-        match next(before.as_ref().map(T::borrowed)) {
+        match next(before.as_ref()) {
             Some(value) => (before, Some(self.long.entry(place).or_insert(value))),
             None => (before, None),
         }
     }
 
     /// An empty slot for a key that would stand at `at`; what stands there moves on, and the shelf may grow.
-    fn make_room(&mut self, hash: u64, at: usize, image: Image) -> usize {
+    fn make_room(&mut self, at: usize, key: &Short) -> usize {
         let mut at = at;
         if (self.short + 1) * 256 > self.homes * self.fill {
             self.grow();
-            at = match self.find(hash, image) {
+            at = match self.find(key) {
                 Found::At(place) | Found::Before(place) => place,
             };
         }
         let free = self.slots[at.min(self.slots.len())..].iter().position(Option::is_none).map(|ahead| at + ahead);
         let free = free.unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                self.slots.reserve_exact(SPARE);
+            }
             self.slots.push(None);
             self.slots.len() - 1
         });
@@ -188,7 +323,7 @@ impl<T: Record> Shelf<T> {
     fn close_gap(&mut self, at: usize) {
         let mut at = at;
         while let Some(Some(next)) = self.slots.get(at + 1) {
-            if self.home(next.hash()) > at {
+            if self.home(next.key.tag) > at {
                 break;
             }
             self.slots.swap(at, at + 1);
@@ -204,7 +339,7 @@ impl<T: Record> Shelf<T> {
         let slots = std::mem::replace(&mut self.slots, empty(self.homes));
         let mut free = 0;
         for entry in slots.into_iter().flatten() {
-            let at = self.home(entry.hash()).max(free);
+            let at = self.home(entry.key.tag).max(free);
             free = at + 1;
             match self.slots.get_mut(at) {
                 Some(slot) => *slot = Some(entry),
@@ -214,20 +349,30 @@ impl<T: Record> Shelf<T> {
     }
 
     /// The value of a key.
-    pub(crate) fn get(&self, hash: u64, key: &[u8]) -> Option<&T> {
-        match Key::of(key) {
-            Key::Short(image, _) => match self.find(hash, image) {
+    pub(crate) fn get(&self, sought: &Sought<'_>) -> Option<&T> {
+        match &sought.short {
+            Some(key) => match self.find(key) {
                 Found::At(at) => self.slots[at].as_ref().map(|entry| &entry.value),
                 Found::Before(_) => None,
             },
-            Key::Long(bytes) => self.long.get(&(hash, bytes)),
+            None => self.long.get(&(sought.hash, sought.key.into())),
         }
     }
 
-    /// Shows all entries, short keys by (hash, key), then long ones by the same.
-    pub(crate) fn visit(&self, visit: &mut impl FnMut(&[u8], &T)) {
-        self.slots.iter().flatten().for_each(|entry| entry.with_key(|key| visit(key, &entry.value)));
-        self.long.iter().for_each(|((_, key), value)| visit(key, value));
+    /// Shows all entries, short keys by (hash, length, key), then long ones by (hash, key).
+    pub(crate) fn visit(&self, visit: &mut impl FnMut(Shown<'_>, &T)) {
+        for slots in self.slots.chunks(SLOTS_AT_ONCE) {
+            // Which slots are full nobody foresees: each number is written down, and counted where its slot is full.
+            let (mut full, mut count) = ([0u8; SLOTS_AT_ONCE], 0);
+            for (slot, number) in slots.iter().zip(0..) {
+                full[count] = number;
+                count += usize::from(slot.is_some());
+            }
+            for entry in full[..count].iter().filter_map(|number| slots[usize::from(*number)].as_ref()) {
+                visit(Shown::Short(entry.key), &entry.value);
+            }
+        }
+        self.long.iter().for_each(|((_, key), value)| visit(Shown::Long(key), value));
     }
 
     /// How many slots there are, in use or not.
@@ -246,5 +391,7 @@ impl<T: Record> Shelf<T> {
 }
 
 fn empty<T>(slots: usize) -> Vec<Option<Entry<T>>> {
-    std::iter::repeat_with(|| None).take(slots).collect()
+    let mut empty = Vec::with_capacity(slots + SPARE);
+    empty.resize_with(slots, || None);
+    empty
 }
