@@ -34,24 +34,27 @@ impl Out for Vec<u8> {
     }
 }
 
+/// How long a row may be that finds room on a line: a short key and some numbers. A length that is known saves asking.
+pub(crate) const LINE_BYTES: usize = 64;
+
 /// Room for a row.
 #[derive(Debug)]
-pub struct Line<'r> {
-    room: &'r mut [u8],
+pub(crate) struct Line<'r> {
+    room: &'r mut [u8; LINE_BYTES],
     at: usize,
 }
 
 impl<'r> Line<'r> {
     /// An empty one.
     #[inline]
-    pub(crate) fn new(room: &'r mut [u8]) -> Line<'r> {
+    pub(crate) fn new(room: &'r mut [u8; LINE_BYTES]) -> Line<'r> {
         Line { room, at: 0 }
     }
 
-    /// How long it has become; nothing if the room was too short.
+    /// How long the row has become; nothing if it was too long.
     #[inline]
     pub(crate) fn length(&self) -> Option<usize> {
-        (self.at <= self.room.len()).then_some(self.at)
+        (self.at <= LINE_BYTES).then_some(self.at)
     }
 }
 
@@ -61,12 +64,12 @@ impl Out for Line<'_> {
         if let Some(place) = self.room.get_mut(self.at) {
             *place = byte;
         }
-        self.at += 1;
+        self.at = self.at.wrapping_add(1);
     }
 
     #[inline]
     fn bytes(&mut self, bytes: &[u8]) {
-        let end = self.at + bytes.len();
+        let end = self.at.wrapping_add(bytes.len());
         if let Some(place) = self.room.get_mut(self.at..end) {
             place.copy_from_slice(bytes);
         }
@@ -76,10 +79,11 @@ impl Out for Line<'_> {
     /// Bytes behind `length` are overwritten by what follows.
     #[inline]
     fn short(&mut self, bytes: &[u8; IMAGE_BYTES], length: usize) {
-        match self.room.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut) {
-            Some(place) => *place = *bytes,
-            None => return self.bytes(&bytes[..length]),
+        if let Some(place) = self.room.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut) {
+            *place = *bytes;
+            self.at = self.at.wrapping_add(length);
+        } else {
+            self.at = usize::MAX;
         }
-        self.at += length;
     }
 }

@@ -3,7 +3,7 @@
 //! Knows no operator. Invariant: a block of no rows is no bytes, so equal lists of rows are equal bytes.
 
 use crate::held::shelf::Shown;
-use crate::line::Line;
+use crate::line::{LINE_BYTES, Line};
 use crate::query::TaskError;
 use crate::reader::{Reader, put_varint};
 use crate::record::Record;
@@ -12,11 +12,11 @@ use std::marker::PhantomData;
 
 /// Bytes of rows after which a batch ends: as much as stays in the second-level cache together with what is made of it.
 const BATCH_BYTES: usize = 64 << 10;
-/// Room that a buffer without any makes.
+/// Room that a buffer without any makes, at least.
 const LEAST_ROOM: usize = 256;
 
 /// Rows on their way into a block. Keeps its memory when it is sealed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RowBuffer {
     /// Encoded rows up to `end`, and room for more.
     rows: Vec<u8>,
@@ -24,6 +24,16 @@ pub struct RowBuffer {
     count: u64,
     /// Where batches end, the last one excepted.
     cuts: Vec<usize>,
+    /// A batch ends with the row that reaches this.
+    next_cut: usize,
+    /// Where a row that finds no room is made.
+    long: Vec<u8>,
+}
+
+impl Default for RowBuffer {
+    fn default() -> RowBuffer {
+        RowBuffer { rows: Vec::new(), end: 0, count: 0, cuts: Vec::new(), next_cut: BATCH_BYTES, long: Vec::new() }
+    }
 }
 
 impl RowBuffer {
@@ -40,16 +50,38 @@ impl RowBuffer {
     /// Appends a record.
     #[inline]
     pub fn push<T: Record>(&mut self, record: T::Ref<'_>) {
-        self.push_line(|line| T::put(record, line));
+        self.push_with(|rows| T::put(record, rows));
     }
 
-    /// Appends a pair whose key is encoded.
+    /// Appends a pair whose key is encoded. The fastest way for a buffer into which rows come in this way alone.
     #[inline]
     pub fn push_keyed<V: Record>(&mut self, key: Shown<'_>, value: V::Ref<'_>) {
-        self.push_line(|line| {
-            key.put(line);
-            V::put(value, line);
-        });
+        if let Some(room) = self.rows.get_mut(self.end..).and_then(<[u8]>::first_chunk_mut) {
+            let mut line = Line::new(room);
+            key.put(&mut line);
+            V::put(value, &mut line);
+            if let Some(length) = line.length() {
+                return self.count_row(self.end + length);
+            }
+        }
+        self.push_long::<V>(key, value);
+    }
+
+    /// The same where there is no room, or not enough of it.
+    #[cold]
+    #[inline(never)]
+    fn push_long<V: Record>(&mut self, key: Shown<'_>, value: V::Ref<'_>) {
+        let mut row = std::mem::take(&mut self.long);
+        row.clear();
+        key.put(&mut row);
+        V::put(value, &mut row);
+        let end = self.end + row.len();
+        if self.rows.len() < end + LINE_BYTES {
+            self.rows.resize((self.rows.len() * 2).max(end + LEAST_ROOM), 0);
+        }
+        self.rows[self.end..end].copy_from_slice(&row);
+        self.long = row;
+        self.count_row(end);
     }
 
     /// Appends the row that `put` appends.
@@ -68,32 +100,14 @@ impl RowBuffer {
         self.count += count;
     }
 
-    /// The same of a row that `put` puts on a line, once or, with more room, again. The faster way.
-    #[inline]
-    pub(crate) fn push_line(&mut self, put: impl Fn(&mut Line<'_>)) {
-        loop {
-            let mut line = Line::new(&mut self.rows[self.end..]);
-            put(&mut line);
-            match line.length() {
-                Some(length) => return self.count_row(self.end + length),
-                None => self.make_room(),
-            }
-        }
-    }
-
     #[inline]
     fn count_row(&mut self, end: usize) {
         self.end = end;
         self.count += 1;
-        if end >= (self.cuts.len() + 1) * BATCH_BYTES {
+        if end >= self.next_cut {
             self.cuts.push(end);
+            self.next_cut += BATCH_BYTES;
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn make_room(&mut self) {
-        self.rows.resize((self.rows.len() * 2).max(LEAST_ROOM), 0);
     }
 
     /// The rows, decoded.
@@ -130,6 +144,7 @@ impl RowBuffer {
     pub(crate) fn clear(&mut self) {
         self.end = 0;
         self.cuts.clear();
+        self.next_cut = BATCH_BYTES;
         self.count = 0;
     }
 

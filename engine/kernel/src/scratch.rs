@@ -89,14 +89,13 @@ impl Scratch {
         self.buffers.pop().unwrap_or_default()
     }
 
-    /// An empty list of places.
+    /// A list of places that no longer mean anything.
     pub(crate) fn take_places(&mut self) -> Vec<Place> {
         self.places.pop().unwrap_or_default()
     }
 
-    pub(crate) fn keep_places(&mut self, mut places: Vec<Place>) {
+    pub(crate) fn keep_places(&mut self, places: Vec<Place>) {
         if size_of_val(&*places) <= MOST_BUFFER_BYTES_KEPT && self.places.len() < MOST_PLACES_KEPT {
-            places.clear();
             self.places.push(places);
         }
     }

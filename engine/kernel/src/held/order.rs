@@ -10,6 +10,7 @@
 use crate::held::shelf::hash_of;
 use crate::program::{OpenInterval, Values};
 use crate::query::TaskError;
+use crate::reader::Reader;
 use crate::record::Record;
 use crate::rows::{RowBuffer, decode_rows};
 use crate::scratch::Scratch;
@@ -33,8 +34,20 @@ pub(crate) struct Place {
 impl Place {
     /// Its bytes.
     #[inline]
-    pub(crate) fn of<'r>(&self, rows: &'r [u8]) -> &'r [u8] {
+    fn of<'r>(&self, rows: &'r [u8]) -> &'r [u8] {
         &rows[self.start..self.end]
+    }
+
+    /// Reads it. More follows, which lets a number be read at once.
+    #[inline]
+    pub(crate) fn reader<'r>(&self, rows: &'r [u8]) -> Reader<'r> {
+        Reader::new(&rows[self.start..])
+    }
+
+    /// Its first byte: who reads those of many pairs first waits for all of them at once.
+    #[inline]
+    pub(crate) fn first_of(&self, rows: &[u8]) -> u8 {
+        rows[self.start]
     }
 }
 
@@ -46,7 +59,8 @@ pub(crate) struct Placed<K, V> {
 
 impl<K: Record, V: Record> Placed<K, V> {
     pub(crate) fn open(scratch: &mut Scratch) -> Placed<K, V> {
-        let values = Values { rows: scratch.take_buffer(), places: scratch.take_places() };
+        let mut values = Values { rows: scratch.take_buffer(), places: scratch.take_places() };
+        values.places.clear();
         Placed { values, types: PhantomData }
     }
 }

@@ -21,7 +21,7 @@ const GROWTH: usize = 2;
 /// Slots behind the last home for which there is memory from the beginning: to move all for one more would be dear.
 const SPARE: usize = 64;
 /// Slots of which a visit finds the full ones before it shows any.
-const SLOTS_AT_ONCE: usize = 64;
+const SLOTS_AT_ONCE: usize = u64::BITS as usize;
 
 /// The hash of an encoded key.
 #[inline]
@@ -39,13 +39,17 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// Shows its encoding.
-    #[inline]
-    pub(crate) fn with<T>(&self, show: impl FnOnce(&[u8]) -> T) -> T {
+    /// The same, borrowed.
+    pub(crate) fn shown(&self) -> Shown<'_> {
         match self {
-            Key::Short(short) => short.with_key(show),
-            Key::Long(bytes) => show(bytes),
+            Key::Short(short) => Shown::Short(*short),
+            Key::Long(bytes) => Shown::Long(bytes),
         }
+    }
+
+    /// Shows its encoding.
+    pub(crate) fn with<T>(&self, show: impl FnOnce(&[u8]) -> T) -> T {
+        self.shown().with(show)
     }
 }
 
@@ -74,7 +78,9 @@ impl Short {
 pub struct Sought<'k> {
     pub(crate) key: &'k [u8],
     pub(crate) hash: u64,
-    pub(crate) short: Option<Short>,
+    short: Option<Short>,
+    /// The slot where its entry is or would stand, as far as anybody has looked: no more than a guess.
+    at: usize,
 }
 
 impl<'k> Sought<'k> {
@@ -87,7 +93,7 @@ impl<'k> Sought<'k> {
     /// The same, of a known hash.
     #[inline]
     pub(crate) fn hashed(hash: u64, key: &'k [u8]) -> Sought<'k> {
-        Sought { key, hash, short: Short::of(hash, key) }
+        Sought { key, hash, short: Short::of(hash, key), at: 0 }
     }
 
     /// A copy.
@@ -207,10 +213,18 @@ impl<T> Shelf<T> {
     /// Reads a key's home and the slot behind it, and says how many are in use: called for many keys in turn, so that the
     /// processor waits for all of them at once. Nothing depends on what is there, or it would wait for each.
     #[inline]
-    pub(crate) fn look_at_home(&self, key: &Short) -> usize {
-        let home = self.home(key.tag);
-        let is_full = |at: usize| usize::from(self.slots.get(at).is_some_and(Option::is_some));
-        is_full(home) + is_full(home + 1)
+    pub(crate) fn look_at_home(&self, sought: &mut Sought<'_>) -> usize {
+        let Some(key) = &sought.short else { return 0 };
+        sought.at = self.home(key.tag);
+        usize::from(self.tag(sought.at) > 0) + usize::from(self.tag(sought.at + 1) > 0)
+    }
+
+    /// The same of the slot where the search for the key goes on when both have been read.
+    #[inline]
+    pub(crate) fn look_ahead(&self, sought: &mut Sought<'_>) -> usize {
+        let Some(key) = &sought.short else { return 0 };
+        sought.at = self.near_home(key, sought.at);
+        usize::from(self.tag(sought.at) > 0)
     }
 
     /// The tag of a slot, or 0.
@@ -219,17 +233,19 @@ impl<T> Shelf<T> {
         self.slots.get(at).and_then(Option::as_ref).map_or(0, |entry| entry.key.tag.0.get())
     }
 
-    /// Most keys are at home or in the next slot, and which of both nobody foresees: that is counted, not asked. What
-    /// stands behind a gap is at home behind it, so it is not counted.
+    /// The first of three slots from a key's home that may hold it. Most keys are at home or in the next slot, and which
+    /// of both nobody foresees: that is counted, not asked. What stands behind a gap is at home behind it, so it is not
+    /// counted.
     #[inline]
+    fn near_home(&self, key: &Short, home: usize) -> usize {
+        let is_behind = |at: usize| usize::from(key.tag.is_behind(self.tag(at)));
+        home + is_behind(home) + is_behind(home + 1)
+    }
+
     fn find(&self, key: &Short) -> Found {
-        let home = self.home(key.tag);
-        let mut at =
-            home + usize::from(key.tag.is_behind(self.tag(home))) + usize::from(key.tag.is_behind(self.tag(home + 1)));
-        if at == home + 2 {
-            while key.tag.is_behind(self.tag(at)) {
-                at += 1;
-            }
+        let mut at = self.near_home(key, self.home(key.tag));
+        while key.tag.is_behind(self.tag(at)) {
+            at += 1;
         }
         // Nearly always the first, if any: keys of one hash and length are as good as never met.
         while let Some(Some(entry)) = self.slots.get(at)
@@ -254,6 +270,9 @@ impl<T> Shelf<T> {
         next: impl FnOnce(Option<&T>) -> Option<T>,
     ) -> (Option<T>, Option<&T>) {
         let Some(key) = sought.short else { return self.change_long(sought.hash, sought.key, next) };
+        if matches!(self.slots.get(sought.at), Some(Some(entry)) if entry.key == key) {
+            return self.replace(sought.at, next);
+        }
         match self.find(&key) {
             Found::At(at) => self.replace(at, next),
             Found::Before(at) => match next(None) {
@@ -361,17 +380,19 @@ impl<T> Shelf<T> {
 
     /// Shows all entries, short keys by (hash, length, key), then long ones by (hash, key).
     pub(crate) fn visit(&self, visit: &mut impl FnMut(Shown<'_>, &T)) {
-        for slots in self.slots.chunks(SLOTS_AT_ONCE) {
-            // Which slots are full nobody foresees: each number is written down, and counted where its slot is full.
-            let (mut full, mut count) = ([0u8; SLOTS_AT_ONCE], 0);
-            for (slot, number) in slots.iter().zip(0..) {
-                full[count] = number;
-                count += usize::from(slot.is_some());
-            }
-            for entry in full[..count].iter().filter_map(|number| slots[usize::from(*number)].as_ref()) {
-                visit(Shown::Short(entry.key), &entry.value);
+        let (slots, last) = self.slots.as_chunks::<SLOTS_AT_ONCE>();
+        for slots in slots {
+            // Which slots are full nobody foresees: a bit says so of each, and only bits that are set are gone through.
+            let mut full =
+                (0..SLOTS_AT_ONCE).fold(0, |full, number| full | u64::from(slots[number].is_some()) << number);
+            while full > 0 {
+                if let Some(entry) = &slots[full.trailing_zeros() as usize % SLOTS_AT_ONCE] {
+                    visit(Shown::Short(entry.key), &entry.value);
+                }
+                full &= full - 1;
             }
         }
+        last.iter().flatten().for_each(|entry| visit(Shown::Short(entry.key), &entry.value));
         self.long.iter().for_each(|((_, key), value)| visit(Shown::Long(key), value));
     }
 

@@ -18,10 +18,10 @@ use std::ops::Range;
 /// Parts of a table, each of which grows by itself: a 256th of the entries is moved at once, and a checkpoint writes as
 /// few of them an interval as it likes.
 pub(crate) const SHELVES: usize = 256;
-/// The fullest shelf is as full as this when it grows, the emptiest at half, in 256ths of its homes: of shelves that fill
+/// The fullest shelf is as full as this when it grows, and the emptiest, in 256ths of its homes: of shelves that fill
 /// alike, few grow at the same time.
-const FULLEST: usize = 216;
-const EMPTIEST: usize = 128;
+const FULLEST: usize = 160;
+const EMPTIEST: usize = 96;
 /// Versions that can be undone: a task that is run again for the interval that closed last, or for the one before it.
 const MOST_VERSIONS_KEPT: usize = 2;
 
@@ -84,7 +84,7 @@ struct Change<T> {
 /// it; programs are written with [`crate::DStream`].
 #[derive(Debug)]
 pub struct StateTable<S, T = Touch<S>> {
-    shelves: Vec<Shelf<T>>,
+    shelves: Box<[Shelf<T>; SHELVES]>,
     /// It holds the state behind this interval; `None`: behind none.
     version: Option<u64>,
     is_dirty: bool,
@@ -104,7 +104,7 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
             Shelf::new(room / SHELVES + room / SHELVES / 16, fill)
         };
         StateTable {
-            shelves: (0..SHELVES).map(shelf).collect(),
+            shelves: Box::new(std::array::from_fn(shelf)),
             version: None,
             is_dirty: false,
             changes: VecDeque::new(),
@@ -168,13 +168,12 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
         self.look(sought)
     }
 
-    /// The same of keys whose hashes are known.
+    /// The same of keys whose hashes are known. In two rounds: what a key's home tells is waited for before more is read.
     #[inline]
-    pub(crate) fn look(&self, sought: &[Sought<'_>]) -> usize {
-        let look = |sought: &Sought<'_>| {
-            sought.short.as_ref().map_or(0, |key| self.shelves[shelf_of(sought.hash)].look_at_home(key))
-        };
-        sought.iter().map(look).sum()
+    pub(crate) fn look(&self, sought: &mut [Sought<'_>]) -> usize {
+        let shelf = |sought: &Sought<'_>| &self.shelves[shelf_of(sought.hash)];
+        let at_home = sought.iter_mut().map(|sought| shelf(sought).look_at_home(sought)).sum::<usize>();
+        at_home + sought.iter_mut().map(|sought| shelf(sought).look_ahead(sought)).sum::<usize>()
     }
 
     /// Gives a key the state that `next` makes of the one it had; `None`: it leaves. Between `begin` and `end`, once a key.

@@ -15,8 +15,8 @@
 //! none, or one that broke off --panes---'
 //! ```
 
-use crate::combine::put_row;
 use crate::held::HeldState;
+use crate::held::order::Place;
 use crate::held::shelf::{Key, Sought};
 use crate::held::table::{SHELVES, StateTable, Stored, Touch, segment_of, shelf_of_key};
 use crate::keyed::loose::Loose;
@@ -30,8 +30,10 @@ use crate::rows::{RowBuffer, decode_rows};
 use crate::scratch::Scratch;
 use crate::window::is_due;
 use bytes::Bytes;
+use std::hint::black_box;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Keys that are sought together: as many as a core waits for at once, and some.
@@ -256,8 +258,8 @@ struct Step<'s, K, V, S, T, M> {
 
 /// Keys whose turn it is.
 struct Batch<'v, K: Record, V: Record> {
-    /// Each with the number of the first of its values.
-    keys: Vec<(K::Ref<'v>, usize)>,
+    /// Each with which of the values are its own.
+    keys: Vec<(K::Ref<'v>, Range<usize>)>,
     sought: Vec<Sought<'v>>,
     values: Vec<V::Ref<'v>>,
 }
@@ -276,21 +278,33 @@ impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Step<'_, 
         let rows = values.rows.encoded();
         let mut batch =
             Batch { keys: Vec::with_capacity(BATCH), sought: Vec::with_capacity(BATCH), values: Vec::new() };
-        for place in &values.places {
-            let mut reader = Reader::new(place.of(rows));
-            let key = K::get(&mut reader)?;
-            let sought = Sought::hashed(place.hash, reader.since(0));
-            if batch.sought.last().is_none_or(|last| last.key != sought.key) {
-                if batch.sought.len() == BATCH {
-                    self.touch_all(&mut batch);
-                }
-                batch.keys.push((key, batch.values.len()));
-                batch.sought.push(sought);
+        for places in values.places.chunks(BATCH) {
+            black_box(places.iter().fold(0, |sum, place| sum ^ place.first_of(rows)));
+            for place in places {
+                self.take(place, rows, &mut batch)?;
             }
-            batch.values.push(V::get(&mut reader)?);
         }
         self.touch_all(&mut batch);
         self.late().iter().try_for_each(|key| self.time_out(key))
+    }
+
+    /// Adds a pair to the batch; before that visits those in it, if there is no room for another key.
+    #[inline]
+    fn take<'v>(&mut self, place: &Place, rows: &'v [u8], batch: &mut Batch<'v, K, V>) -> Result<(), TaskError> {
+        let mut reader = place.reader(rows);
+        let key = K::get(&mut reader)?;
+        let bytes = reader.since(0);
+        let is_last = |last: &Sought<'_>| last.hash == place.hash && last.key == bytes;
+        if !batch.sought.last().is_some_and(is_last) {
+            if batch.sought.len() == BATCH {
+                self.touch_all(batch);
+            }
+            batch.keys.push((key, batch.values.len()..batch.values.len()));
+            batch.sought.push(Sought::hashed(place.hash, bytes));
+        }
+        batch.values.push(V::get(&mut reader)?);
+        batch.keys.last_mut().expect("one was pushed").1.end += 1;
+        Ok(())
     }
 
     /// The keys that had no values for too long. Those that have just been touched are not among them.
@@ -300,10 +314,9 @@ impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Step<'_, 
     }
 
     fn touch_all(&mut self, batch: &mut Batch<'_, K, V>) {
-        std::hint::black_box(self.table.look(&batch.sought));
-        let ends = batch.keys.iter().skip(1).map(|(_, start)| *start).chain([batch.values.len()]);
-        for ((sought, (key, start)), end) in batch.sought.iter().zip(&batch.keys).zip(ends) {
-            self.touch(sought, *key, &batch.values[*start..end]);
+        black_box(self.table.look(&mut batch.sought));
+        for (sought, (key, span)) in batch.sought.iter().zip(&batch.keys) {
+            self.touch(sought, *key, &batch.values[span.clone()]);
         }
         self.visited += batch.keys.len() as u64;
         batch.clear();
@@ -327,9 +340,10 @@ impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Step<'_, 
                 before.into_iter().for_each(|(_, state)| visit.timing_out(key, state, emitted));
                 None
             });
-            self.changes.push_line(|line| put_row::<Maybe<Touch<S>>>(bytes, None, line));
-            self.visited += 1;
-            Ok(())
-        })
+            Ok::<(), TaskError>(())
+        })?;
+        self.changes.push_keyed::<Maybe<Touch<S>>>(key.shown(), None);
+        self.visited += 1;
+        Ok(())
     }
 }
