@@ -50,7 +50,7 @@ pub struct Settings {
     pub backpressure: bool,
     /// Where tasks and copies go.
     pub placement: Placement,
-    /// So many bytes of blocks, slices and panes a worker keeps in memory; `None`: all.
+    /// So many bytes of blocks, slices, panes and tables of states a worker keeps in memory; `None`: all.
     pub memory: Option<u64>,
 }
 
@@ -218,7 +218,7 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
         ),
         option(
             "memory",
-            "how much of blocks, slices and panes a worker keeps in memory; the rest is on its disk",
+            "how much of blocks, slices, panes and tables of states a worker keeps in memory; the rest is on its disk",
             OptionKind::OrOff(Box::new(OptionKind::Size { at_least: LEAST_MEMORY })),
             OptionValue::Off,
             Unbuilt::Nothing,

@@ -56,22 +56,18 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// The next varint.
+    /// The next varint. One of up to eight bytes with eight bytes to read is taken at once; the others, and what is wrong,
+    /// byte by byte.
     #[inline]
     pub fn varint(&mut self) -> Result<u64, TaskError> {
-        match self.bytes.get(self.at) {
-            Some(&byte) if byte < 0x80 => {
-                self.at += 1;
-                Ok(u64::from(byte))
-            }
-            _ => self.long_varint(),
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        if let Some(&byte) = rest.first()
+            && byte < 0x80
+        {
+            self.at += 1;
+            return Ok(u64::from(byte));
         }
-    }
-
-    /// One of two to eight bytes with eight bytes to read is taken at once; the others, and what is wrong, byte by byte.
-    #[inline]
-    fn long_varint(&mut self) -> Result<u64, TaskError> {
-        if let Some(chunk) = self.bytes[self.at..].first_chunk() {
+        if let Some(chunk) = rest.first_chunk() {
             let word = u64::from_le_bytes(*chunk);
             let ends = !word & 0x8080_8080_8080_8080;
             // All bits up to the end of the first byte without a top bit; the last byte must say something.
@@ -84,6 +80,8 @@ impl<'a> Reader<'a> {
         self.varint_by_bytes()
     }
 
+    #[cold]
+    #[inline(never)]
     fn varint_by_bytes(&mut self) -> Result<u64, TaskError> {
         let mut value = 0u64;
         for (group, &byte) in self.bytes[self.at..].iter().take(MAX_VARINT_BYTES).enumerate() {

@@ -94,9 +94,15 @@ impl RowBuffer {
 
     /// Appends so many encoded rows at once.
     pub(crate) fn push_rows(&mut self, rows: &[u8], count: u64) {
-        self.rows.truncate(self.end);
-        self.rows.extend_from_slice(rows);
-        self.end = self.rows.len();
+        let end = self.end + rows.len();
+        match self.rows.get_mut(self.end..end) {
+            Some(room) => room.copy_from_slice(rows),
+            None => {
+                self.rows.truncate(self.end);
+                self.rows.extend_from_slice(rows);
+            }
+        }
+        self.end = end;
         self.count += count;
     }
 

@@ -14,12 +14,16 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// partitions, whose keys would else all be neighbours.
 const SEED: u64 = 0x6473_7472_6561_6d21;
 /// Homes of a new shelf.
-const FIRST_HOMES: usize = 8;
-/// A full shelf has so many times as many homes afterwards.
-const GROWTH: usize = 2;
+const FIRST_HOMES: usize = 2;
+/// A full shelf has half as many homes more afterwards: with twice as many, most of the memory would be gaps.
+const GROWTH_DIVISOR: usize = 2;
 
-/// Slots behind the last home for which there is memory from the beginning: to move all for one more would be dear.
-const SPARE: usize = 64;
+/// For so many homes there is memory for a slot more behind the last from the beginning, and for [`LEAST_SPARE`] at least:
+/// to move all for one more would be dear.
+const HOMES_A_SPARE: usize = 128;
+const LEAST_SPARE: usize = 2;
+/// Bytes that an entry of a tree takes beside its key and value, as good as it is known.
+const BYTES_A_BRANCH: usize = 48;
 /// Slots of which a visit finds the full ones before it shows any.
 const SLOTS_AT_ONCE: usize = u64::BITS as usize;
 
@@ -195,13 +199,15 @@ pub(crate) struct Shelf<T> {
     fill: usize,
     /// By hash and encoding. A tree never grows in one long step.
     long: BTreeMap<(u64, Box<[u8]>), T>,
+    /// Of long keys.
+    key_bytes: usize,
 }
 
 impl<T> Shelf<T> {
     /// A shelf that grows when `fill` 256ths of its homes are taken, with room for `room` short keys.
     pub(crate) fn new(room: usize, fill: usize) -> Shelf<T> {
         let homes = (room * 256 / fill + 1).max(FIRST_HOMES);
-        Shelf { slots: empty(homes), homes, short: 0, fill, long: BTreeMap::new() }
+        Shelf { slots: empty(homes), homes, short: 0, fill, long: BTreeMap::new(), key_bytes: 0 }
     }
 
     /// The first byte of a hash chooses the shelf, the others the home.
@@ -310,8 +316,12 @@ impl<T> Shelf<T> {
     ) -> (Option<T>, Option<&T>) {
         let place = (hash, Box::from(key));
         let before = self.long.remove(&place);
+        self.key_bytes -= if before.is_some() { key.len() } else { 0 };
         match next(before.as_ref()) {
-            Some(value) => (before, Some(self.long.entry(place).or_insert(value))),
+            Some(value) => {
+                self.key_bytes += key.len();
+                (before, Some(self.long.entry(place).or_insert(value)))
+            }
             None => (before, None),
         }
     }
@@ -328,7 +338,7 @@ impl<T> Shelf<T> {
         let free = self.slots[at.min(self.slots.len())..].iter().position(Option::is_none).map(|ahead| at + ahead);
         let free = free.unwrap_or_else(|| {
             if self.slots.len() == self.slots.capacity() {
-                self.slots.reserve_exact(SPARE);
+                self.slots.reserve_exact(spare(self.homes));
             }
             self.slots.push(None);
             self.slots.len() - 1
@@ -354,7 +364,7 @@ impl<T> Shelf<T> {
     /// One pass: the order stays, the homes are further apart.
     #[cold]
     fn grow(&mut self) {
-        self.homes *= GROWTH;
+        self.homes += self.homes / GROWTH_DIVISOR;
         let slots = std::mem::replace(&mut self.slots, empty(self.homes));
         let mut free = 0;
         for entry in slots.into_iter().flatten() {
@@ -383,8 +393,7 @@ impl<T> Shelf<T> {
         let (slots, last) = self.slots.as_chunks::<SLOTS_AT_ONCE>();
         for slots in slots {
             // Which slots are full nobody foresees: a bit says so of each, and only bits that are set are gone through.
-            let mut full =
-                (0..SLOTS_AT_ONCE).fold(0, |full, number| full | u64::from(slots[number].is_some()) << number);
+            let mut full = full_of(slots);
             while full > 0 {
                 if let Some(entry) = &slots[full.trailing_zeros() as usize % SLOTS_AT_ONCE] {
                     visit(Shown::Short(entry.key), &entry.value);
@@ -394,6 +403,12 @@ impl<T> Shelf<T> {
         }
         last.iter().flatten().for_each(|entry| visit(Shown::Short(entry.key), &entry.value));
         self.long.iter().for_each(|((_, key), value)| visit(Shown::Long(key), value));
+    }
+
+    /// How much memory it takes, without what values have elsewhere.
+    pub(crate) fn bytes(&self) -> usize {
+        let long = self.long.len() * (size_of::<((u64, Box<[u8]>), T)>() + BYTES_A_BRANCH);
+        self.slots.capacity() * size_of::<Option<Entry<T>>>() + long + self.key_bytes
     }
 
     /// How many slots there are, in use or not.
@@ -408,11 +423,26 @@ impl<T> Shelf<T> {
         self.slots.fill_with(|| None);
         self.short = 0;
         self.long.clear();
+        self.key_bytes = 0;
     }
 }
 
+/// A bit for each slot that is full. By eights, which the compiler writes out.
+#[inline]
+fn full_of<T>(slots: &[Option<Entry<T>>; SLOTS_AT_ONCE]) -> u64 {
+    let (eights, _) = slots.as_chunks::<8>();
+    let bits = |eight: &[Option<Entry<T>>; 8]| {
+        (0..8).fold(0, |bits, number| bits | u64::from(eight[number].is_some()) << number)
+    };
+    eights.iter().rev().fold(0, |full, eight| full << 8 | bits(eight))
+}
+
 fn empty<T>(slots: usize) -> Vec<Option<Entry<T>>> {
-    let mut empty = Vec::with_capacity(slots + SPARE);
+    let mut empty = Vec::with_capacity(slots + spare(slots));
     empty.resize_with(slots, || None);
     empty
+}
+
+fn spare(homes: usize) -> usize {
+    homes / HOMES_A_SPARE + LEAST_SPARE
 }

@@ -118,6 +118,14 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
         self.version
     }
 
+    /// How much memory it takes, without what states and long keys have elsewhere.
+    pub(crate) fn bytes(&self) -> u64 {
+        let changes = self.changes.iter().map(|change| change.before.capacity() * size_of::<(Key, Option<T>)>());
+        let touched = self.touched.values().map(|keys| keys.capacity() * size_of::<Key>());
+        let shelves = self.shelves.iter().map(Shelf::bytes);
+        shelves.chain(changes).chain(touched).sum::<usize>() as u64
+    }
+
     /// Whether something broke off between a version and the next.
     pub(crate) fn is_dirty(&self) -> bool {
         self.is_dirty

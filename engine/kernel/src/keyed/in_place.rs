@@ -119,7 +119,7 @@ impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> InPlace<K
         counts.bytes_kept += kept.iter().map(|pane| pane.len() as u64).sum::<u64>();
         [values.rows, changes].into_iter().for_each(|buffer| scratch.keep_buffer(buffer));
         scratch.keep_places(values.places);
-        held.put(table.version(), table);
+        held.put(table.version(), table.bytes(), table);
         Ok(Folded { rows, kept })
     }
 
