@@ -8,10 +8,11 @@
 use bytes::Bytes;
 use dstream_kernel::rows::{RowBuffer, encode_rows};
 use dstream_kernel::{
-    DStream, HeldState, Query, QueryBuilder, Record, Scratch, Sought, StateTable, TaskAt, TaskInput, Touch,
+    DStream, HeldState, Query, QueryBuilder, Record, Scratch, Sought, StateTable, TaskAt, TaskInput, Timeless, Touch,
 };
 use foldhash::fast::FixedState;
 use rustix::time::{ClockId, clock_gettime};
+use std::hash::BuildHasher;
 use std::hint::black_box;
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -27,6 +28,9 @@ const INTERVALS: u64 = 200;
 const SEGMENTS: NonZeroU64 = NonZeroU64::new(32).expect("32 is not zero");
 /// Keys that are sought together, as in a task.
 const BATCH: usize = 64;
+
+/// The table: of counts that stay.
+type Counts = StateTable<u64, Timeless<u64>>;
 
 /// CPU time of this thread.
 fn cpu() -> Duration {
@@ -86,6 +90,37 @@ fn floor(keys: u64) {
     print("floor: a plain hash table, updated", (0..INTERVALS).map(interval).collect());
 }
 
+/// A flat table of numbers whose homes are looked at in batches before they are updated: the least where misses of the
+/// processor's cache overlap. Keys that are there alone.
+fn overlapping_floor(keys: u64) {
+    let slots = (keys * 2).next_power_of_two();
+    let (mut table, hasher) = (vec![(u64::MAX, 0u64); slots as usize], FixedState::with_seed(7));
+    let home = |key: &u64| (hasher.hash_one(key) >> (u64::BITS - slots.ilog2())) as usize;
+    let place = |table: &[(u64, u64)], home: usize, key: u64| {
+        let is_its = |at: &usize| [key, u64::MAX].contains(&table[at & (table.len() - 1)].0);
+        (home..).find(is_its).expect("a table that is half empty has an empty slot") & (table.len() - 1)
+    };
+    for key in 0..keys {
+        let at = place(&table, home(&key), key);
+        table[at] = (key, 1);
+    }
+    let interval = |interval| {
+        let touched = touched(interval, keys);
+        let took = measured(|| {
+            for batch in touched.chunks(BATCH) {
+                let homes: [usize; BATCH] = std::array::from_fn(|at| batch.get(at).map_or(0, home));
+                black_box(homes.iter().filter(|home| table[**home].0 == u64::MAX).count());
+                for (key, home) in batch.iter().zip(homes) {
+                    let at = place(&table, home, *key);
+                    table[at].1 += 1;
+                }
+            }
+        });
+        (took, touched.len())
+    };
+    print("floor: a flat table, 64 keys sought at once", (0..INTERVALS).map(interval).collect());
+}
+
 /// Keys one behind the other, as rows hold them, and where each ends.
 fn encoded_all(keys: &[u64]) -> (Vec<u8>, Vec<Range<usize>>) {
     let mut bytes = Vec::new();
@@ -99,32 +134,31 @@ fn encoded_all(keys: &[u64]) -> (Vec<u8>, Vec<Range<usize>>) {
 }
 
 /// Makes the updates of an interval in place.
-fn update(table: &mut StateTable<u64>, interval: u64, (bytes, spans): &(Vec<u8>, Vec<Range<usize>>)) {
+fn update(table: &mut Counts, interval: u64, (bytes, spans): &(Vec<u8>, Vec<Range<usize>>)) {
     table.begin(interval);
     let mut sought: Vec<Sought<'_>> = Vec::with_capacity(BATCH);
     for batch in spans.chunks(BATCH) {
         black_box(table.seek(batch.iter().map(|span| &bytes[span.clone()]), &mut sought));
         for key in &sought {
-            table.update(*key, |before| Some((0, before.map_or(0, |(_, count)| count) + 1)));
+            table.update(key, |before| Some((0, before.map_or(0, |(_, count)| count) + 1)));
         }
     }
     table.end();
 }
 
-fn segment(table: &StateTable<u64>, interval: u64, rows: &mut RowBuffer) -> Bytes {
+fn segment(table: &Counts, interval: u64, rows: &mut RowBuffer) -> Bytes {
     table.visit_segment(interval, SEGMENTS, |key, state| {
-        let key = u64::get(&mut dstream_kernel::reader::Reader::new(key)).expect("the table holds encoded keys");
-        rows.push::<(u64, Touch<u64>)>((key, *state));
+        rows.push_keyed::<Touch<u64>>(key, state);
     });
     rows.seal()
 }
 
 /// The table, which keeps what it takes to undo an interval; then with the segments of a checkpoint as well.
 fn table(keys: u64) {
-    let mut table = StateTable::new(keys as usize, false);
+    let mut table = Counts::new(keys as usize);
     table.begin(0);
     for key in 0..keys {
-        table.update(Sought::of(&encoded(key)), |_| Some((0, 1)));
+        table.update(&Sought::of(&encoded(key)), |_| Some((0, 1)));
     }
     table.end();
     let mut rows = RowBuffer::default();
@@ -149,6 +183,12 @@ fn query(write: impl FnOnce(DStream<(u64, u64)>) -> DStream<(u64, u64)>) -> Quer
     builder.build().expect("the program has one output").in_place(SEGMENTS)
 }
 
+/// In an order that has nothing to do with their values or hashes.
+fn arrived(mut keys: Vec<u64>) -> Vec<u64> {
+    keys.sort_by_cached_key(|key| key.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(31));
+    keys
+}
+
 /// Whole tasks of `map_with_state`: slices read, values ordered, states updated, changes and a segment written.
 fn task(keys: u64) {
     let query = query(|ones| {
@@ -169,7 +209,7 @@ fn task(keys: u64) {
     };
     run(0, &(0..keys).collect::<Vec<_>>());
     let interval = |interval| {
-        let touched = touched(interval, keys);
+        let touched = arrived(touched(interval, keys));
         (run(interval, &touched), touched.len())
     };
     print("a whole task of map_with_state, its segment included", (1..=INTERVALS).map(interval).collect());
@@ -179,6 +219,7 @@ fn main() {
     let keys = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(KEYS);
     println!("{keys} keys, 1/{SHARE} touched an interval, {INTERVALS} intervals, CPU time of one thread");
     floor(keys);
+    overlapping_floor(keys);
     table(keys);
     task(keys);
 }

@@ -81,7 +81,7 @@ pub struct Settings {
     pub overlap: Option<u64>,
     /// So many of the workers wait until the work needs them.
     pub spares: u32,
-    /// So many bytes of blocks, slices and panes a worker keeps in memory; `None`: all.
+    /// So many bytes of blocks, slices, panes and tables of states a worker keeps in memory; `None`: all.
     pub memory: Option<u64>,
 }
 
@@ -283,7 +283,7 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
         ),
         option(
             "memory",
-            "how much of blocks, slices and panes a worker keeps in memory; the rest is on its disk",
+            "how much of blocks, slices, panes and tables of states a worker keeps in memory; the rest is on its disk",
             OptionKind::OrOff(Box::new(OptionKind::Size { at_least: LEAST_MEMORY })),
             OptionValue::Off,
             Unbuilt::Nothing,

@@ -4,6 +4,7 @@
 //! long ones), so a slice's bytes follow from the task's input alone; a fold takes slices in the order given and yields its
 //! rows by the bytes of their keys.
 
+use crate::line::Out;
 use crate::partition::partition_of;
 use crate::program::{End, Finished, Fold, Gather, OpenInterval};
 use crate::query::{Produced, TaskError};
@@ -177,7 +178,7 @@ where
 
 /// Appends an encoded key and its value.
 #[inline]
-pub(crate) fn put_row<V: Record>(key: &[u8], value: V::Ref<'_>, rows: &mut Vec<u8>) {
-    rows.extend_from_slice(key);
+pub(crate) fn put_row<V: Record>(key: &[u8], value: V::Ref<'_>, rows: &mut impl Out) {
+    rows.bytes(key);
     V::put(value, rows);
 }

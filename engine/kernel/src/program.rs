@@ -6,6 +6,7 @@
 use crate::arena::Arena;
 use crate::continuous::{Continuous, HeldPane, Operator};
 use crate::held::HeldState;
+use crate::held::order::Place;
 use crate::id::StageId;
 use crate::lines::{batches, groups};
 use crate::operator::{Batch, Context, Sink, Source};
@@ -59,16 +60,17 @@ pub(crate) trait Fold: Send + Sync {
         Ok(Folded { rows: values, kept: Vec::new() })
     }
 
-    /// The same, where the state of this partition may be held in place from an earlier interval, and stays so.
+    /// The same of an interval that is closed now, where the state of this partition may be held in place from an earlier
+    /// one, and stays so.
     fn fold_held(
         &self,
-        values: RowBuffer,
+        open: Box<dyn OpenInterval>,
         reads: Reads<'_>,
         _held: &mut HeldState,
         scratch: &mut Scratch,
         counts: &mut Counts,
     ) -> Result<Folded, TaskError> {
-        self.fold(values, reads, scratch, counts)
+        self.fold(open.close(scratch), reads, scratch, counts)
     }
 
     /// A fold with the same rows whose state is held in place and written in so many segments; `None`: it has no state
@@ -91,6 +93,17 @@ pub(crate) trait OpenInterval: Send {
 
     /// The interval's values, by their bytes: the same whatever the order of the slices.
     fn close(self: Box<Self>, scratch: &mut Scratch) -> RowBuffer;
+
+    /// The same for a fold that has an order of its own.
+    fn close_placed(self: Box<Self>, scratch: &mut Scratch) -> Values {
+        Values { rows: self.close(scratch), places: Vec::new() }
+    }
+}
+
+/// An interval's values in any order. Knows where they are, or not: then there are no places.
+pub(crate) struct Values {
+    pub(crate) rows: RowBuffer,
+    pub(crate) places: Vec<Place>,
 }
 
 /// What a fold reads beside an interval's values: [`TaskInput::Slices`] without its slices, in the shape that its `kept`
@@ -241,8 +254,7 @@ impl<T: Record> Program<T> {
         mut counts: Counts,
         scratch: &mut Scratch,
     ) -> Result<TaskResult, TaskError> {
-        let values = open.close(scratch);
-        let folded = fold.fold_held(values, Reads { interval: at.interval, past }, held, scratch, &mut counts)?;
+        let folded = fold.fold_held(open, Reads { interval: at.interval, past }, held, scratch, &mut counts)?;
         let finished = self.run_rows(folded.rows, at.partitions, scratch)?;
         Ok(finished.result(folded.kept, counts))
     }

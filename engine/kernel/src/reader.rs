@@ -3,6 +3,7 @@
 //! Knows no record type. Invariant: no input makes it panic, and every value has one encoding only (an overlong varint is
 //! refused), so that equal values are equal bytes.
 
+use crate::line::Out;
 use crate::query::TaskError;
 
 /// The longest varint of 64 bits: nine groups of seven bits and one more.
@@ -55,19 +56,33 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// The next varint.
+    /// The next varint. One of up to eight bytes with eight bytes to read is taken at once; the others, and what is wrong,
+    /// byte by byte.
     #[inline]
     pub fn varint(&mut self) -> Result<u64, TaskError> {
-        match self.bytes.get(self.at) {
-            Some(&byte) if byte < 0x80 => {
-                self.at += 1;
-                Ok(u64::from(byte))
-            }
-            _ => self.long_varint(),
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        if let Some(&byte) = rest.first()
+            && byte < 0x80
+        {
+            self.at += 1;
+            return Ok(u64::from(byte));
         }
+        if let Some(chunk) = rest.first_chunk() {
+            let word = u64::from_le_bytes(*chunk);
+            let ends = !word & 0x8080_8080_8080_8080;
+            // All bits up to the end of the first byte without a top bit; the last byte must say something.
+            let value = word & (ends ^ ends.wrapping_sub(1));
+            if ends != 0 && value >> (ends.trailing_zeros() - 7) != 0 {
+                self.at += ends.trailing_zeros() as usize / 8 + 1;
+                return Ok(packed(value));
+            }
+        }
+        self.varint_by_bytes()
     }
 
-    fn long_varint(&mut self) -> Result<u64, TaskError> {
+    #[cold]
+    #[inline(never)]
+    fn varint_by_bytes(&mut self) -> Result<u64, TaskError> {
         let mut value = 0u64;
         for (group, &byte) in self.bytes[self.at..].iter().take(MAX_VARINT_BYTES).enumerate() {
             let bits = u64::from(byte & 0x7f);
@@ -87,12 +102,20 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The lower seven bits of each byte, without gaps: pairs of groups are joined, then pairs of pairs, then both halves.
+#[inline]
+fn packed(word: u64) -> u64 {
+    let pairs = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let quads = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    (quads & 0x0fff_ffff) | (quads & 0x0fff_ffff_0000_0000) >> 4
+}
+
 /// Appends `value` as a varint: seven bits a byte, the lowest first, the top bit set on all bytes but the last.
 #[inline]
-pub fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+pub fn put_varint(mut value: u64, out: &mut impl Out) {
     while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+        out.byte(value as u8 | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.byte(value as u8);
 }

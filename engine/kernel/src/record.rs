@@ -5,6 +5,7 @@
 
 use crate::arena::Arena;
 use crate::image::Image;
+use crate::line::Out;
 use crate::query::TaskError;
 use crate::reader::{Reader, put_varint};
 use std::fmt::Write as _;
@@ -19,7 +20,7 @@ pub trait Record: Sized + Send + Sync + 'static {
     fn type_name() -> String;
 
     /// Appends the encoding.
-    fn put(record: Self::Ref<'_>, out: &mut Vec<u8>);
+    fn put(record: Self::Ref<'_>, out: &mut impl Out);
 
     /// Decodes the next value, borrowing from the bytes.
     fn get<'a>(rows: &mut Reader<'a>) -> Result<Self::Ref<'a>, TaskError>;
@@ -73,9 +74,9 @@ impl Record for String {
     }
 
     #[inline]
-    fn put(record: &str, out: &mut Vec<u8>) {
+    fn put(record: &str, out: &mut impl Out) {
         put_varint(record.len() as u64, out);
-        out.extend_from_slice(record.as_bytes());
+        out.bytes(record.as_bytes());
     }
 
     #[inline]
@@ -129,7 +130,7 @@ macro_rules! number {
             }
 
             #[inline]
-            fn put(record: $type, out: &mut Vec<u8>) {
+            fn put(record: $type, out: &mut impl Out) {
                 put_varint($to_varint(record), out);
             }
 

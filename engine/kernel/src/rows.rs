@@ -2,6 +2,8 @@
 //!
 //! Knows no operator. Invariant: a block of no rows is no bytes, so equal lists of rows are equal bytes.
 
+use crate::held::shelf::Shown;
+use crate::line::{LINE_BYTES, Line};
 use crate::query::TaskError;
 use crate::reader::{Reader, put_varint};
 use crate::record::Record;
@@ -10,14 +12,28 @@ use std::marker::PhantomData;
 
 /// Bytes of rows after which a batch ends: as much as stays in the second-level cache together with what is made of it.
 const BATCH_BYTES: usize = 64 << 10;
+/// Room that a buffer without any makes, at least.
+const LEAST_ROOM: usize = 256;
 
 /// Rows on their way into a block. Keeps its memory when it is sealed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RowBuffer {
+    /// Encoded rows up to `end`, and room for more.
     rows: Vec<u8>,
+    end: usize,
     count: u64,
     /// Where batches end, the last one excepted.
     cuts: Vec<usize>,
+    /// A batch ends with the row that reaches this.
+    next_cut: usize,
+    /// Where a row that finds no room is made.
+    long: Vec<u8>,
+}
+
+impl Default for RowBuffer {
+    fn default() -> RowBuffer {
+        RowBuffer { rows: Vec::new(), end: 0, count: 0, cuts: Vec::new(), next_cut: BATCH_BYTES, long: Vec::new() }
+    }
 }
 
 impl RowBuffer {
@@ -28,7 +44,7 @@ impl RowBuffer {
 
     /// The encoded rows, without their count.
     pub fn encoded(&self) -> &[u8] {
-        &self.rows
+        &self.rows[..self.end]
     }
 
     /// Appends a record.
@@ -37,25 +53,78 @@ impl RowBuffer {
         self.push_with(|rows| T::put(record, rows));
     }
 
+    /// Appends a pair whose key is encoded. The fastest way for a buffer into which rows come in this way alone.
+    #[inline]
+    pub fn push_keyed<V: Record>(&mut self, key: Shown<'_>, value: V::Ref<'_>) {
+        if let Some(room) = self.rows.get_mut(self.end..).and_then(<[u8]>::first_chunk_mut) {
+            let mut line = Line::new(room);
+            key.put(&mut line);
+            V::put(value, &mut line);
+            if let Some(length) = line.length() {
+                return self.count_row(self.end + length);
+            }
+        }
+        self.push_long::<V>(key, value);
+    }
+
+    /// The same where there is no room, or not enough of it.
+    #[cold]
+    #[inline(never)]
+    fn push_long<V: Record>(&mut self, key: Shown<'_>, value: V::Ref<'_>) {
+        let mut row = std::mem::take(&mut self.long);
+        row.clear();
+        key.put(&mut row);
+        V::put(value, &mut row);
+        let end = self.end + row.len();
+        if self.rows.len() < end + LINE_BYTES {
+            self.rows.resize((self.rows.len() * 2).max(end + LEAST_ROOM), 0);
+        }
+        self.rows[self.end..end].copy_from_slice(&row);
+        self.long = row;
+        self.count_row(end);
+    }
+
     /// Appends the row that `put` appends.
     #[inline]
     pub(crate) fn push_with(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        self.rows.truncate(self.end);
         put(&mut self.rows);
+        self.count_row(self.rows.len());
+    }
+
+    /// Appends so many encoded rows at once.
+    pub(crate) fn push_rows(&mut self, rows: &[u8], count: u64) {
+        let end = self.end + rows.len();
+        match self.rows.get_mut(self.end..end) {
+            Some(room) => room.copy_from_slice(rows),
+            None => {
+                self.rows.truncate(self.end);
+                self.rows.extend_from_slice(rows);
+            }
+        }
+        self.end = end;
+        self.count += count;
+    }
+
+    #[inline]
+    fn count_row(&mut self, end: usize) {
+        self.end = end;
         self.count += 1;
-        if self.rows.len() >= (self.cuts.len() + 1) * BATCH_BYTES {
-            self.cuts.push(self.rows.len());
+        if end >= self.next_cut {
+            self.cuts.push(end);
+            self.next_cut += BATCH_BYTES;
         }
     }
 
     /// The rows, decoded.
     pub(crate) fn rows<T: Record>(&self) -> Rows<'_, T> {
-        Rows { reader: Reader::new(&self.rows), left: self.count, record: PhantomData }
+        Rows { reader: Reader::new(self.encoded()), left: self.count, record: PhantomData }
     }
 
     /// The encoded rows in batches of whole rows, each of about [`BATCH_BYTES`] unless one row is longer.
     pub(crate) fn batches(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.cuts.iter().copied());
-        let ends = self.cuts.iter().copied().chain(std::iter::once(self.rows.len()));
+        let ends = self.cuts.iter().copied().chain(std::iter::once(self.end));
         starts.zip(ends).map(|(start, end)| &self.rows[start..end])
     }
 
@@ -71,16 +140,17 @@ impl RowBuffer {
         if self.count == 0 {
             return Bytes::new();
         }
-        let mut block = Vec::with_capacity(self.rows.len() + crate::reader::MAX_VARINT_BYTES);
+        let mut block = Vec::with_capacity(self.end + crate::reader::MAX_VARINT_BYTES);
         put_varint(self.count, &mut block);
-        block.extend_from_slice(&self.rows);
+        block.extend_from_slice(self.encoded());
         Bytes::from(block)
     }
 
     /// Forgets the rows and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.rows.clear();
+        self.end = 0;
         self.cuts.clear();
+        self.next_cut = BATCH_BYTES;
         self.count = 0;
     }
 
@@ -158,6 +228,12 @@ impl<'a, T: Record> Rows<'a, T> {
     /// How many records are left, if the block is whole.
     pub fn left(&self) -> u64 {
         self.left
+    }
+
+    /// How many bytes were read, the count before the first row included.
+    #[inline]
+    pub(crate) fn position(&self) -> usize {
+        self.reader.position()
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 //! after a panic, not at all.
 
 use crate::arena::Arena;
+use crate::held::order::Place;
 use crate::record::Record;
 use crate::rows::RowBuffer;
 use crate::table::Table;
@@ -19,6 +20,8 @@ const CHUNK: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
 const MOST_BUFFER_BYTES_KEPT: usize = 4 << 20;
 /// Row buffers kept at most.
 const MOST_BUFFERS_KEPT: usize = 1024;
+/// Lists of places kept at most: a task sorts one with the help of another.
+const MOST_PLACES_KEPT: usize = 2;
 
 /// Tables of one type kept at most. A task uses one at a time; of continuous operators each has one for each of its open
 /// intervals, so that no more are kept than were in use at the same time.
@@ -31,6 +34,7 @@ pub struct Scratch {
     /// By type, the last one given back first.
     tables: BTreeMap<TypeId, Vec<Box<dyn Any + Send>>>,
     buffers: Vec<RowBuffer>,
+    places: Vec<Vec<Place>>,
 }
 
 impl Default for Scratch {
@@ -43,7 +47,7 @@ impl Scratch {
     /// Scratch memory of a worker that hands operators at most `chunk` records at a time. Results do not depend on it;
     /// a chunk of 1 is what a record-at-a-time engine does.
     pub fn with_chunk(chunk: NonZeroUsize) -> Scratch {
-        Scratch { chunk, arena: Arena::default(), tables: BTreeMap::new(), buffers: Vec::new() }
+        Scratch { chunk, arena: Arena::default(), tables: BTreeMap::new(), buffers: Vec::new(), places: Vec::new() }
     }
 
     pub(crate) fn chunk(&self) -> usize {
@@ -83,6 +87,17 @@ impl Scratch {
     /// An empty row buffer.
     pub(crate) fn take_buffer(&mut self) -> RowBuffer {
         self.buffers.pop().unwrap_or_default()
+    }
+
+    /// A list of places that no longer mean anything.
+    pub(crate) fn take_places(&mut self) -> Vec<Place> {
+        self.places.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn keep_places(&mut self, places: Vec<Place>) {
+        if size_of_val(&*places) <= MOST_BUFFER_BYTES_KEPT && self.places.len() < MOST_PLACES_KEPT {
+            self.places.push(places);
+        }
     }
 
     pub(crate) fn keep_buffer(&mut self, mut buffer: RowBuffer) {

@@ -3,6 +3,7 @@
 //! Knows no operator. Invariant: parts that keep the invariants of [`Record`] make a tuple that keeps them.
 
 use crate::arena::Arena;
+use crate::line::Out;
 use crate::query::TaskError;
 use crate::reader::Reader;
 use crate::record::Record;
@@ -17,7 +18,7 @@ macro_rules! tuple {
             }
 
             #[inline]
-            fn put(record: Self::Ref<'_>, out: &mut Vec<u8>) {
+            fn put(record: Self::Ref<'_>, out: &mut impl Out) {
                 $($part::put(record.$index, out);)+
             }
 

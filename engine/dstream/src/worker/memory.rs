@@ -6,6 +6,7 @@
 //! ```text
 //! kept -> FRESH --too much is fresh--> WRITING --written--> CLEAN --too much is held--> AWAY
 //!           ^---------- the disk refused --'                  ^-- READING <-- somebody reads it
+//! cached -> CACHED --too much is held--> gone: whoever wants it makes it again
 //! ```
 //!
 //! The least recently used goes first. Most of the limit may be fresh; what is more is written before room is needed, so
@@ -27,6 +28,13 @@ const FRESH_QUARTERS: u64 = 3;
 pub enum MemoryEvent {
     /// Bytes that are nowhere else came into memory.
     Kept {
+        /// The new thing.
+        thing: Thing,
+        /// Its size.
+        bytes: u64,
+    },
+    /// What can be made again of other things came into memory: it is never written, it is dropped.
+    Cached {
         /// The new thing.
         thing: Thing,
         /// Its size.
@@ -81,6 +89,8 @@ enum Place {
     Away,
     /// On its way from the disk; its room in memory is taken.
     Reading,
+    /// In memory alone, and no loss.
+    Cached,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +109,7 @@ pub struct Memory {
     limit: u64,
     uses: u64,
     things: BTreeMap<Thing, Held>,
-    /// Fresh and clean things that nobody reads, by their last use.
+    /// Things that nobody reads, by their last use: fresh ones, and those of which memory has nothing that is nowhere else.
     idle_fresh: BTreeSet<(u64, Thing)>,
     idle_clean: BTreeSet<(u64, Thing)>,
     in_memory: u64,
@@ -133,7 +143,7 @@ impl Memory {
         if held.readers == 0 {
             match held.place {
                 Place::Fresh => _ = self.idle_fresh.insert((held.used, thing)),
-                Place::Clean => _ = self.idle_clean.insert((held.used, thing)),
+                Place::Clean | Place::Cached => _ = self.idle_clean.insert((held.used, thing)),
                 Place::Writing | Place::Away | Place::Reading => {}
             }
         }
@@ -150,6 +160,11 @@ impl Memory {
     fn next_use(&mut self) -> u64 {
         self.uses += 1;
         self.uses
+    }
+
+    fn keep(&mut self, thing: Thing, bytes: u64, place: Place) {
+        let used = self.next_use();
+        self.put(thing, Held { bytes, place, readers: 0, used, forgotten: false });
     }
 
     fn pin(&mut self, thing: Thing, actions: &mut Vec<MemoryAction>) {
@@ -183,7 +198,7 @@ impl Memory {
         if held.place != Place::Away {
             actions.push(MemoryAction::Drop(thing));
         }
-        if held.place != Place::Fresh {
+        if !matches!(held.place, Place::Fresh | Place::Cached) {
             actions.push(MemoryAction::Remove(thing));
         }
     }
@@ -192,7 +207,11 @@ impl Memory {
         while self.in_memory > self.limit
             && let Some((_, thing)) = self.idle_clean.first().copied()
         {
-            self.change(thing, |held| held.place = Place::Away);
+            if self.things.get(&thing).is_some_and(|held| held.place == Place::Cached) {
+                self.take(thing);
+            } else {
+                self.change(thing, |held| held.place = Place::Away);
+            }
             actions.push(MemoryAction::Drop(thing));
         }
         let most_fresh = self.limit / 4 * FRESH_QUARTERS;
@@ -211,10 +230,8 @@ impl Core for Memory {
 
     fn step(&mut self, _now: Moment, event: MemoryEvent, actions: &mut Vec<MemoryAction>) {
         match event {
-            MemoryEvent::Kept { thing, bytes } => {
-                let used = self.next_use();
-                self.put(thing, Held { bytes, place: Place::Fresh, readers: 0, used, forgotten: false });
-            }
+            MemoryEvent::Kept { thing, bytes } => self.keep(thing, bytes, Place::Fresh),
+            MemoryEvent::Cached { thing, bytes } => self.keep(thing, bytes, Place::Cached),
             MemoryEvent::Pinned(thing) => self.pin(thing, actions),
             MemoryEvent::Released(thing) => {
                 self.change(thing, |held| held.readers = held.readers.saturating_sub(1));

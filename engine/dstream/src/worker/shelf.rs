@@ -8,6 +8,7 @@ use crate::worker::memory::{MemoryAction, MemoryEvent, Thing};
 use bytes::Bytes;
 use dstream_cluster::core::BoxCore;
 use dstream_host::Clock;
+use dstream_kernel::HeldState;
 use dstream_trace::Event;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,9 @@ struct Entry {
     /// Its bytes, while they are in memory.
     parts: Option<Vec<Bytes>>,
     lengths: Vec<usize>,
+    /// Whether it is a state that can be made again of panes, instead of bytes; and that, unless it was handed out.
+    is_state: bool,
+    state: Option<HeldState>,
     /// For how many bytes it counts.
     bytes: u64,
     forgotten: bool,
@@ -134,15 +138,40 @@ impl Shelf {
         let thing = self.next;
         self.next += 1;
         let lengths = parts.iter().map(Bytes::len).collect();
-        self.things.insert(thing, Entry { parts: Some(parts), lengths, bytes, forgotten: false });
+        let entry = Entry { parts: Some(parts), lengths, is_state: false, state: None, bytes, forgotten: false };
+        self.put(thing, entry, MemoryEvent::Kept { thing, bytes });
+        thing
+    }
+
+    /// Keeps a state as long as there is room for it.
+    pub fn keep_state(&mut self, state: HeldState) -> Thing {
+        let (thing, bytes) = (self.next, state.bytes());
+        self.next += 1;
+        let (lengths, state) = (Vec::new(), Some(state));
+        let entry = Entry { parts: None, lengths, is_state: true, state, bytes, forgotten: false };
+        self.put(thing, entry, MemoryEvent::Cached { thing, bytes });
+        thing
+    }
+
+    fn put(&mut self, thing: Thing, entry: Entry, event: MemoryEvent) {
+        let bytes = entry.bytes;
+        self.things.insert(thing, entry);
         if let Some(limited) = &mut self.limited {
             limited.in_memory += bytes;
         }
-        self.step(MemoryEvent::Kept { thing, bytes });
+        self.step(event);
         if let Some(limited) = &mut self.limited {
             limited.most = limited.most.max(limited.in_memory);
         }
-        thing
+    }
+
+    /// Hands a state out, if it is still there. It counts until the pin is dropped, and is forgotten then.
+    pub fn take_state(&mut self, thing: Thing) -> Option<(HeldState, Pin)> {
+        self.things.get(&thing)?;
+        let pin = self.pin(thing);
+        let state = self.things.get_mut(&thing)?.state.take();
+        self.forget(thing);
+        Some((state?, pin))
     }
 
     /// Nobody will ask for it again.
@@ -280,10 +309,10 @@ impl Shelf {
             }
             MemoryAction::Drop(thing) => {
                 let Some(entry) = self.things.get_mut(&thing) else { return };
-                if entry.parts.take().is_some() {
+                if entry.parts.take().is_some() || entry.is_state {
                     limited.in_memory -= entry.bytes;
                 }
-                if entry.forgotten {
+                if entry.forgotten || entry.is_state {
                     self.things.remove(&thing);
                 }
             }

@@ -6,7 +6,7 @@
 use crate::message::{BlockReport, Made, TaskId};
 use crate::worker::memory::Thing;
 use crate::worker::shelf::{MemoryCore, Move, Moved, Pin, Shelf};
-use crate::worker::tables::Tables;
+use crate::worker::tables::{Table, Tables, Tags};
 use bytes::Bytes;
 use dstream_host::Clock;
 use dstream_kernel::Scratch;
@@ -98,7 +98,7 @@ pub struct Holdings {
     /// (stage, partition) -> interval -> its panes, made here or read once
     panes: BTreeMap<(u32, u32), BTreeMap<u64, HeldPane>>,
     /// States in place: what panes make, and nothing else.
-    pub tables: Tables,
+    tables: Tables,
     /// Attempts that wait for a core and need not begin.
     cancelled: BTreeSet<TaskId>,
     /// Tables that tasks reuse; as many as tasks ever ran at once.
@@ -181,6 +181,21 @@ impl Holdings {
         Pane { parts, ..pane }
     }
 
+    /// The state in place for a task of this epoch that reads these panes.
+    pub fn take_table(&mut self, epoch: u64, place: (u32, u32), past: &Tags) -> Table {
+        if self.epoch != Some(epoch) {
+            return Table::default();
+        }
+        self.tables.take(place, past, &mut self.shelf)
+    }
+
+    /// Keeps the state with which a task of this epoch has gone on.
+    pub fn keep_table(&mut self, epoch: u64, place: (u32, u32), table: Table) {
+        if self.epoch == Some(epoch) {
+            self.tables.put(place, table, &mut self.shelf);
+        }
+    }
+
     fn held_pane(&self, place: (u32, u32), interval: u64, attempt: u32) -> Option<&HeldPane> {
         self.panes.get(&place)?.get(&interval).filter(|pane| pane.attempt == attempt)
     }
@@ -197,7 +212,7 @@ impl Holdings {
             let over = std::mem::replace(panes, later);
             over.values().for_each(|pane| self.shelf.forget(pane.thing));
         }
-        self.tables.forget(below);
+        self.tables.forget(below, &mut self.shelf);
     }
 
     /// Forgets slices of intervals below `below`, and of `interval`.
@@ -217,7 +232,7 @@ impl Holdings {
                 self.forget_slices(u64::MAX, Some(u64::MAX));
                 let panes = std::mem::take(&mut self.panes);
                 panes.values().flat_map(BTreeMap::values).for_each(|pane| self.shelf.forget(pane.thing));
-                self.tables.clear();
+                self.tables.clear(&mut self.shelf);
             }
         }
     }

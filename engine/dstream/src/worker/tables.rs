@@ -1,14 +1,18 @@
 //! Tables of states in place, one for each stage and partition, between the tasks that use them.
 //!
-//! Knows nothing of what is in a table. Invariants: a task has a table for itself, and what it makes of it comes back only
-//! when its cost is paid; a task is never given a table that was made of other panes than those that it is told to read.
+//! Knows nothing of what is in a table. They lie on the shelf, where they count as all else does that a worker holds.
+//! Invariants: a task has a table for itself, and what it makes of it comes back only when its cost is paid; a task is never
+//! given a table that was made of other panes than those that it is told to read; a table that a task has counts, too.
 //!
 //! ```text
 //! held --taken by a task--> in use --its panes are kept--> held, if it is the newest
 //!   ^                         '--error, panic, another epoch--> gone: the next task makes its table of panes
-//!   '--- interval by interval; gone when no task to come reads the newest interval behind which it stands
+//!   |--- interval by interval; gone when no task to come reads the newest interval behind which it stands
+//!   '--- or when memory is short
 //! ```
 
+use crate::worker::memory::Thing;
+use crate::worker::shelf::{Pin, Shelf};
 use crate::worker::store::Pane;
 use dstream_kernel::HeldState;
 use std::collections::BTreeMap;
@@ -40,25 +44,22 @@ impl Tag {
 /// The panes of some intervals.
 pub type Tags = BTreeMap<u64, Tag>;
 
-/// A state in place, with what it was made of.
+/// The newest interval that is in what was made of these.
+fn newest(tags: &Tags) -> Option<u64> {
+    tags.last_key_value().map(|(interval, _)| *interval)
+}
+
+/// A state in place that a task has, with what it was made of.
 #[derive(Default)]
 pub struct Table {
     /// The state.
     pub state: HeldState,
     stands_on: Tags,
+    /// As it was when the task got it, it counts until this is dropped.
+    counts: Option<Pin>,
 }
 
 impl Table {
-    /// The newest interval that is in it.
-    fn newest(&self) -> Option<u64> {
-        self.stands_on.last_key_value().map(|(interval, _)| *interval)
-    }
-
-    /// Whether it was made of other panes of these intervals.
-    fn differs(&self, past: &Tags) -> bool {
-        past.iter().any(|(interval, tag)| self.stands_on.get(interval).is_some_and(|other| !other.is_same(*tag)))
-    }
-
     /// A task of this interval, which read `past`, has gone on with it and left these panes.
     pub fn went_on(&mut self, past: &Tags, interval: u64, left: Tag) {
         drop(self.stands_on.split_off(&interval));
@@ -67,41 +68,73 @@ impl Table {
     }
 }
 
+/// One that no task has.
+struct Held {
+    thing: Thing,
+    stands_on: Tags,
+}
+
+impl Held {
+    /// Whether it was made of other panes of these intervals.
+    fn differs(&self, past: &Tags) -> bool {
+        past.iter().any(|(interval, tag)| self.stands_on.get(interval).is_some_and(|other| !other.is_same(*tag)))
+    }
+}
+
 /// All that no task has.
 #[derive(Default)]
-pub struct Tables(BTreeMap<Place, Table>);
+pub struct Tables(BTreeMap<Place, Held>);
 
 impl Tables {
     /// The table for a task that reads these panes, an empty one where there is none for it.
-    pub fn take(&mut self, place: Place, past: &Tags) -> Table {
-        self.0.remove(&place).filter(|table| !table.differs(past)).unwrap_or_default()
+    pub fn take(&mut self, place: Place, past: &Tags, shelf: &mut Shelf) -> Table {
+        let Some(held) = self.0.remove(&place) else { return Table::default() };
+        if held.differs(past) {
+            shelf.forget(held.thing);
+            return Table::default();
+        }
+        match shelf.take_state(held.thing) {
+            Some((state, pin)) => Table { state, stands_on: held.stands_on, counts: Some(pin) },
+            None => Table::default(),
+        }
     }
 
     /// A task is done with its table. Of two that had none each makes its own: the one that went further stays.
-    pub fn put(&mut self, place: Place, table: Table) {
-        if self.0.get(&place).is_none_or(|there| there.newest() <= table.newest()) {
-            self.0.insert(place, table);
+    pub fn put(&mut self, place: Place, table: Table, shelf: &mut Shelf) {
+        let Table { state, stands_on, counts } = table;
+        // From here on it counts as it is now.
+        drop(counts);
+        if self.0.get(&place).is_none_or(|there| newest(&there.stands_on) <= newest(&stands_on)) {
+            let held = Held { thing: shelf.keep_state(state), stands_on };
+            let before = self.0.insert(place, held);
+            before.into_iter().for_each(|before| shelf.forget(before.thing));
         }
     }
 
     /// No task reads panes of intervals below this one: tables behind those are no use, and of others they say nothing.
-    pub fn forget(&mut self, below: u64) {
-        self.0.retain(|_, table| table.newest() >= Some(below));
-        self.0.values_mut().for_each(|table| table.stands_on = table.stands_on.split_off(&below));
+    pub fn forget(&mut self, below: u64, shelf: &mut Shelf) {
+        for (_, held) in self.0.extract_if(.., |_, held| newest(&held.stands_on) < Some(below)) {
+            shelf.forget(held.thing);
+        }
+        self.0.values_mut().for_each(|held| held.stands_on = held.stands_on.split_off(&below));
     }
 
     /// All go.
-    pub fn clear(&mut self) {
-        self.0.clear();
+    pub fn clear(&mut self, shelf: &mut Shelf) {
+        std::mem::take(&mut self.0).into_values().for_each(|held| shelf.forget(held.thing));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::memory::Memory;
     use bytes::Bytes;
+    use dstream_host::{BoxFuture, Clock};
     use dstream_kernel::{Query, QueryBuilder, Scratch, TaskAt, TaskInput};
+    use dstream_trace::Moment;
     use std::num::NonZeroU64;
+    use std::sync::Arc;
 
     const PLACE: Place = (1, 3);
 
@@ -131,8 +164,12 @@ mod tests {
     }
 
     /// Which interval the table stands behind that a task gets.
-    fn given(tables: &mut Tables, panes: &[(u64, u32)], lacks: u64) -> Option<u64> {
-        tables.take(PLACE, &tags(panes, lacks)).state.version()
+    fn given((tables, shelf): &mut (Tables, Shelf), panes: &[(u64, u32)], lacks: u64) -> Option<u64> {
+        tables.take(PLACE, &tags(panes, lacks), shelf).state.version()
+    }
+
+    fn put((tables, shelf): &mut (Tables, Shelf), place: Place, table: Table) {
+        tables.put(place, table, shelf);
     }
 
     /// Intervals, each with an attempt.
@@ -149,8 +186,8 @@ mod tests {
             ("older ones were made again", &[(3, 1), (4, 2)], None),
         ];
         for (name, panes, expected) in cases {
-            let mut tables = Tables::default();
-            tables.put(PLACE, table(&query, &[(3, 0), (4, 2)], 7));
+            let mut tables = <(Tables, Shelf)>::default();
+            put(&mut tables, PLACE, table(&query, &[(3, 0), (4, 2)], 7));
             assert_eq!(given(&mut tables, panes, 7), expected, "{name}");
             assert_eq!(given(&mut tables, panes, 7), None, "a table has one user at a time: {name}");
         }
@@ -160,8 +197,8 @@ mod tests {
     fn which_attempt_it_was_does_not_count_where_nothing_was_given_up() {
         let query = query();
         for (lacked, lack, expected) in [(0, 0, Some(4)), (0, 7, None), (7, 0, None), (7, 7, None)] {
-            let mut tables = Tables::default();
-            tables.put(PLACE, table(&query, &[(3, 0), (4, 2)], lacked));
+            let mut tables = <(Tables, Shelf)>::default();
+            put(&mut tables, PLACE, table(&query, &[(3, 0), (4, 2)], lacked));
             assert_eq!(given(&mut tables, &[(3, 0), (4, 3)], lack), expected, "{lacked} {lack}");
         }
     }
@@ -170,8 +207,8 @@ mod tests {
     fn of_two_attempts_that_raced_the_table_that_went_further_stays() {
         let query = query();
         for order in [[(3, 0), (4, 0)], [(4, 0), (3, 0)]] {
-            let mut tables = Tables::default();
-            order.iter().for_each(|step| tables.put(PLACE, table(&query, &[*step], 0)));
+            let mut tables = <(Tables, Shelf)>::default();
+            order.iter().for_each(|step| put(&mut tables, PLACE, table(&query, &[*step], 0)));
             assert_eq!(given(&mut tables, &[], 0), Some(4));
         }
     }
@@ -186,11 +223,46 @@ mod tests {
     #[test]
     fn tables_go_that_stand_behind_what_nobody_reads_any_more() {
         let query = query();
-        let mut tables = Tables::default();
-        tables.put(PLACE, table(&query, &[(3, 0), (4, 2)], 7));
-        tables.put((1, 4), table(&query, &[(3, 0)], 7));
-        tables.forget(4);
-        assert_eq!(tables.0.keys().collect::<Vec<_>>(), [&PLACE]);
+        let mut tables = <(Tables, Shelf)>::default();
+        put(&mut tables, PLACE, table(&query, &[(3, 0), (4, 2)], 7));
+        put(&mut tables, (1, 4), table(&query, &[(3, 0)], 7));
+        tables.0.forget(4, &mut tables.1);
+        assert_eq!(tables.0.0.keys().collect::<Vec<_>>(), [&PLACE]);
         assert_eq!(given(&mut tables, &[(3, 9), (4, 2)], 7), Some(4));
+    }
+
+    struct Standing;
+
+    impl Clock for Standing {
+        fn now(&self) -> Moment {
+            Moment::ZERO
+        }
+
+        fn sleep_until(&self, _when: Moment) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn where_memory_is_short_the_table_goes_that_was_used_longest_ago_and_one_in_use_stays() {
+        let query = query();
+        let bytes = table(&query, &[(3, 0)], 0).state.bytes();
+        // Room for two.
+        let limited = || Shelf::limited(Box::new(Memory::new(bytes * 5 / 2)), Arc::new(Standing));
+        let places = [(1, 0), (1, 1), (1, 2)];
+        let mut there = (Tables::default(), limited());
+        places.iter().for_each(|place| put(&mut there, *place, table(&query, &[(3, 0)], 0)));
+        let (tables, shelf) = &mut there;
+        let taken = places.map(|place| tables.take(place, &Tags::new(), shelf));
+        assert_eq!(taken.each_ref().map(|table| table.state.version()), [None, Some(3), Some(3)]);
+        // Two are in use: there is room for no other one before one of them comes back.
+        let [_, first, second] = taken;
+        tables.put(places[0], table(&query, &[(4, 0)], 0), shelf);
+        assert_eq!(tables.take(places[0], &Tags::new(), shelf).state.version(), None);
+        drop(second);
+        tables.put(places[1], first, shelf);
+        tables.put(places[0], table(&query, &[(4, 0)], 0), shelf);
+        let left = places.map(|place| tables.take(place, &Tags::new(), shelf).state.version());
+        assert_eq!(left, [Some(4), Some(3), None]);
     }
 }

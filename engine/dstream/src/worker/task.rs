@@ -315,9 +315,9 @@ async fn run_task(
         let pane = Pane { parts: result.kept, attempt: order.attempt, lacks };
         let mut holdings = context.holdings.lock();
         holdings.keep_pane(common.epoch, place, common.interval, pane);
-        if let Some(mut table) = table.filter(|_| holdings.epoch == Some(common.epoch)) {
+        if let Some(mut table) = table {
             table.went_on(&tags, common.interval, Tag { attempt: order.attempt, lacks });
-            holdings.tables.put(place, table);
+            holdings.keep_table(common.epoch, place, table);
         }
     }
     match turn.link {
@@ -408,10 +408,9 @@ fn run_guarded(context: &TaskContext, work: &Work) -> Result<TaskRun, String> {
 /// The tables that the task uses: one that it may leave anything in, and its state, if that is in place.
 fn tables_for(context: &TaskContext, stage: &Stage, work: &Work) -> (Scratch, Table) {
     let mut holdings = context.holdings.lock();
-    let is_there = stage.is_in_place && holdings.epoch == Some(work.epoch);
     let place = (work.id.stage, work.id.partition);
-    let table = if is_there { holdings.tables.take(place, &work.past) } else { Table::default() };
-    (holdings.take_scratch(), table)
+    let table = stage.is_in_place.then(|| holdings.take_table(work.epoch, place, &work.past));
+    (holdings.take_scratch(), table.unwrap_or_default())
 }
 
 /// How many partitions read the stage's slices.

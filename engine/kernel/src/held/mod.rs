@@ -3,6 +3,7 @@
 //! Knows no operator. A table is a cache of what panes say: [`crate::keyed::in_place`] makes it again of them wherever it
 //! is missing. Invariant: a table that is not dirty holds, bit for bit, what the panes of its version make.
 
+pub(crate) mod order;
 pub(crate) mod shelf;
 pub(crate) mod table;
 
@@ -15,6 +16,7 @@ pub struct HeldState(Option<Tagged>);
 /// A table with the interval whose state it is; `None`: behind none.
 struct Tagged {
     version: Option<u64>,
+    bytes: u64,
     table: Box<dyn Any + Send>,
 }
 
@@ -24,8 +26,14 @@ impl HeldState {
         self.0.take().and_then(|held| held.table.downcast::<T>().ok())
     }
 
-    pub(crate) fn put<T: Any + Send>(&mut self, version: Option<u64>, table: Box<T>) {
-        self.0 = Some(Tagged { version, table });
+    /// A table which takes so much memory.
+    pub(crate) fn put<T: Any + Send>(&mut self, version: Option<u64>, bytes: u64, table: Box<T>) {
+        self.0 = Some(Tagged { version, bytes, table });
+    }
+
+    /// How much memory it takes.
+    pub fn bytes(&self) -> u64 {
+        self.0.as_ref().map_or(0, |held| held.bytes)
     }
 
     /// Whether there is nothing in it: the next task makes its state of panes.

@@ -8,78 +8,122 @@
 //! behind i --begin(i + 1)--> DIRTY --end--> behind i + 1 --undo--> behind i, as far as the log goes
 //! ```
 
-use crate::held::shelf::{Key, Shelf, hash_of};
-use crate::image::Image;
+use crate::held::shelf::{Key, Shelf, Shown, Sought, hash_of};
 use crate::record::Record;
 use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
 /// Parts of a table, each of which grows by itself: a 256th of the entries is moved at once, and a checkpoint writes as
 /// few of them an interval as it likes.
 pub(crate) const SHELVES: usize = 256;
-/// The fullest shelf is as full as this when it grows, the emptiest at half, in 256ths of its homes: of shelves that fill
+/// The fullest shelf is as full as this when it grows, and the emptiest, in 256ths of its homes: of shelves that fill
 /// alike, few grow at the same time.
-const FULLEST: usize = 216;
-const EMPTIEST: usize = 128;
+const FULLEST: usize = 160;
+const EMPTIEST: usize = 96;
 /// Versions that can be undone: a task that is run again for the interval that closed last, or for the one before it.
 const MOST_VERSIONS_KEPT: usize = 2;
 
-/// A state with the interval in which it was touched last.
+/// A state with the interval in which it was touched last; 0 where keys never time out.
 pub type Touch<S> = (u64, S);
+
+/// What a table has of a key.
+pub trait Stored<S: Record>: Send + 'static {
+    /// Whether it says when the key was touched last.
+    const TIMES_OUT: bool;
+
+    /// Of this.
+    fn of(touch: Touch<S>) -> Self;
+
+    /// The same again.
+    fn touch(&self) -> <Touch<S> as Record>::Ref<'_>;
+}
+
+impl<S: Record> Stored<S> for Touch<S> {
+    const TIMES_OUT: bool = true;
+
+    #[inline]
+    fn of(touch: Touch<S>) -> Touch<S> {
+        touch
+    }
+
+    #[inline]
+    fn touch(&self) -> <Touch<S> as Record>::Ref<'_> {
+        self.borrowed()
+    }
+}
+
+/// The state of a key that never times out.
+#[derive(Debug)]
+pub struct Timeless<S>(S);
+
+impl<S: Record> Stored<S> for Timeless<S> {
+    const TIMES_OUT: bool = false;
+
+    #[inline]
+    fn of((_, state): Touch<S>) -> Timeless<S> {
+        Timeless(state)
+    }
+
+    #[inline]
+    fn touch(&self) -> <Touch<S> as Record>::Ref<'_> {
+        (0, self.0.borrowed())
+    }
+}
 
 /// What one version changed.
 #[derive(Debug)]
-struct Change<S> {
+struct Change<T> {
     version: u64,
     /// The keys, each once, with what they had before.
-    before: Vec<(Key, Option<Touch<S>>)>,
-}
-
-/// A key on its way.
-#[derive(Clone, Copy, Debug)]
-pub struct Sought<'k> {
-    pub(crate) key: &'k [u8],
-    hash: u64,
-}
-
-impl<'k> Sought<'k> {
-    /// A key by its encoding.
-    pub fn of(key: &'k [u8]) -> Sought<'k> {
-        Sought { key, hash: hash_of(key) }
-    }
+    before: Vec<(Key, Option<T>)>,
 }
 
 /// States by key, in place: what a stage whose state is in place has for each of its partitions. Here for those who measure
 /// it; programs are written with [`crate::DStream`].
 #[derive(Debug)]
-pub struct StateTable<S> {
-    shelves: Vec<Shelf<Touch<S>>>,
+pub struct StateTable<S, T = Touch<S>> {
+    shelves: Box<[Shelf<T>; SHELVES]>,
     /// It holds the state behind this interval; `None`: behind none.
     version: Option<u64>,
     is_dirty: bool,
     /// Of the last versions, the newest last.
-    changes: VecDeque<Change<S>>,
+    changes: VecDeque<Change<T>>,
     /// Keys by an interval in which they were touched, each at least once, where keys time out. An entry may be stale.
-    touched: Option<BTreeMap<u64, Vec<Key>>>,
+    touched: BTreeMap<u64, Vec<Key>>,
+    state: PhantomData<fn() -> S>,
 }
 
-impl<S: Record> StateTable<S> {
-    /// A table without states, with room for so many short keys. `times_out`: it lists which keys were touched when.
-    pub fn new(room: usize, times_out: bool) -> StateTable<S> {
+impl<S: Record, T: Stored<S>> StateTable<S, T> {
+    /// A table without states, with room for so many short keys.
+    pub fn new(room: usize) -> StateTable<S, T> {
         let shelf = |number: usize| {
             let fill = EMPTIEST + number * (FULLEST - EMPTIEST) / SHELVES;
             // Of keys that are spread evenly a shelf has rarely more than this.
             Shelf::new(room / SHELVES + room / SHELVES / 16, fill)
         };
-        let touched = times_out.then(BTreeMap::new);
-        let shelves = (0..SHELVES).map(shelf).collect();
-        StateTable { shelves, version: None, is_dirty: false, changes: VecDeque::new(), touched }
+        StateTable {
+            shelves: Box::new(std::array::from_fn(shelf)),
+            version: None,
+            is_dirty: false,
+            changes: VecDeque::new(),
+            touched: BTreeMap::new(),
+            state: PhantomData,
+        }
     }
 
     /// The interval whose state it holds.
     pub fn version(&self) -> Option<u64> {
         self.version
+    }
+
+    /// How much memory it takes, without what states and long keys have elsewhere.
+    pub(crate) fn bytes(&self) -> u64 {
+        let changes = self.changes.iter().map(|change| change.before.capacity() * size_of::<(Key, Option<T>)>());
+        let touched = self.touched.values().map(|keys| keys.capacity() * size_of::<Key>());
+        let shelves = self.shelves.iter().map(Shelf::bytes);
+        shelves.chain(changes).chain(touched).sum::<usize>() as u64
     }
 
     /// Whether something broke off between a version and the next.
@@ -113,32 +157,31 @@ impl<S: Record> StateTable<S> {
     pub fn undo(&mut self) -> bool {
         let Some(change) = self.changes.pop_back() else { return false };
         self.is_dirty = true;
-        if let Some(touched) = &mut self.touched {
-            touched.remove(&change.version);
-        }
+        self.touched.remove(&change.version);
         for (key, before) in change.before.into_iter().rev() {
-            if let (Some(touched), Some((at, _))) = (&mut self.touched, &before) {
-                touched.entry(*at).or_default().push(key.clone());
+            if let Some(before) = before.as_ref().filter(|_| T::TIMES_OUT) {
+                self.list(before.touch().0, key.clone());
             }
-            key.with(|key| {
-                let hash = hash_of(key);
-                self.shelves[shelf_of(hash)].update(hash, key, |_| before);
-            });
+            key.with(|key| self.change(&Sought::of(key), |_| before));
         }
         self.version = change.version.checked_sub(1);
         self.is_dirty = false;
         true
     }
 
-    /// Looks at the homes of many keys: what follows finds them in the processor's cache. How many were there.
+    /// Looks at the homes of many keys: what follows finds them in the processor's cache. How many slots are in use there.
     pub fn seek<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, sought: &mut Vec<Sought<'k>>) -> usize {
         sought.clear();
         sought.extend(keys.map(Sought::of));
-        let is_there = |sought: &&Sought<'_>| {
-            let image = Image::of(sought.key);
-            image.is_some_and(|image| self.shelves[shelf_of(sought.hash)].is_at_home(sought.hash, image))
-        };
-        sought.iter().filter(is_there).count()
+        self.look(sought)
+    }
+
+    /// The same of keys whose hashes are known. In two rounds: what a key's home tells is waited for before more is read.
+    #[inline]
+    pub(crate) fn look(&self, sought: &mut [Sought<'_>]) -> usize {
+        let shelf = |sought: &Sought<'_>| &self.shelves[shelf_of(sought.hash)];
+        let at_home = sought.iter_mut().map(|sought| shelf(sought).look_at_home(sought)).sum::<usize>();
+        at_home + sought.iter_mut().map(|sought| shelf(sought).look_ahead(sought)).sum::<usize>()
     }
 
     /// Gives a key the state that `next` makes of the one it had; `None`: it leaves. Between `begin` and `end`, once a key.
@@ -146,37 +189,42 @@ impl<S: Record> StateTable<S> {
     #[inline]
     pub fn update(
         &mut self,
-        sought: Sought<'_>,
+        sought: &Sought<'_>,
         next: impl FnOnce(Option<<Touch<S> as Record>::Ref<'_>>) -> Option<Touch<S>>,
-    ) -> Option<&Touch<S>> {
-        let (before, after) = self.shelves[shelf_of(sought.hash)].update(sought.hash, sought.key, next);
+    ) -> Option<<Touch<S> as Record>::Ref<'_>> {
+        let (before, after) =
+            self.shelves[shelf_of(sought.hash)].change(sought, |before| next(before.map(T::touch)).map(T::of));
+        let after = after.map(T::touch);
         if before.is_some() || after.is_some() {
-            if let (Some(touched), None, Some((at, _))) = (&mut self.touched, &before, after) {
-                touched.entry(*at).or_default().push(Key::of(sought.key));
+            if let (None, Some((at, _)), true) = (&before, after, T::TIMES_OUT) {
+                self.touched.entry(at).or_default().push(sought.key());
             }
             let change = self.changes.back_mut().expect("states change between `begin` and `end`");
-            change.before.push((Key::of(sought.key), before));
+            change.before.push((sought.key(), before));
         }
         after
     }
 
     /// The same outside of any version: part of what the table is made of.
     pub(crate) fn set(&mut self, key: &[u8], state: Option<Touch<S>>) {
-        let hash = hash_of(key);
-        if let (Some(touched), Some((at, _))) = (&mut self.touched, &state) {
-            touched.entry(*at).or_default().push(Key::of(key));
+        let sought = Sought::of(key);
+        if let Some((at, _)) = state.as_ref().filter(|_| T::TIMES_OUT) {
+            self.list(*at, sought.key());
         }
-        self.shelves[shelf_of(hash)].update(hash, key, |_| state);
+        self.change(&sought, |_| state.map(T::of));
+    }
+
+    fn change(&mut self, sought: &Sought<'_>, next: impl FnOnce(Option<&T>) -> Option<T>) {
+        self.shelves[shelf_of(sought.hash)].change(sought, next);
     }
 
     /// The keys that were touched last in `until` or before, by their bytes. They are listed no more.
     pub(crate) fn touched_until(&mut self, until: u64) -> Vec<Key> {
-        let Some(touched) = &mut self.touched else { return Vec::new() };
-        let later = until.checked_add(1).map(|first| touched.split_off(&first)).unwrap_or_default();
-        let listed: Vec<Key> = std::mem::replace(touched, later).into_values().flatten().collect();
+        let later = until.checked_add(1).map(|first| self.touched.split_off(&first)).unwrap_or_default();
+        let listed: Vec<Key> = std::mem::replace(&mut self.touched, later).into_values().flatten().collect();
         let mut due = Vec::new();
         for key in listed {
-            match key.with(|key| self.get(key).map(|(at, _)| *at)) {
+            match key.with(|key| self.get(key).map(|(at, _)| at)) {
                 Some(at) if at <= until => due.push(key),
                 Some(at) => self.list(at, key),
                 None => {}
@@ -188,26 +236,30 @@ impl<S: Record> StateTable<S> {
     }
 
     /// The key was touched in this interval.
-    pub(crate) fn list(&mut self, at: u64, key: Key) {
-        if let Some(touched) = &mut self.touched {
-            touched.entry(at).or_default().push(key);
-        }
+    fn list(&mut self, at: u64, key: Key) {
+        self.touched.entry(at).or_default().push(key);
     }
 
     /// The state of a key.
-    pub fn get(&self, key: &[u8]) -> Option<&Touch<S>> {
-        let hash = hash_of(key);
-        self.shelves[shelf_of(hash)].get(hash, key)
+    pub fn get(&self, key: &[u8]) -> Option<<Touch<S> as Record>::Ref<'_>> {
+        let sought = Sought::of(key);
+        self.shelves[shelf_of(sought.hash)].get(&sought).map(T::touch)
     }
 
     /// Shows the states of the segment that interval `interval` writes where all are written in `segments` intervals, in
     /// an order that follows from them.
-    pub fn visit_segment(&self, interval: u64, segments: NonZeroU64, visit: impl FnMut(&[u8], &Touch<S>)) {
+    pub fn visit_segment(
+        &self,
+        interval: u64,
+        segments: NonZeroU64,
+        visit: impl FnMut(Shown<'_>, <Touch<S> as Record>::Ref<'_>),
+    ) {
         self.visit(segment_of(interval, segments.get()), visit);
     }
 
     /// Shows the states of some shelves in an order that follows from them.
-    pub(crate) fn visit(&self, shelves: Range<usize>, mut visit: impl FnMut(&[u8], &Touch<S>)) {
+    pub(crate) fn visit(&self, shelves: Range<usize>, mut visit: impl FnMut(Shown<'_>, <Touch<S> as Record>::Ref<'_>)) {
+        let mut visit = |key: Shown<'_>, stored: &T| visit(key, stored.touch());
         self.shelves[shelves].iter().for_each(|shelf| shelf.visit(&mut visit));
     }
 
@@ -255,13 +307,13 @@ mod tests {
     /// All that the table shows, in its order.
     fn shown(table: &StateTable<u64>) -> Vec<(Vec<u8>, Touch<u64>)> {
         let mut shown = Vec::new();
-        table.visit(0..SHELVES, |key, state| shown.push((key.to_vec(), *state)));
+        table.visit(0..SHELVES, |key, state| shown.push((key.with(<[u8]>::to_vec), state)));
         shown
     }
 
     /// A table that was made of these states alone, in one go.
     fn fresh(model: &Model) -> StateTable<u64> {
-        let mut table = StateTable::new(model.len(), false);
+        let mut table = StateTable::new(model.len());
         model.iter().for_each(|(number, state)| table.set(&key(*number), Some((0, *state))));
         table
     }
@@ -272,11 +324,11 @@ mod tests {
         for (number, state) in updates {
             let before = model.get(number).copied();
             let bytes = key(*number);
-            let after = table.update(Sought::of(&bytes), |held| {
+            let after = table.update(&Sought::of(&bytes), |held| {
                 assert_eq!(held.map(|(_, state)| state), before);
                 (*state > 0).then_some((0, *state))
             });
-            assert_eq!(after.map(|(_, state)| *state), Some(*state).filter(|state| *state > 0));
+            assert_eq!(after.map(|(_, state)| state), Some(*state).filter(|state| *state > 0));
             if *state > 0 {
                 model.insert(*number, *state)
             } else {
@@ -297,19 +349,19 @@ mod tests {
 
         #[test]
         fn what_a_table_shows_follows_from_its_states_and_not_from_how_they_came(history in updates()) {
-            let (mut table, mut model) = (StateTable::new(0, false), Model::new());
+            let (mut table, mut model) = (StateTable::new(0), Model::new());
             for (updates, version) in history.iter().zip(0..) {
                 apply(&mut table, &mut model, version, updates);
                 prop_assert_eq!(shown(&table), shown(&fresh(&model)));
             }
             for number in 0..50u16 {
-                prop_assert_eq!(table.get(&key(number)).map(|(_, state)| *state), model.get(&number).copied());
+                prop_assert_eq!(table.get(&key(number)).map(|(_, state)| state), model.get(&number).copied());
             }
         }
 
         #[test]
         fn undoing_a_version_gives_back_what_was_before_it(history in updates()) {
-            let (mut table, mut model) = (StateTable::new(0, false), Model::new());
+            let (mut table, mut model) = (StateTable::new(0), Model::new());
             let mut behind = Vec::new();
             for (updates, version) in history.iter().zip(0..) {
                 behind.push(shown(&table));
@@ -326,7 +378,7 @@ mod tests {
 
     #[test]
     fn removals_leave_nothing_behind() {
-        let (mut table, mut model) = (StateTable::new(0, false), Model::new());
+        let (mut table, mut model) = (StateTable::new(0), Model::new());
         for version in 0..400 {
             // Every version brings 50 keys and takes those of two versions before.
             let first = version as u16 * 50;
@@ -340,9 +392,9 @@ mod tests {
 
     #[test]
     fn a_table_that_broke_off_is_dirty_and_takes_no_more() {
-        let mut table: StateTable<u64> = StateTable::new(0, false);
+        let mut table: StateTable<u64> = StateTable::new(0);
         table.begin(0);
-        table.update(Sought::of(&key(1)), |_| Some((0, 1)));
+        table.update(&Sought::of(&key(1)), |_| Some((0, 1)));
         let again = std::panic::AssertUnwindSafe(|| table.begin(1));
         assert!(std::panic::catch_unwind(again).is_err());
         assert!(table.is_dirty());

@@ -15,14 +15,14 @@
 //! none, or one that broke off --panes---'
 //! ```
 
-use crate::combine::put_row;
 use crate::held::HeldState;
-use crate::held::shelf::Key;
-use crate::held::table::{SHELVES, Sought, StateTable, Touch, segment_of, shelf_of_key};
+use crate::held::order::Place;
+use crate::held::shelf::{Key, Sought};
+use crate::held::table::{SHELVES, StateTable, Stored, Touch, segment_of, shelf_of_key};
 use crate::keyed::loose::Loose;
 use crate::keyed::maybe::Maybe;
 use crate::keyed::touched::Visit;
-use crate::program::{Fold, Folded, OpenInterval, Reads};
+use crate::program::{Fold, Folded, OpenInterval, Reads, Values};
 use crate::query::{Counts, Kept, TaskError};
 use crate::reader::Reader;
 use crate::record::Record;
@@ -30,8 +30,10 @@ use crate::rows::{RowBuffer, decode_rows};
 use crate::scratch::Scratch;
 use crate::window::is_due;
 use bytes::Bytes;
+use std::hint::black_box;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Keys that are sought together: as many as a core waits for at once, and some.
@@ -41,7 +43,7 @@ const BATCH: usize = 64;
 pub(crate) type Opens = Arc<dyn Fn(&mut Scratch) -> Box<dyn OpenInterval> + Send + Sync>;
 
 /// The side after the shuffle.
-pub(crate) struct InPlace<K, V, S, M> {
+pub(crate) struct InPlace<K, V, S, T, M> {
     pub(crate) visit: Arc<M>,
     pub(crate) opens: Opens,
     /// Intervals without values after which a key leaves.
@@ -52,10 +54,10 @@ pub(crate) struct InPlace<K, V, S, M> {
     pub(crate) shows_every: NonZeroU64,
     /// In how many intervals all is written once.
     pub(crate) segments: NonZeroU64,
-    pub(crate) types: PhantomData<(K, V, S)>,
+    pub(crate) types: PhantomData<fn() -> (K, V, S, T)>,
 }
 
-impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Fold for InPlace<K, V, S, M> {
+impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Fold for InPlace<K, V, S, T, M> {
     fn kept(&self) -> Vec<Kept> {
         let kept = |label: &str, rows| Kept { label: label.to_owned(), rows, back: 1..=self.segments.get() };
         vec![kept("changes", <(K, Maybe<Touch<S>>)>::type_name()), kept("segment", <(K, Touch<S>)>::type_name())]
@@ -76,17 +78,32 @@ impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Fold for InPlace<K, V, 
         scratch: &mut Scratch,
         counts: &mut Counts,
     ) -> Result<Folded, TaskError> {
-        self.fold_held(values, reads, &mut HeldState::default(), scratch, counts)
+        let values = Values { rows: values, places: Vec::new() };
+        self.step(values, reads, &mut HeldState::default(), scratch, counts)
     }
 
     fn fold_held(
         &self,
-        values: RowBuffer,
+        open: Box<dyn OpenInterval>,
         reads: Reads<'_>,
         held: &mut HeldState,
         scratch: &mut Scratch,
         counts: &mut Counts,
     ) -> Result<Folded, TaskError> {
+        self.step(open.close_placed(scratch), reads, held, scratch, counts)
+    }
+}
+
+impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> InPlace<K, V, S, T, M> {
+    fn step(
+        &self,
+        values: Values,
+        reads: Reads<'_>,
+        held: &mut HeldState,
+        scratch: &mut Scratch,
+        counts: &mut Counts,
+    ) -> Result<Folded, TaskError> {
+        let values = values.sorted::<K, V>(scratch)?;
         let mut table = self.stand_before(reads, held, counts)?;
         let (changes, emitted) = (scratch.take_buffer(), Loose::new(scratch));
         table.begin(reads.interval);
@@ -100,29 +117,29 @@ impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Fold for InPlace<K, V, 
         let rows = self.rows(&table, reads.interval, emitted, scratch);
         let kept = vec![changes.seal(), self.segment(&table, reads.interval, scratch)];
         counts.bytes_kept += kept.iter().map(|pane| pane.len() as u64).sum::<u64>();
-        [values, changes].into_iter().for_each(|buffer| scratch.keep_buffer(buffer));
-        held.put(table.version(), table);
+        [values.rows, changes].into_iter().for_each(|buffer| scratch.keep_buffer(buffer));
+        scratch.keep_places(values.places);
+        held.put(table.version(), table.bytes(), table);
         Ok(Folded { rows, kept })
     }
-}
 
-impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> InPlace<K, V, S, M> {
     /// What the stream has of the interval.
-    fn rows(&self, table: &StateTable<S>, interval: u64, emitted: Loose, scratch: &mut Scratch) -> RowBuffer {
+    fn rows(&self, table: &StateTable<S, T>, interval: u64, emitted: Loose, scratch: &mut Scratch) -> RowBuffer {
         let mut rows = emitted;
         if M::SHOWS_STATES && is_due(interval, self.shows_every) {
             table.visit(0..SHELVES, |key, (_, state)| {
-                rows.push_with(|rows| put_row::<S>(key, state.borrowed(), rows));
+                rows.push_with(|rows| {
+                    key.put(rows);
+                    S::put(state, rows);
+                });
             });
         }
         rows.sorted(scratch)
     }
 
-    fn segment(&self, table: &StateTable<S>, interval: u64, scratch: &mut Scratch) -> Bytes {
+    fn segment(&self, table: &StateTable<S, T>, interval: u64, scratch: &mut Scratch) -> Bytes {
         let mut rows = scratch.take_buffer();
-        table.visit_segment(interval, self.segments, |key, state| {
-            rows.push_with(|rows| put_row::<Touch<S>>(key, state.borrowed(), rows));
-        });
+        table.visit_segment(interval, self.segments, |key, touch| rows.push_keyed::<Touch<S>>(key, touch));
         let segment = rows.seal();
         scratch.keep_buffer(rows);
         segment
@@ -134,15 +151,15 @@ impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> InPlace<K, V, S, M> {
         reads: Reads<'_>,
         held: &mut HeldState,
         counts: &mut Counts,
-    ) -> Result<Box<StateTable<S>>, TaskError> {
+    ) -> Result<Box<StateTable<S, T>>, TaskError> {
         let before = reads.interval.checked_sub(1);
-        if let Some(mut table) = held.take::<StateTable<S>>().filter(|table| !table.is_dirty()) {
+        if let Some(mut table) = held.take::<StateTable<S, T>>().filter(|table| !table.is_dirty()) {
             while table.version() > before && table.undo() {}
             let first = table.version().map_or(0, |version| version + 1);
             let panes = Panes::new(reads, self.segments);
             if table.version() <= before && first >= panes.first {
                 for interval in first..reads.interval {
-                    panes.change::<K, S>(interval, &mut table, &[true; SHELVES], counts)?;
+                    panes.change::<K, S, T>(interval, &mut table, &[true; SHELVES], counts)?;
                 }
                 if first < reads.interval {
                     table.stands_behind(before);
@@ -154,15 +171,15 @@ impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> InPlace<K, V, S, M> {
     }
 
     /// The table as the panes say.
-    fn rebuild(&self, reads: Reads<'_>, counts: &mut Counts) -> Result<Box<StateTable<S>>, TaskError> {
+    fn rebuild(&self, reads: Reads<'_>, counts: &mut Counts) -> Result<Box<StateTable<S, T>>, TaskError> {
         let panes = Panes::new(reads, self.segments);
         let room = panes.segments.iter().map(|segment| decode_rows::<(K, Touch<S>)>(segment).map(|rows| rows.left()));
         let room = room.sum::<Result<u64, TaskError>>()?;
-        let mut table = StateTable::new(usize::try_from(room).unwrap_or(0), self.timeout.is_some());
+        let mut table = StateTable::new(usize::try_from(room).unwrap_or(0));
         // Of a part that is still to come, changes are already in it.
         let mut is_there = [panes.first == 0; SHELVES];
         for interval in panes.first..reads.interval {
-            panes.change::<K, S>(interval, &mut table, &is_there, counts)?;
+            panes.change::<K, S, T>(interval, &mut table, &is_there, counts)?;
             let shelves = segment_of(interval, self.segments.get());
             table.clear(shelves.clone());
             let segment = panes.segment(interval);
@@ -209,10 +226,10 @@ impl<'p> Panes<'p> {
     }
 
     /// Makes the changes of an interval in the shelves that are there.
-    fn change<K: Record, S: Record>(
+    fn change<K: Record, S: Record, T: Stored<S>>(
         &self,
         interval: u64,
-        table: &mut StateTable<S>,
+        table: &mut StateTable<S, T>,
         is_there: &[bool; SHELVES],
         counts: &mut Counts,
     ) -> Result<(), TaskError> {
@@ -230,81 +247,103 @@ impl<'p> Panes<'p> {
 }
 
 /// One interval of one partition.
-struct Step<'s, K, V, S, M> {
-    fold: &'s InPlace<K, V, S, M>,
+struct Step<'s, K, V, S, T, M> {
+    fold: &'s InPlace<K, V, S, T, M>,
     interval: u64,
-    table: &'s mut StateTable<S>,
+    table: &'s mut StateTable<S, T>,
     changes: RowBuffer,
     emitted: Loose,
     visited: u64,
 }
 
-impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Step<'_, K, V, S, M> {
-    /// Visits the keys that have values or time out, in the order of their bytes.
-    fn run(&mut self, pairs: &RowBuffer) -> Result<(), TaskError> {
-        let mut pairs = pairs.rows::<(K, V)>();
-        let mut next = pairs.next_keyed()?;
-        let (mut values, mut turns, mut sought) = (Vec::new(), Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
-        let mut late = self.late().into_iter().peekable();
-        loop {
-            values.clear();
-            turns.clear();
-            while let Some(first) = if turns.len() < BATCH { next.take() } else { None } {
-                let start = values.len();
-                values.push(first.value);
-                next = pairs.next_keyed()?;
-                while let Some(pair) = next.take_if(|pair| pair.bytes == first.bytes) {
-                    values.push(pair.value);
-                    next = pairs.next_keyed()?;
-                }
-                turns.push((first.bytes, start..values.len()));
-            }
-            std::hint::black_box(self.table.seek(turns.iter().map(|(key, _)| *key), &mut sought));
-            for (sought, (key, span)) in sought.iter().zip(&turns) {
-                while let Some(key) = late.next_if(|late| late.with(|late| late < *key)) {
-                    self.time_out(&key)?;
-                }
-                if let Some(key) = late.next_if(|late| late.with(|late| late == *key)) {
-                    self.table.list(self.interval, key);
-                }
-                self.touch(*sought, &values[span.clone()])?;
-            }
-            if turns.is_empty() {
-                return late.try_for_each(|key| self.time_out(&key));
+/// Keys whose turn it is.
+struct Batch<'v, K: Record, V: Record> {
+    /// Each with which of the values are its own.
+    keys: Vec<(K::Ref<'v>, Range<usize>)>,
+    sought: Vec<Sought<'v>>,
+    values: Vec<V::Ref<'v>>,
+}
+
+impl<K: Record, V: Record> Batch<'_, K, V> {
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.sought.clear();
+        self.values.clear();
+    }
+}
+
+impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Step<'_, K, V, S, T, M> {
+    /// Visits the keys that have values, in their order, then those that time out.
+    fn run(&mut self, values: &Values) -> Result<(), TaskError> {
+        let rows = values.rows.encoded();
+        let mut batch =
+            Batch { keys: Vec::with_capacity(BATCH), sought: Vec::with_capacity(BATCH), values: Vec::new() };
+        for places in values.places.chunks(BATCH) {
+            black_box(places.iter().fold(0, |sum, place| sum ^ place.first_of(rows)));
+            for place in places {
+                self.take(place, rows, &mut batch)?;
             }
         }
+        self.touch_all(&mut batch);
+        self.late().iter().try_for_each(|key| self.time_out(key))
     }
 
-    /// The keys that time out unless they have values.
+    /// Adds a pair to the batch; before that visits those in it, if there is no room for another key.
+    #[inline]
+    fn take<'v>(&mut self, place: &Place, rows: &'v [u8], batch: &mut Batch<'v, K, V>) -> Result<(), TaskError> {
+        let mut reader = place.reader(rows);
+        let key = K::get(&mut reader)?;
+        let bytes = reader.since(0);
+        let is_last = |last: &Sought<'_>| last.hash == place.hash && last.key == bytes;
+        if !batch.sought.last().is_some_and(is_last) {
+            if batch.sought.len() == BATCH {
+                self.touch_all(batch);
+            }
+            batch.keys.push((key, batch.values.len()..batch.values.len()));
+            batch.sought.push(Sought::hashed(place.hash, bytes));
+        }
+        batch.values.push(V::get(&mut reader)?);
+        batch.keys.last_mut().expect("one was pushed").1.end += 1;
+        Ok(())
+    }
+
+    /// The keys that had no values for too long. Those that have just been touched are not among them.
     fn late(&mut self) -> Vec<Key> {
         let until = self.fold.timeout.and_then(|timeout| self.interval.checked_sub(timeout.get()));
         until.map_or_else(Vec::new, |until| self.table.touched_until(until))
     }
 
-    fn touch<'v>(&mut self, sought: Sought<'v>, values: &[V::Ref<'v>]) -> Result<(), TaskError> {
-        let key = K::get(&mut Reader::new(sought.key))?;
-        let at = if self.fold.timeout.is_some() { self.interval } else { 0 };
+    fn touch_all(&mut self, batch: &mut Batch<'_, K, V>) {
+        black_box(self.table.look(&mut batch.sought));
+        for (sought, (key, span)) in batch.sought.iter().zip(&batch.keys) {
+            self.touch(sought, *key, &batch.values[span.clone()]);
+        }
+        self.visited += batch.keys.len() as u64;
+        batch.clear();
+    }
+
+    #[inline]
+    fn touch<'v>(&mut self, sought: &Sought<'v>, key: K::Ref<'v>, values: &[V::Ref<'v>]) {
+        let at = if T::TIMES_OUT { self.interval } else { 0 };
         let (visit, emitted) = (&*self.fold.visit, &mut self.emitted);
         let after = self.table.update(sought, |before| {
             visit.values(key, values, before.map(|(_, state)| state), emitted).map(|state| (at, state))
         });
-        let after = after.map(<Touch<S>>::borrowed);
-        self.changes.push_with(|rows| put_row::<Maybe<Touch<S>>>(sought.key, after, rows));
-        self.visited += 1;
-        Ok(())
+        self.changes.push_keyed::<Maybe<Touch<S>>>(sought.shown(), after);
     }
 
     fn time_out(&mut self, key: &Key) -> Result<(), TaskError> {
         key.with(|bytes| {
             let key = K::get(&mut Reader::new(bytes))?;
             let (visit, emitted) = (&*self.fold.visit, &mut self.emitted);
-            self.table.update(Sought::of(bytes), |before| {
+            self.table.update(&Sought::of(bytes), |before| {
                 before.into_iter().for_each(|(_, state)| visit.timing_out(key, state, emitted));
                 None
             });
-            self.changes.push_with(|rows| put_row::<Maybe<Touch<S>>>(bytes, None, rows));
-            self.visited += 1;
-            Ok(())
-        })
+            Ok::<(), TaskError>(())
+        })?;
+        self.changes.push_keyed::<Maybe<Touch<S>>>(key.shown(), None);
+        self.visited += 1;
+        Ok(())
     }
 }

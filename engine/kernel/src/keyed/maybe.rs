@@ -3,6 +3,7 @@
 //! Invariant: as a [`Record`]'s, since what follows 0 is nothing and what follows 1 is a record.
 
 use crate::arena::Arena;
+use crate::line::Out;
 use crate::query::TaskError;
 use crate::reader::Reader;
 use crate::record::Record;
@@ -18,7 +19,7 @@ impl<T: Record> Record for Maybe<T> {
     }
 
     #[inline]
-    fn put(record: Self::Ref<'_>, out: &mut Vec<u8>) {
+    fn put(record: Self::Ref<'_>, out: &mut impl Out) {
         bool::put(record.is_some(), out);
         if let Some(record) = record {
             T::put(record, out);

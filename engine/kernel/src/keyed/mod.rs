@@ -2,7 +2,8 @@
 //! everything from the start, states by a user's function.
 //!
 //! Knows no engine: a fold is a pure function of this interval's slices and of the panes of earlier intervals. Invariant:
-//! panes are row blocks by the bytes of their keys, so equal sets of rows are equal bytes.
+//! panes are row blocks by the bytes of their keys (of a state in place, by the hashes), so equal sets of rows are equal
+//! bytes.
 
 pub(crate) mod in_place;
 pub(crate) mod invertible;

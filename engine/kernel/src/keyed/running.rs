@@ -3,6 +3,7 @@
 //! Invariant: the state after interval `i` is the reduction of all values up to and including it.
 
 use crate::combine::{Reduce, put_row};
+use crate::held::table::Timeless;
 use crate::keyed::in_place::InPlace;
 use crate::keyed::kept_once;
 use crate::keyed::loose::Loose;
@@ -42,7 +43,7 @@ where
 
     fn in_place(&self, segments: NonZeroU64) -> Option<Arc<dyn Fold>> {
         let reduce = self.reduce.clone();
-        Some(Arc::new(InPlace::<K, V, V, AddUp<K, V, F>> {
+        Some(Arc::new(InPlace::<K, V, V, Timeless<V>, AddUp<K, V, F>> {
             visit: Arc::new(AddUp(self.reduce.clone())),
             opens: Arc::new(move |scratch: &mut Scratch| Box::new(reduce.open_table(scratch)) as Box<dyn OpenInterval>),
             timeout: None,

@@ -10,6 +10,8 @@
 //! ```
 
 use crate::combine::put_row;
+use crate::held::order::Placed;
+use crate::held::table::{Stored, Timeless, Touch};
 use crate::keyed::in_place::InPlace;
 use crate::keyed::kept_once;
 use crate::keyed::loose::Loose;
@@ -68,15 +70,10 @@ impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Fold for VisitTouched<K
     }
 
     fn in_place(&self, segments: NonZeroU64) -> Option<Arc<dyn Fold>> {
-        Some(Arc::new(InPlace::<K, V, S, M> {
-            visit: Arc::clone(&self.visit),
-            opens: Arc::new(|scratch: &mut Scratch| Box::new(Pairs::<K, V>::open(scratch)) as Box<dyn OpenInterval>),
-            timeout: self.timeout,
-            visits_every: self.every,
-            shows_every: self.every,
-            segments,
-            types: PhantomData,
-        }))
+        Some(match self.timeout {
+            Some(_) => self.table::<Touch<S>>(segments),
+            None => self.table::<Timeless<S>>(segments),
+        })
     }
 
     fn fold(
@@ -101,6 +98,21 @@ impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> Fold for VisitTouched<K
         let pane = kept.seal();
         [values, kept, unused].into_iter().for_each(|buffer| scratch.keep_buffer(buffer));
         Ok(Folded { rows, kept: vec![pane] })
+    }
+}
+
+impl<K: Record, V: Record, S: Record, M: Visit<K, V, S>> VisitTouched<K, V, S, M> {
+    /// The same with states of this form in place.
+    fn table<T: Stored<S>>(&self, segments: NonZeroU64) -> Arc<dyn Fold> {
+        Arc::new(InPlace::<K, V, S, T, M> {
+            visit: Arc::clone(&self.visit),
+            opens: Arc::new(|scratch: &mut Scratch| Box::new(Placed::<K, V>::open(scratch)) as Box<dyn OpenInterval>),
+            timeout: self.timeout,
+            visits_every: self.every,
+            shows_every: self.every,
+            segments,
+            types: PhantomData,
+        })
     }
 }
 

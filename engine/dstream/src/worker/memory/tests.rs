@@ -16,6 +16,8 @@ struct World {
     writing: BTreeSet<Thing>,
     reading: BTreeSet<Thing>,
     known: BTreeSet<Thing>,
+    /// Things that can be made again.
+    caches: BTreeSet<Thing>,
 }
 
 impl World {
@@ -29,6 +31,7 @@ impl World {
     fn perform(&mut self, action: MemoryAction) {
         match action {
             MemoryAction::Write(thing) => {
+                assert!(!self.caches.contains(&thing), "{action:?} of what can be made again");
                 assert!(self.in_memory.contains(&thing) && !self.on_disk.contains(&thing), "{action:?}");
                 assert!(self.writing.insert(thing), "{action:?} twice");
             }
@@ -39,6 +42,9 @@ impl World {
             MemoryAction::Drop(thing) => {
                 assert!(self.in_memory.remove(&thing), "{action:?}");
                 assert!(!self.is_read(thing), "{thing} is read");
+                if self.caches.contains(&thing) {
+                    self.known.remove(&thing);
+                }
                 assert!(self.on_disk.contains(&thing) || !self.known.contains(&thing), "{thing} is nowhere else");
             }
             MemoryAction::Remove(thing) => {
@@ -86,6 +92,7 @@ fn nth(things: impl Iterator<Item = Thing>, number: usize) -> Option<Thing> {
 #[derive(Clone, Debug)]
 enum Happening {
     Keep(u64),
+    Cache(u64),
     Pin(usize),
     Release(usize),
     Forget(usize),
@@ -97,6 +104,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     let done = || prop::bool::weighted(0.9);
     prop_oneof![
         4 => (1..60u64).prop_map(Happening::Keep),
+        2 => (1..60u64).prop_map(Happening::Cache),
         4 => any::<usize>().prop_map(Happening::Pin),
         4 => any::<usize>().prop_map(Happening::Release),
         1 => any::<usize>().prop_map(Happening::Forget),
@@ -112,6 +120,13 @@ fn happen(world: &mut World, memory: &mut Memory, happening: &Happening, next: T
             world.in_memory.insert(next);
             world.known.insert(next);
             MemoryEvent::Kept { thing: next, bytes: *bytes }
+        }
+        Happening::Cache(bytes) => {
+            world.sizes.insert(next, *bytes);
+            world.in_memory.insert(next);
+            world.caches.insert(next);
+            world.known.insert(next);
+            MemoryEvent::Cached { thing: next, bytes: *bytes }
         }
         Happening::Pin(number) => {
             let thing = nth(world.known.iter().copied(), *number)?;

@@ -1,0 +1,144 @@
+//! Pairs on their way into a state table, in the order of its entries: by the hash of their keys, then by their bytes.
+//!
+//! Why not by their bytes alone: who visits a table from one end to the other meets each part of it once, while it is in the
+//! processor's cache; and hashes are spread evenly, so that they are sorted by distributing them twice or so instead of by
+//! comparing them. The pairs stay where they arrived: what is sorted is where they are.
+//!
+//! Knows no operator. Invariant: equal sets of pairs come in the same order however they arrived, those of a key one after
+//! the other in the order of their encodings.
+
+use crate::held::shelf::hash_of;
+use crate::program::{OpenInterval, Values};
+use crate::query::TaskError;
+use crate::reader::Reader;
+use crate::record::Record;
+use crate::rows::{RowBuffer, decode_rows};
+use crate::scratch::Scratch;
+use std::marker::PhantomData;
+
+/// Bits by which pairs are distributed at once, at most: so many places that are written in turn stay in the
+/// first-level cache.
+const MOST_BITS: u32 = 10;
+/// Fewer pairs are compared at once: distributing them costs more.
+const FEW: usize = 64;
+
+/// Where in some rows a pair is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// Of its key.
+    pub(crate) hash: u64,
+    start: usize,
+    end: usize,
+}
+
+impl Place {
+    /// Its bytes.
+    #[inline]
+    fn of<'r>(&self, rows: &'r [u8]) -> &'r [u8] {
+        &rows[self.start..self.end]
+    }
+
+    /// Reads it. More follows, which lets a number be read at once.
+    #[inline]
+    pub(crate) fn reader<'r>(&self, rows: &'r [u8]) -> Reader<'r> {
+        Reader::new(&rows[self.start..])
+    }
+
+    /// Its first byte: who reads those of many pairs first waits for all of them at once.
+    #[inline]
+    pub(crate) fn first_of(&self, rows: &[u8]) -> u8 {
+        rows[self.start]
+    }
+}
+
+/// The pairs that came, in any order.
+pub(crate) struct Placed<K, V> {
+    values: Values,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Record, V: Record> Placed<K, V> {
+    pub(crate) fn open(scratch: &mut Scratch) -> Placed<K, V> {
+        let mut values = Values { rows: scratch.take_buffer(), places: scratch.take_places() };
+        values.places.clear();
+        Placed { values, types: PhantomData }
+    }
+}
+
+impl<K: Record, V: Record> OpenInterval for Placed<K, V> {
+    fn absorb(&mut self, slice: &[u8], rows_read: &mut u64, _changed: Option<&mut RowBuffer>) -> Result<(), TaskError> {
+        *rows_read += self.values.place::<K, V>(slice)?;
+        Ok(())
+    }
+
+    fn close(self: Box<Self>, _scratch: &mut Scratch) -> RowBuffer {
+        self.values.rows
+    }
+
+    fn close_placed(self: Box<Self>, _scratch: &mut Scratch) -> Values {
+        self.values
+    }
+}
+
+impl Values {
+    /// Appends the pairs of a slice with their places. How many.
+    fn place<K: Record, V: Record>(&mut self, slice: &[u8]) -> Result<u64, TaskError> {
+        let mut pairs = decode_rows::<(K, V)>(slice)?;
+        let (count, first) = (pairs.left(), pairs.position());
+        let shift = self.rows.encoded().len();
+        let mut start = shift;
+        while let Some(pair) = pairs.next_keyed()? {
+            let end = shift + pairs.position() - first;
+            self.places.push(Place { hash: hash_of(pair.bytes), start, end });
+            start = end;
+        }
+        self.rows.push_rows(&slice[first..], count);
+        Ok(count)
+    }
+
+    /// The pairs in their order.
+    pub(crate) fn sorted<K: Record, V: Record>(mut self, scratch: &mut Scratch) -> Result<Values, TaskError> {
+        if self.places.len() as u64 != self.rows.count() {
+            let mut placed = Placed::<K, V>::open(scratch).values;
+            placed.place::<K, V>(&self.rows.seal())?;
+            scratch.keep_buffer(self.rows);
+            self = placed;
+        }
+        let mut spare = scratch.take_places();
+        sort(&mut self.places, &mut spare, self.rows.encoded());
+        scratch.keep_places(spare);
+        Ok(self)
+    }
+}
+
+/// By hash, then by bytes: by the first bits of the hash by distributing, the few that share those by comparing.
+fn sort(places: &mut Vec<Place>, spare: &mut Vec<Place>, rows: &[u8]) {
+    let bits = if places.len() < FEW { 0 } else { places.len().ilog2() + 1 };
+    distribute(places, spare, bits);
+    let is_of_run = |one: &Place, other: &Place| bits == 0 || (one.hash ^ other.hash) >> (u64::BITS - bits) == 0;
+    for run in places.chunk_by_mut(is_of_run).filter(|run| run.len() > 1) {
+        run.sort_unstable_by(|one, other| one.hash.cmp(&other.hash).then_with(|| one.of(rows).cmp(other.of(rows))));
+    }
+}
+
+/// Sorts by the first `bits` bits of the hash, from the last of them to the first, some at a time.
+fn distribute(places: &mut Vec<Place>, spare: &mut Vec<Place>, bits: u32) {
+    spare.resize(places.len(), Place::default());
+    let mut left = bits;
+    for round in (1..=bits.div_ceil(MOST_BITS)).rev() {
+        let width = left.div_ceil(round);
+        let (shift, mask) = (u64::BITS - left, (1usize << width) - 1);
+        let bucket = |place: &Place| (place.hash >> shift) as usize & mask;
+        let mut next = [0; 1 << MOST_BITS];
+        places.iter().for_each(|place| next[bucket(place)] += 1);
+        let mut start = 0;
+        next.iter_mut().for_each(|next| start += std::mem::replace(next, start));
+        for place in &*places {
+            let next = &mut next[bucket(place)];
+            spare[*next] = *place;
+            *next += 1;
+        }
+        std::mem::swap(places, spare);
+        left -= width;
+    }
+}
