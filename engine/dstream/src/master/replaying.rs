@@ -168,7 +168,7 @@ mod tests {
             overlap: None,
         };
         let (heartbeat, failure_timeout) = (Duration::from_millis(100), Duration::from_millis(500));
-        MasterLimits { ledger, heartbeat, failure_timeout, tracker, workers: 1, throttled_clients: None }
+        MasterLimits { ledger, heartbeat, failure_timeout, tracker, workers: 1, spares: 0, throttled_clients: None }
     }
 
     fn block(number: u64) -> BlockName {
@@ -195,7 +195,8 @@ mod tests {
     }
 
     fn done(stage: u32, partition: u32) -> MasterEvent {
-        word(ToMaster::TaskDone { epoch: 1, task: TaskId { interval: 0, stage, partition, attempt: 0 } })
+        let task = TaskId { interval: 0, stage, partition, attempt: 0 };
+        word(ToMaster::TaskDone { epoch: 1, task, core_ns: 1 })
     }
 
     /// Feeds events at milliseconds; compares what is journalled, and what is said of records. `None` stands for the
