@@ -268,8 +268,8 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
         ),
         option(
             "input",
-            "what holds an acknowledged record: `copies` nodes, a log in the durable store, or its client, which is asked \
-             for it again (then one node holds it beside, whatever `copies` says)",
+            "what holds an acknowledged record: `copies` nodes, a log in the durable store, or its client, to send it \
+             again (one node holds it beside, whatever `copies` says)",
             OptionKind::Choice(&["memory", "log", "replay"]),
             OptionValue::Choice("memory".to_owned()),
             Unbuilt::Nothing,

@@ -352,7 +352,7 @@ impl Shell {
     }
 
     fn read_unpaced(&mut self, now: Moment, bytes_per_interval: u64) -> Result<(), NodeError> {
-        if now >= self.config.load_end {
+        if now >= self.config.load_end && !self.next_known(1).1 {
             self.end_source();
             return Ok(());
         }

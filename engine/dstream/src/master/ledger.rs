@@ -409,15 +409,7 @@ impl Core for Ledger {
                 }
             }
             LedgerEvent::CopyHeld { by, block } => self.copy_held(by, block, actions),
-            LedgerEvent::NotHeld { at, block } => {
-                if let Some(known) = self.blocks.get_mut(&block)
-                    && known.holders.remove(&at)
-                    && known.allotted.is_some()
-                {
-                    let holders = known.holders.iter().copied().collect();
-                    actions.push(LedgerAction::Holders { block, holders });
-                }
-            }
+            LedgerEvent::NotHeld { at, block } => self.not_held(at, block, actions),
             LedgerEvent::Reconnected { worker } => self.reconnected(worker, actions),
             LedgerEvent::Client { client, is_there } => self.clients.seen(now, client, is_there),
             LedgerEvent::Asked { client } => {

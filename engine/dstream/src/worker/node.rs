@@ -23,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
-/// Ends of tasks, or words for the master, that wait to be read. The master gives a worker two tasks a core at most; this is far above.
+/// Ends of tasks, or words for the master, that wait to be read. The master gives a worker two tasks a core at most; this
+/// is far above.
 pub const MOST_WAITING_ENDS: usize = 4096;
 
 /// Parts of a checkpoint that are written at once: enough to keep a store of some milliseconds busy, few enough that their

@@ -84,6 +84,16 @@ impl Ledger {
         }
     }
 
+    pub(super) fn not_held(&mut self, at: u32, block: BlockName, actions: &mut Vec<LedgerAction>) {
+        if let Some(known) = self.blocks.get_mut(&block)
+            && known.holders.remove(&at)
+            && known.allotted.is_some()
+        {
+            let holders = known.holders.iter().copied().collect();
+            actions.push(LedgerAction::Holders { block, holders });
+        }
+    }
+
     pub(super) fn reconnected(&mut self, worker: u32, actions: &mut Vec<LedgerAction>) {
         for (origin, waiting) in &self.orphans {
             if waiting.contains(&worker) {
