@@ -44,7 +44,7 @@ fn measured(work: impl FnOnce()) -> Duration {
     cpu() - begin
 }
 
-/// The keys that an interval touches, in the order of their encodings, as values reach a state.
+/// The keys that an interval touches, in the order of their encodings, which has nothing to do with where a table has them.
 fn touched(interval: u64, keys: u64) -> Vec<u64> {
     let draw = |number: u64| {
         let mixed = (interval << 32 | number).wrapping_mul(0x9e37_79b9_7f4a_7c15);

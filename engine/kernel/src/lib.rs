@@ -70,6 +70,7 @@ pub use held::table::{StateTable, Stored, Timeless, Touch};
 pub use id::{IntervalId, OutputId, PartitionId, ShuffleId, StageId};
 pub use image::Image;
 pub use keyed::map_with_state::{Emitted, Touched};
+pub use line::Out;
 pub use operator::emit::Emit;
 pub use operator::map::MapFn;
 pub use order::Ordered;

@@ -119,3 +119,34 @@ pub fn put_varint(mut value: u64, out: &mut impl Out) {
     }
     out.byte(value as u8);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read, and where the cursor stands then.
+    fn read(bytes: &[u8]) -> (Option<u64>, usize) {
+        let mut reader = Reader::new(bytes);
+        (reader.varint().ok(), reader.position())
+    }
+
+    #[test]
+    fn a_varint_is_the_same_whatever_follows_it() {
+        let numbers = (0..64).flat_map(|bits| [1u64 << bits, (1 << bits) - 1, u64::MAX >> bits]);
+        for number in numbers {
+            let mut bytes = Vec::new();
+            put_varint(number, &mut bytes);
+            for follows in [0x00, 0x7f, 0x80, 0xff] {
+                for count in 0..10 {
+                    let more = [&bytes[..], &vec![follows; count]].concat();
+                    assert_eq!(read(&more), (Some(number), bytes.len()), "{number} before {count} of {follows}");
+                }
+            }
+        }
+        for length in 2..9 {
+            // Its last byte says nothing.
+            let overlong = [vec![0x81; length - 1], vec![0; 9]].concat();
+            assert_eq!(read(&overlong), (None, 0), "{length}");
+        }
+    }
+}

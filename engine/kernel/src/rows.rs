@@ -275,3 +275,24 @@ impl<'a, T: Record> Iterator for Rows<'a, T> {
         step.transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::held::shelf::Sought;
+
+    #[test]
+    fn a_pair_whose_key_is_encoded_becomes_the_same_row_however_long_it_is() {
+        let (mut one, mut other) = (RowBuffer::default(), RowBuffer::default());
+        for length in (0..200).chain([5000, 3, 70_000, 15, 16]) {
+            let (key, value) = ("k".repeat(length / 2), "v".repeat(length));
+            let mut encoded = Vec::new();
+            String::put(&key, &mut encoded);
+            one.push_keyed::<(u64, String)>(Sought::of(&encoded).shown(), (length as u64, &value));
+            other.push::<(String, (u64, String))>((&key, (length as u64, &value)));
+            assert_eq!((one.encoded(), one.count()), (other.encoded(), other.count()), "{length}");
+        }
+        assert!(one.batches().eq(other.batches()));
+        assert_eq!(one.seal(), other.seal());
+    }
+}

@@ -142,3 +142,40 @@ fn distribute(places: &mut Vec<Place>, spare: &mut Vec<Place>, bits: u32) {
         left -= width;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::encode_rows;
+
+    /// Pairs in no order, some keys more than once and one of them often.
+    fn pairs(count: u64) -> Vec<(u64, u64)> {
+        let mixed = |number: u64| (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        (0..count).map(|number| (mixed(number) % (count / 2 + 1) % 3000, number % 7)).collect()
+    }
+
+    #[test]
+    fn any_number_of_pairs_come_by_hash_and_bytes_whatever_their_order_was() {
+        let mut scratch = Scratch::default();
+        for count in [0, 1, 2, FEW as u64 - 1, FEW as u64, 3000, 70_000] {
+            let mut pairs = pairs(count);
+            let row = |pair: &(u64, u64)| encode_rows::<(u64, u64)>([*pair])[1..].to_vec();
+            let key = |pair: &(u64, u64)| encode_rows::<u64>([pair.0])[1..].to_vec();
+            let mut expected = pairs.clone();
+            expected.sort_by_cached_key(|pair| (hash_of(&key(pair)), row(pair)));
+            for _ in 0..2 {
+                pairs.reverse();
+                let mut open = Placed::<u64, u64>::open(&mut scratch);
+                for slice in pairs.chunks(1000) {
+                    open.absorb(&encode_rows::<(u64, u64)>(slice.iter().copied()), &mut 0, None).unwrap();
+                }
+                let sorted = Box::new(open).close_placed(&mut scratch).sorted::<u64, u64>(&mut scratch).unwrap();
+                let rows = sorted.rows.encoded();
+                let came = sorted.places.iter().map(|place| <(u64, u64)>::get(&mut place.reader(rows)).unwrap());
+                assert!(came.eq(expected.iter().copied()), "{count} pairs");
+                scratch.keep_buffer(sorted.rows);
+                scratch.keep_places(sorted.places);
+            }
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! A shelf of a state table: open addressing in the order of hashes.
 //!
-//! Knows encoded keys, not their types, and nothing of values. Invariant: entries stand in the order of (hash, length, key), each at its home or
-//! behind it with no gap between. So what a shelf yields follows from what is in it and not from how it came there; a removal
-//! leaves nothing behind, since what follows moves back; and growing is one pass from left to right.
+//! Knows encoded keys, not their types, and nothing of values. Invariant: entries stand in the order of (hash, length, key),
+//! each at its home or behind it with no gap between. So what a shelf yields follows from what is in it and not from how it
+//! came there; a removal leaves nothing behind, since what follows moves back; and growing is one pass from left to right.
 
 use crate::image::{IMAGE_BYTES, Image};
 use crate::line::Out;

@@ -29,7 +29,7 @@ const MOST_VERSIONS_KEPT: usize = 2;
 pub type Touch<S> = (u64, S);
 
 /// What a table has of a key.
-pub trait Stored<S: Record>: Send + 'static {
+pub trait Stored<S: Record>: Send + Sync + 'static {
     /// Whether it says when the key was touched last.
     const TIMES_OUT: bool;
 

@@ -54,7 +54,7 @@ pub(crate) struct InPlace<K, V, S, T, M> {
     pub(crate) shows_every: NonZeroU64,
     /// In how many intervals all is written once.
     pub(crate) segments: NonZeroU64,
-    pub(crate) types: PhantomData<fn() -> (K, V, S, T)>,
+    pub(crate) types: PhantomData<(K, V, S, T)>,
 }
 
 impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Fold for InPlace<K, V, S, T, M> {
