@@ -190,7 +190,7 @@ impl Settings {
 
 /// The engine's options.
 pub fn declared() -> Vec<OptionSpec> {
-    intervals_and_input().into_iter().chain(who_computes_and_where()).collect()
+    [intervals_and_input(), when_tasks_run(), who_computes_and_where()].concat()
 }
 
 fn at_least(millis: u64) -> OptionKind {
@@ -235,8 +235,8 @@ fn intervals_and_input() -> Vec<OptionSpec> {
     ]
 }
 
-/// Who computes, where things are held, and how much comes.
-fn who_computes_and_where() -> Vec<OptionSpec> {
+/// What is computed twice, again, or at once.
+fn when_tasks_run() -> Vec<OptionSpec> {
     vec![
         option(
             "speculation",
@@ -266,6 +266,12 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
             OptionValue::Off,
             Unbuilt::Nothing,
         ),
+    ]
+}
+
+/// Who computes, where things are held, and how much comes.
+fn who_computes_and_where() -> Vec<OptionSpec> {
+    vec![
         option(
             "input",
             "what holds an acknowledged record: `copies` nodes, a log in the durable store, or its client, to send it \
