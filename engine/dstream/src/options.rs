@@ -190,7 +190,8 @@ impl Settings {
 
 /// The engine's options.
 pub fn declared() -> Vec<OptionSpec> {
-    intervals_and_input().into_iter().chain(who_computes_and_where()).collect()
+    let computed = who_computes().into_iter().chain(where_and_how_many());
+    intervals_and_input().into_iter().chain(computed).collect()
 }
 
 fn at_least(millis: u64) -> OptionKind {
@@ -236,7 +237,7 @@ fn intervals_and_input() -> Vec<OptionSpec> {
 }
 
 /// Who computes, where things are held, and how much comes.
-fn who_computes_and_where() -> Vec<OptionSpec> {
+fn who_computes() -> Vec<OptionSpec> {
     vec![
         option(
             "speculation",
@@ -288,6 +289,11 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
             OptionValue::Off,
             Unbuilt::Nothing,
         ),
+    ]
+}
+
+fn where_and_how_many() -> Vec<OptionSpec> {
+    vec![
         option(
             "placement",
             "where tasks and copies go: to free cores, by load and speed of the workers, or always to the same",
