@@ -190,7 +190,7 @@ impl Settings {
 
 /// The engine's options.
 pub fn declared() -> Vec<OptionSpec> {
-    [intervals_and_input(), when_tasks_run(), who_computes_and_where()].concat()
+    [intervals_and_input(), when_tasks_run(), how_much_is_held(), who_computes()].concat()
 }
 
 fn at_least(millis: u64) -> OptionKind {
@@ -269,8 +269,8 @@ fn when_tasks_run() -> Vec<OptionSpec> {
     ]
 }
 
-/// Who computes, where things are held, and how much comes.
-fn who_computes_and_where() -> Vec<OptionSpec> {
+/// Where things are held, and how much comes.
+fn how_much_is_held() -> Vec<OptionSpec> {
     vec![
         option(
             "input",
@@ -294,6 +294,12 @@ fn who_computes_and_where() -> Vec<OptionSpec> {
             OptionValue::Off,
             Unbuilt::Nothing,
         ),
+    ]
+}
+
+/// Who computes, and where.
+fn who_computes() -> Vec<OptionSpec> {
+    vec![
         option(
             "placement",
             "where tasks and copies go: to free cores, by load and speed of the workers, or always to the same",
