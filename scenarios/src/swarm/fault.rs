@@ -102,8 +102,8 @@ impl Storm<'_> {
         format!("slow-cpu: {{ node: {node}, factor: {factor}, at: 10ms, for: {}ms }}", self.storm - 20)
     }
 
-    /// A worker is slow before it dies, as failing machines are, so that others have gone on with its states when it is gone.
-    /// Mostly no worker reaches the store meanwhile, so that what it had made of them is nowhere else.
+    /// A worker is slow before it dies, as failing machines are: others have gone on with its states when it is gone. Mostly
+    /// no worker reaches the store meanwhile, so that what it had made of them is nowhere else.
     fn ailing(&mut self, dice: &Dice) -> Vec<String> {
         let (worker, interval) = (self.any_worker(dice, "who"), (self.plan.interval.as_millis() as u64).max(1));
         let lasts = (dice.pick("intervals", &AILING_INTERVALS) * interval).min(self.storm / 2);
