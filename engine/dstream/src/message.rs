@@ -1,7 +1,5 @@
-//! What master and workers say to each other.
-//!
-//! Every word of a worker carries its epoch; the master takes none of an epoch that is over. Orders are ids and lists,
-//! never code. All of it may be said again after a broken connection: taking a word twice changes nothing.
+//! What master and workers say to each other: every word of a worker carries its epoch, and the master takes none of an
+//! epoch that is over. Orders are ids and lists, never code. All may be said twice: that changes nothing.
 
 use crate::worker::Pane;
 use bytes::Bytes;
