@@ -51,8 +51,8 @@ const NO_SHUFFLE: &str = "an output without a shuffle before it (such as plain l
                               close its intervals; only `dstream` runs it";
 
 /// The same: what a stage has sent is kept until its one reader has made it safe.
-const TWO_READERS: &str = "two streams are made of the same grouped records, and what is sent to operators here is kept for \
-                           one reader; group them once for each, or run it with `dstream`";
+const TWO_READERS: &str = "two streams are made of the same grouped records, and what is sent to operators here is \
+                           kept for one reader; group them once for each, or run it with `dstream`";
 
 impl Topology {
     /// Reads the query.
