@@ -51,7 +51,9 @@ fn the_copies_of_one_that_was_taken_for_lost_count_again_when_it_is_back() {
             let event = Event::BlockHeld { block: again, ranges: vec![records(30, 39)], bytes: 10 };
             history.add(closed(3) + 30, NodeName::worker(*worker).as_str(), event);
         }
-        history.add(closed(3) + 32, "master", Event::WorkerLost { worker: back.clone(), epoch: 9 });
+        // Fenced below the epoch of its later results, which are none of this test's.
+        history.add(closed(3) + 32, "master", Event::WorkerLost { worker: back.clone(), epoch: 0 });
+        history.add(closed(3) + 33, "sink", Event::Fenced { worker: back.clone(), epoch: 0 });
         if let Some(event) = between {
             history.add(closed(3) + 34, back.as_str(), event);
         }
