@@ -157,6 +157,11 @@ pub fn repository_context() -> Context {
     for option in context.engines.iter_mut().flat_map(|engine| &mut engine.options) {
         option.unbuilt = Unbuilt::Nothing;
     }
+    let input = OptionKind::Choice(&["memory", "log", "replay"]);
+    context.engines[0].options.retain(|option| option.name != "input");
+    context.engines[0].options.push(option("input", input, word("memory"), Unbuilt::Nothing));
+    let state = OptionKind::Choice(&["whole", "in-place"]);
+    context.engines[0].options.push(option("state", state, word("whole"), Unbuilt::Nothing));
     let windows = || vec![param("window", "off", false), param("slide", "off", false)];
     let with = |name, default| [vec![param(name, default, false)], windows()].concat();
     context.jobs = vec![
