@@ -91,9 +91,10 @@ impl Drop for Folder {
 }
 
 /// The scenario files of the repository that run in seconds, by path: all but those of published figures, those that compare
-/// all engines or placements, and those of the conformance suite, which every engine runs in a test of its own.
+/// all engines, placements or recoveries, those of minutes of load, and those of the conformance suite, which every engine
+/// runs in a test of its own.
 pub fn scenario_files() -> Vec<PathBuf> {
-    let others = ["src", "tests", "costs", "paper", "compare", "placement", "conformance"];
+    let others = ["src", "tests", "costs", "paper", "compare", "placement", "recovery", "flow", "conformance"];
     let mut found = files_below(root().join("scenarios"), &others);
     found.retain(|path| !path.ends_with("demo.yaml"));
     assert!(found.len() >= 10, "only {} scenarios found", found.len());
