@@ -99,7 +99,9 @@ impl Ledger {
 
     /// What a client that stayed away had sent nobody can be asked for, until it is back.
     pub(super) fn do_without_clients(&mut self, now: Moment, actions: &mut Vec<LedgerAction>) {
-        if self.limits.input != Input::Replay || !self.clients.has_changed(now) {
+        // Asked first whatever the input: a deadline that nobody takes note of would be due for ever.
+        let has_changed = self.clients.has_changed(now);
+        if self.limits.input != Input::Replay || !has_changed {
             return;
         }
         for (name, block) in self.blocks.iter_mut().filter(|(_, block)| block.allotted.is_some()) {

@@ -112,3 +112,20 @@ fn who_leaves_takes_along_what_its_clients_hold_and_hands_on_what_is_in_no_inter
     let told = ["600 copy b1.1.0 1>2", "600 below 1", "1002 seal 0 [1:0-9] [b1.1.0]", "1002 below 0", "1003 lets 1 go"];
     check_limits(replays(), &[1, 2], events, 1010, &told);
 }
+
+#[test]
+fn who_waits_for_a_client_that_stays_away_is_woken_a_few_times_whatever_holds_the_records() {
+    for input in [Input::Memory, Input::Log, Input::Replay] {
+        let mut ledger = Ledger::new(LedgerLimits { input, ..limits() });
+        let mut actions = Vec::new();
+        ledger.step(Moment::ZERO, seen(1, true), &mut actions);
+        ledger.step(Moment::from_millis(100), seen(1, false), &mut actions);
+        let (mut now, mut steps) = (Moment::from_millis(100), 0);
+        while now < Moment::from_millis(15_000) {
+            now = ledger.deadline().unwrap();
+            ledger.step(now, LedgerEvent::Tick, &mut actions);
+            steps += 1;
+            assert!(steps < 1000, "{input:?}: still woken at {now}");
+        }
+    }
+}
