@@ -4,9 +4,10 @@ use super::core::{Master, MasterAction, MasterEvent, MasterLimits};
 use super::journal::{Entry, Snapshot};
 use super::ledger::LedgerLimits;
 use super::tracker::TrackerLimits;
+use super::tracker::tests::LIMITS;
 use crate::cores::PlainCores;
 use crate::message::{Member, ToMaster, ToWorker};
-use crate::options::{Input, Placement, Recovery};
+use crate::options::{Input, Placement};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::ToClient;
 use dstream_kernel::QueryBuilder;
@@ -27,16 +28,7 @@ fn limits(workers: u32, spares: u32) -> MasterLimits {
         patience: TIMEOUT,
         placement: Placement::Free,
     };
-    let tracker = TrackerLimits {
-        partitions: 1,
-        cores: 1,
-        checkpoint_intervals: 2,
-        speculation: None,
-        avoid_slow: None,
-        placement: Placement::Free,
-        recovery: Recovery::Eager,
-        overlap: None,
-    };
+    let tracker = TrackerLimits { partitions: 1, ..LIMITS };
     let heartbeat = Duration::from_millis(BEAT_MS);
     MasterLimits { ledger, heartbeat, failure_timeout: TIMEOUT, tracker, workers, spares, throttled_clients: None }
 }

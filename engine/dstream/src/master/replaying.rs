@@ -140,14 +140,14 @@ mod tests {
     use crate::master::journal::{Entry, Snapshot};
     use crate::master::ledger::LedgerLimits;
     use crate::master::tracker::TrackerLimits;
+    use crate::master::tracker::tests::LIMITS;
     use crate::message::{TaskId, ToMaster};
-    use crate::options::{Input, Placement, Recovery};
+    use crate::options::{Input, Placement};
     use dstream_kernel::QueryBuilder;
     use dstream_trace::RecordRange;
     use std::time::Duration;
 
     fn limits() -> MasterLimits {
-        let placement = Placement::Free;
         let ledger = LedgerLimits {
             copies: 1,
             input: Input::Replay,
@@ -155,18 +155,9 @@ mod tests {
             slack: Duration::ZERO,
             origin: Moment::ZERO,
             patience: Duration::from_millis(500),
-            placement,
+            placement: Placement::Free,
         };
-        let tracker = TrackerLimits {
-            partitions: 1,
-            cores: 1,
-            checkpoint_intervals: 1,
-            speculation: None,
-            avoid_slow: None,
-            placement,
-            recovery: Recovery::Eager,
-            overlap: None,
-        };
+        let tracker = TrackerLimits { partitions: 1, checkpoint_intervals: 1, ..LIMITS };
         let (heartbeat, failure_timeout) = (Duration::from_millis(100), Duration::from_millis(500));
         MasterLimits { ledger, heartbeat, failure_timeout, tracker, workers: 1, spares: 0, throttled_clients: None }
     }

@@ -490,4 +490,4 @@ mod speculation;
 #[cfg(test)]
 mod speculation_tests;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

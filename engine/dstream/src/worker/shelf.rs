@@ -327,4 +327,4 @@ impl Shelf {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

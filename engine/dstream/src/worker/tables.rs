@@ -129,10 +129,9 @@ impl Tables {
 mod tests {
     use super::*;
     use crate::worker::memory::Memory;
+    use crate::worker::shelf::tests::Standing;
     use bytes::Bytes;
-    use dstream_host::{BoxFuture, Clock};
     use dstream_kernel::{Query, QueryBuilder, Scratch, TaskAt, TaskInput};
-    use dstream_trace::Moment;
     use std::num::NonZeroU64;
     use std::sync::Arc;
 
@@ -229,18 +228,6 @@ mod tests {
         tables.0.forget(4, &mut tables.1);
         assert_eq!(tables.0.0.keys().collect::<Vec<_>>(), [&PLACE]);
         assert_eq!(given(&mut tables, &[(3, 9), (4, 2)], 7), Some(4));
-    }
-
-    struct Standing;
-
-    impl Clock for Standing {
-        fn now(&self) -> Moment {
-            Moment::ZERO
-        }
-
-        fn sleep_until(&self, _when: Moment) -> BoxFuture<'static, ()> {
-            Box::pin(std::future::pending())
-        }
     }
 
     #[test]

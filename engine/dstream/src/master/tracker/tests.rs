@@ -9,7 +9,7 @@ use dstream_trace::RecordRange;
 const PARTITIONS: u32 = 2;
 
 /// Workers of one core; a checkpoint goes through every second interval.
-pub(super) const LIMITS: TrackerLimits = TrackerLimits {
+pub(in crate::master) const LIMITS: TrackerLimits = TrackerLimits {
     partitions: PARTITIONS,
     cores: 1,
     checkpoint_intervals: 2,

@@ -5,7 +5,8 @@ use crate::worker::memory::Memory;
 use dstream_host::BoxFuture;
 use dstream_trace::Moment;
 
-struct Standing;
+/// A clock that never goes on.
+pub(in crate::worker) struct Standing;
 
 impl Clock for Standing {
     fn now(&self) -> Moment {
