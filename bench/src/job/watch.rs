@@ -72,7 +72,8 @@ impl Watch {
             Event::IntervalSealed { interval, ranges, .. } => {
                 self.sealed.insert(interval, ranges.into_iter().collect());
             }
-            Event::ResultVisible { output, interval, partition, of, rows, .. } => {
+            // Engines may also say that there is nothing where nothing is due.
+            Event::ResultVisible { output, interval, partition, of, rows, .. } if self.is_due(&output, interval) => {
                 let parts = self.parts.entry(interval).or_default().entry(output).or_default();
                 parts.of = of as usize;
                 parts.rows.insert(partition, rows);
@@ -87,14 +88,18 @@ impl Watch {
         }
     }
 
+    fn is_due(&self, output: &str, interval: u64) -> bool {
+        self.outputs.get(output).is_some_and(|every| (interval + 1).is_multiple_of(*every))
+    }
+
     /// The next interval, once it is whole.
     pub fn next_whole(&mut self) -> Option<WholeInterval> {
         let number = self.next;
         let parts = self.parts.get(&number);
         let part = |output: &String| parts.and_then(|parts| parts.get(output));
         let is_whole = |output: &String| part(output).is_some_and(|parts| parts.rows.len() == parts.of);
-        let mut due = self.outputs.iter().filter(|(_, every)| (number + 1).is_multiple_of(**every));
-        if !self.sealed.contains_key(&number) || !due.all(|(output, _)| is_whole(output)) {
+        let mut due = self.outputs.keys().filter(|output| self.is_due(output, number));
+        if !self.sealed.contains_key(&number) || !due.all(is_whole) {
             return None;
         }
         self.next += 1;
@@ -205,6 +210,7 @@ mod tests {
         check(&[&first[..], std::slice::from_ref(&done), &rest[..]].concat(), &[0, 1], true);
         check(&[done, sealed(0, &[]), visible(0, 0), visible(0, 1)], &[0], true);
     }
+
     #[test]
     fn an_output_that_is_due_now_and_then_has_no_result_between_and_one_that_covers_the_end() {
         let done = Event::ClientDone { records: 10 };
@@ -213,5 +219,8 @@ mod tests {
         let whole = [sealed(1, &[]), visible(1, 0), visible(1, 1)];
         check_every(2, &[&first[..], &whole[..2]].concat(), &[0], false);
         check_every(2, &[&first[..], &whole[..]].concat(), &[0, 1], true);
+        // What is said of an interval in which nothing is due is in no result, early or late.
+        let (early, late) = ([visible(0, 0), visible(0, 1)], [visible(2, 0), visible(2, 1)]);
+        check_every(2, &[&early[..], &first[..], &whole[..], &late[..]].concat(), &[0, 1], true);
     }
 }
