@@ -1,8 +1,8 @@
 //! State in place, 10 million keys of which each interval touches one percent: CPU time an update, and how even intervals
 //! are, with the segment that a checkpoint writes of each; beside it the floor, a plain hash table that is updated.
 //!
-//! `cargo bench -p dstream --bench state` prints a table (`-- 1000000` takes so many keys instead; half a minute and 2 GB
-//! for 10 million). Plain sampling instead of criterion: percentiles over intervals are wanted, not means. Measures
+//! `cargo bench -p dstream --bench state` prints a table (`-- 1000000` takes so many keys instead, and a word behind it only
+//! that part: `plain`, `flat`, `table` or `task`; half a minute and 2 GB for 10 million). Plain sampling instead of criterion: percentiles over intervals are wanted, not means. Measures
 //! computing only: no network, no engine.
 
 use bytes::Bytes;
@@ -216,10 +216,14 @@ fn task(keys: u64) {
 }
 
 fn main() {
-    let keys = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(KEYS);
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let keys = words.iter().find_map(|word| word.parse().ok()).unwrap_or(KEYS);
+    let wanted = words.iter().find(|word| word.parse::<u64>().is_err());
     println!("{keys} keys, 1/{SHARE} touched an interval, {INTERVALS} intervals, CPU time of one thread");
-    floor(keys);
-    overlapping_floor(keys);
-    table(keys);
-    task(keys);
+    let parts = [("plain", floor as fn(u64)), ("flat", overlapping_floor), ("table", table), ("task", task)];
+    for (name, part) in parts {
+        if wanted.is_none_or(|wanted| wanted == name) {
+            part(keys);
+        }
+    }
 }

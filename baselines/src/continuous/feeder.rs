@@ -241,7 +241,7 @@ impl Core for Feeder {
             ClientEvent::Places { version, holders } => self.places(version, holders, actions),
             // Sources keep what heirs may ask for.
             ClientEvent::ReadAgain(range) => actions.push(ClientAction::Forget { first: range.first }),
-            ClientEvent::Members(_) | ClientEvent::Released { .. } => {}
+            ClientEvent::LeaderGone | ClientEvent::Members(_) | ClientEvent::Released { .. } => {}
             ClientEvent::Known(ranges) => self.resume(ranges, actions),
             ClientEvent::Held { by, ranges } => self.held(&by, &ranges, actions),
             ClientEvent::Punctuation { interval, end } => {

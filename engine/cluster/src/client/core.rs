@@ -9,6 +9,7 @@
 //!            ^                            |
 //!            +--- worker gone, or no word for a while and another worker is there ---+
 //! ```
+//! While no master leads, no worker acknowledges: what is sent then is given all the patience there is.
 
 use crate::core::Core;
 use crate::message::FromClient;
@@ -57,6 +58,8 @@ pub enum ClientEvent {
     Up(NodeName),
     /// The connection to the worker broke.
     Down(NodeName),
+    /// The connection to the master that leads broke. Until one says who takes records, nobody acknowledges any.
+    LeaderGone,
     /// The master says which workers take records.
     Members(Vec<NodeName>),
     /// An earlier life of this client sent these records, and they are held.
@@ -154,6 +157,8 @@ pub struct Client {
     connected: BTreeSet<NodeName>,
     /// Workers that take records; `None` until the master said so.
     members: Option<BTreeSet<NodeName>>,
+    /// A master leads, as far as is known.
+    is_led: bool,
     /// Turns through the workers.
     turn: usize,
     /// How long acknowledgements lately took at most.
@@ -175,6 +180,7 @@ impl Client {
             released_below: 0,
             connected: BTreeSet::new(),
             members: None,
+            is_led: true,
             turn: 0,
             waits: Duration::ZERO,
             records: 0,
@@ -186,6 +192,9 @@ impl Client {
 
     /// How long a batch may take at its first attempt.
     fn patience(&self) -> Duration {
+        if !self.is_led {
+            return self.limits.patience * MOST_PATIENCE;
+        }
         let usual = (self.waits * USUAL_WAITS).min(self.limits.patience * MOST_PATIENCE);
         self.limits.patience.max(usual)
     }
@@ -227,6 +236,13 @@ impl Client {
         }));
         batch.attempts += 1;
         actions.push(ClientAction::Send { first, to, is_copy: false });
+    }
+
+    /// Whether a master leads has changed: what is with a worker is waited for from now on.
+    fn led(&mut self, now: Moment, is_led: bool) {
+        self.is_led = is_led;
+        let ends = now + self.patience();
+        self.outstanding.values_mut().filter_map(|batch| batch.with.as_mut()).for_each(|(_, at)| *at = ends);
     }
 
     /// Sends whatever is with no worker, or with one that is gone.
@@ -341,7 +357,11 @@ impl Core for Client {
                 }
                 self.send_queued(now, actions);
             }
+            ClientEvent::LeaderGone => self.led(now, false),
             ClientEvent::Members(members) => {
+                if !self.is_led {
+                    self.led(now, true);
+                }
                 self.members = Some(members.into_iter().collect());
                 self.send_queued(now, actions);
             }

@@ -3,6 +3,7 @@
 mod core;
 mod cut;
 mod kept;
+mod leader;
 mod node;
 mod schedule;
 mod throttle;

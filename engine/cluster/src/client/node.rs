@@ -5,6 +5,7 @@
 
 use crate::client::cut::Cut;
 use crate::client::kept::Keeping;
+use crate::client::leader::{Following, Leader};
 use crate::client::schedule::{Schedule, interval_of};
 use crate::client::throttle::Throttle;
 use crate::client::{ClientAction, ClientEvent};
@@ -107,8 +108,7 @@ struct Shell {
     known: Option<RangeSet>,
     /// Intervals below this one are punctuated.
     punctuated_below: u64,
-    /// The newest term that a master named, and who.
-    leader: Option<(u64, NodeName)>,
+    leader: Leader,
     /// What was acknowledged: few ranges, as all is in the end.
     acknowledged: RangeSet,
     /// A new master has not said yet who takes records.
@@ -143,7 +143,7 @@ impl Shell {
             done_below: 0,
             known,
             punctuated_below: 0,
-            leader: None,
+            leader: Leader::default(),
             acknowledged: RangeSet::new(),
             awaits_members: false,
             throttle: None,
@@ -164,7 +164,12 @@ impl Shell {
     async fn peer(&mut self, event: PeerEvent) {
         match event {
             PeerEvent::Up { peer, .. } => self.step(ClientEvent::Up(peer)),
-            PeerEvent::Down { peer, .. } => self.step(ClientEvent::Down(peer)),
+            PeerEvent::Down { peer, .. } => {
+                if self.leader.is(&peer) {
+                    self.step(ClientEvent::LeaderGone);
+                }
+                self.step(ClientEvent::Down(peer));
+            }
             PeerEvent::Message { peer, payload, .. } => {
                 self.host.cpu.handle(self.config.message).await;
                 self.message(peer, &payload);
@@ -182,7 +187,7 @@ impl Shell {
             // On its way since before: the new master may find that nobody has these records. They are sent again.
             Ok((ToClient::Held(_), _)) if self.awaits_members => {}
             // An earlier master, which does not know yet that it is one.
-            Ok((word, _)) if is_of_leader(&word) && !self.is_led_by(&by) => {}
+            Ok((word, _)) if !self.leader.is_heard(&by, &word) => {}
             Ok((ToClient::Quota { in_1000_s }, _)) => self.throttle_to(in_1000_s as f64 / 1000.0),
             Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held { by, ranges }),
             Ok((ToClient::Members(members), _)) => {
@@ -201,13 +206,16 @@ impl Shell {
         }
     }
 
-    /// A master says that it leads. One of a later term is told what an earlier one's word was good for.
+    /// A master says that it leads. One of a later term is told what an earlier one's word was good for; what waits for
+    /// a word comes to it at once, so nothing more is read until as much would have been permitted.
     fn follow(&mut self, term: u64, master: NodeName) {
-        if self.leader.as_ref().is_some_and(|(before, _)| *before > term) {
+        if self.leader.follow(term, master.clone()) != Following::Later {
             return;
         }
-        let is_later = self.leader.as_ref().is_some_and(|(before, _)| *before < term);
-        if is_later && !self.acknowledged.is_empty() {
+        if let Some(throttle) = &mut self.throttle {
+            throttle.owe(self.host.clock.now(), self.keeping.outstanding_records());
+        }
+        if !self.acknowledged.is_empty() {
             self.awaits_members = true;
             let word = seal(Vec::new(), &FromClient::Acknowledged(self.acknowledged.iter().collect()));
             let length = word.len() as u64;
@@ -215,12 +223,6 @@ impl Shell {
                 self.peers.redial(&master);
             }
         }
-        self.leader = Some((term, master));
-    }
-
-    /// Where masters say that they lead, only the last one that did is heard.
-    fn is_led_by(&self, master: &NodeName) -> bool {
-        self.leader.as_ref().is_none_or(|(_, leader)| leader == master)
     }
 
     /// How many of these records may be read now. What is held since an earlier life costs the cluster nothing. What nobody
@@ -487,14 +489,5 @@ impl Shell {
         if self.peers.reply(to, id, Purpose::Recovery, answer, declared) == Err(SendError::QueueFull) {
             self.peers.redial(to);
         }
-    }
-}
-
-/// Whether a word counts only if the master said it that leads.
-fn is_of_leader(word: &ToClient) -> bool {
-    match word {
-        ToClient::Members(_) | ToClient::Done { .. } | ToClient::Known(_) | ToClient::Quota { .. } => true,
-        ToClient::Released { .. } => true,
-        ToClient::Held(_) | ToClient::Lead { .. } | ToClient::Places { .. } => false,
     }
 }

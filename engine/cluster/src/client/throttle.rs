@@ -41,6 +41,12 @@ impl Throttle {
         ((self.per_second * time.as_secs_f64()) as u64).max(1)
     }
 
+    /// So many come at once that were read before: they count as if they were read now, and nothing was saved up.
+    pub fn owe(&mut self, now: Moment, records: u64) {
+        self.fill(now);
+        self.permitted = -(records as f64);
+    }
+
     /// So many were read.
     pub fn spend(&mut self, records: u64) {
         self.permitted -= records as f64;
@@ -79,6 +85,14 @@ mod tests {
     fn what_is_below_one_record_a_step_adds_up() {
         check(250.0, &[(2, 0), (4, 1), (6, 0), (8, 1)]);
         check(0.5, &[(1000, 0), (2000, 1), (9000, 1)]);
+    }
+
+    #[test]
+    fn what_comes_at_once_is_waited_for() {
+        let mut throttle = Throttle::new(Moment::ZERO, 1000.0);
+        throttle.owe(Moment::from_millis(500), 200);
+        assert_eq!(throttle.permits(Moment::from_millis(700)), 0);
+        assert_eq!(throttle.permits(Moment::from_millis(710)), 10);
     }
 
     #[test]

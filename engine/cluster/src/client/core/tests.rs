@@ -104,6 +104,20 @@ fn a_silent_worker_is_passed_over_but_only_if_there_is_another() {
 }
 
 #[test]
+fn while_no_master_leads_silence_says_nothing_of_a_worker() {
+    let members = ClientEvent::Members(vec![NodeName::worker(1), NodeName::worker(2)]);
+    let mut events = vec![(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, ClientEvent::LeaderGone), (3, batch(10, 19))];
+    events.extend([(500, ClientEvent::Tick), (3000, ClientEvent::Tick)]);
+    check(&events, &["0>worker-1", "10>worker-2"]);
+    let back = [(3000, members), (3399, ClientEvent::Tick), (3400, ClientEvent::Tick)];
+    let again = ["0>worker-1", "10>worker-2", "0>worker-2", "10>worker-1"];
+    check(&[&events[..], &back].concat(), &again);
+    // A cut between this client and the master alone must not leave a batch with a dead worker for good.
+    let alone = [(3202, ClientEvent::Tick), (3203, ClientEvent::Tick)];
+    check(&[&events[..], &alone].concat(), &again);
+}
+
+#[test]
 fn a_worker_that_is_no_member_gets_nothing() {
     let members = ClientEvent::Members(vec![NodeName::worker(2)]);
     check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, members)], &["0>worker-1", "0>worker-2"]);
