@@ -2,8 +2,8 @@
 //! are, with the segment that a checkpoint writes of each; beside it the floor, a plain hash table that is updated.
 //!
 //! `cargo bench -p dstream --bench state` prints a table (`-- 1000000` takes so many keys instead, and a word behind it only
-//! that part: `plain`, `flat`, `table` or `task`; half a minute and 2 GB for 10 million). Plain sampling instead of criterion: percentiles over intervals are wanted, not means. Measures
-//! computing only: no network, no engine.
+//! that part: `plain`, `flat`, `table` or `task`; half a minute and 2 GB for 10 million). Plain sampling instead of
+//! criterion: percentiles over intervals are wanted, not means. Measures computing only: no network, no engine.
 
 use bytes::Bytes;
 use dstream_kernel::rows::{RowBuffer, encode_rows};

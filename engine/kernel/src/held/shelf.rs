@@ -13,8 +13,12 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Of the hash that orders keys. Part of what a checkpoint holds, so it never changes; another one than that of
 /// partitions, whose keys would else all be neighbours.
 const SEED: u64 = 0x6473_7472_6561_6d21;
-/// Homes of a new shelf.
-const FIRST_HOMES: usize = 2;
+/// Keys of neighbouring hashes share a home of so many slots: of small values a line of the processor's cache.
+const HOME_SLOTS: usize = 2;
+/// Slots at home of a new shelf.
+const FIRST_HOMES: usize = HOME_SLOTS;
+/// Homes begin where a line of the processor's cache does.
+const LINE_ALIGNMENT: usize = 64;
 /// A full shelf has half as many homes more afterwards: with twice as many, most of the memory would be gaps.
 const GROWTH_DIVISOR: usize = 2;
 
@@ -191,8 +195,11 @@ enum Found {
 /// One part of a table.
 #[derive(Debug)]
 pub(crate) struct Shelf<T> {
-    /// At least `homes`; what is behind them holds what found no room at the end.
+    /// `shift` slots that stay empty, at least `homes`, and behind them what found no room at the end.
     slots: Vec<Option<Entry<T>>>,
+    /// Where the first home begins. Depends on where the memory is; nothing that is shown does.
+    shift: usize,
+    /// Slots at home, some to a home.
     homes: usize,
     short: usize,
     /// Entries at which it grows, in 256ths of its homes. Shelves of a table differ, so that they do not grow at once.
@@ -206,23 +213,29 @@ pub(crate) struct Shelf<T> {
 impl<T> Shelf<T> {
     /// A shelf that grows when `fill` 256ths of its homes are taken, with room for `room` short keys.
     pub(crate) fn new(room: usize, fill: usize) -> Shelf<T> {
-        let homes = (room * 256 / fill + 1).max(FIRST_HOMES);
-        Shelf { slots: empty(homes), homes, short: 0, fill, long: BTreeMap::new(), key_bytes: 0 }
+        let homes = (room * 256 / fill + 1).max(FIRST_HOMES).next_multiple_of(HOME_SLOTS);
+        let (slots, shift) = empty(homes);
+        Shelf { slots, shift, homes, short: 0, fill, long: BTreeMap::new(), key_bytes: 0 }
     }
 
     /// The first byte of a hash chooses the shelf, the others the home.
     #[inline]
     fn home(&self, tag: Tag) -> usize {
-        ((u128::from(tag.hash() << 8) * self.homes as u128) >> 64) as usize
+        let number = (u128::from(tag.hash() << 8) * (self.homes / HOME_SLOTS) as u128) >> 64;
+        self.shift + number as usize * HOME_SLOTS
     }
 
-    /// Reads a key's home and the slot behind it, and says how many are in use: called for many keys in turn, so that the
+    /// Where the search for a key begins. Reads no slot.
+    #[inline]
+    pub(crate) fn aim(&self, sought: &mut Sought<'_>) {
+        sought.at = sought.short.as_ref().map_or(0, |key| self.home(key.tag));
+    }
+
+    /// Reads the slot that the key is sought in, and says whether it is in use: called for many keys in turn, so that the
     /// processor waits for all of them at once. Nothing depends on what is there, or it would wait for each.
     #[inline]
-    pub(crate) fn look_at_home(&self, sought: &mut Sought<'_>) -> usize {
-        let Some(key) = &sought.short else { return 0 };
-        sought.at = self.home(key.tag);
-        usize::from(self.tag(sought.at) > 0) + usize::from(self.tag(sought.at + 1) > 0)
+    pub(crate) fn is_used(&self, sought: &Sought<'_>) -> usize {
+        usize::from(self.tag(sought.at) > 0)
     }
 
     /// The same of the slot where the search for the key goes on when both have been read.
@@ -239,8 +252,8 @@ impl<T> Shelf<T> {
         self.slots.get(at).and_then(Option::as_ref).map_or(0, |entry| entry.key.tag.0.get())
     }
 
-    /// The first of three slots from a key's home that may hold it. Most keys are at home or in the next slot, and which
-    /// of both nobody foresees: that is counted, not asked. What stands behind a gap is at home behind it, so it is not
+    /// The first of three slots from the begin of a key's home that may hold it. Most keys are in one of the first two, and
+    /// in which nobody foresees: that is counted, not asked. What stands behind a gap is at home behind it, so it is not
     /// counted.
     #[inline]
     fn near_home(&self, key: &Short, home: usize) -> usize {
@@ -364,8 +377,10 @@ impl<T> Shelf<T> {
     /// One pass: the order stays, the homes are further apart.
     #[cold]
     fn grow(&mut self) {
-        self.homes += self.homes / GROWTH_DIVISOR;
-        let slots = std::mem::replace(&mut self.slots, empty(self.homes));
+        self.homes = (self.homes + self.homes / GROWTH_DIVISOR).next_multiple_of(HOME_SLOTS);
+        let (empty, shift) = empty(self.homes);
+        let slots = std::mem::replace(&mut self.slots, empty);
+        self.shift = shift;
         let mut free = 0;
         for entry in slots.into_iter().flatten() {
             let at = self.home(entry.key.tag).max(free);
@@ -419,7 +434,7 @@ impl<T> Shelf<T> {
 
     /// Forgets everything and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.slots.truncate(self.homes);
+        self.slots.truncate(self.homes + HOME_SLOTS - 1);
         self.slots.fill_with(|| None);
         self.short = 0;
         self.long.clear();
@@ -437,10 +452,13 @@ fn full_of<T>(slots: &[Option<Entry<T>>; SLOTS_AT_ONCE]) -> u64 {
     eights.iter().rev().fold(0, |full, eight| full << 8 | bits(eight))
 }
 
-fn empty<T>(slots: usize) -> Vec<Option<Entry<T>>> {
-    let mut empty = Vec::with_capacity(slots + spare(slots));
-    empty.resize_with(slots, || None);
-    empty
+/// So many slots and those before the first home, which begins with a line.
+fn empty<T>(homes: usize) -> (Vec<Option<Entry<T>>>, usize) {
+    let most_shift = HOME_SLOTS - 1;
+    let mut empty = Vec::with_capacity(homes + most_shift + spare(homes));
+    empty.resize_with(homes + most_shift, || None);
+    let shift = empty.as_ptr().cast::<u8>().align_offset(LINE_ALIGNMENT) / size_of::<Option<Entry<T>>>();
+    (empty, shift.min(most_shift))
 }
 
 fn spare(homes: usize) -> usize {

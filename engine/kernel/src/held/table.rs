@@ -176,11 +176,13 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
         self.look(sought)
     }
 
-    /// The same of keys whose hashes are known. In two rounds: what a key's home tells is waited for before more is read.
+    /// The same of keys whose hashes are known. In rounds: first where to look, of all, so that the second does nothing but
+    /// read; what a key's home tells is waited for before more is read.
     #[inline]
     pub(crate) fn look(&self, sought: &mut [Sought<'_>]) -> usize {
         let shelf = |sought: &Sought<'_>| &self.shelves[shelf_of(sought.hash)];
-        let at_home = sought.iter_mut().map(|sought| shelf(sought).look_at_home(sought)).sum::<usize>();
+        sought.iter_mut().for_each(|sought| shelf(sought).aim(sought));
+        let at_home = sought.iter().map(|sought| shelf(sought).is_used(sought)).sum::<usize>();
         at_home + sought.iter_mut().map(|sought| shelf(sought).look_ahead(sought)).sum::<usize>()
     }
 
