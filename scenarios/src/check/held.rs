@@ -31,16 +31,16 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
             }
             Event::WorkerLost { worker, .. } => {
                 members.change(line.at, |m| m.joined.remove(worker));
-                if !dead.until.contains_key(worker) {
+                if !dead.expire_of(worker, &mut copies) {
                     copies.go_away(worker);
                 }
-                dead.known(worker, &mut copies);
             }
             Event::WorkerLeft { worker, .. } => {
                 members.change(line.at, |m| m.joined.remove(worker));
                 let promised = input.promise.copies.min(members.least_live(line.at)).max(1);
                 let short = copies.short_without(worker, promised);
-                dead.known(worker, &mut copies);
+                dead.expire_of(worker, &mut copies);
+                copies.lose_all(worker);
                 let is_needed = |range: &RecordRange| acked.gaps(*range).is_empty() && !is_out(input, *range, line.at);
                 for range in short.into_iter().filter(is_needed) {
                     let at = line.at;
@@ -51,14 +51,17 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
             Event::ProcessEnded => {
                 members.change(line.at, |m| m.down.insert(node.clone()));
                 copies.away.remove(node);
-                dead.add(node, line.at);
+                dead.add(node, line.at, copies.held_by(node));
             }
             Event::BlockLogged { block, ranges, .. } if input.promise.logs => {
                 copies.hold(*block, &NodeName::store(), ranges)
             }
             Event::IntervalSealed { ranges, .. } if input.promise.replays.is_some() => copies.are_journalled(ranges),
             Event::BlockHeld { .. } if input.promise.logs || input.promise.replays.is_some() => {}
-            Event::BlockHeld { block, ranges, .. } => copies.hold(*block, node, ranges),
+            Event::BlockHeld { block, ranges, .. } => {
+                dead.holds_again(node, block);
+                copies.hold(*block, node, ranges);
+            }
             Event::BlockForgotten { block } => copies.lose(*block, node),
             Event::PartitionRestored { partition, through: Some(through), .. } => {
                 let shares = input.facts.shares.iter();
@@ -93,34 +96,49 @@ fn is_out(input: &CheckInput<'_>, range: RecordRange, at: Moment) -> bool {
     out.gaps(range).is_empty()
 }
 
-/// Holders that died and are not declared lost yet, with the moment from which they do not count any more.
+/// What nodes held that died and are not declared lost yet. A later life of a node has nothing of it, and what it holds
+/// counts for itself.
 struct Dead {
     timeout: Duration,
-    until: BTreeMap<NodeName, Moment>,
+    lives: Vec<Life>,
+}
+
+/// One that ended.
+struct Life {
+    of: NodeName,
+    held: BTreeSet<BlockName>,
+    /// From then on it does not count any more.
+    until: Moment,
+}
+
+impl Life {
+    fn end(&self, copies: &mut Copies) {
+        self.held.iter().for_each(|block| copies.lose(*block, &self.of));
+    }
 }
 
 impl Dead {
     fn new(timeout: Duration) -> Dead {
-        Dead { timeout, until: BTreeMap::new() }
+        Dead { timeout, lives: Vec::new() }
     }
 
-    fn add(&mut self, node: &NodeName, at: Moment) {
-        self.until.insert(node.clone(), at + self.timeout);
+    fn add(&mut self, node: &NodeName, at: Moment, held: BTreeSet<BlockName>) {
+        self.lives.push(Life { of: node.clone(), held, until: at + self.timeout });
     }
 
-    fn known(&mut self, node: &NodeName, copies: &mut Copies) {
-        self.until.remove(node);
-        copies.lose_all(node);
+    fn holds_again(&mut self, node: &NodeName, block: &BlockName) {
+        self.lives.iter_mut().filter(|life| life.of == *node).for_each(|life| drop(life.held.remove(block)));
     }
 
     fn expire(&mut self, now: Moment, copies: &mut Copies) {
-        self.until.retain(|node, until| {
-            let counts = now < *until;
-            if !counts {
-                copies.lose_all(node);
-            }
-            counts
-        });
+        self.lives.extract_if(.., |life| life.until <= now).for_each(|life| life.end(copies));
+    }
+
+    /// The node is declared lost. Whether it had died.
+    fn expire_of(&mut self, node: &NodeName, copies: &mut Copies) -> bool {
+        let ended: Vec<Life> = self.lives.extract_if(.., |life| life.of == *node).collect();
+        ended.iter().for_each(|life| life.end(copies));
+        !ended.is_empty()
     }
 }
 
@@ -167,10 +185,15 @@ impl Copies {
         }
     }
 
+    fn held_by(&self, node: &NodeName) -> BTreeSet<BlockName> {
+        self.blocks.iter().filter(|(_, held)| held.holders.contains(node)).map(|(block, _)| *block).collect()
+    }
+
     fn go_away(&mut self, node: &NodeName) {
         let held = self.blocks.iter().filter(|(_, held)| held.holders.contains(node));
         let held = held.map(|(block, held)| (*block, held.ranges.clone())).collect();
         self.away.insert(node.clone(), held);
+        self.lose_all(node);
     }
 
     fn come_back(&mut self, node: &NodeName) {

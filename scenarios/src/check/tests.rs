@@ -239,6 +239,27 @@ fn a_holder_that_died_counts_until_its_death_can_be_known_and_not_longer() {
 }
 
 #[test]
+fn what_a_later_life_holds_counts_beyond_the_one_that_ended() {
+    // Worker 1 dies and is back; what it held counts for the failure timeout of 500 ms, what it holds now counts on.
+    let is_broken = |held_again: bool| {
+        let mut history = History::calm(6);
+        history.remove(|event| matches!(event, Event::BlockHeld { block: held, .. } if *held == block(3)));
+        let held = || Event::BlockHeld { block: block(3), ranges: vec![records(30, 39)], bytes: 80 };
+        history.add(closed(3) - 601, "worker-1", held());
+        history.add(closed(3) - 600, "worker-1", Event::ProcessEnded);
+        history.add(closed(3) - 500, "worker-1", Event::NodeStarted { incarnation: 2 });
+        if held_again {
+            history.add(closed(3) - 450, "worker-1", held());
+        }
+        history.add(closed(3) - 40, "worker-2", held());
+        let law = |law: &&CheckResult| law.check.contains("acknowledged means held");
+        history.checked().laws.iter().find(law).is_some_and(|law| !law.holds)
+    };
+    assert!(is_broken(false), "what its first life held is gone");
+    assert!(!is_broken(true), "its second life holds it");
+}
+
+#[test]
 fn where_fewer_workers_live_than_copies_are_promised_all_of_them_are_enough() {
     let mut history = History::calm(6);
     history.copies = 3;
