@@ -127,7 +127,7 @@ impl Dead {
     }
 
     fn holds_again(&mut self, node: &NodeName, block: &BlockName) {
-        self.lives.iter_mut().filter(|life| life.of == *node).for_each(|life| drop(life.held.remove(block)));
+        self.lives.iter_mut().filter(|life| life.of == *node).for_each(|life| _ = life.held.remove(block));
     }
 
     fn expire(&mut self, now: Moment, copies: &mut Copies) {
