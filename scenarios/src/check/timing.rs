@@ -7,7 +7,8 @@
 
 use super::{CheckInput, records};
 use dstream_trace::measure::Sent;
-use dstream_trace::{Event, Moment, NodeName, RangeSet, RecordRange};
+use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// After a fault at a client, and two failure timeouts, its records arrive in time again by then.
@@ -87,15 +88,20 @@ fn is_held_by(input: &CheckInput<'_>, range: RecordRange, by: Moment) -> bool {
         .any(|held| held.client == range.client && held.first <= range.last && range.first <= held.last)
 }
 
-/// Records that the engine had given up and that a client, started again, sent once more: they are held anew, and that
-/// counts where it was not too long before `begin`.
+/// Records that the engine had given up, or that nobody held any more, and that a client, started again, sent once more:
+/// they are held anew, and that counts where it was not too long before `begin`.
 fn sent_again(input: &CheckInput<'_>, begin: Moment, bound: Duration) -> RangeSet {
     let (mut gone, mut again) = (RangeSet::new(), RangeSet::new());
+    let mut holders = Holders::default();
+    let dies_out = !input.promise.logs && input.promise.replays.is_none();
     for line in input.lines {
         match &line.event {
             Event::BlockLost { ranges, interval: None, .. } => {
                 ranges.iter().for_each(|range| drop(gone.insert(*range)))
             }
+            Event::BlockHeld { block, ranges, .. } if dies_out => holders.hold(*block, &line.node, ranges),
+            Event::BlockForgotten { block } => holders.forget(block, &line.node),
+            Event::ProcessEnded => holders.die(&line.node).into_iter().for_each(|range| drop(gone.insert(range))),
             Event::RecordsAcked { range } if line.at + bound >= begin => {
                 gone.overlap(*range).into_iter().for_each(|part| drop(again.insert(part)));
             }
@@ -103,4 +109,31 @@ fn sent_again(input: &CheckInput<'_>, begin: Moment, bound: Duration) -> RangeSe
         }
     }
     again
+}
+
+/// Who has which block.
+#[derive(Default)]
+struct Holders(BTreeMap<BlockName, (BTreeSet<NodeName>, Vec<RecordRange>)>);
+
+impl Holders {
+    fn hold(&mut self, block: BlockName, node: &NodeName, ranges: &[RecordRange]) {
+        let held = self.0.entry(block).or_insert_with(|| (BTreeSet::new(), ranges.to_vec()));
+        held.0.insert(node.clone());
+    }
+
+    /// The node needs it no longer: its records are in results.
+    fn forget(&mut self, block: &BlockName, node: &NodeName) {
+        if let Some((holders, _)) = self.0.get_mut(block) {
+            holders.remove(node);
+        }
+    }
+
+    /// The node is gone, and with it the records of the answer: nobody else had them.
+    fn die(&mut self, node: &NodeName) -> Vec<RecordRange> {
+        let alone = self.0.extract_if(.., |_, (holders, _)| holders.remove(node) && holders.is_empty());
+        let gone: Vec<RecordRange> = alone.flat_map(|(_, (_, ranges))| ranges).collect();
+        let left = self.0.values().filter(|(holders, _)| !holders.is_empty()).flat_map(|(_, ranges)| ranges);
+        let left: RangeSet = left.copied().collect();
+        gone.into_iter().flat_map(|range| left.gaps(range)).collect()
+    }
 }

@@ -84,6 +84,25 @@ fn records_that_were_given_up_and_acknowledged_once_more_count_from_then() {
 }
 
 #[test]
+fn records_of_which_every_holder_died_count_from_their_next_acknowledgement() {
+    // Workers 1 and 3 hold the block of records 20 to 29.
+    let both = ["worker-1", "worker-3"];
+    for (dead, forgets, is_fine) in [(1, false, false), (2, false, true), (2, true, false)] {
+        let mut history = moved_to(5);
+        if forgets {
+            for worker in both {
+                history.add(4100, worker, Event::BlockForgotten { block: block(2) });
+            }
+        }
+        for worker in &both[..dead] {
+            history.add(4200, worker, Event::ProcessEnded);
+        }
+        acknowledge(&mut history, 4500, records(20, 29));
+        check(&history, is_fine);
+    }
+}
+
+#[test]
 fn an_acknowledgement_excuses_nothing_before_the_loss_was_said_or_without_one() {
     let mut never_lost = moved_to(5);
     acknowledge(&mut never_lost, 5000, records(20, 29));
