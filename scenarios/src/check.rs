@@ -20,6 +20,8 @@ mod calm_tests;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
+mod held_tests;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod leader_tests;

@@ -126,6 +126,10 @@ struct Walk<'a, 'b> {
     /// When all that had the state of some partition were gone beyond the promise, and who was lost then.
     state_gone: Option<(Moment, Vec<NodeName>)>,
     joined: BTreeSet<NodeName>,
+    /// Who joined at some time.
+    known: BTreeSet<NodeName>,
+    /// Those that came for the first time when fewer than copies were there, and hold nothing yet of what was held before.
+    arriving: BTreeSet<NodeName>,
     losses: BTreeMap<NodeName, Loss>,
     /// What workers hold that live and were declared lost: theirs again when they join again.
     away: BTreeMap<NodeName, Away>,
@@ -152,6 +156,8 @@ impl<'a, 'b> Walk<'a, 'b> {
             operators: Operators::default(),
             state_gone: None,
             joined: BTreeSet::new(),
+            known: BTreeSet::new(),
+            arriving: BTreeSet::new(),
             losses: BTreeMap::new(),
             away: BTreeMap::new(),
             fallen: BTreeMap::new(),
@@ -196,6 +202,10 @@ impl<'a, 'b> Walk<'a, 'b> {
                 self.slices.entry(node.clone()).or_default().insert(*task);
             }
             Event::WorkerJoined { worker, .. } => {
+                let are_short = self.joined.difference(&self.arriving).count() < self.input.promise.copies as usize;
+                if self.known.insert(worker.clone()) && are_short && !self.blocks.is_empty() {
+                    self.arriving.insert(worker.clone());
+                }
                 self.joined.insert(worker.clone());
                 self.bring_back(worker);
             }
@@ -220,6 +230,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             // With fewer workers than copies nothing lacks what could be made, and yet redundancy is not back.
             Event::CopiesBelow { blocks: 0 } if self.joined.len() >= self.input.promise.copies as usize => {
                 self.losses.retain(|_, loss| !loss.declared);
+                self.arriving.clear();
                 if self.losses.is_empty() {
                     self.operators.settle();
                 }
@@ -300,8 +311,9 @@ impl<'a, 'b> Walk<'a, 'b> {
             self.joined.remove(node);
         }
         self.slices.remove(node);
-        // With fewer live workers than copies the promise covers fewer losses.
-        let covered = (self.input.promise.losses_at_once as usize).min(live_before.saturating_sub(1));
+        // With fewer live workers than copies the promise covers fewer losses, and one that has just come has no copies.
+        let arriving = self.arriving.iter().filter(|worker| *worker != node).count();
+        let covered = (self.input.promise.losses_at_once as usize).min(live_before.saturating_sub(1 + arriving));
         let is_broken = self.losses.len() > covered;
         let mut orphaned = self.orphaned(node);
         let state_is_gone = self.operators.lose(node);

@@ -32,6 +32,31 @@ fn a_worker_that_comes_back_holds_what_it_held() {
 }
 
 #[test]
+fn a_worker_that_has_just_come_covers_no_loss_before_the_copies_are_made() {
+    // Worker 1 was alone when it received block 3. Workers 2 and 3 come, then it dies.
+    for is_copied in [false, true] {
+        let mut history = slow_interval_3();
+        history.change(|at, event| {
+            if let Event::WorkerJoined { epoch: 2 | 3, .. } = event {
+                *at = closed(3) + 5;
+            }
+        });
+        history.remove(|event| matches!(event, Event::BlockHeld { block: held, .. } if *held == block(3)));
+        let held = Event::BlockHeld { block: block(3), ranges: vec![super::history::records(30, 39)], bytes: 10 };
+        history.add(closed(3) - 40, "worker-1", held);
+        history.add(closed(3) + 5, "master", Event::CopiesBelow { blocks: 1 });
+        if is_copied {
+            history.add(closed(3) + 9, "master", Event::CopiesBelow { blocks: 0 });
+        }
+        history.crash(0, closed(3) + 15, 1);
+        move_results_to_worker_3(&mut history);
+        history.add(closed(3) + 600, "master", lost(block(3), 30, 39, Some(3)));
+        add_late_results(&mut history, &[]);
+        assert_eq!(history.checked().declared.holds(), !is_copied, "copied: {is_copied}");
+    }
+}
+
+#[test]
 fn what_a_worker_lets_go_while_it_is_away_does_not_come_back_with_it() {
     let mut history = back_before_the_second_loss();
     history.add(closed(3) + 6, "worker-1", Event::BlockForgotten { block: block(3) });

@@ -233,9 +233,25 @@ impl Copies {
         ranges(here).into_iter().filter(|range| !elsewhere.gaps(*range).is_empty()).collect()
     }
 
-    /// The records that so many nodes never held at once.
+    /// The records that so many nodes never held at once, neither in one block, nor now in whichever they are.
     fn lacking(&self, range: RecordRange, copies: u32) -> Vec<RecordRange> {
-        self.levels[copies as usize - 1].gaps(range)
+        let mut lacking = self.levels[copies as usize - 1].gaps(range);
+        lacking.retain(|range| self.holders_of(*range) < copies as usize);
+        lacking
+    }
+
+    /// How many nodes hold all of these records, in one block or in several.
+    fn holders_of(&self, range: RecordRange) -> usize {
+        let mut held: BTreeMap<&NodeName, RangeSet> = BTreeMap::new();
+        let touches =
+            |held: &RecordRange| held.client == range.client && held.first <= range.last && range.first <= held.last;
+        for block in self.blocks.values().filter(|block| block.ranges.iter().any(touches)) {
+            for holder in &block.holders {
+                let held = held.entry(holder).or_default();
+                block.ranges.iter().for_each(|range| drop(held.insert(*range)));
+            }
+        }
+        held.values().filter(|held| held.gaps(range).is_empty()).count()
     }
 }
 
