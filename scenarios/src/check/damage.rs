@@ -201,14 +201,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::TaskFinished { task, .. } => {
                 self.slices.entry(node.clone()).or_default().insert(*task);
             }
-            Event::WorkerJoined { worker, .. } => {
-                let are_short = self.joined.difference(&self.arriving).count() < self.input.promise.copies as usize;
-                if self.known.insert(worker.clone()) && are_short && !self.blocks.is_empty() {
-                    self.arriving.insert(worker.clone());
-                }
-                self.joined.insert(worker.clone());
-                self.bring_back(worker);
-            }
+            Event::WorkerJoined { worker, .. } => self.join(worker),
             Event::CheckpointComplete { through } => self.checkpointed_below = through + 1,
             Event::PartitionTaken { partition, node, .. } => {
                 self.operators.take(*partition, node, self.losses.is_empty());
@@ -237,6 +230,15 @@ impl<'a, 'b> Walk<'a, 'b> {
             }
             _ => {}
         }
+    }
+
+    fn join(&mut self, worker: &NodeName) {
+        let are_short = self.joined.difference(&self.arriving).count() < self.input.promise.copies as usize;
+        if self.known.insert(worker.clone()) && are_short && !self.blocks.is_empty() {
+            self.arriving.insert(worker.clone());
+        }
+        self.joined.insert(worker.clone());
+        self.bring_back(worker);
     }
 
     /// Whether the worker was declared lost and has not come back.

@@ -16,11 +16,9 @@ use std::time::Duration;
 
 /// The first acknowledgements that came too early.
 pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
-    let mut finding = Finding::default();
+    let (mut finding, mut acked) = (Finding::default(), RangeSet::new());
     let mut copies = Copies::new(input.promise.copies);
-    let mut members = Members::new(input.run.failure_timeout);
-    let mut dead = Dead::new(input.run.failure_timeout);
-    let mut acked = RangeSet::new();
+    let (mut members, mut dead) = (Members::new(input.run.failure_timeout), Dead::new(input.run.failure_timeout));
     for line in input.lines {
         let node = &line.node;
         dead.expire(line.at, &mut copies);

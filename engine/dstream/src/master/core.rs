@@ -329,14 +329,17 @@ impl Master {
     }
 
     pub(super) fn track(&mut self, now: Moment, event: TrackerEvent, actions: &mut Vec<MasterAction>) {
-        let mut decided = Vec::new();
+        let (mut decided, mut done) = (Vec::new(), Vec::new());
         self.tracker.step(now, event, &mut decided);
         for action in decided {
             match action {
                 TrackerAction::Launch { worker, launch } => {
                     actions.push(MasterAction::Tell { worker, word: ToWorker::Launch(launch) });
                 }
-                TrackerAction::IntervalDone(interval) => self.interval_done(now, interval, actions),
+                TrackerAction::IntervalDone(interval) => {
+                    self.interval_done(now, interval, actions);
+                    done.push(interval);
+                }
                 TrackerAction::Save { worker, save } => {
                     actions.push(MasterAction::Tell { worker, word: ToWorker::Save(save) });
                 }
@@ -353,6 +356,8 @@ impl Master {
                 TrackerAction::Record(event) => actions.push(MasterAction::Record(event)),
             }
         }
+        // Not before: whoever is to leave now was given tasks while that was not known.
+        done.into_iter().for_each(|interval| self.scale(now, interval, actions));
     }
 
     fn interval_done(&mut self, now: Moment, interval: u64, actions: &mut Vec<MasterAction>) {
@@ -367,7 +372,6 @@ impl Master {
         if self.flow.as_mut().is_some_and(|(flow, _)| flow.done(now, interval, takers)) {
             actions.extend(self.quota().map(MasterAction::TellClients));
         }
-        self.scale(now, interval, actions);
         if !self.keeps_state {
             self.forgotten_below = self.done_below;
             self.tell_all(&self.forget(Some(interval), Vec::new()), actions);
