@@ -44,7 +44,7 @@ fn too_early(input: &CheckInput<'_>, range: RecordRange, end: Moment) -> Option<
 }
 
 fn too_late(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option<String> {
-    let bound = input.slack + input.run.failure_timeout + input.run.interval;
+    let bound = longest_way(input);
     let mut late = input.facts.acked_within(range).filter(|acked| begin > acked.at + bound).peekable();
     late.peek()?;
     let again = sent_again(input, begin, bound);
@@ -53,11 +53,20 @@ fn too_late(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option
     Some(format!("it began at {begin}, but record {record} of client {} was held at {at}", range.client))
 }
 
-/// A source may put a record in no later interval than its own, unless it could not have it in time.
+/// A record that was acknowledged is in an interval that begins within this.
+fn longest_way(input: &CheckInput<'_>) -> Duration {
+    input.slack + input.run.failure_timeout + input.run.interval
+}
+
+/// A source may put a record in no later interval than its own, unless it could not have it in time, or had it no more.
 fn due_before(input: &CheckInput<'_>, range: RecordRange, begin: Moment) -> Option<String> {
     let is_punctuated = !input.facts.shares.is_empty();
-    let mut sent = input.facts.sent_within(range).filter(|_| is_punctuated);
-    let early = sent.find(|sent| sent.scheduled(sent.range.first) < begin && !was_held_off(input, sent))?;
+    let sent = input.facts.sent_within(range).filter(|_| is_punctuated);
+    let mut early =
+        sent.filter(|sent| sent.scheduled(sent.range.first) < begin && !was_held_off(input, sent)).peekable();
+    early.peek()?;
+    let again = sent_again(input, begin, longest_way(input));
+    let early = early.find(|sent| !again.gaps(sent.range).is_empty())?;
     let (record, due) = (early.range.first, early.scheduled(early.range.first));
     Some(format!("it began at {begin}, but record {record} of client {} was due at {due}", range.client))
 }

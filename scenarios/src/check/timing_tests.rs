@@ -167,3 +167,16 @@ fn a_record_is_in_a_later_interval_than_its_own_only_if_a_fault_kept_it_away_unt
         check(&late(held_at, is_hit), is_fine);
     }
 }
+
+#[test]
+fn a_record_is_in_a_later_interval_also_if_all_who_held_it_died_and_it_was_sent_once_more() {
+    let over = closed(2);
+    for (dead, is_fine) in [(1, false), (2, true)] {
+        let mut history = late(over - 40, false);
+        for worker in 1..=dead {
+            history.add(over - 20, &format!("worker-{worker}"), Event::ProcessEnded);
+        }
+        acknowledge(&mut history, over + 100, share(2, 0));
+        check(&history, is_fine);
+    }
+}
