@@ -36,7 +36,7 @@ impl Redundancy {
         (next.places != now.places).then_some(next)
     }
 
-    /// The next assignment, where all nodes are members and fewer are idle than should be: one that runs least hands
+    /// The next assignment, where fewer are idle than should be, or than the members allow: one that runs least hands
     /// everything to others that run something, none more than its share. All seats run when this is
     /// asked.
     pub fn vacate(
@@ -48,7 +48,9 @@ impl Redundancy {
         let active = (self.workers * self.hosts).max(1);
         let loads = Loads::of(now, members).hosting;
         let idle = members.iter().filter(|node| loads[node] == 0).count();
-        if idle >= self.standbys as usize || members.len() < (active + self.standbys) as usize {
+        // Where some stay away for good the others wait for no loss that they could not take.
+        let spare = members.len().saturating_sub(active as usize).min(self.standbys as usize);
+        if idle >= spare {
             return None;
         }
         let share = loads.values().sum::<u32>().div_ceil(active);
@@ -141,5 +143,14 @@ mod tests {
         // Who has more than its share is given no more.
         let freed = ["1", "1", "1", "1", "2", "3", "4", "5 2"];
         check(&[1, 1, 1, 1, 2, 3, 4, 5], 6, Some(&freed));
+    }
+
+    #[test]
+    fn what_all_standbys_took_over_part_by_part_leaves_one_of_them_idle_though_a_node_is_gone() {
+        check(&[1, 2, 3, 4, 1, 2, 3, 5], 5, Some(&["1", "2", "3", "4", "1", "2", "3", "5 4"]));
+        check(&[1, 2, 3, 4, 1, 2, 3, 4], 5, None);
+        // As many are left as have to run.
+        check(&[1, 2, 3, 4, 1, 2, 3, 3], 4, None);
+        check(&[1, 2, 3, 1, 2, 3], 3, None);
     }
 }
