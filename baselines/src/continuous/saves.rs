@@ -31,6 +31,7 @@ fn key(partition: u32, through: u64) -> String {
 pub struct Borders {
     /// border -> whether its save is in the store; none before `whole`
     under_way: BTreeMap<u64, bool>,
+    /// The last that is in the store with all those before it, and that the source has passed.
     whole: Option<u64>,
     ordered: Option<u64>,
 }
@@ -47,17 +48,19 @@ impl Borders {
         self.ordered.replace(through)
     }
 
-    /// A save is in the store.
-    pub fn saved(&mut self, through: u64) {
+    /// A save is in the store; the source has sealed its intervals through this one.
+    pub fn saved(&mut self, through: u64, sealed: Option<u64>) {
         self.under_way.entry(through).and_modify(|is_saved| *is_saved = true);
-        while let Some(first) = self.under_way.first_entry().filter(|first| *first.get()) {
-            self.whole = Some(first.remove_entry().0);
-        }
+        self.whole = self.whole(sealed);
+        let whole = self.whole;
+        self.under_way.retain(|border, _| Some(*border) > whole);
     }
 
-    /// The last save that is in the store with all those before it, which it may name.
-    pub fn whole(&self) -> Option<u64> {
-        self.whole
+    /// The last save that is in the store with all those before it, which it may name. Where a twin's source closed the
+    /// intervals, the own one may be behind: the input that it has yet to seal is needed until it has.
+    pub fn whole(&self, sealed: Option<u64>) -> Option<u64> {
+        let in_turn = self.under_way.iter().take_while(|(border, is_saved)| **is_saved && Some(**border) <= sealed);
+        in_turn.last().map(|(border, _)| *border).or(self.whole)
     }
 }
 
@@ -134,13 +137,18 @@ pub async fn drop_before(host: &Host, partition: u32, oldest: u64) {
 mod tests {
     use super::*;
 
-    /// Orders saves behind 4, 9 and 14 of a partition that began behind 2, and has these written in turn.
-    fn check(written: &[u64], expected: Option<u64>) {
+    /// Orders saves behind 4, 9 and 14 of a partition that began behind 2, and has these written in turn, while its source
+    /// has sealed so much.
+    fn check_behind(sealed: u64, written: &[u64], expected: Option<u64>) {
         let mut borders = Borders::behind(Some(2));
         let before: Vec<Option<u64>> = [4, 9, 14].map(|through| borders.order(through)).to_vec();
         assert_eq!(before, [Some(2), Some(4), Some(9)]);
-        written.iter().for_each(|through| borders.saved(*through));
-        assert_eq!(borders.whole(), expected, "{written:?} are written");
+        written.iter().for_each(|through| borders.saved(*through, Some(sealed)));
+        assert_eq!(borders.whole(Some(sealed)), expected, "{written:?} are written, {sealed} is sealed");
+    }
+
+    fn check(written: &[u64], expected: Option<u64>) {
+        check_behind(20, written, expected);
     }
 
     #[test]
@@ -151,5 +159,19 @@ mod tests {
         check(&[4, 14], Some(4));
         check(&[14, 4, 9], Some(14));
         check(&[4, 4, 7], Some(4));
+    }
+
+    #[test]
+    fn a_save_counts_when_the_source_beside_it_has_sealed_what_is_in_it() {
+        check_behind(3, &[4, 9], Some(2));
+        check_behind(8, &[4, 9, 14], Some(4));
+        check_behind(9, &[4, 9, 14], Some(9));
+        let mut borders = Borders::behind(None);
+        for through in [4, 9] {
+            borders.order(through);
+            borders.saved(through, None);
+        }
+        let seen = [None, Some(4), Some(8), Some(9)].map(|sealed| borders.whole(sealed));
+        assert_eq!(seen, [None, Some(4), Some(4), Some(9)]);
     }
 }

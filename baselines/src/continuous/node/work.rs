@@ -11,6 +11,7 @@ use crate::continuous::node::core::{Hosted, Node};
 use crate::continuous::node::event::NodeAction;
 use crate::continuous::node::input::mixed;
 use crate::continuous::outbox::Entry;
+use crate::continuous::source::Source;
 use crate::continuous::topology::Target;
 use bytes::Bytes;
 use dstream_kernel::Produced;
@@ -361,7 +362,8 @@ impl Node {
 
     pub(super) fn saved(&mut self, partition: u32, since: u64, through: u64) {
         if let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == since) {
-            hosted.saves.saved(through);
+            let sealed = hosted.source.as_ref().and_then(Source::sealed);
+            hosted.saves.saved(through, sealed);
         }
     }
 
@@ -383,7 +385,7 @@ impl Node {
         let under_way = waits.map(|(_, interval)| *interval).min();
         let passed_on = under_way.map_or(closed, |first| closed.min(first.checked_sub(1)));
         let keeps_nothing = keyed().next().is_none() || self.limits.topology.reach == Some(0);
-        let saved = if keeps_nothing { passed_on } else { hosted.saves.whole() };
+        let saved = if keeps_nothing { passed_on } else { hosted.saves.whole(source.sealed()) };
         let (since, sealed) = (hosted.since, source.sealed());
         Some(Progress { partition, since, is_running: true, sealed, closed, passed_on, saved })
     }
