@@ -54,7 +54,9 @@ impl Node {
         batch.interval = self.clients.interval_of(client, source, range.first, batch.interval);
         let held = self.held.entry(source).or_default();
         let view = self.views.get(&client).copied().unwrap_or(0);
-        if range.client != client || view == 0 || view < held.closed_below {
+        // Who holds nothing of the source, as far as it knows, may do so only by what a client knows beyond that.
+        let least = if held.since > 0 { held.closed_below } else { self.assignment.version + 1 };
+        if range.client != client || view == 0 || view < least {
             if view < self.assignment.version {
                 actions.push(NodeAction::TellClient(client, self.places()));
             }
@@ -63,6 +65,25 @@ impl Node {
         admit(held, batch, actions);
         self.unsaid.push((client, range));
         self.say_held(now, actions);
+    }
+
+    /// Drops what came before this node knew of any assignment, from clients that know none since then: they count holders
+    /// of the past. It is not acknowledged, and they say everything again.
+    pub(super) fn drop_early(&mut self, source: u32, closed_below: u64, actions: &mut Vec<NodeAction>) {
+        let Some(held) = self.held.get_mut(&source).filter(|held| held.since == 0) else { return };
+        for client in 1..=self.limits.clients {
+            if self.views.get(&client).is_some_and(|view| *view >= closed_below) {
+                continue;
+            }
+            let gone = held.log.drop_from(client, 0);
+            if gone.is_empty() {
+                continue;
+            }
+            let cut = self.limits.cut;
+            self.unsaid.retain(|(of, range)| *of != client || cut.source_of(client, range.first) != source);
+            actions.extend(gone.into_iter().map(|block| NodeAction::Record(Event::BlockForgotten { block })));
+            actions.push(NodeAction::Redial(client));
+        }
     }
 
     /// Acknowledges what waits for it, if this node may, and holds no more than it should.
@@ -259,3 +280,6 @@ impl Held {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

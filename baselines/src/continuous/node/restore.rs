@@ -73,7 +73,9 @@ impl Node {
 
     fn assign_holder(&mut self, source: u32, place: &Place, actions: &mut Vec<NodeAction>) {
         let version = place.changed();
-        let Some(seat) = place.holder(self.limits.node) else {
+        let seat = place.holder(self.limits.node);
+        self.drop_early(source, if seat.is_some() { version } else { self.assignment.version + 1 }, actions);
+        let Some(seat) = seat else {
             if self.held.get(&source).is_some_and(|held| held.since > 0) {
                 let held = self.held.remove(&source).expect("it was just there");
                 let gone = held.log.iter().map(|batch| Event::BlockForgotten { block: batch.name() });

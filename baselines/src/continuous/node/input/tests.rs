@@ -1,0 +1,116 @@
+//! Whose batches a node takes: those of clients that know no less than it does of who holds their source.
+
+use super::*;
+use crate::continuous::assignment::{Assignment, Place, Seat, Start};
+use crate::continuous::message::FromMaster;
+use crate::continuous::node::{NodeEvent, NodeLimits, Rules};
+use crate::continuous::topology::Topology;
+use Heard::{Lease, Seated, Sends, Welcome};
+use dstream_cluster::client::Cut;
+use dstream_cluster::core::Core;
+use dstream_cluster::message::Batch as Sent;
+use dstream_kernel::QueryBuilder;
+use dstream_trace::NodeName;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+const NOW: Moment = Moment::from_millis(100);
+const RANGE: RecordRange = RecordRange { client: 1, first: 0, last: 0 };
+
+/// What node 1 hears.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    /// It is a member.
+    Welcome,
+    /// The only source is held by this node under this version.
+    Seated(NodeNumber, u64),
+    /// The master has heard it.
+    Lease,
+    /// The client knows this version, and sends a batch.
+    Sends(u64),
+}
+
+fn node() -> Node {
+    let builder = QueryBuilder::new();
+    builder.lines().words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b).output("counts");
+    let topology = Topology::of(&builder.build().unwrap(), 1).unwrap();
+    Node::new(NodeLimits {
+        node: 1,
+        incarnation: 1,
+        names: (1..=3).map(NodeName::worker).collect(),
+        clients: 1,
+        cut: Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) },
+        scale: 1,
+        topology,
+        rules: Rules {
+            checkpoint_intervals: Some(3),
+            reads_all: false,
+            is_ordered: false,
+            only_leader_hands_in: false,
+            is_single: true,
+            buffer: Duration::ZERO,
+            replays: false,
+            tentative: None,
+        },
+        heartbeat: Duration::from_millis(100),
+        lease: Duration::from_millis(400),
+        origin: Moment::ZERO,
+        interval: Duration::from_secs(1),
+        most_kept_bytes: 1 << 20,
+    })
+}
+
+fn events(heard: Heard) -> Vec<NodeEvent> {
+    let client = |word| NodeEvent::Client { client: 1, word, lines: Bytes::from_static(b"line\n") };
+    match heard {
+        Welcome => vec![NodeEvent::Master(FromMaster::Welcome { epoch: 7 })],
+        Seated(node, version) => {
+            let seats = vec![Seat { node, since: version, start: Start::Empty }];
+            let places = vec![Place { hosts: seats.clone(), holders: seats }];
+            vec![NodeEvent::Master(FromMaster::Assign(Assignment { version, places }))]
+        }
+        Lease => vec![NodeEvent::Master(FromMaster::Lease { epoch: 7, sent_ns: NOW.0 })],
+        Sends(version) => {
+            let view = FromClient::View { version, acked_below: Vec::new() };
+            vec![client(view), client(FromClient::Records(Sent { range: RANGE, interval: 0 }))]
+        }
+    }
+}
+
+/// Whether the client is told that its batch is held; whether it is told who holds its source, or to say all again.
+fn check(heard: &[Heard], is_held: bool, is_sent_on: bool) {
+    let (mut node, mut actions) = (node(), Vec::new());
+    for event in heard.iter().flat_map(|heard| events(*heard)) {
+        node.step(NOW, event, &mut actions);
+    }
+    let is_held_word =
+        |action: &NodeAction| matches!(action, NodeAction::TellClient(1, ToClient::Held(ranges)) if *ranges == [RANGE]);
+    let is_word = |action: &NodeAction| {
+        matches!(action, NodeAction::Redial(1) | NodeAction::TellClient(1, ToClient::Places { .. }))
+    };
+    let seen = (actions.iter().any(is_held_word), actions.iter().any(is_word));
+    assert_eq!(seen, (is_held, is_sent_on), "{heard:?}");
+}
+
+#[test]
+fn a_holder_takes_what_clients_send_that_know_it_as_one_and_says_so_with_a_lease() {
+    check(&[Welcome, Seated(1, 2), Lease, Sends(2)], true, false);
+    check(&[Welcome, Seated(1, 2), Sends(2), Lease], true, false);
+    check(&[Welcome, Seated(1, 2), Sends(2)], false, false);
+    check(&[Welcome, Seated(1, 2), Lease, Sends(1)], false, true);
+}
+
+#[test]
+fn who_was_a_holder_takes_nothing_from_a_client_that_does_not_know_the_one_of_today() {
+    check(&[Welcome, Seated(2, 2), Lease, Sends(1)], false, true);
+    // What the client knows beyond this node may make it a holder.
+    check(&[Welcome, Seated(2, 2), Lease, Sends(3)], true, false);
+}
+
+#[test]
+fn what_came_before_a_node_knew_of_others_is_acknowledged_only_if_the_client_counts_todays_holders() {
+    check(&[Sends(1), Welcome, Seated(2, 2), Lease], false, true);
+    check(&[Sends(1), Welcome, Seated(1, 2), Lease], false, true);
+    check(&[Sends(2), Welcome, Seated(1, 2), Lease], true, false);
+    check(&[Sends(3), Welcome, Seated(2, 2), Lease], true, false);
+}
