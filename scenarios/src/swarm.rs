@@ -50,6 +50,12 @@ const MOST_PARTITIONS: u64 = 48;
 /// can be worked off.
 const MOST_LOAD: u64 = 40;
 
+/// Input is gathered for no longer than this until a map takes it.
+const LONGEST_BLOCK: Duration = Duration::from_millis(200);
+
+/// What an interval costs beside its maps, in milliseconds at most: seal, reduces, results.
+const AFTER_MAPS: u64 = 100;
+
 /// What is left of the run after that, so that the calm can be seen.
 const AFTER_CALM: Duration = Duration::from_secs(2);
 
@@ -130,6 +136,20 @@ impl Frame {
     fn calm(&self) -> Duration {
         let load = (2 * self.load).min(MOST_LOAD);
         CALM + Duration::from_millis(self.storm.as_millis() as u64 * load / (100 - load))
+    }
+
+    /// How long an interval is computed where no other one is: the share of it that the load takes, and what follows.
+    fn work_ms(&self) -> u64 {
+        self.interval.as_millis() as u64 * self.load / 100 + AFTER_MAPS
+    }
+
+    /// How many intervals an engine works on at once, where it counts them: one after the other they must take no larger
+    /// share of the time than the load may take of the cores, or what waited is never worked off, however many cores
+    /// idle. The last map may take a worker's whole block, on one core of those for which it came.
+    fn least_overlap(&self) -> u64 {
+        let block = LONGEST_BLOCK.min(self.interval).as_millis() as u64 * self.load * self.cores / 100;
+        let length = (self.interval.as_millis() as u64).max(1);
+        ((self.work_ms() + block) * 100).div_ceil(MOST_LOAD * length)
     }
 
     /// One for every second core up to two for each, so that there are reduces to be struck, and not so many that they are
@@ -235,6 +255,7 @@ fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame, offs: Offs) -
             "checkpoint" if may_be_off && dice.below("off", 4) == 0 => Some("off".to_owned()),
             "checkpoint" => Some(millis(frame.interval * dice.pick("intervals", &[1u32, 2, 3, 5]))),
             _ if dice.below("default", 2) == 0 => None,
+            "overlap" => value(&dice, option, frame).map(|value| no_less(value, frame.least_overlap())),
             _ => value(&dice, option, frame),
         };
         let value = value.filter(|value| offs == Offs::Drawn || value != "off");
@@ -245,6 +266,11 @@ fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame, offs: Offs) -
 
 fn value(dice: &Dice, option: &OptionSpec, frame: &Frame) -> Option<String> {
     value_of(dice, &option.kind, &option.default, frame)
+}
+
+/// The count, or this one; what is no count stays.
+fn no_less(value: String, least: u64) -> String {
+    value.parse().map_or(value, |count: u64| count.max(least).to_string())
 }
 
 fn value_of(dice: &Dice, kind: &OptionKind, default: &OptionValue, frame: &Frame) -> Option<String> {

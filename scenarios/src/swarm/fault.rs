@@ -18,9 +18,6 @@ const AIM_FROM: u64 = 30;
 /// Half of the aimed ones fall within the first, where the tasks of an idle cluster run.
 const AIM_WIDTHS: [u64; 2] = [70, 300];
 
-/// What an interval costs beside its maps, in milliseconds at most: seal, reduces, results.
-const AFTER_MAPS: u64 = 100;
-
 /// Within this of the moment in which the loss of a node should be noticed, on both sides, in milliseconds.
 const NOTICED_WITHIN: u64 = 60;
 
@@ -210,7 +207,7 @@ impl Storm<'_> {
             }
             (2, Some(last)) => last.until + dice.below("after its end", 300),
             (0..=3, _) => AIM_FROM + dice.below("at", latest),
-            (4..=6, _) => self.end_of_interval(dice) + dice.below("work", self.work()),
+            (4..=6, _) => self.end_of_interval(dice) + dice.below("work", self.frame.work_ms()),
             _ => {
                 let offset = dice.below("offset", dice.pick("width", &AIM_WIDTHS));
                 (self.end_of_interval(dice) + offset).saturating_sub(AIM_FROM)
@@ -224,11 +221,6 @@ impl Storm<'_> {
         let interval = (self.plan.interval.as_millis() as u64).max(1);
         let warmup = self.plan.warmup.as_millis() as u64;
         (1 + dice.below("interval", self.storm / interval)) * interval + (interval - warmup % interval) % interval
-    }
-
-    /// How long an interval is computed: the share of it that the load takes, and what follows.
-    fn work(&self) -> u64 {
-        self.plan.interval.as_millis() as u64 * self.frame.load / 100 + AFTER_MAPS
     }
 
     fn death(&mut self, dice: &Dice, kind: &str, node: &str, when: &str, lasts: u64) -> String {

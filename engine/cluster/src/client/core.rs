@@ -9,7 +9,9 @@
 //!            ^                            |
 //!            +--- worker gone, or no word for a while and another worker is there ---+
 //! ```
-//! While no master leads, no worker acknowledges: what is sent then is given all the patience there is.
+//! While no master leads, no worker acknowledges: what is sent then is given all the patience there is. So is what two
+//! workers have while nobody acknowledges anything: that is no worker's fault, and what nobody can acknowledge now, such as
+//! while a log takes nothing, stands in the way of the rest later, once for each copy.
 
 use crate::core::Core;
 use crate::message::FromClient;
@@ -38,6 +40,13 @@ pub struct ClientLimits {
     pub clients: u32,
     /// What is acknowledged is kept until it is released: it may be asked for again.
     pub keeps: bool,
+}
+
+impl ClientLimits {
+    /// How long a batch waits at most until it goes to another worker.
+    fn most_patience(&self) -> Duration {
+        self.patience * MOST_PATIENCE * USUAL_WAITS
+    }
 }
 
 /// What happens to a client.
@@ -143,6 +152,8 @@ struct Outstanding {
     attempts: u32,
     /// When it was sent first.
     sent: Moment,
+    /// When it was sent last, if that was beside a worker that has it as well.
+    doubled: Option<Moment>,
     held: RangeSet,
 }
 
@@ -163,6 +174,8 @@ pub struct Client {
     turn: usize,
     /// How long acknowledgements lately took at most.
     waits: Duration,
+    /// When anything was acknowledged last.
+    heard: Moment,
     records: u64,
     source_ended: bool,
     done: bool,
@@ -183,6 +196,7 @@ impl Client {
             is_led: true,
             turn: 0,
             waits: Duration::ZERO,
+            heard: Moment::ZERO,
             records: 0,
             source_ended: false,
             done: false,
@@ -222,9 +236,10 @@ impl Client {
         if batch.attempts == 0 {
             batch.sent = now;
         }
+        batch.doubled = not.map(|_| now);
         // Slow acknowledgements and many attempts have one cause, such as a long fault: they must not multiply each other.
         let grown = patience * (1 << batch.attempts.min(MOST_PATIENCE.ilog2()));
-        let patience = grown.min(self.limits.patience * MOST_PATIENCE * USUAL_WAITS);
+        let patience = grown.min(self.limits.most_patience());
         batch.with = Some((to.clone(), now + patience));
         actions.push(ClientAction::Record(match batch.attempts {
             0 => Event::RecordsSent {
@@ -258,6 +273,11 @@ impl Client {
         }
     }
 
+    /// Until when a batch waits, whatever its patience: two workers have it, and nobody has acknowledged anything since.
+    fn waits_with_all(&self, batch: &Outstanding) -> Option<Moment> {
+        batch.doubled.filter(|at| self.heard < *at).map(|at| at + self.limits.most_patience())
+    }
+
     /// Sends whatever waited too long to another worker, if there is another one.
     fn send_overdue(&mut self, now: Moment, actions: &mut Vec<ClientAction>) {
         let overdue: Vec<(u64, NodeName)> = self
@@ -268,11 +288,15 @@ impl Client {
             .map(|(first, (worker, _))| (first, worker.clone()))
             .collect();
         for (first, worker) in overdue {
+            let with_all = self.outstanding.get(&first).and_then(|batch| self.waits_with_all(batch));
+            let with_all = with_all.filter(|ends| *ends > now);
             // Asking the same connected worker again would not help: its connection loses nothing.
             if let Some(batch) = self.outstanding.get_mut(&first) {
-                batch.with = Some((worker.clone(), now + self.limits.patience * MOST_PATIENCE));
+                batch.with = Some((worker.clone(), with_all.unwrap_or(now + self.limits.patience * MOST_PATIENCE)));
             }
-            self.send(now, first, Some(&worker), actions);
+            if with_all.is_none() {
+                self.send(now, first, Some(&worker), actions);
+            }
         }
     }
 
@@ -291,6 +315,7 @@ impl Client {
                 batch.held.insert(RecordRange { client: batch.range.client, first: from, last: to });
                 if batch.held.count() == batch.range.count() {
                     let range = batch.range;
+                    self.heard = now;
                     self.waits = now.since(batch.sent).max(self.waits - self.waits / FORGETTING);
                     self.outstanding.remove(&first);
                     actions.push(ClientAction::Record(Event::RecordsAcked { range }));
@@ -338,6 +363,7 @@ impl Core for Client {
                     with: None,
                     attempts: 0,
                     sent: now,
+                    doubled: None,
                     held: RangeSet::new(),
                 };
                 self.outstanding.insert(range.first, batch);

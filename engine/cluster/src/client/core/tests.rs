@@ -118,6 +118,21 @@ fn while_no_master_leads_silence_says_nothing_of_a_worker() {
 }
 
 #[test]
+fn what_nobody_acknowledges_is_with_two_workers_and_no_third_until_somebody_acknowledges_anything() {
+    let up = [(0, up(1)), (0, up(2)), (0, up(3))];
+    let sent = [(1, batch(0, 9)), (2, batch(10, 19)), (401, ClientEvent::Tick), (402, ClientEvent::Tick)];
+    let twice = ["0>worker-1", "10>worker-2", "0>worker-2", "10>worker-3"];
+    let silent = [&up[..], &sent].concat();
+    // Patience is 400 ms, and its double at the second attempt; the most of it is 16 times that.
+    let in_vain = [(1201, ClientEvent::Tick), (1202, ClientEvent::Tick), (6800, ClientEvent::Tick)];
+    check(&[&silent[..], &in_vain].concat(), &twice);
+    let long_after = [&in_vain[..], &[(6801, ClientEvent::Tick)]].concat();
+    check(&[&silent[..], &long_after].concat(), &[&twice[..], &["0>worker-1"]].concat());
+    let other = [(1000, held(10, 19)), (1200, ClientEvent::Tick), (1201, ClientEvent::Tick)];
+    check(&[&silent[..], &other].concat(), &[&twice[..], &["10!", "0>worker-1"]].concat());
+}
+
+#[test]
 fn a_worker_that_is_no_member_gets_nothing() {
     let members = ClientEvent::Members(vec![NodeName::worker(2)]);
     check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, members)], &["0>worker-1", "0>worker-2"]);
