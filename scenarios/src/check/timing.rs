@@ -7,7 +7,7 @@
 
 use super::{CheckInput, records};
 use dstream_trace::measure::Sent;
-use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange};
+use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange, TraceLine};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -76,13 +76,23 @@ fn was_held_off(input: &CheckInput<'_>, sent: &Sent) -> bool {
     let due = sent.scheduled(sent.range.first);
     let over = input.run.closed(input.run.open_at(due));
     let client = NodeName::client(sent.range.client);
+    let under_way = under_way(input, over);
     let is_hit = input.run.faults.iter().any(|fault| {
         let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
         let until = times.ended.map_or(Moment::NEVER, |ended| ended + input.run.failure_timeout * 2 + RETURN_GRACE);
         let hits = fault.nodes.contains(&client) || fault.others.contains(&client);
-        hits && times.applied.is_some_and(|applied| applied <= over + UNDER_WAY) && due <= until
+        hits && times.applied.is_some_and(|applied| applied <= under_way) && due <= until
     });
     is_hit && !is_held_by(input, sent.range, over)
+}
+
+/// Until when what was due before `over` may be under way: also what was sent to a node that had died, until that must be
+/// known.
+fn under_way(input: &CheckInput<'_>, over: Moment) -> Moment {
+    let is_death = |line: &&TraceLine| line.event == Event::ProcessEnded && line.node.is_of_the_work();
+    let deaths = input.lines.iter().take_while(|line| line.at <= over).filter(is_death);
+    let known = deaths.map(|line| line.at + input.run.failure_timeout).max().unwrap_or(over);
+    known.max(over) + UNDER_WAY
 }
 
 /// Whether any node held one of the records by then.

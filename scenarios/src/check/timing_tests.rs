@@ -180,3 +180,20 @@ fn a_record_is_in_a_later_interval_also_if_all_who_held_it_died_and_it_was_sent_
         check(&history, is_fine);
     }
 }
+
+#[test]
+fn what_was_sent_to_a_node_that_had_died_is_under_way_until_that_must_be_known() {
+    // The failure timeout is 500 ms. The client is cut off 300 ms after the interval was over, which explains nothing; but
+    // what it had sent to worker 1 it would have sent to another one.
+    let over = closed(2);
+    for (died, is_fine) in [(None, false), (Some(over - 100), true), (Some(over - 400), false)] {
+        let mut history = late(over + 900, false);
+        let client = NodeName::client(1);
+        history.fault_of(0, over + 300, "outage", client.clone(), Effect::MessageHeld);
+        history.add(over + 600, "driver", Event::FaultEnded { fault: 0, node: client });
+        if let Some(died) = died {
+            history.add(died, "worker-1", Event::ProcessEnded);
+        }
+        check(&history, is_fine);
+    }
+}
