@@ -81,7 +81,11 @@ fn was_held_off(input: &CheckInput<'_>, sent: &Sent) -> bool {
         let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
         let until = times.ended.map_or(Moment::NEVER, |ended| ended + input.run.failure_timeout * 2 + RETURN_GRACE);
         let hits = fault.nodes.contains(&client) || fault.others.contains(&client);
-        hits && times.applied.is_some_and(|applied| applied <= under_way) && due <= until
+        // A fault that came later than usual explains it only if nobody had the records even then.
+        let explains = |applied: Moment| {
+            applied <= over + UNDER_WAY || applied <= under_way && !is_held_by(input, sent.range, applied)
+        };
+        hits && times.applied.is_some_and(explains) && due <= until
     });
     is_hit && !is_held_by(input, sent.range, over)
 }

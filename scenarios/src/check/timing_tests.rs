@@ -186,8 +186,10 @@ fn what_was_sent_to_a_node_that_had_died_is_under_way_until_that_must_be_known()
     // The failure timeout is 500 ms. The client is cut off 300 ms after the interval was over, which explains nothing; but
     // what it had sent to worker 1 it would have sent to another one.
     let over = closed(2);
-    for (died, is_fine) in [(None, false), (Some(over - 100), true), (Some(over - 400), false)] {
-        let mut history = late(over + 900, false);
+    let (late_on, before_the_fault) = (over + 900, over + 200);
+    let deaths = [(None, late_on, false), (Some(over - 400), late_on, false), (Some(over - 100), late_on, true)];
+    for (died, held_at, is_fine) in deaths.into_iter().chain([(Some(over - 100), before_the_fault, false)]) {
+        let mut history = late(held_at, false);
         let client = NodeName::client(1);
         history.fault_of(0, over + 300, "outage", client.clone(), Effect::MessageHeld);
         history.add(over + 600, "driver", Event::FaultEnded { fault: 0, node: client });
