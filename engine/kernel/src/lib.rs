@@ -65,7 +65,7 @@ pub use arena::Arena;
 pub use continuous::{Absorbed, HeldPane, Operator};
 pub use cut::{BuildError, QueryBuilder};
 pub use held::HeldState;
-pub use held::shelf::{Shown, Sought};
+pub use held::key::{Short, Shown, Sought, Word};
 pub use held::table::{StateTable, Stored, Timeless, Touch};
 pub use id::{IntervalId, OutputId, PartitionId, ShuffleId, StageId};
 pub use image::Image;

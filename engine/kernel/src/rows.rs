@@ -2,7 +2,7 @@
 //!
 //! Knows no operator. Invariant: a block of no rows is no bytes, so equal lists of rows are equal bytes.
 
-use crate::held::shelf::Shown;
+use crate::held::key::Shown;
 use crate::line::{LINE_BYTES, Line};
 use crate::query::TaskError;
 use crate::reader::{Reader, put_varint};
@@ -53,8 +53,9 @@ impl RowBuffer {
         self.push_with(|rows| T::put(record, rows));
     }
 
-    /// Appends a pair whose key is encoded. The fastest way for a buffer into which rows come in this way alone.
-    #[inline]
+    /// Appends a pair whose key is encoded. The fastest way for a buffer into which rows come in this way alone: a call for
+    /// each would be a fifth of what it costs.
+    #[inline(always)]
     pub fn push_keyed<V: Record>(&mut self, key: Shown<'_>, value: V::Ref<'_>) {
         if let Some(room) = self.rows.get_mut(self.end..).and_then(<[u8]>::first_chunk_mut) {
             let mut line = Line::new(room);
@@ -279,7 +280,7 @@ impl<'a, T: Record> Iterator for Rows<'a, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::held::shelf::Sought;
+    use crate::held::key::Sought;
 
     #[test]
     fn a_pair_whose_key_is_encoded_becomes_the_same_row_however_long_it_is() {
@@ -288,7 +289,7 @@ mod tests {
             let (key, value) = ("k".repeat(length / 2), "v".repeat(length));
             let mut encoded = Vec::new();
             String::put(&key, &mut encoded);
-            one.push_keyed::<(u64, String)>(Sought::of(&encoded).shown(), (length as u64, &value));
+            one.push_keyed::<(u64, String)>(Sought::of(&encoded).shown, (length as u64, &value));
             other.push::<(String, (u64, String))>((&key, (length as u64, &value)));
             assert_eq!((one.encoded(), one.count()), (other.encoded(), other.count()), "{length}");
         }

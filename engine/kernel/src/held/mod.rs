@@ -3,8 +3,10 @@
 //! Knows no operator. A table is a cache of what panes say: [`crate::keyed::in_place`] makes it again of them wherever it
 //! is missing. Invariant: a table that is not dirty holds, bit for bit, what the panes of its version make.
 
+pub(crate) mod key;
 pub(crate) mod order;
 pub(crate) mod shelf;
+pub(crate) mod slots;
 pub(crate) mod table;
 
 use std::any::Any;

@@ -7,7 +7,7 @@
 //! Knows no operator. Invariant: equal sets of pairs come in the same order however they arrived, those of a key one after
 //! the other in the order of their encodings.
 
-use crate::held::shelf::hash_of;
+use crate::held::key::hash_of;
 use crate::program::{OpenInterval, Values};
 use crate::query::TaskError;
 use crate::reader::Reader;
@@ -16,38 +16,44 @@ use crate::rows::{RowBuffer, decode_rows};
 use crate::scratch::Scratch;
 use std::marker::PhantomData;
 
-/// Bits by which pairs are distributed at once, at most: so many places that are written in turn stay in the
-/// first-level cache.
-const MOST_BITS: u32 = 10;
+/// Bits by which pairs are distributed at once: so many places that are written in turn stay in the first-level cache.
+const BITS: u32 = 10;
 /// Fewer pairs are compared at once: distributing them costs more.
 const FEW: usize = 64;
 
-/// Where in some rows a pair is.
+/// Where in some rows a pair is. Two words and no more: to sort them is to copy them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
     /// Of its key.
     pub(crate) hash: u64,
-    start: usize,
-    end: usize,
+    start: u32,
+    length: u32,
 }
 
 impl Place {
+    /// Nothing if it lies too far behind.
+    #[inline]
+    fn new(hash: u64, start: usize, end: usize) -> Option<Place> {
+        let length = u32::try_from(end - start).ok()?;
+        Some(Place { hash, start: u32::try_from(start).ok()?, length })
+    }
+
     /// Its bytes.
     #[inline]
     fn of<'r>(&self, rows: &'r [u8]) -> &'r [u8] {
-        &rows[self.start..self.end]
+        &rows[self.start as usize..][..self.length as usize]
     }
 
     /// Reads it. More follows, which lets a number be read at once.
     #[inline]
     pub(crate) fn reader<'r>(&self, rows: &'r [u8]) -> Reader<'r> {
-        Reader::new(&rows[self.start..])
+        Reader::new(&rows[self.start as usize..])
     }
 
     /// Its first byte: who reads those of many pairs first waits for all of them at once.
     #[inline]
     pub(crate) fn first_of(&self, rows: &[u8]) -> u8 {
-        rows[self.start]
+        rows[self.start as usize]
     }
 }
 
@@ -89,7 +95,12 @@ impl Values {
         let mut start = shift;
         while let Some(pair) = pairs.next_keyed()? {
             let end = shift + pairs.position() - first;
-            self.places.push(Place { hash: hash_of(pair.bytes), start, end });
+            let Some(place) = Place::new(hash_of(pair.bytes), start, end) else {
+                return Err(
+                    pairs.corrupt("an interval's values of one partition go on behind 4 GiB: more partitions help;")
+                );
+            };
+            self.places.push(place);
             start = end;
         }
         self.rows.push_rows(&slice[first..], count);
@@ -113,23 +124,22 @@ impl Values {
 
 /// By hash, then by bytes: by the first bits of the hash by distributing, the few that share those by comparing.
 fn sort(places: &mut Vec<Place>, spare: &mut Vec<Place>, rows: &[u8]) {
-    let bits = if places.len() < FEW { 0 } else { places.len().ilog2() + 1 };
-    distribute(places, spare, bits);
-    let is_of_run = |one: &Place, other: &Place| bits == 0 || (one.hash ^ other.hash) >> (u64::BITS - bits) == 0;
+    // A round takes all the bits it can: the more, the fewer pairs share them.
+    let rounds = if places.len() < FEW { 0 } else { (places.len().ilog2() + 1).div_ceil(BITS) };
+    distribute(places, spare, rounds);
+    let is_of_run =
+        |one: &Place, other: &Place| rounds == 0 || (one.hash ^ other.hash) >> (u64::BITS - rounds * BITS) == 0;
     for run in places.chunk_by_mut(is_of_run).filter(|run| run.len() > 1) {
         run.sort_unstable_by(|one, other| one.hash.cmp(&other.hash).then_with(|| one.of(rows).cmp(other.of(rows))));
     }
 }
 
-/// Sorts by the first `bits` bits of the hash, from the last of them to the first, some at a time.
-fn distribute(places: &mut Vec<Place>, spare: &mut Vec<Place>, bits: u32) {
+/// Sorts by the first bits of the hash in so many rounds, from the last of them to the first.
+fn distribute(places: &mut Vec<Place>, spare: &mut Vec<Place>, rounds: u32) {
     spare.resize(places.len(), Place::default());
-    let mut left = bits;
-    for round in (1..=bits.div_ceil(MOST_BITS)).rev() {
-        let width = left.div_ceil(round);
-        let (shift, mask) = (u64::BITS - left, (1usize << width) - 1);
-        let bucket = |place: &Place| (place.hash >> shift) as usize & mask;
-        let mut next = [0; 1 << MOST_BITS];
+    for round in (1..=rounds).rev() {
+        let bucket = |place: &Place| (place.hash >> (u64::BITS - round * BITS)) as usize & ((1 << BITS) - 1);
+        let mut next = [0; 1 << BITS];
         places.iter().for_each(|place| next[bucket(place)] += 1);
         let mut start = 0;
         next.iter_mut().for_each(|next| start += std::mem::replace(next, start));
@@ -139,7 +149,6 @@ fn distribute(places: &mut Vec<Place>, spare: &mut Vec<Place>, bits: u32) {
             *next += 1;
         }
         std::mem::swap(places, spare);
-        left -= width;
     }
 }
 

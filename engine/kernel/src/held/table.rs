@@ -8,7 +8,8 @@
 //! behind i --begin(i + 1)--> DIRTY --end--> behind i + 1 --undo--> behind i, as far as the log goes
 //! ```
 
-use crate::held::shelf::{Key, Shelf, Shown, Sought, hash_of};
+use crate::held::key::{Key, Shown, Sought, Word, hash_of};
+use crate::held::shelf::{Room, Shelf};
 use crate::record::Record;
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
@@ -20,8 +21,8 @@ use std::ops::Range;
 pub(crate) const SHELVES: usize = 256;
 /// The fullest shelf is as full as this when it grows, and the emptiest, in 256ths of its homes: of shelves that fill
 /// alike, few grow at the same time.
-const FULLEST: usize = 160;
-const EMPTIEST: usize = 96;
+const FULLEST: usize = 192;
+const EMPTIEST: usize = 128;
 /// Versions that can be undone: a task that is run again for the interval that closed last, or for the one before it.
 const MOST_VERSIONS_KEPT: usize = 2;
 
@@ -72,12 +73,43 @@ impl<S: Record> Stored<S> for Timeless<S> {
     }
 }
 
-/// What one version changed.
+/// What one version changed: its keys, each once, with what they had before. Words by themselves: beside others each would
+/// take twice the memory.
 #[derive(Debug)]
 struct Change<T> {
     version: u64,
-    /// The keys, each once, with what they had before.
-    before: Vec<(Key, Option<T>)>,
+    words: Vec<(Word, Option<T>)>,
+    others: Vec<(Key, Option<T>)>,
+}
+
+impl<T> Change<T> {
+    fn new() -> Change<T> {
+        Change { version: 0, words: Vec::new(), others: Vec::new() }
+    }
+
+    /// Empty, of another version.
+    fn again(mut self, version: u64) -> Change<T> {
+        self.words.clear();
+        self.others.clear();
+        Change { version, ..self }
+    }
+
+    #[inline]
+    fn push(&mut self, sought: &Sought<'_>, before: Option<T>) {
+        match sought.shown {
+            Shown::Word(word) => self.words.push((word, before)),
+            _ => self.others.push((sought.key(), before)),
+        }
+    }
+
+    /// The keys, each with what it had.
+    fn into_before(self) -> impl Iterator<Item = (Key, Option<T>)> {
+        self.words.into_iter().map(|(word, before)| (Key::Word(word), before)).chain(self.others)
+    }
+
+    fn bytes(&self) -> usize {
+        self.words.capacity() * size_of::<(Word, Option<T>)>() + self.others.capacity() * size_of::<(Key, Option<T>)>()
+    }
 }
 
 /// States by key, in place: what a stage whose state is in place has for each of its partitions. Here for those who measure
@@ -96,13 +128,17 @@ pub struct StateTable<S, T = Touch<S>> {
 }
 
 impl<S: Record, T: Stored<S>> StateTable<S, T> {
-    /// A table without states, with room for so many short keys.
+    /// A table without states, with room for so many keys of up to seven bytes.
     pub fn new(room: usize) -> StateTable<S, T> {
-        let shelf = |number: usize| {
-            let fill = EMPTIEST + number * (FULLEST - EMPTIEST) / SHELVES;
-            // Of keys that are spread evenly a shelf has rarely more than this.
-            Shelf::new(room / SHELVES + room / SHELVES / 16, fill)
-        };
+        StateTable::with_room(Room { words: room, short: 0 })
+    }
+
+    /// A table without states.
+    pub(crate) fn with_room(room: Room) -> StateTable<S, T> {
+        // Of keys that are spread evenly a shelf has rarely more than this.
+        let share = |keys: usize| keys.div_ceil(SHELVES) + keys / SHELVES / 16;
+        let room = Room { words: share(room.words), short: share(room.short) };
+        let shelf = |number: usize| Shelf::new(room, EMPTIEST + number * (FULLEST - EMPTIEST) / SHELVES);
         StateTable {
             shelves: Box::new(std::array::from_fn(shelf)),
             version: None,
@@ -120,7 +156,7 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
 
     /// How much memory it takes, without what states and long keys have elsewhere.
     pub(crate) fn bytes(&self) -> u64 {
-        let changes = self.changes.iter().map(|change| change.before.capacity() * size_of::<(Key, Option<T>)>());
+        let changes = self.changes.iter().map(Change::bytes);
         let touched = self.touched.values().map(|keys| keys.capacity() * size_of::<Key>());
         let shelves = self.shelves.iter().map(Shelf::bytes);
         shelves.chain(changes).chain(touched).sum::<usize>() as u64
@@ -142,9 +178,7 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
         assert!(!self.is_dirty, "a table that broke off between two versions is thrown away");
         self.is_dirty = true;
         let spare = if self.changes.len() < MOST_VERSIONS_KEPT { None } else { self.changes.pop_front() };
-        let mut before = spare.map_or_else(Vec::new, |change| change.before);
-        before.clear();
-        self.changes.push_back(Change { version, before });
+        self.changes.push_back(spare.unwrap_or_else(Change::new).again(version));
     }
 
     /// They are whole.
@@ -157,14 +191,15 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
     pub fn undo(&mut self) -> bool {
         let Some(change) = self.changes.pop_back() else { return false };
         self.is_dirty = true;
-        self.touched.remove(&change.version);
-        for (key, before) in change.before.into_iter().rev() {
+        let version = change.version;
+        self.touched.remove(&version);
+        for (key, before) in change.into_before() {
             if let Some(before) = before.as_ref().filter(|_| T::TIMES_OUT) {
                 self.list(before.touch().0, key.clone());
             }
             key.with(|key| self.change(&Sought::of(key), |_| before));
         }
-        self.version = change.version.checked_sub(1);
+        self.version = version.checked_sub(1);
         self.is_dirty = false;
         true
     }
@@ -202,7 +237,7 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
                 self.touched.entry(at).or_default().push(sought.key());
             }
             let change = self.changes.back_mut().expect("states change between `begin` and `end`");
-            change.before.push((sought.key(), before));
+            change.push(sought, before);
         }
         after
     }

@@ -16,8 +16,9 @@
 //! ```
 
 use crate::held::HeldState;
+use crate::held::key::{Key, Shown, Sought};
 use crate::held::order::Place;
-use crate::held::shelf::{Key, Sought};
+use crate::held::shelf::Room;
 use crate::held::table::{SHELVES, StateTable, Stored, Touch, segment_of, shelf_of_key};
 use crate::keyed::loose::Loose;
 use crate::keyed::maybe::Maybe;
@@ -173,9 +174,7 @@ impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> InPlace<K
     /// The table as the panes say.
     fn rebuild(&self, reads: Reads<'_>, counts: &mut Counts) -> Result<Box<StateTable<S, T>>, TaskError> {
         let panes = Panes::new(reads, self.segments);
-        let room = panes.segments.iter().map(|segment| decode_rows::<(K, Touch<S>)>(segment).map(|rows| rows.left()));
-        let room = room.sum::<Result<u64, TaskError>>()?;
-        let mut table = StateTable::new(usize::try_from(room).unwrap_or(0));
+        let mut table = StateTable::with_room(panes.room::<K, S>()?);
         // Of a part that is still to come, changes are already in it.
         let mut is_there = [panes.first == 0; SHELVES];
         for interval in panes.first..reads.interval {
@@ -223,6 +222,23 @@ impl<'p> Panes<'p> {
 
     fn segment(&self, interval: u64) -> &'p [u8] {
         self.of(self.segments, interval)
+    }
+
+    /// How many keys the segments hold, words and others, as one of them says of all.
+    fn room<K: Record, S: Record>(&self) -> Result<Room, TaskError> {
+        let rows = |segment: &Bytes| decode_rows::<(K, Touch<S>)>(segment).map(|rows| rows.left());
+        let all = self.segments.iter().map(rows).sum::<Result<u64, TaskError>>()?;
+        let (mut words, mut sampled) = (0, 0);
+        let sample = self.segments.iter().find(|segment| !segment.is_empty()).map_or(&[][..], |segment| segment);
+        let mut rows = decode_rows::<(K, Touch<S>)>(sample)?;
+        while let Some(row) = rows.next_keyed()? {
+            words += u64::from(matches!(Sought::of(row.bytes).shown, Shown::Word(_)));
+            sampled += 1;
+        }
+        let words = (u128::from(all) * u128::from(words)).checked_div(sampled).unwrap_or(0);
+        let words = u64::try_from(words).unwrap_or(0);
+        let room = |keys: u64| usize::try_from(keys).unwrap_or(0);
+        Ok(Room { words: room(words), short: room(all - words) })
     }
 
     /// Makes the changes of an interval in the shelves that are there.
@@ -294,8 +310,7 @@ impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Step<'_, 
         let mut reader = place.reader(rows);
         let key = K::get(&mut reader)?;
         let bytes = reader.since(0);
-        let is_last = |last: &Sought<'_>| last.hash == place.hash && last.key == bytes;
-        if !batch.sought.last().is_some_and(is_last) {
+        if !batch.sought.last().is_some_and(|last| last.is(place.hash, bytes)) {
             if batch.sought.len() == BATCH {
                 self.touch_all(batch);
             }
@@ -329,7 +344,7 @@ impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Step<'_, 
         let after = self.table.update(sought, |before| {
             visit.values(key, values, before.map(|(_, state)| state), emitted).map(|state| (at, state))
         });
-        self.changes.push_keyed::<Maybe<Touch<S>>>(sought.shown(), after);
+        self.changes.push_keyed::<Maybe<Touch<S>>>(sought.shown, after);
     }
 
     fn time_out(&mut self, key: &Key) -> Result<(), TaskError> {
