@@ -11,7 +11,8 @@
 //! able     = records / max(core time / cores, the longest step of state) x interval     of the last few intervals
 //! window   = interval + 2 x the shortest time in which an interval was done
 //! behind   = max(0, records under way - able x window / interval)
-//! limit    = share x able - I behind                   at most doubled; or eightfold, while that is half of what is able
+//! limit    = share x able - I behind                   at most doubled; or eightfold, while that is half of what is able;
+//!                                                      or what just came through, while intervals are late
 //! share    = nine tenths; less after intervals that took longer than the window and came through more slowly than that
 //! ```
 
@@ -183,7 +184,8 @@ impl Flow {
         self.judge(took, able);
         let wide = self.before.max(records as f64);
         let most = match self.late {
-            Some(_) => self.limit,
+            // What just came through may come again.
+            Some(passed) => self.limit.max(passed.min(wide * MOST_GROWTH)),
             None => (able * LEAP_SHARE).min(wide * MOST_LEAP).max(wide * MOST_GROWTH),
         };
         self.limit = self.wanted(able).min(most).max(self.least());
@@ -200,7 +202,8 @@ impl Flow {
         let passed = self.lately.records / self.lately.took_s.max(self.length_s() / 1000.0) * self.length_s();
         // After a moment of standing still the first one only seems to have taken long.
         if let Some(before) = self.late.replace(passed) {
-            self.share = (SHARE * passed.max(before) / able).max(self.share / 2.0).min(self.share);
+            let through = SHARE * passed.max(before) / able;
+            self.share = through.clamp(self.share / 2.0, (self.share * REGAINED).min(SHARE));
         }
     }
 
@@ -355,6 +358,18 @@ mod tests {
         let held_up = one_of_eight.run(|_| 10_000.0);
         assert!(held_up.iter().all(|seen| seen.delay_s < 11.0), "{held_up:?}");
         assert!(held_up[60..].iter().all(|seen| seen.delay_s < 5.0 && seen.records > 8_000), "{held_up:?}");
+    }
+
+    #[test]
+    fn what_waited_behind_a_moment_of_standing_still_is_no_sign_of_a_slow_cluster() {
+        // Seven tenths of what it can do come; nothing is done for 3 s. What is late then has waited, and comes through as
+        // fast as cores allow.
+        let play = Play { interval_ms: 500, latency_ms: 150, load: 2_700.0, intervals: 40, ..TOO_MUCH };
+        let seen = Play { stands_still_s: (6.0, 9.0), ..play }.run(|_| 4_000.0);
+        assert!(seen.iter().all(|seen| seen.delay_s < 4.0), "{seen:?}");
+        // While anything waits outside, the core is given no rest.
+        assert!(seen[18..].iter().all(|seen| seen.outside < 1.0 || seen.delay_s >= 0.55), "{seen:?}");
+        assert!(seen[28..].iter().all(|seen| seen.outside < 1.0 && seen.delay_s < 0.6), "{seen:?}");
     }
 
     #[test]
