@@ -41,6 +41,9 @@ const LEAST_RECORDS_PER_CORE: f64 = 1.0;
 /// While an interval runs, the limit is lowered when it can be by this much: seldom enough for a message to all clients.
 const WORTH_SAYING: f64 = 0.8;
 
+/// An interval with this share of what was let in had all of it: clients read in steps, and blocks are cut late.
+const HELD: f64 = 0.9;
+
 /// What an interval tells counts this much less with each one after it. Intervals that run side by side end together, and
 /// the last of them alone would seem to have taken no time.
 const MEMORY: f64 = 0.25;
@@ -103,6 +106,8 @@ pub(super) struct Flow {
     limit: f64,
     /// The limit when the last interval was sealed: it grows once for each, however many end together.
     before: f64,
+    /// The lowest limit in the last two intervals: what was read in one may be in a block of the next.
+    lowest: f64,
     sealed: BTreeMap<u64, Sealed>,
     last_done: Moment,
     lately: Lately,
@@ -125,6 +130,7 @@ impl Flow {
             workers,
             limit,
             before: limit,
+            lowest: limit,
             sealed: BTreeMap::new(),
             last_done: Moment::ZERO,
             lately: Lately::default(),
@@ -139,10 +145,13 @@ impl Flow {
         self.limit / self.length_s()
     }
 
-    /// An interval has this many records.
-    pub(super) fn sealed(&mut self, now: Moment, interval: u64, records: u64) {
+    /// An interval has this many records. Whether that may be all that was let in, so that more waits outside.
+    pub(super) fn sealed(&mut self, now: Moment, interval: u64, records: u64) -> bool {
+        let is_held = records as f64 >= self.lowest * HELD;
+        self.lowest = self.before.min(self.limit);
         self.before = self.limit;
         self.sealed.insert(interval, Sealed { at: now, records, worked: Worked::default() });
+        is_held
     }
 
     /// A task of the interval kept a core for so long. `is_step`: it waited for that of the interval before.
@@ -164,6 +173,7 @@ impl Flow {
         let is_less = took > 1.0 && most < self.limit * WORTH_SAYING;
         if is_less {
             self.limit = most;
+            self.lowest = self.lowest.min(most);
         }
         is_less
     }
@@ -189,6 +199,7 @@ impl Flow {
             None => (able * LEAP_SHARE).min(wide * MOST_LEAP).max(wide * MOST_GROWTH),
         };
         self.limit = self.wanted(able).min(most).max(self.least());
+        self.lowest = self.lowest.min(self.limit);
         true
     }
 
@@ -370,6 +381,22 @@ mod tests {
         // While anything waits outside, the core is given no rest.
         assert!(seen[18..].iter().all(|seen| seen.outside < 1.0 || seen.delay_s >= 0.55), "{seen:?}");
         assert!(seen[28..].iter().all(|seen| seen.outside < 1.0 && seen.delay_s < 0.6), "{seen:?}");
+    }
+
+    #[test]
+    fn an_interval_with_all_that_was_let_in_was_held_down_and_one_with_less_was_not() {
+        let mut flow = Flow::new(Duration::from_secs(1), (1, 1));
+        let mut held = |(interval, records): (u64, u64)| {
+            let at = Moment::from_millis(interval * 1000);
+            let is_held = flow.sealed(at, interval, records);
+            flow.worked(interval, Duration::from_millis(records), false);
+            flow.done(at + Duration::from_millis(100), interval, 1);
+            (is_held, flow.limit as u64)
+        };
+        // Begins with 16; the limit that was raised when an interval was done does not count for what was read before.
+        let seen: Vec<(bool, u64)> = (0..).zip([16, 128, 500, 800, 900, 400, 400, 890]).map(&mut held).collect();
+        let held: Vec<bool> = seen.iter().map(|(is_held, _)| *is_held).collect();
+        assert_eq!(held, [true, true, true, true, true, false, false, true], "{seen:?}");
     }
 
     #[test]
