@@ -196,7 +196,8 @@ impl Flow {
         let most = match self.late {
             // What just came through may come again.
             Some(passed) => self.limit.max(passed.min(wide * MOST_GROWTH)),
-            None => (able * LEAP_SHARE).min(wide * MOST_LEAP).max(wide * MOST_GROWTH),
+            // What the one before it gave is not taken back because this one had less.
+            None => (able * LEAP_SHARE).min(wide * MOST_LEAP).max(wide * MOST_GROWTH).max(self.limit),
         };
         self.limit = self.wanted(able).min(most).max(self.least());
         self.lowest = self.lowest.min(self.limit);
@@ -397,6 +398,21 @@ mod tests {
         let seen: Vec<(bool, u64)> = (0..).zip([16, 128, 500, 800, 900, 400, 400, 890]).map(&mut held).collect();
         let held: Vec<bool> = seen.iter().map(|(is_held, _)| *is_held).collect();
         assert_eq!(held, [true, true, true, true, true, false, false, true], "{seen:?}");
+    }
+
+    #[test]
+    fn what_an_interval_gave_is_not_taken_back_because_the_next_had_less() {
+        let mut flow = Flow::new(Duration::from_secs(2), (3, 2));
+        let limits = [(0, 500), (1, 120)].map(|(interval, records)| {
+            flow.sealed(Moment::from_millis(2000 * (interval + 1)), interval, records);
+            flow.worked(interval, Duration::from_millis(records * 8), false);
+            (interval, records)
+        });
+        let limits = limits.map(|(interval, _)| {
+            flow.done(Moment::from_millis(4500 + interval), interval, 3);
+            flow.limit as u64
+        });
+        assert_eq!(limits, [1000, 1000]);
     }
 
     #[test]
