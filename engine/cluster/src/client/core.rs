@@ -154,6 +154,8 @@ struct Outstanding {
     sent: Moment,
     /// When it was sent last, if that was beside a worker that has it as well.
     doubled: Option<Moment>,
+    /// It waits for the first word of anybody, longer than its patience.
+    is_with_all: bool,
     held: RangeSet,
 }
 
@@ -176,6 +178,8 @@ pub struct Client {
     waits: Duration,
     /// When anything was acknowledged last.
     heard: Moment,
+    /// Some batches wait for the first word of anybody.
+    is_silent: bool,
     records: u64,
     source_ended: bool,
     done: bool,
@@ -197,6 +201,7 @@ impl Client {
             turn: 0,
             waits: Duration::ZERO,
             heard: Moment::ZERO,
+            is_silent: false,
             records: 0,
             source_ended: false,
             done: false,
@@ -236,7 +241,7 @@ impl Client {
         if batch.attempts == 0 {
             batch.sent = now;
         }
-        batch.doubled = not.map(|_| now);
+        (batch.doubled, batch.is_with_all) = (not.map(|_| now), false);
         // Slow acknowledgements and many attempts have one cause, such as a long fault: they must not multiply each other.
         let grown = patience * (1 << batch.attempts.min(MOST_PATIENCE.ilog2()));
         let patience = grown.min(self.limits.most_patience());
@@ -293,6 +298,8 @@ impl Client {
             // Asking the same connected worker again would not help: its connection loses nothing.
             if let Some(batch) = self.outstanding.get_mut(&first) {
                 batch.with = Some((worker.clone(), with_all.unwrap_or(now + self.limits.patience * MOST_PATIENCE)));
+                batch.is_with_all = with_all.is_some();
+                self.is_silent |= batch.is_with_all;
             }
             if with_all.is_none() {
                 self.send(now, first, Some(&worker), actions);
@@ -322,6 +329,19 @@ impl Client {
                     self.retain(range, actions);
                 }
             }
+        }
+        if self.is_silent && self.heard == now {
+            self.silence_ends(now);
+        }
+    }
+
+    /// Somebody acknowledges again: what waited for that has the usual patience left, and no more than it had.
+    fn silence_ends(&mut self, now: Moment) {
+        self.is_silent = false;
+        let usual = now + self.patience();
+        for batch in self.outstanding.values_mut().filter(|batch| batch.is_with_all) {
+            batch.is_with_all = false;
+            batch.with.iter_mut().for_each(|(_, ends)| *ends = usual.min(*ends));
         }
     }
 
@@ -364,6 +384,7 @@ impl Core for Client {
                     attempts: 0,
                     sent: now,
                     doubled: None,
+                    is_with_all: false,
                     held: RangeSet::new(),
                 };
                 self.outstanding.insert(range.first, batch);

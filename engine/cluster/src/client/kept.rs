@@ -64,6 +64,11 @@ impl Keeping {
         self.outstanding_records
     }
 
+    /// Whether some are held and may be asked for again.
+    pub(super) fn keeps_held(&self) -> bool {
+        self.bytes > self.outstanding_bytes
+    }
+
     /// Whether no more is to be read before something goes.
     pub(super) fn is_full(&self) -> bool {
         self.outstanding_bytes >= OUTSTANDING_BYTES || self.bytes >= KEPT_BYTES
@@ -149,8 +154,10 @@ mod tests {
         keeping.held(0);
         keeping.held(0);
         assert_eq!((keeping.outstanding_records(), keeping.payload(0).is_some()), (4, true));
+        assert!(keeping.keeps_held());
         keeping.forget(0);
         keeping.forget(3);
+        assert!(!keeping.keeps_held());
         keeping.forget(99);
         assert_eq!((keeping.outstanding_records(), keeping.bytes, keeping.outstanding_bytes), (2, 10, 10));
     }

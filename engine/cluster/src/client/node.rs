@@ -229,11 +229,16 @@ impl Shell {
     /// acknowledges comes all at once when somebody is there again, so no more is read than an interval takes, or what comes
     /// in a usual wait, where intervals are shorter.
     fn permitted(&mut self, now: Moment, records: u64) -> u64 {
-        let is_known = self.next_known(records).1;
+        let (is_known, outstanding) = (self.next_known(records).1, self.keeping.outstanding_records());
+        // What clients keep although it is held was acknowledged because it is in an interval.
+        let sealed_after = if self.keeping.keeps_held() { Duration::ZERO } else { self.config.interval };
         match &mut self.throttle {
             Some(throttle) if !is_known => {
+                if outstanding == 0 {
+                    throttle.settled(now, sealed_after);
+                }
                 let most = throttle.of(self.config.interval.max(MOST_WAIT));
-                let unheard = most.saturating_sub(self.keeping.outstanding_records());
+                let unheard = most.saturating_sub(outstanding);
                 records.min(throttle.permits(now)).min(unheard)
             }
             _ => records,

@@ -16,12 +16,14 @@ pub struct Throttle {
     per_second: f64,
     permitted: f64,
     at: Moment,
+    /// When the rest of what is owed is let off.
+    let_off: Option<Moment>,
 }
 
 impl Throttle {
     /// One that permits nothing yet.
     pub fn new(now: Moment, per_second: f64) -> Throttle {
-        Throttle { per_second: per_second.max(0.0), permitted: 0.0, at: now }
+        Throttle { per_second: per_second.max(0.0), permitted: 0.0, at: now, let_off: None }
     }
 
     /// From now on at another rate.
@@ -45,6 +47,16 @@ impl Throttle {
     pub fn owe(&mut self, now: Moment, records: u64) {
         self.fill(now);
         self.permitted = -(records as f64);
+        self.let_off = None;
+    }
+
+    /// Nobody waits for what is owed any more, and so long after now it is in an interval: whoever sets the rate counts it
+    /// from then on, and would have it paid twice.
+    pub fn settled(&mut self, now: Moment, sealed_after: Duration) {
+        self.fill(now);
+        if self.permitted < 0.0 {
+            self.let_off = self.let_off.or(Some(now + sealed_after));
+        }
     }
 
     /// So many were read.
@@ -53,6 +65,15 @@ impl Throttle {
     }
 
     fn fill(&mut self, now: Moment) {
+        if let Some(at) = self.let_off.filter(|at| *at <= now) {
+            self.let_off = None;
+            self.fill_to(at);
+            self.permitted = self.permitted.max(0.0);
+        }
+        self.fill_to(now);
+    }
+
+    fn fill_to(&mut self, now: Moment) {
         // However slow, a whole record comes through in the end.
         let most = (self.per_second * DEPTH.as_secs_f64()).max(1.0);
         let filled = self.permitted + self.per_second * now.since(self.at).as_secs_f64();
@@ -93,6 +114,30 @@ mod tests {
         throttle.owe(Moment::from_millis(500), 200);
         assert_eq!(throttle.permits(Moment::from_millis(700)), 0);
         assert_eq!(throttle.permits(Moment::from_millis(710)), 10);
+    }
+
+    #[test]
+    fn what_was_owed_is_let_off_once_it_is_in_an_interval_and_not_before() {
+        let at = Moment::from_millis;
+        let permitted = |sealed_after_ms: u64, owed_again: bool| {
+            let mut throttle = Throttle::new(Moment::ZERO, 100.0);
+            throttle.owe(at(500), 200);
+            throttle.settled(at(600), Duration::from_millis(sealed_after_ms));
+            throttle.settled(at(900), Duration::from_millis(sealed_after_ms));
+            if owed_again {
+                throttle.owe(at(950), 200);
+            }
+            [1000, 1590, 1650, 2570].map(|ms| {
+                let permitted = throttle.permits(at(ms));
+                throttle.spend(permitted);
+                permitted
+            })
+        };
+        assert_eq!(permitted(1000, false), [0, 0, 5, 10]);
+        assert_eq!(permitted(0, false), [10, 10, 6, 10]);
+        // Of what is paid nothing is let off, and what is owed to the next master is owed whole.
+        assert_eq!(permitted(1950, false), [0, 0, 0, 7]);
+        assert_eq!(permitted(0, true), [0, 0, 0, 0]);
     }
 
     #[test]

@@ -285,11 +285,10 @@ impl Master {
             match action {
                 LedgerAction::Seal { interval, ranges, blocks } => {
                     self.sealed_below = self.sealed_below.max(interval + 1);
-                    if let Some((flow, _)) = &mut self.flow {
-                        flow.sealed(now, interval, ranges.iter().map(RecordRange::count).sum());
-                    }
+                    let records = ranges.iter().map(RecordRange::count).sum();
+                    let is_held = self.flow.as_mut().is_some_and(|(flow, _)| flow.sealed(now, interval, records));
                     if let Some(spares) = &mut self.spares {
-                        spares.scale.sealed(now, interval);
+                        spares.scale.sealed(now, interval, is_held);
                     }
                     let sealed = SealedInterval { interval, ranges, blocks: blocks.clone() };
                     self.book.sealed(sealed.clone());

@@ -11,7 +11,8 @@
 //! able     = records / max(core time / cores, the longest step of state) x interval     of the last few intervals
 //! window   = interval + 2 x the shortest time in which an interval was done
 //! behind   = max(0, records under way - able x window / interval)
-//! limit    = share x able - I behind                   at most doubled; or eightfold, while that is half of what is able
+//! limit    = share x able - I behind                   at most doubled; or eightfold, while that is half of what is able;
+//!                                                      or what just came through, while intervals are late
 //! share    = nine tenths; less after intervals that took longer than the window and came through more slowly than that
 //! ```
 
@@ -39,6 +40,9 @@ const LEAST_RECORDS_PER_CORE: f64 = 1.0;
 
 /// While an interval runs, the limit is lowered when it can be by this much: seldom enough for a message to all clients.
 const WORTH_SAYING: f64 = 0.8;
+
+/// An interval with this share of what was let in had all of it: clients read in steps, and blocks are cut late.
+const HELD: f64 = 0.9;
 
 /// What an interval tells counts this much less with each one after it. Intervals that run side by side end together, and
 /// the last of them alone would seem to have taken no time.
@@ -102,6 +106,8 @@ pub(super) struct Flow {
     limit: f64,
     /// The limit when the last interval was sealed: it grows once for each, however many end together.
     before: f64,
+    /// The lowest limit in the last two intervals: what was read in one may be in a block of the next.
+    lowest: f64,
     sealed: BTreeMap<u64, Sealed>,
     last_done: Moment,
     lately: Lately,
@@ -124,6 +130,7 @@ impl Flow {
             workers,
             limit,
             before: limit,
+            lowest: limit,
             sealed: BTreeMap::new(),
             last_done: Moment::ZERO,
             lately: Lately::default(),
@@ -138,10 +145,13 @@ impl Flow {
         self.limit / self.length_s()
     }
 
-    /// An interval has this many records.
-    pub(super) fn sealed(&mut self, now: Moment, interval: u64, records: u64) {
+    /// An interval has this many records. Whether that may be all that was let in, so that more waits outside.
+    pub(super) fn sealed(&mut self, now: Moment, interval: u64, records: u64) -> bool {
+        let is_held = records as f64 >= self.lowest * HELD;
+        self.lowest = self.before.min(self.limit);
         self.before = self.limit;
         self.sealed.insert(interval, Sealed { at: now, records, worked: Worked::default() });
+        is_held
     }
 
     /// A task of the interval kept a core for so long. `is_step`: it waited for that of the interval before.
@@ -163,6 +173,7 @@ impl Flow {
         let is_less = took > 1.0 && most < self.limit * WORTH_SAYING;
         if is_less {
             self.limit = most;
+            self.lowest = self.lowest.min(most);
         }
         is_less
     }
@@ -183,10 +194,13 @@ impl Flow {
         self.judge(took, able);
         let wide = self.before.max(records as f64);
         let most = match self.late {
-            Some(_) => self.limit,
-            None => (able * LEAP_SHARE).min(wide * MOST_LEAP).max(wide * MOST_GROWTH),
+            // What just came through may come again.
+            Some(passed) => self.limit.max(passed.min(wide * MOST_GROWTH)),
+            // What the one before it gave is not taken back because this one had less.
+            None => (able * LEAP_SHARE).min(wide * MOST_LEAP).max(wide * MOST_GROWTH).max(self.limit),
         };
         self.limit = self.wanted(able).min(most).max(self.least());
+        self.lowest = self.lowest.min(self.limit);
         true
     }
 
@@ -200,7 +214,8 @@ impl Flow {
         let passed = self.lately.records / self.lately.took_s.max(self.length_s() / 1000.0) * self.length_s();
         // After a moment of standing still the first one only seems to have taken long.
         if let Some(before) = self.late.replace(passed) {
-            self.share = (SHARE * passed.max(before) / able).max(self.share / 2.0).min(self.share);
+            let through = SHARE * passed.max(before) / able;
+            self.share = through.clamp(self.share / 2.0, (self.share * REGAINED).min(SHARE));
         }
     }
 
@@ -355,6 +370,49 @@ mod tests {
         let held_up = one_of_eight.run(|_| 10_000.0);
         assert!(held_up.iter().all(|seen| seen.delay_s < 11.0), "{held_up:?}");
         assert!(held_up[60..].iter().all(|seen| seen.delay_s < 5.0 && seen.records > 8_000), "{held_up:?}");
+    }
+
+    #[test]
+    fn what_waited_behind_a_moment_of_standing_still_is_no_sign_of_a_slow_cluster() {
+        // Seven tenths of what it can do come; nothing is done for 3 s. What is late then has waited, and comes through as
+        // fast as cores allow.
+        let play = Play { interval_ms: 500, latency_ms: 150, load: 2_700.0, intervals: 40, ..TOO_MUCH };
+        let seen = Play { stands_still_s: (6.0, 9.0), ..play }.run(|_| 4_000.0);
+        assert!(seen.iter().all(|seen| seen.delay_s < 4.0), "{seen:?}");
+        // While anything waits outside, the core is given no rest.
+        assert!(seen[18..].iter().all(|seen| seen.outside < 1.0 || seen.delay_s >= 0.55), "{seen:?}");
+        assert!(seen[28..].iter().all(|seen| seen.outside < 1.0 && seen.delay_s < 0.6), "{seen:?}");
+    }
+
+    #[test]
+    fn an_interval_with_all_that_was_let_in_was_held_down_and_one_with_less_was_not() {
+        let mut flow = Flow::new(Duration::from_secs(1), (1, 1));
+        let mut held = |(interval, records): (u64, u64)| {
+            let at = Moment::from_millis(interval * 1000);
+            let is_held = flow.sealed(at, interval, records);
+            flow.worked(interval, Duration::from_millis(records), false);
+            flow.done(at + Duration::from_millis(100), interval, 1);
+            (is_held, flow.limit as u64)
+        };
+        // Begins with 16; the limit that was raised when an interval was done does not count for what was read before.
+        let seen: Vec<(bool, u64)> = (0..).zip([16, 128, 500, 800, 900, 400, 400, 890]).map(&mut held).collect();
+        let held: Vec<bool> = seen.iter().map(|(is_held, _)| *is_held).collect();
+        assert_eq!(held, [true, true, true, true, true, false, false, true], "{seen:?}");
+    }
+
+    #[test]
+    fn what_an_interval_gave_is_not_taken_back_because_the_next_had_less() {
+        let mut flow = Flow::new(Duration::from_secs(2), (3, 2));
+        let limits = [(0, 500), (1, 120)].map(|(interval, records)| {
+            flow.sealed(Moment::from_millis(2000 * (interval + 1)), interval, records);
+            flow.worked(interval, Duration::from_millis(records * 8), false);
+            (interval, records)
+        });
+        let limits = limits.map(|(interval, _)| {
+            flow.done(Moment::from_millis(4500 + interval), interval, 3);
+            flow.limit as u64
+        });
+        assert_eq!(limits, [1000, 1000]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! ```text
 //! share(i) = core time of the tasks of i / (workers x cores x interval)
 //! average share of the last intervals >= UP and somebody waits -> call      fewer than at the beginning -> call at once
-//!                                     <= DOWN and more work than at the beginning -> spare one
+//!                                     <= DOWN and more work than at the beginning -> spare one, if none was held down
 //! ```
 
 use dstream_trace::Moment;
@@ -44,6 +44,16 @@ pub(super) enum Step {
     },
 }
 
+/// An interval that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    at: Moment,
+    /// What its tasks cost.
+    cost_s: f64,
+    /// Clients might have sent more, and were not to: that its tasks cost little does not say that there is little to do.
+    is_held: bool,
+}
+
 /// Who works, and who could.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Staff<'a> {
@@ -62,10 +72,9 @@ pub(super) struct Scale {
     cores: f64,
     /// As many work at the beginning, and never fewer.
     least: usize,
-    /// interval -> when it was sealed, and what its tasks cost in seconds
-    open: BTreeMap<u64, (Moment, f64)>,
-    /// Shares of the last intervals.
-    shares: VecDeque<f64>,
+    open: BTreeMap<u64, Open>,
+    /// Shares of the last intervals, and whether they were held down.
+    shares: VecDeque<(f64, bool)>,
     /// worker -> what it did lately, in seconds
     did: BTreeMap<u32, f64>,
     /// Intervals sealed before this count for nothing: others worked then.
@@ -86,15 +95,15 @@ impl Scale {
         }
     }
 
-    /// The interval's tasks may run.
-    pub(super) fn sealed(&mut self, now: Moment, interval: u64) {
-        self.open.insert(interval, (now, 0.0));
+    /// The interval's tasks may run. `is_held`: clients sent all that they were let.
+    pub(super) fn sealed(&mut self, now: Moment, interval: u64, is_held: bool) {
+        self.open.insert(interval, Open { at: now, cost_s: 0.0, is_held });
     }
 
     /// A task of the interval kept one of the worker's cores for so long.
     pub(super) fn worked(&mut self, interval: u64, worker: u32, core_time: Duration) {
-        if let Some((_, cost_s)) = self.open.get_mut(&interval) {
-            *cost_s += core_time.as_secs_f64();
+        if let Some(open) = self.open.get_mut(&interval) {
+            open.cost_s += core_time.as_secs_f64();
         }
         *self.did.entry(worker).or_default() += core_time.as_secs_f64();
     }
@@ -107,11 +116,11 @@ impl Scale {
 
     /// The interval is done: what is to be done now.
     pub(super) fn done(&mut self, interval: u64, staff: Staff<'_>) -> Option<Step> {
-        let (sealed, cost_s) = self.open.remove(&interval)?;
+        let Open { at, cost_s, is_held } = self.open.remove(&interval)?;
         self.did.retain(|worker, _| staff.takers.contains(worker));
         let room_s = staff.takers.len() as f64 * self.cores * self.interval.as_secs_f64();
-        if sealed >= self.since && room_s > 0.0 {
-            self.shares.push_back(cost_s / room_s);
+        if at >= self.since && room_s > 0.0 {
+            self.shares.push_back((cost_s / room_s, is_held));
         }
         if self.shares.len() > INTERVALS {
             self.shares.pop_front();
@@ -125,12 +134,13 @@ impl Scale {
         if staff.is_changing || self.shares.len() < INTERVALS {
             return None;
         }
-        let share = self.shares.iter().sum::<f64>() / INTERVALS as f64;
+        let share = self.shares.iter().map(|(share, _)| share).sum::<f64>() / INTERVALS as f64;
         let busy_permille = (share * 1000.0) as u64;
         if share >= UP && staff.waiting > 0 {
             return Some(Step::Up { busy_permille });
         }
-        let is_idle = share <= DOWN && staff.takers.len() > self.least;
+        let is_held = self.shares.iter().any(|(_, is_held)| *is_held);
+        let is_idle = share <= DOWN && !is_held && staff.takers.len() > self.least;
         let did = |worker: &u32| self.did.get(worker).copied().unwrap_or(0.0);
         let idlest = staff.takers.iter().copied().min_by(|one, other| did(one).total_cmp(&did(other)));
         idlest.filter(|_| is_idle).map(|worker| Step::Down { worker, busy_permille })
@@ -154,11 +164,17 @@ mod tests {
     /// One second each, of workers with two cores, two of which work at the beginning; by interval what its tasks cost in
     /// core seconds, spread as `spread` says over those who work. Who waits when it begins is called by number.
     fn play(costs_s: &[f64], spread: fn(u32) -> f64, waiting: &[u32]) -> Vec<(u64, Step)> {
+        let costs: Vec<(f64, bool)> = costs_s.iter().map(|cost_s| (*cost_s, false)).collect();
+        play_held(&costs, spread, waiting)
+    }
+
+    /// The same, with whether each interval was held down.
+    fn play_held(costs_s: &[(f64, bool)], spread: fn(u32) -> f64, waiting: &[u32]) -> Vec<(u64, Step)> {
         let mut scale = Scale::new(Duration::from_secs(1), 2, 2);
         let (mut takers, mut waiting, mut steps) = (vec![1, 2], waiting.to_vec(), Vec::new());
-        for (interval, cost_s) in (0u64..).zip(costs_s) {
+        for (interval, (cost_s, is_held)) in (0u64..).zip(costs_s) {
             let now = Moment::from_millis(1000 * (interval + 1));
-            scale.sealed(now, interval);
+            scale.sealed(now, interval, *is_held);
             let whole: f64 = takers.iter().copied().map(spread).sum();
             for worker in &takers {
                 scale.worked(interval, *worker, Duration::from_secs_f64(cost_s * spread(*worker) / whole));
@@ -214,6 +230,21 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_spared_while_more_would_come_if_it_were_let() {
+        let busy = [(8.0, true); 8];
+        let held = [(0.4, true); 10];
+        let idle = [(0.4, false); 10];
+        let spared = |costs: &[(f64, bool)]| {
+            let steps = play_held(costs, evenly, &[3, 4]);
+            let down = steps.iter().filter(|(_, step)| matches!(step, Step::Down { .. }));
+            down.map(|(interval, _)| *interval).collect::<Vec<u64>>()
+        };
+        assert_eq!(spared(&[busy.as_slice(), held.as_slice()].concat()), []);
+        assert_eq!(spared(&[busy.as_slice(), held.as_slice(), idle.as_slice()].concat()), [21, 25]);
+        assert_eq!(spared(&[busy.as_slice(), idle.as_slice()].concat()), [11, 15]);
+    }
+
+    #[test]
     fn a_step_up_is_not_taken_back_and_a_single_interval_is_no_load() {
         assert_eq!(play(&[3.4; 40], evenly, &[3]), [(3, Step::Up { busy_permille: 850 })]);
         assert_eq!(play(&[1.0, 1.0, 8.0, 1.0, 1.0, 1.0, 8.0, 1.0], evenly, &[3]), []);
@@ -224,7 +255,7 @@ mod tests {
         let mut scale = Scale::new(Duration::from_secs(1), 1, 1);
         let staff = Staff { takers: &[1], waiting: 1, is_changing: false };
         let decide = |scale: &mut Scale, interval: u64, staff: Staff<'_>| {
-            scale.sealed(Moment::from_millis(interval * 1000), interval);
+            scale.sealed(Moment::from_millis(interval * 1000), interval, false);
             scale.worked(interval, 1, Duration::from_secs(2));
             scale.done(interval, staff)
         };

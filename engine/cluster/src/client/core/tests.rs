@@ -133,6 +133,22 @@ fn what_nobody_acknowledges_is_with_two_workers_and_no_third_until_somebody_ackn
 }
 
 #[test]
+fn what_waits_for_the_first_word_of_anybody_has_the_usual_patience_after_it() {
+    let up = [(0, up(1)), (0, up(2)), (0, up(3))];
+    let sent = [(1, batch(0, 9)), (2, batch(10, 19)), (401, ClientEvent::Tick), (402, ClientEvent::Tick)];
+    let waits = [(1201, ClientEvent::Tick), (1202, ClientEvent::Tick), (1490, batch(20, 29)), (1500, held(20, 29))];
+    let events = [&up[..], &sent, &waits, &[(1899, ClientEvent::Tick)]].concat();
+    let seen = ["0>worker-1", "10>worker-2", "0>worker-2", "10>worker-3", "20>worker-2", "20!"];
+    check(&events, &seen);
+    let again = [&seen[..], &["0>worker-3", "10>worker-1"]].concat();
+    check(&[&events[..], &[(1900, ClientEvent::Tick)]].concat(), &again);
+    // What was to go sooner than that still does; what nobody waited for keeps its patience.
+    let late = [(6700, held(10, 19)), (6801, ClientEvent::Tick)];
+    let alone = ["0>worker-1", "10>worker-2", "0>worker-2", "10>worker-3", "10!", "0>worker-1"];
+    check(&[&up[..], &sent, &waits[..2], &late].concat(), &alone);
+}
+
+#[test]
 fn a_worker_that_is_no_member_gets_nothing() {
     let members = ClientEvent::Members(vec![NodeName::worker(2)]);
     check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, members)], &["0>worker-1", "0>worker-2"]);
