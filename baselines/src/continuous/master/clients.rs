@@ -310,8 +310,8 @@ impl Client {
         has_more
     }
 
-    /// What is in a sealed interval or in an operator was there, even if all who held it are lost. So was what a client that is
-    /// gone may have counted as safe; one that is here sends it again.
+    /// What is in a sealed interval or in an operator was there, even if all who held it are lost. So was what a client
+    /// that is gone may have counted as safe; one that is here sends it again.
     fn raise_ends(&mut self, number: u32, sealed: &BTreeMap<u32, u64>, is_gone: bool, cut: Cut) {
         for (source, (end, _)) in (0u32..).zip(&mut self.ends) {
             let sealed_to = sealed.get(&source).and_then(|interval| self.punctuations.get(interval));

@@ -262,8 +262,8 @@ impl Node {
             let writer = Writer { stage, partition };
             outgoing.extend(taken.into_iter().map(|taken| (writer, taken)));
         }
-        // What is sent once more comes first: within a subscription it lies before what is new, and a reader that gets the new
-        // first takes it for a gap and asks anew, as often as anything new comes meanwhile.
+        // What is sent once more comes first: within a subscription it lies before what is new, and a reader that gets the
+        // new first takes it for a gap and asks anew, as often as anything new comes meanwhile.
         outgoing.sort_by_key(|(writer, out)| (out.node, !out.is_again, *writer, out.place));
         let same_message = |(one, a): &(Writer, Outgoing), (other, b): &(Writer, Outgoing)| {
             let scaled = |writer: &Writer| self.writes_single_records(writer.stage);

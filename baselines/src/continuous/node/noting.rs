@@ -1,8 +1,8 @@
 //! What the master has to know of the input that is held here.
 //!
-//! Where all who held a record are lost, and the client with them, nobody else could name it as lost, or close its interval as
-//! before. So nothing is acknowledged before the master has noted it. Invariant: one question at a time; what was not
-//! noted is asked again, in a new connection too.
+//! Where all who held a record are lost, and the client with them, nobody else could name it as lost, or close its
+//! interval as before. So nothing is acknowledged before the master has noted it. Invariant: one question at a time; what
+//! was not noted is asked again, in a new connection too.
 
 use crate::continuous::message::{Holding, ToMaster};
 use crate::continuous::node::core::{Held, Node, PROGRESS_PERIOD};
