@@ -186,6 +186,8 @@ pub struct Node {
     pub(super) shown: BTreeMap<(u32, u32), (Vec<RecordRange>, Vec<Bytes>)>,
     said: BTreeMap<u32, Progress>,
     pub(super) said_whole: BTreeMap<u32, u64>,
+    /// partition -> since when it is to run here, and what is wrong with its saved state
+    pub(super) broken: BTreeMap<u32, (u64, String)>,
     next_beat: Moment,
     next_progress: Moment,
 }
@@ -219,6 +221,7 @@ impl Node {
             shown: BTreeMap::new(),
             said: BTreeMap::new(),
             said_whole: BTreeMap::new(),
+            broken: BTreeMap::new(),
             next_beat: Moment::ZERO,
             next_progress: Moment::ZERO,
             limits,
@@ -250,6 +253,7 @@ impl Node {
             FromMaster::Lease { epoch, sent_ns } if self.epoch == Some(epoch) => {
                 self.lease_until = self.lease_until.max(Moment(sent_ns) + self.limits.lease);
                 self.say_held(now, actions);
+                self.say_broken(now, actions);
             }
             FromMaster::Lease { .. } => {}
             FromMaster::Noted { epoch, of } if self.epoch == Some(epoch) => {
@@ -415,7 +419,10 @@ impl Core for Node {
             NodeEvent::Copied { partition, to, through, panes } => {
                 self.copied(partition, to, through, panes, actions);
             }
-            NodeEvent::Broken(why) => actions.push(NodeAction::Fatal(why)),
+            NodeEvent::Broken { partition, since, why } => {
+                self.broken.insert(partition, (since, why));
+                self.say_broken(now, actions);
+            }
             NodeEvent::Tick => self.tick(now, actions),
         }
         self.seal(now, actions);

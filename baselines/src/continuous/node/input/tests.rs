@@ -136,3 +136,27 @@ fn what_came_before_a_node_knew_of_others_is_acknowledged_only_if_the_client_cou
     check(&[Sends(2), Welcome, Seated(1, 2), Lease, Noted], true, false);
     check(&[Sends(3), Welcome, Seated(2, 2), Lease, Seated(1, 3), Noted], true, false);
 }
+
+#[test]
+fn a_saved_state_that_is_not_there_is_fatal_where_a_lease_says_that_this_node_is_its_heir() {
+    let restored = |version| {
+        let start = Start::Restored { through: Some(2), input_from: None };
+        let seats = vec![Seat { node: 1, since: version, start }];
+        let places = vec![Place { hosts: seats.clone(), holders: seats }];
+        NodeEvent::Master(FromMaster::Assign(Assignment { version, places }))
+    };
+    let broken = || NodeEvent::Broken { partition: 0, since: 2, why: "gone".to_owned() };
+    let lease = || events(Lease, &[]).remove(0);
+    for (heard, is_fatal) in [
+        (vec![restored(2), lease(), broken()], true),
+        (vec![restored(2), broken()], false),
+        (vec![restored(2), broken(), lease()], true),
+        (vec![restored(2), broken(), restored(3), lease()], false),
+    ] {
+        let (mut node, mut actions) = (node(), Vec::new());
+        for event in events(Welcome, &[]).into_iter().chain(heard) {
+            node.step(NOW, event, &mut actions);
+        }
+        assert_eq!(actions.iter().any(|action| matches!(action, NodeAction::Fatal(_))), is_fatal);
+    }
+}
