@@ -124,6 +124,11 @@ impl Inbox {
         (0u32..).zip(&self.upstream).filter_map(move |(writer, upstream)| Some((writer, last(upstream)?)))
     }
 
+    /// (writer, the last interval that it has closed), where it has closed any.
+    pub fn closed_by_writers(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        (0u32..).zip(&self.upstream).filter_map(|(writer, upstream)| Some((writer, upstream.position.closed?)))
+    }
+
     /// The next interval that every writer has closed, given out once.
     pub fn close(&mut self) -> Option<u64> {
         let next = self.closed.map_or(0, |closed| closed + 1);

@@ -42,6 +42,15 @@ pub enum ToMaster {
         /// (source, the version under which it became a holder)
         of: Vec<(u32, u64)>,
     },
+    /// So much do I hold that nobody may be told before you know; and where clients said that intervals end.
+    Holds {
+        /// Its epoch.
+        epoch: u64,
+        /// By source and client.
+        of: Vec<Holding>,
+        /// client -> interval -> the number of the next interval's first record
+        punctuations: BTreeMap<u32, BTreeMap<u64, u64>>,
+    },
     /// What I have of a client that you ask about.
     ClientHeld {
         /// Its epoch.
@@ -92,6 +101,13 @@ pub enum FromMaster {
         /// When the node said so, on its own clock.
         sent_ns: u64,
     },
+    /// I know that you hold these.
+    Noted {
+        /// The epoch.
+        epoch: u64,
+        /// Of what you said, that which you said as the holder that I know you as.
+        of: Vec<Holding>,
+    },
     /// You are no member any more under this epoch: forget everything and join anew.
     Fenced {
         /// The epoch that is over.
@@ -138,12 +154,26 @@ pub enum FromMaster {
     },
 }
 
+/// How much a holder of a source's input has of a client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// The source.
+    pub source: u32,
+    /// The version under which the node became its holder.
+    pub since: u64,
+    /// The client.
+    pub client: u32,
+    /// What it has ends before this record.
+    pub end: u64,
+}
+
 /// Where the life of a client ended, and what of its later words counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {
     /// The question that led to it; later ones are greater.
     pub round: u64,
-    /// By source: the first record that nobody had, and that is in no sealed interval and no operator.
+    /// By source: the first record that nobody had, that is in no sealed interval and no operator, and that a client which
+    /// is gone cannot have counted as safe.
     pub ends: Vec<u64>,
     /// Where the client had said that intervals end, all those that anybody knew.
     pub punctuations: BTreeMap<u64, u64>,

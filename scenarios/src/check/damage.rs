@@ -432,7 +432,7 @@ fn partition_of(facts: &Facts, interval: u64, block: BlockName) -> Option<u32> {
 }
 
 /// Whether a fault of the plan explains that the worker is declared lost at `at`.
-fn held_off(input: &CheckInput<'_>, worker: &NodeName, at: Moment) -> bool {
+pub(super) fn held_off(input: &CheckInput<'_>, worker: &NodeName, at: Moment) -> bool {
     input.run.faults.iter().any(|fault| {
         let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
         let hits = keeps_away(fault, worker);

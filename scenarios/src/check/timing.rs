@@ -5,6 +5,7 @@
 //!
 //! It keeps an engine from putting records wherever it likes.
 
+use super::damage::held_off;
 use super::{CheckInput, records};
 use dstream_trace::measure::Sent;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange, TraceLine};
@@ -112,16 +113,28 @@ fn is_held_by(input: &CheckInput<'_>, range: RecordRange, by: Moment) -> bool {
 }
 
 /// Records that the engine had given up, or that nobody held any more, and that a client, started again, sent once more:
-/// they are held anew, and that counts where it was not too long before `begin`.
+/// they are held anew, and that counts where it was not too long before `begin`. Where sources seal, who is declared lost
+/// forgets what it has when it hears so: it holds nothing from then on.
 fn sent_again(input: &CheckInput<'_>, begin: Moment, bound: Duration) -> RangeSet {
     let (mut gone, mut again) = (RangeSet::new(), RangeSet::new());
     let mut holders = Holders::default();
     let dies_out = !input.promise.logs && input.promise.replays.is_none();
+    let forgets = dies_out && !input.facts.shares.is_empty();
+    let mut away: BTreeSet<&NodeName> = BTreeSet::new();
     for line in input.lines {
         match &line.event {
             Event::BlockLost { ranges, interval: None, .. } => {
                 ranges.iter().for_each(|range| drop(gone.insert(*range)))
             }
+            Event::BlockHeld { block, ranges, .. } if away.contains(&line.node) => {
+                let alone = ranges.iter().filter(|_| !holders.has(block));
+                alone.for_each(|range| drop(gone.insert(*range)));
+            }
+            Event::WorkerLost { worker, .. } if forgets && held_off(input, worker, line.at) => {
+                away.insert(worker);
+                holders.die(worker).into_iter().for_each(|range| drop(gone.insert(range)));
+            }
+            Event::WorkerJoined { worker, .. } => drop(away.remove(worker)),
             Event::BlockHeld { block, ranges, .. } if dies_out => holders.hold(*block, &line.node, ranges),
             Event::BlockForgotten { block } => holders.forget(block, &line.node),
             Event::ProcessEnded => holders.die(&line.node).into_iter().for_each(|range| drop(gone.insert(range))),
@@ -142,6 +155,10 @@ impl Holders {
     fn hold(&mut self, block: BlockName, node: &NodeName, ranges: &[RecordRange]) {
         let held = self.0.entry(block).or_insert_with(|| (BTreeSet::new(), ranges.to_vec()));
         held.0.insert(node.clone());
+    }
+
+    fn has(&self, block: &BlockName) -> bool {
+        self.0.get(block).is_some_and(|(holders, _)| !holders.is_empty())
     }
 
     /// The node needs it no longer: its records are in results.

@@ -199,3 +199,28 @@ fn what_was_sent_to_a_node_that_had_died_is_under_way_until_that_must_be_known()
         check(&history, is_fine);
     }
 }
+
+#[test]
+fn a_record_is_in_a_later_interval_also_if_all_who_held_it_were_declared_lost_for_a_fault_and_it_was_sent_once_more() {
+    let over = closed(2);
+    // So many of its two holders are declared lost, so many of them because a fault cuts them off; one holds it when it is.
+    for (lost, cut_off, held_at, is_fine) in [
+        (2, 2, over - 40, true),
+        (2, 2, over - 10, true),
+        (1, 1, over - 40, false),
+        (2, 1, over - 40, false),
+        (2, 0, over - 40, false),
+    ] {
+        let mut history = late(held_at, false);
+        for number in 0..cut_off {
+            let effect = Effect::MessageCut;
+            history.fault_of(number, over - 900, "partition", NodeName::worker(number + 1), effect);
+        }
+        for number in 1..=lost {
+            let worker = NodeName::worker(number);
+            history.add(over - 20, "master", Event::WorkerLost { worker, epoch: u64::from(number) });
+        }
+        acknowledge(&mut history, over + 100, share(2, 0));
+        check(&history, is_fine);
+    }
+}

@@ -12,6 +12,7 @@
 //! ```
 
 use crate::continuous::message::{FromMaster, Gate, NodeNumber, ToMaster};
+use crate::continuous::source::Punctuations;
 use dstream_cluster::client::Cut;
 use dstream_cluster::message::ToClient;
 use dstream_trace::{Moment, RecordRange};
@@ -58,6 +59,8 @@ struct Client {
     open_from: u64,
     /// By source: what operators have taken in.
     taken: BTreeMap<u32, u64>,
+    /// By source: what it may have counted as safe ends before this record.
+    acknowledged: BTreeMap<u32, u64>,
     /// interval -> the number of the next one's first record, as the client told anybody
     punctuations: BTreeMap<u64, u64>,
     /// A node is connected to it.
@@ -183,6 +186,28 @@ impl Clients {
         }
     }
 
+    /// Nodes say what clients may count as safe, as (client, source, end), and where their intervals end.
+    pub fn take_note(&mut self, safe: &[(u32, u32, u64)], punctuations: Punctuations) {
+        for (client, source, end) in safe {
+            if let Some(client) = self.clients.get_mut(client) {
+                let known = client.acknowledged.entry(*source).or_default();
+                *known = (*end).max(*known);
+            }
+        }
+        for (client, ends) in punctuations {
+            let Some(client) = self.clients.get_mut(&client) else { continue };
+            let gate = &client.gate;
+            client.punctuations.extend(ends.into_iter().filter(|(interval, end)| gate.believes(*interval, *end)));
+        }
+    }
+
+    /// No interval through this one is closed again; the border itself stays, since sources ask where clients were there.
+    pub fn trim(&mut self, through: u64) {
+        for client in self.clients.values_mut() {
+            client.punctuations = client.punctuations.split_off(&through);
+        }
+    }
+
     fn advance(&mut self, now: Moment, number: u32, sealed: &BTreeMap<u32, u64>, said: &mut Vec<Said>) {
         let timeout = self.timeout;
         let client = self.clients.get_mut(&number).expect("it was just there");
@@ -192,7 +217,7 @@ impl Clients {
         let is_here = client.is_up || client.is_seen;
         if client.phase == Phase::Closing {
             let is_gone = !is_here && now >= client.down_since + timeout;
-            client.raise_ends(number, sealed, self.cut);
+            client.raise_ends(number, sealed, is_gone, self.cut);
             return client.decide(now + timeout, number, is_gone, self.cut, &self.members, said);
         }
         if client.is_seen && !client.is_closed && client.incarnation <= client.known {
@@ -234,6 +259,7 @@ impl Client {
             ends: vec![(0, 0); sources as usize],
             open_from: 0,
             taken: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
             punctuations: BTreeMap::new(),
             is_seen: false,
             is_closed: false,
@@ -284,12 +310,16 @@ impl Client {
         has_more
     }
 
-    /// What is in a sealed interval or in an operator was there, even if all who held it are lost.
-    fn raise_ends(&mut self, number: u32, sealed: &BTreeMap<u32, u64>, cut: Cut) {
+    /// What is in a sealed interval or in an operator was there, even if all who held it are lost. So was what a client
+    /// that is gone may have counted as safe; one that is here sends it again.
+    fn raise_ends(&mut self, number: u32, sealed: &BTreeMap<u32, u64>, is_gone: bool, cut: Cut) {
         for (source, (end, _)) in (0u32..).zip(&mut self.ends) {
             let sealed_to = sealed.get(&source).and_then(|interval| self.punctuations.get(interval));
             let sealed_to = sealed_to.map_or(0, |sealed_to| cut.next_of(source, number, *sealed_to));
-            *end = sealed_to.max(self.taken.get(&source).copied().unwrap_or(0)).max(*end);
+            let acknowledged = self.acknowledged.get(&source).filter(|_| is_gone);
+            let acknowledged = acknowledged.map_or(0, |end| cut.next_of(source, number, *end));
+            let taken = self.taken.get(&source).copied().unwrap_or(0);
+            *end = sealed_to.max(taken).max(acknowledged).max(*end);
         }
     }
 
@@ -335,6 +365,9 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// A client's records before the sources' ends: those that all have, as one range, and the runs behind.
 fn held_before(cut: Cut, client: u32, ends: &[u64]) -> Vec<RecordRange> {

@@ -9,6 +9,7 @@
 
 use crate::continuous::assignment::{Assignment, Seat, Start};
 use crate::continuous::master::clients::{Clients, Said};
+use crate::continuous::master::holdings::Holdings;
 use crate::continuous::master::plan::{Border, Redundancy, Scene};
 use crate::continuous::master::saved::OutOfTurn;
 use crate::continuous::message::{FromMaster, NodeNumber, Progress, ToMaster};
@@ -123,6 +124,7 @@ pub struct Master {
     pub(super) visible: Option<u64>,
     pub(super) said_lacking: u64,
     clients: Clients,
+    holdings: Holdings,
 }
 
 impl Master {
@@ -149,6 +151,7 @@ impl Master {
             out_of_turn: None,
             visible: None,
             said_lacking: 0,
+            holdings: Holdings::default(),
         }
     }
 
@@ -312,6 +315,7 @@ impl Master {
         self.kept_up.retain(sits);
         self.began_behind.retain(|seat, _| sits(seat));
         self.progress.retain(|(partition, node), progress| sits(&(*partition, *node, progress.since)));
+        self.holdings.assigned(&next);
         self.assignment = Some(next);
     }
 
@@ -356,6 +360,13 @@ impl Master {
             ToMaster::Whole { epoch, of } if self.members.get(&node) == Some(&epoch) => {
                 self.whole.extend(of.into_iter().map(|(source, since)| (source, node, since)));
             }
+            ToMaster::Holds { epoch, of, punctuations } if self.members.get(&node) == Some(&epoch) => {
+                let (noted, safe) = self.holdings.tell(node, &of);
+                self.clients.take_note(&safe, punctuations);
+                if !of.is_empty() {
+                    actions.push(MasterAction::Tell(node, FromMaster::Noted { epoch, of: noted }));
+                }
+            }
             ToMaster::Filling { epoch, missed } if self.members.get(&node) == Some(&epoch) => {
                 self.filling(missed, actions);
             }
@@ -368,6 +379,7 @@ impl Master {
             }
             ToMaster::Progress { .. }
             | ToMaster::Whole { .. }
+            | ToMaster::Holds { .. }
             | ToMaster::Filling { .. }
             | ToMaster::ClientHeld { .. }
             | ToMaster::ClientBack { .. } => {}
@@ -393,6 +405,7 @@ impl Master {
         if let Some(through) = safe.filter(|_| safe > self.safe) {
             self.safe = safe;
             self.out_of_turn.take_if(|extra| extra.border <= through);
+            self.clients.trim(through);
             // What only replicas hold is in no store.
             if self.limits.redundancy.border != Border::Closed {
                 actions.push(MasterAction::Record(Event::CheckpointComplete { through }));

@@ -1,10 +1,12 @@
 //! The master of a continuous engine: who lives, who runs and holds what, and from where a heir begins.
 //!
-//! It is not on the way of the data: without it everything goes on until a node is lost or buffers are full.
+//! It is not on the way of the data: without it everything goes on until a node is lost or buffers are full. But nothing is
+//! acknowledged of which it does not know.
 
 mod balance;
 mod clients;
 mod core;
+mod holdings;
 mod plan;
 mod saved;
 mod shell;

@@ -262,7 +262,9 @@ impl Node {
             let writer = Writer { stage, partition };
             outgoing.extend(taken.into_iter().map(|taken| (writer, taken)));
         }
-        outgoing.sort_by_key(|(writer, out)| (out.node, out.is_again, *writer, out.place));
+        // What is sent once more comes first: within a subscription it lies before what is new, and a reader that gets the
+        // new first takes it for a gap and asks anew, as often as anything new comes meanwhile.
+        outgoing.sort_by_key(|(writer, out)| (out.node, !out.is_again, *writer, out.place));
         let same_message = |(one, a): &(Writer, Outgoing), (other, b): &(Writer, Outgoing)| {
             let scaled = |writer: &Writer| self.writes_single_records(writer.stage);
             (a.node, a.is_again, scaled(one)) == (b.node, b.is_again, scaled(other))
@@ -325,3 +327,6 @@ fn packed(entries: &[(Writer, Outgoing)]) -> Vec<(Vec<Element>, Vec<Bytes>)> {
 pub(super) fn tell(node: NodeNumber, word: ToPeer) -> NodeAction {
     NodeAction::Tell { node, word, body: Vec::new(), purpose: Purpose::Control, is_scaled: false }
 }
+
+#[cfg(test)]
+mod tests;

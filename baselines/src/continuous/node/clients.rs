@@ -131,7 +131,8 @@ impl Node {
         actions.push(NodeAction::TellMaster(word));
     }
 
-    /// By source: the first record behind those of the client that operators here have taken from it.
+    /// By source: the first record behind those of the client that operators here have taken from it, or know to be in an
+    /// interval that it has closed: such records need not have had anything for them.
     fn taken_of(&self, client: u32) -> Vec<(u32, u64)> {
         let behind_maps: BTreeSet<u32> = self.limits.topology.maps.iter().map(|(_, reader)| *reader).collect();
         let mut taken: BTreeMap<u32, u64> = BTreeMap::new();
@@ -140,6 +141,11 @@ impl Node {
             for (source, last) in inbox.taken(client) {
                 let end = taken.entry(source).or_default();
                 *end = self.limits.cut.next_of(source, client, last + 1).max(*end);
+            }
+            for (source, interval) in inbox.closed_by_writers() {
+                let border = self.punctuations.get(&client).and_then(|ends| ends.get(&interval)).copied();
+                let end = taken.entry(source).or_default();
+                *end = border.map_or(0, |border| self.limits.cut.next_of(source, client, border)).max(*end);
             }
         }
         taken.into_iter().collect()

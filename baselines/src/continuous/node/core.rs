@@ -15,6 +15,7 @@ use crate::continuous::log::InputLog;
 use crate::continuous::message::{FromMaster, NodeNumber, PaneHeader, Progress, Subscription, ToMaster};
 use crate::continuous::node::clients::Clients;
 use crate::continuous::node::event::{NodeAction, NodeEvent};
+use crate::continuous::node::noting::Noting;
 use crate::continuous::node::work::Work;
 use crate::continuous::outbox::Outbox;
 use crate::continuous::saves::Borders;
@@ -29,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Progress is said this often at most: short against an interval, long against a message's cost.
-const PROGRESS_PERIOD: Duration = Duration::from_millis(10);
+pub(super) const PROGRESS_PERIOD: Duration = Duration::from_millis(10);
 
 /// What makes one recovery protocol another, as far as a node is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +99,8 @@ pub(super) struct Held {
     pub acked_below: BTreeMap<u32, u64>,
     /// Whom it was asked of.
     pub asked: Option<NodeNumber>,
+    /// client -> the master knows that what is here of it ends before this record
+    pub noted: BTreeMap<u32, u64>,
 }
 
 /// A partition that this node runs.
@@ -164,8 +167,9 @@ pub struct Node {
     pub(super) wanted_inputs: Vec<((NodeNumber, u32, u64), Option<u64>)>,
     /// Until then nobody else is given what this node holds: it may acknowledge.
     pub(super) lease_until: Moment,
-    /// Acknowledgements that wait for a lease, or until less is held.
+    /// Acknowledgements that wait for a lease, for the master's knowing, or until less is held.
     pub(super) unsaid: Vec<(u32, RecordRange)>,
+    pub(super) noting: Noting,
     /// (partition, stage) with something to send
     pub(super) dirty: BTreeSet<(u32, u32)>,
     /// Partitions that a writer could not serve.
@@ -182,6 +186,8 @@ pub struct Node {
     pub(super) shown: BTreeMap<(u32, u32), (Vec<RecordRange>, Vec<Bytes>)>,
     said: BTreeMap<u32, Progress>,
     pub(super) said_whole: BTreeMap<u32, u64>,
+    /// partition -> since when it is to run here, and what is wrong with its saved state
+    pub(super) broken: BTreeMap<u32, (u64, String)>,
     next_beat: Moment,
     next_progress: Moment,
 }
@@ -204,6 +210,7 @@ impl Node {
             wanted_inputs: Vec::new(),
             lease_until: Moment::ZERO,
             unsaid: Vec::new(),
+            noting: Noting::default(),
             dirty: BTreeSet::new(),
             to_ask_again: BTreeSet::new(),
             safe: None,
@@ -214,6 +221,7 @@ impl Node {
             shown: BTreeMap::new(),
             said: BTreeMap::new(),
             said_whole: BTreeMap::new(),
+            broken: BTreeMap::new(),
             next_beat: Moment::ZERO,
             next_progress: Moment::ZERO,
             limits,
@@ -240,12 +248,19 @@ impl Node {
                 self.said.clear();
                 self.said_whole.clear();
                 self.say_all_back(actions);
+                self.note_again();
             }
             FromMaster::Lease { epoch, sent_ns } if self.epoch == Some(epoch) => {
                 self.lease_until = self.lease_until.max(Moment(sent_ns) + self.limits.lease);
                 self.say_held(now, actions);
+                self.say_broken(now, actions);
             }
             FromMaster::Lease { .. } => {}
+            FromMaster::Noted { epoch, of } if self.epoch == Some(epoch) => {
+                self.noted(&of);
+                self.say_held(now, actions);
+            }
+            FromMaster::Noted { .. } => {}
             FromMaster::Fenced { epoch } if self.epoch == Some(epoch) => {
                 self.begin_anew(actions);
                 actions.push(NodeAction::TellMaster(self.join()));
@@ -298,6 +313,9 @@ impl Node {
         self.wanted_states.clear();
         self.wanted_inputs.clear();
         self.unsaid.clear();
+        // What clients said is said anew; of a life that has ended since it would not count.
+        self.punctuations.clear();
+        self.noting = Noting::default();
         self.dirty.clear();
         self.shown.clear();
         self.said.clear();
@@ -401,7 +419,10 @@ impl Core for Node {
             NodeEvent::Copied { partition, to, through, panes } => {
                 self.copied(partition, to, through, panes, actions);
             }
-            NodeEvent::Broken(why) => actions.push(NodeAction::Fatal(why)),
+            NodeEvent::Broken { partition, since, why } => {
+                self.broken.insert(partition, (since, why));
+                self.say_broken(now, actions);
+            }
             NodeEvent::Tick => self.tick(now, actions),
         }
         self.seal(now, actions);
@@ -410,9 +431,10 @@ impl Core for Node {
         self.start_turns(actions);
         self.say_filling(actions);
         self.say_progress(now, actions);
+        self.say_holdings(now, actions);
     }
 
     fn deadline(&self) -> Option<Moment> {
-        Some(self.next_beat.min(self.flush_at).min(self.tentative_at()))
+        Some(self.next_beat.min(self.flush_at).min(self.tentative_at()).min(self.noting_at()))
     }
 }

@@ -94,8 +94,15 @@ pub enum NodeEvent {
         /// The state.
         panes: Vec<(PaneHeader, Bytes)>,
     },
-    /// Something that must be there is not.
-    Broken(String),
+    /// A state that must be there is not.
+    Broken {
+        /// The partition.
+        partition: u32,
+        /// As ordered.
+        since: u64,
+        /// What is wrong.
+        why: String,
+    },
     /// Time passed.
     Tick,
 }

@@ -32,7 +32,12 @@ impl Node {
                 // The border itself counts: a source that begins behind it asks where its clients were.
                 let opens = self.clients.opens_below(client);
                 let needed = ends.into_iter().filter(|(of, _)| self.safe <= Some(*of) && opens <= *of);
-                self.punctuations.entry(client).or_default().extend(needed);
+                let known = self.punctuations.entry(client).or_default();
+                for (interval, end) in needed {
+                    if known.insert(interval, end) != Some(end) {
+                        self.noting.punctuated(client, interval, end);
+                    }
+                }
                 self.run_what_is_ready(actions);
             }
             FromClient::View { version, acked_below } => {
@@ -63,6 +68,9 @@ impl Node {
             return;
         }
         admit(held, batch, actions);
+        if !held.is_noted(&range) {
+            self.noting.holds(source, client, range.last + 1);
+        }
         self.unsaid.push((client, range));
         self.say_held(now, actions);
     }
@@ -81,20 +89,27 @@ impl Node {
             }
             let cut = self.limits.cut;
             self.unsaid.retain(|(of, range)| *of != client || cut.source_of(client, range.first) != source);
+            self.noting.forget(source, client);
             actions.extend(gone.into_iter().map(|block| NodeAction::Record(Event::BlockForgotten { block })));
             actions.push(NodeAction::Redial(client));
         }
     }
 
-    /// Acknowledges what waits for it, if this node may, and holds no more than it should.
+    /// Acknowledges what waits for it and the master knows of, if this node may, and holds no more than it should.
     pub(super) fn say_held(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
         if now >= self.lease_until || self.input_bytes() > self.limits.most_kept_bytes {
             return;
         }
         let mut said: BTreeMap<u32, Vec<RecordRange>> = BTreeMap::new();
-        for (client, range) in std::mem::take(&mut self.unsaid) {
-            said.entry(client).or_default().push(range);
-        }
+        let (cut, held) = (self.limits.cut, &self.held);
+        self.unsaid.retain(|(client, range)| {
+            let Some(held) = held.get(&cut.source_of(*client, range.first)) else { return false };
+            let is_noted = held.is_noted(range);
+            if is_noted {
+                said.entry(*client).or_default().push(*range);
+            }
+            !is_noted
+        });
         let said = said.into_iter().map(|(client, ranges)| NodeAction::TellClient(client, ToClient::Held(ranges)));
         actions.extend(said);
     }

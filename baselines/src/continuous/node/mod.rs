@@ -11,6 +11,7 @@ mod copy;
 mod core;
 mod event;
 mod input;
+mod noting;
 mod restore;
 mod room;
 mod shell;

@@ -182,6 +182,17 @@ impl Node {
         self.run_what_is_ready(actions);
     }
 
+    /// A saved state that its heir does not find is a broken promise of the engine's. But without a lease this node may have
+    /// been replaced, and others have let go of what it wanted.
+    pub(super) fn say_broken(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
+        let hosted = &self.hosted;
+        self.broken.retain(|partition, (since, _)| hosted.get(partition).is_some_and(|of| of.since == *since));
+        if now < self.lease_until {
+            let all = std::mem::take(&mut self.broken);
+            actions.extend(all.into_values().map(|(_, why)| NodeAction::Fatal(why)));
+        }
+    }
+
     /// Starts every partition whose input and state are here.
     pub(super) fn run_what_is_ready(&mut self, actions: &mut Vec<NodeAction>) {
         let is_whole = |partition: &u32| self.held.get(partition).is_some_and(|held| held.is_whole);

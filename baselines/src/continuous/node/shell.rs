@@ -292,7 +292,7 @@ impl Shell {
                     pay(&host, bytes as f64 * costs.codec_ns_per_byte).await;
                     NodeEvent::Loaded { partition, since, panes, punctuations }
                 }
-                Err(why) => NodeEvent::Broken(why),
+                Err(why) => NodeEvent::Broken { partition, since, why },
             };
             let _ = ended.send(event).await;
         });

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::continuous::assignment::{Assignment, Place, Seat, Start};
-use crate::continuous::message::FromMaster;
+use crate::continuous::message::{FromMaster, ToMaster};
 use crate::continuous::node::{NodeEvent, NodeLimits, Rules};
 use crate::continuous::topology::Topology;
-use Heard::{Lease, Seated, Sends, Welcome};
+use Heard::{Lease, Noted, Seated, Sends, Welcome};
 use dstream_cluster::client::Cut;
 use dstream_cluster::core::Core;
 use dstream_cluster::message::Batch as Sent;
@@ -26,6 +26,8 @@ enum Heard {
     Seated(NodeNumber, u64),
     /// The master has heard it.
     Lease,
+    /// The master has noted what it was told last.
+    Noted,
     /// The client knows this version, and sends a batch.
     Sends(u64),
 }
@@ -60,7 +62,7 @@ fn node() -> Node {
     })
 }
 
-fn events(heard: Heard) -> Vec<NodeEvent> {
+fn events(heard: Heard, said: &[NodeAction]) -> Vec<NodeEvent> {
     let client = |word| NodeEvent::Client { client: 1, word, lines: Bytes::from_static(b"line\n") };
     match heard {
         Welcome => vec![NodeEvent::Master(FromMaster::Welcome { epoch: 7 })],
@@ -70,6 +72,14 @@ fn events(heard: Heard) -> Vec<NodeEvent> {
             vec![NodeEvent::Master(FromMaster::Assign(Assignment { version, places }))]
         }
         Lease => vec![NodeEvent::Master(FromMaster::Lease { epoch: 7, sent_ns: NOW.0 })],
+        Noted => {
+            let told = said.iter().rev().find_map(|action| match action {
+                NodeAction::TellMaster(ToMaster::Holds { epoch, of, .. }) => Some((*epoch, of.clone())),
+                _ => None,
+            });
+            let noted = |(epoch, of)| NodeEvent::Master(FromMaster::Noted { epoch, of });
+            told.map(noted).into_iter().collect()
+        }
         Sends(version) => {
             let view = FromClient::View { version, acked_below: Vec::new() };
             vec![client(view), client(FromClient::Records(Sent { range: RANGE, interval: 0 }))]
@@ -80,8 +90,10 @@ fn events(heard: Heard) -> Vec<NodeEvent> {
 /// Whether the client is told that its batch is held; whether it is told who holds its source, or to say all again.
 fn check(heard: &[Heard], is_held: bool, is_sent_on: bool) {
     let (mut node, mut actions) = (node(), Vec::new());
-    for event in heard.iter().flat_map(|heard| events(*heard)) {
-        node.step(NOW, event, &mut actions);
+    for heard in heard {
+        for event in events(*heard, &actions) {
+            node.step(NOW, event, &mut actions);
+        }
     }
     let is_held_word =
         |action: &NodeAction| matches!(action, NodeAction::TellClient(1, ToClient::Held(ranges)) if *ranges == [RANGE]);
@@ -94,23 +106,57 @@ fn check(heard: &[Heard], is_held: bool, is_sent_on: bool) {
 
 #[test]
 fn a_holder_takes_what_clients_send_that_know_it_as_one_and_says_so_with_a_lease() {
-    check(&[Welcome, Seated(1, 2), Lease, Sends(2)], true, false);
-    check(&[Welcome, Seated(1, 2), Sends(2), Lease], true, false);
-    check(&[Welcome, Seated(1, 2), Sends(2)], false, false);
-    check(&[Welcome, Seated(1, 2), Lease, Sends(1)], false, true);
+    check(&[Welcome, Seated(1, 2), Lease, Sends(2), Noted], true, false);
+    check(&[Welcome, Seated(1, 2), Sends(2), Noted, Lease], true, false);
+    check(&[Welcome, Seated(1, 2), Sends(2), Noted], false, false);
+    check(&[Welcome, Seated(1, 2), Lease, Sends(1), Noted], false, true);
+}
+
+#[test]
+fn nothing_is_acknowledged_of_which_the_master_does_not_know() {
+    check(&[Welcome, Seated(1, 2), Lease, Sends(2)], false, false);
+    // The master had noted it of the holder of a version that is over.
+    check(&[Welcome, Seated(1, 2), Lease, Sends(2), Seated(1, 3), Noted], false, false);
+    // What it has noted it need not hear again.
+    check(&[Welcome, Seated(1, 2), Sends(2), Noted, Seated(1, 3), Lease], true, false);
 }
 
 #[test]
 fn who_was_a_holder_takes_nothing_from_a_client_that_does_not_know_the_one_of_today() {
-    check(&[Welcome, Seated(2, 2), Lease, Sends(1)], false, true);
-    // What the client knows beyond this node may make it a holder.
-    check(&[Welcome, Seated(2, 2), Lease, Sends(3)], true, false);
+    check(&[Welcome, Seated(2, 2), Lease, Sends(1), Noted], false, true);
+    // What the client knows beyond this node may make it a holder: which is said when it knows so.
+    check(&[Welcome, Seated(2, 2), Lease, Sends(3), Noted], false, false);
+    check(&[Welcome, Seated(2, 2), Lease, Sends(3), Seated(1, 3), Noted], true, false);
 }
 
 #[test]
 fn what_came_before_a_node_knew_of_others_is_acknowledged_only_if_the_client_counts_todays_holders() {
-    check(&[Sends(1), Welcome, Seated(2, 2), Lease], false, true);
-    check(&[Sends(1), Welcome, Seated(1, 2), Lease], false, true);
-    check(&[Sends(2), Welcome, Seated(1, 2), Lease], true, false);
-    check(&[Sends(3), Welcome, Seated(2, 2), Lease], true, false);
+    check(&[Sends(1), Welcome, Seated(2, 2), Lease, Noted], false, true);
+    check(&[Sends(1), Welcome, Seated(1, 2), Lease, Noted], false, true);
+    check(&[Sends(2), Welcome, Seated(1, 2), Lease, Noted], true, false);
+    check(&[Sends(3), Welcome, Seated(2, 2), Lease, Seated(1, 3), Noted], true, false);
+}
+
+#[test]
+fn a_saved_state_that_is_not_there_is_fatal_where_a_lease_says_that_this_node_is_its_heir() {
+    let restored = |version| {
+        let start = Start::Restored { through: Some(2), input_from: None };
+        let seats = vec![Seat { node: 1, since: version, start }];
+        let places = vec![Place { hosts: seats.clone(), holders: seats }];
+        NodeEvent::Master(FromMaster::Assign(Assignment { version, places }))
+    };
+    let broken = || NodeEvent::Broken { partition: 0, since: 2, why: "gone".to_owned() };
+    let lease = || events(Lease, &[]).remove(0);
+    for (heard, is_fatal) in [
+        (vec![restored(2), lease(), broken()], true),
+        (vec![restored(2), broken()], false),
+        (vec![restored(2), broken(), lease()], true),
+        (vec![restored(2), broken(), restored(3), lease()], false),
+    ] {
+        let (mut node, mut actions) = (node(), Vec::new());
+        for event in events(Welcome, &[]).into_iter().chain(heard) {
+            node.step(NOW, event, &mut actions);
+        }
+        assert_eq!(actions.iter().any(|action| matches!(action, NodeAction::Fatal(_))), is_fatal);
+    }
 }

@@ -1,0 +1,91 @@
+//! Where a client's life ends when those who held its records are lost, too.
+
+use super::*;
+use Heard::{Acknowledged, Answers, Back, Down, Over, Punctuated};
+use std::num::NonZeroU64;
+
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// One record a batch, two sources in turn.
+const CUT: Cut = Cut::Runs { records: NonZeroU64::MIN, sources: 2, period: Duration::from_millis(10) };
+
+/// What the master hears of the only client; the only member has just begun, and holds nothing.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    /// It may count a source's records before this one as safe.
+    Acknowledged(u32, u64),
+    /// An interval ends before this record.
+    Punctuated(u64, u64),
+    /// Its connection broke.
+    Down,
+    /// A failure timeout passes.
+    Over,
+    /// The member says that it has nothing, twice: when it is asked and when it has closed the client.
+    Answers,
+    /// It is connected in its second life.
+    Back,
+}
+
+/// Which records before `ends` of which source are settled in the end, by source, and where intervals are known to end.
+fn check(heard: &[Heard], sealed: &[(u32, u64)], ends: &[u64], punctuations: &[(u64, u64)]) {
+    let mut clients = Clients::new(1, 2, CUT, TIMEOUT);
+    let (mut now, mut said) = (Moment::from_millis(1000), Vec::new());
+    let sealed: BTreeMap<u32, u64> = sealed.iter().copied().collect();
+    clients.members([7].into_iter(), &mut said);
+    clients.begin(Moment::ZERO);
+    clients.up(1, 1, &mut said);
+    for heard in heard {
+        match *heard {
+            Acknowledged(source, end) => clients.take_note(&[(1, source, end)], Punctuations::new()),
+            Punctuated(interval, end) => {
+                clients.take_note(&[], BTreeMap::from([(1, BTreeMap::from([(interval, end)]))]));
+            }
+            Down => clients.down(now, 1),
+            Over => {
+                now = now + TIMEOUT * 4;
+                clients.tick(now, &mut said);
+            }
+            Answers => {
+                for _ in 0..2 {
+                    let round = clients.clients[&1].round;
+                    let (upto, taken, punctuations) = (vec![(0, 0), (1, 0)], Vec::new(), BTreeMap::new());
+                    let (epoch, client, is_connected, open_from) = (1, 1, false, 5);
+                    let word = ToMaster::ClientHeld {
+                        epoch,
+                        client,
+                        round,
+                        is_connected,
+                        upto,
+                        taken,
+                        open_from,
+                        punctuations,
+                    };
+                    clients.word(now, 7, word, &sealed, &mut said);
+                }
+            }
+            Back => clients.up(1, 2, &mut said),
+        }
+    }
+    let gates = said.iter().rev().filter_map(|said| match said {
+        Said::Node(7, FromMaster::ClientIs { gate, .. }) => Some(gate),
+        _ => None,
+    });
+    let gate = gates.clone().next().expect("it was decided");
+    assert_eq!(gate.ends, ends, "{heard:?}");
+    assert_eq!(gate.punctuations, punctuations.iter().copied().collect(), "{heard:?}");
+}
+
+#[test]
+fn what_a_client_that_is_gone_may_have_counted_as_safe_is_part_of_its_life() {
+    let (even, odd) = (CUT.source_of(1, 8), CUT.source_of(1, 9));
+    let ends = |even_end: u64, odd_end: u64| if even < odd { [even_end, odd_end] } else { [odd_end, even_end] };
+    let told = [Acknowledged(even, 9), Acknowledged(odd, 8)];
+    let heard = |more: &[Heard]| [&told[..], &[Punctuated(0, 4), Punctuated(1, 20)], more].concat();
+    // The next record of a source behind its last one is where it ends; what reaches further is not known to be whole.
+    check(&heard(&[Down, Over, Answers]), &[], &ends(10, 9), &[(0, 4)]);
+    // One that is here sends again what nobody has; what was sealed stays sealed.
+    check(&heard(&[Down, Back, Answers]), &[], &[0, 0], &[]);
+    check(&heard(&[Down, Back, Answers]), &[(even, 0), (odd, 0)], &ends(4, 5), &[(0, 4)]);
+    // Nobody had said more.
+    check(&[Down, Over, Answers], &[], &[0, 0], &[]);
+}

@@ -1,0 +1,103 @@
+//! In which order a reader gets what a node has for it.
+
+use super::*;
+use crate::continuous::assignment::{Assignment, Place, Seat, Start};
+use crate::continuous::message::{FromMaster, Position};
+use crate::continuous::node::{Done, NodeEvent, NodeLimits, Rules, WorkDone};
+use crate::continuous::topology::Topology;
+use Heard::{Asks, Makes};
+use dstream_cluster::client::Cut;
+use dstream_cluster::core::Core;
+use dstream_kernel::QueryBuilder;
+use dstream_trace::{NodeName, RecordRange};
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+const NOW: Moment = Moment::from_millis(100);
+const BUFFER: Duration = Duration::from_millis(10);
+
+/// What happens at node 1, which runs the only partition, before it sends anything.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    /// Its source has mapped the next record.
+    Makes,
+    /// The operator at node 2 asks from the start.
+    Asks,
+}
+
+fn node() -> Node {
+    let builder = QueryBuilder::new();
+    builder.lines().words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b).output("counts");
+    Node::new(NodeLimits {
+        node: 1,
+        incarnation: 1,
+        names: (1..=2).map(NodeName::worker).collect(),
+        clients: 1,
+        cut: Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) },
+        scale: 1,
+        topology: Topology::of(&builder.build().unwrap(), 1).unwrap(),
+        rules: Rules {
+            checkpoint_intervals: None,
+            reads_all: false,
+            is_ordered: false,
+            only_leader_hands_in: false,
+            is_single: true,
+            buffer: BUFFER,
+            replays: false,
+            tentative: None,
+        },
+        heartbeat: Duration::from_secs(1),
+        lease: Duration::from_millis(400),
+        origin: Moment::ZERO,
+        interval: Duration::from_secs(1),
+        most_kept_bytes: 1 << 20,
+    })
+}
+
+fn event(heard: Heard, number: u64, topology: &Topology) -> NodeEvent {
+    let (map, stage) = topology.maps[0];
+    match heard {
+        Makes => {
+            let range = RecordRange { client: 1, first: number, last: number };
+            let parts = BTreeMap::from([(map, BTreeMap::from([(0, Bytes::from_static(b"row"))]))]);
+            let done = vec![WorkDone { done: Done::Mapped { range, interval: 0, parts }, cost_ns: 1 }];
+            NodeEvent::Ran { partition: 0, since: 1, done, cpu: Duration::ZERO }
+        }
+        Asks => {
+            let (writer, reader) = (Writer { stage: map, partition: 0 }, Reader { stage, partition: 0 });
+            let subscription = Subscription { writer, reader, token: 9, version: 1, position: Position::default() };
+            NodeEvent::Peer { from: 2, word: ToPeer::Subscribe(vec![subscription]), body: Bytes::new() }
+        }
+    }
+}
+
+/// Node 2 gets so many elements, in the order of their numbers, and of their records.
+fn check(heard: &[Heard], elements: u64) {
+    let (mut node, mut actions) = (node(), Vec::new());
+    let topology = node.limits.topology.clone();
+    let seats = vec![Seat { node: 1, since: 1, start: Start::Empty }];
+    let places = vec![Place { hosts: seats.clone(), holders: seats }];
+    node.step(NOW, NodeEvent::Master(FromMaster::Welcome { epoch: 7 }), &mut actions);
+    node.step(NOW, NodeEvent::Master(FromMaster::Assign(Assignment { version: 1, places })), &mut actions);
+    node.step(NOW, NodeEvent::PeerUp(2), &mut actions);
+    for (heard, number) in heard.iter().zip(0..) {
+        node.step(NOW, event(*heard, number, &topology), &mut actions);
+    }
+    node.step(NOW + BUFFER, NodeEvent::Tick, &mut actions);
+    let words = actions.iter().filter_map(|action| match action {
+        NodeAction::Tell { node: 2, word: ToPeer::Elements(elements), .. } => Some(elements),
+        _ => None,
+    });
+    let sent = words.flatten().flat_map(|element| element.to.iter().map(|part| (part.number, element.records)));
+    let (numbers, records): (Vec<u64>, Vec<_>) = sent.unzip();
+    assert_eq!(numbers, (0..elements).collect::<Vec<u64>>(), "{heard:?}");
+    assert!(records.is_sorted_by_key(|records| records.map(|range| range.first)), "{heard:?}");
+}
+
+#[test]
+fn a_reader_gets_what_was_made_before_it_asked_before_what_was_made_since() {
+    check(&[Asks, Makes, Makes], 2);
+    check(&[Makes, Makes, Asks], 2);
+    check(&[Makes, Asks, Makes], 2);
+    check(&[Makes, Asks, Makes, Asks, Makes], 3);
+}
