@@ -164,15 +164,20 @@ impl<K: SlotKey, T> Slots<K, T> {
         }
         let free = self.slots[at.min(self.slots.len())..].iter().position(Option::is_none).map(|ahead| at + ahead);
         let free = free.unwrap_or_else(|| {
-            if self.slots.len() == self.slots.capacity() {
-                self.slots.reserve_exact(spare(self.homes));
-            }
-            self.slots.push(None);
+            self.push(None);
             self.slots.len() - 1
         });
         self.slots[at..=free].rotate_right(1);
         self.used += 1;
         at
+    }
+
+    /// One slot more behind the last. They never double for that.
+    fn push(&mut self, slot: Option<Entry<K, T>>) {
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(spare(self.homes));
+        }
+        self.slots.push(slot);
     }
 
     /// The slot is empty now: what stands behind it because of it moves back.
@@ -203,7 +208,7 @@ impl<K: SlotKey, T> Slots<K, T> {
             free = at + 1;
             match self.slots.get_mut(at) {
                 Some(slot) => *slot = Some(entry),
-                None => self.slots.push(Some(entry)),
+                None => self.push(Some(entry)),
             }
         }
     }
@@ -232,9 +237,14 @@ impl<K: SlotKey, T> Slots<K, T> {
         last.iter().flatten().for_each(|entry| visit(entry.key, &entry.value));
     }
 
-    /// How much memory they take, without what values have elsewhere.
+    /// How much memory they take, without what values have elsewhere. Nodes let go of tables by it, so nothing of where
+    /// the memory is may be in it: neither `shift` nor whether there was room for what found none at the end.
     pub(crate) fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Option<Entry<K, T>>>()
+        if self.homes == 0 {
+            return 0;
+        }
+        let slots = (self.slots.len() - self.shift).max(self.homes + Self::HOME_SLOTS - 1);
+        (slots + spare(self.homes)) * size_of::<Option<Entry<K, T>>>()
     }
 
     /// How many slots there are, in use or not.
