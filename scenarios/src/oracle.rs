@@ -88,7 +88,8 @@ impl Replay<'_> {
         let mut full = (self.oracle)()?;
         let mut reduced = if question.missing.is_empty() { None } else { Some((self.oracle)()?) };
         let mut elsewhere = question.missing_elsewhere.map(|_| (self.oracle)()).transpose()?;
-        let mut between: Vec<_> = question.missing_at_first.iter().map(|_| (self.oracle)()).collect::<Result<_, _>>()?;
+        let mut between: Vec<_> =
+            question.missing_at_first.iter().map(|_| (self.oracle)()).collect::<Result<_, _>>()?;
         let is_gone = |of: &BTreeMap<u64, RangeSet>, owner: u64, client: u32, sequence: u64| {
             of.get(&owner).is_some_and(|gone| gone.contains(client, sequence))
         };

@@ -120,6 +120,9 @@ impl Tag {
 
 /// A key as slots have it. Slots stand in the order of ranks, and where those are equal in that of bytes.
 pub(crate) trait SlotKey: Copy + Eq {
+    /// As an entry of it and a number is aligned, so that none lies across two lines of the cache.
+    type Aligned: std::fmt::Debug;
+
     /// Follows from the hash without its first byte first of all.
     fn rank(&self) -> NonZeroU64;
 
@@ -130,7 +133,19 @@ pub(crate) trait SlotKey: Copy + Eq {
     fn precedes(&self, other: &Self) -> bool;
 }
 
+/// Aligned to a fourth of a line.
+#[derive(Debug)]
+#[repr(align(16))]
+pub(crate) struct Fourth;
+
+/// Aligned to half of a line.
+#[derive(Debug)]
+#[repr(align(32))]
+pub(crate) struct Half;
+
 impl SlotKey for Word {
+    type Aligned = Fourth;
+
     #[inline]
     fn rank(&self) -> NonZeroU64 {
         self.0
@@ -149,6 +164,8 @@ impl SlotKey for Word {
 }
 
 impl SlotKey for Short {
+    type Aligned = Half;
+
     #[inline]
     fn rank(&self) -> NonZeroU64 {
         self.tag.0
