@@ -256,7 +256,8 @@ pub enum TaskError {
     WrongInput(StageId),
     /// An interval brings one partition of a state more than can be sorted.
     #[error(
-        "an interval has more than 4 GiB of values for one partition of a state: more partitions or shorter intervals help"
+        "an interval has more than 4 GiB of values for one partition of a state: \
+         more partitions or shorter intervals help"
     )]
     TooMuch,
     /// A continuous operator was given something of an interval that it has closed, or is to close one out of order.

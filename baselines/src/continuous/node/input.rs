@@ -119,8 +119,8 @@ impl Node {
         places(&self.assignment, &self.limits.names)
     }
 
-    /// Seals every interval of the running sources that is whole. Without a lease this node may have been replaced: what only
-    /// it has of a client that died meanwhile its heir seals without, and what others acknowledged it would take for lost.
+    /// Seals every interval of the running sources that is whole. Without a lease this node may have been replaced: what
+    /// only it has of a client that died meanwhile its heir seals without, and what others acknowledged it takes for lost.
     pub(super) fn seal(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
         if now >= self.lease_until {
             return;

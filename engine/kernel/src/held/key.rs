@@ -311,7 +311,8 @@ mod tests {
             let sought = Sought::of(&key);
             prop_assert_eq!(sought.hash, hash_of(&key));
             prop_assert_eq!(matches!(sought.shown, Shown::Word(_)), (1..=WORD_BYTES).contains(&key.len()));
-            prop_assert_eq!(matches!(sought.shown, Shown::Short(_)), (WORD_BYTES + 1..=IMAGE_BYTES).contains(&key.len()));
+            let is_short = (WORD_BYTES + 1..=IMAGE_BYTES).contains(&key.len());
+            prop_assert_eq!(matches!(sought.shown, Shown::Short(_)), is_short);
             let mut put = Vec::new();
             sought.shown.put(&mut put);
             prop_assert_eq!(&put, &key);

@@ -332,7 +332,8 @@ fn a_copy_that_comes_when_the_block_is_over_is_forgotten_at_once() {
     );
 }
 
-/// The numbers of the blocks that worker 1 of two is told to copy, by the time when it is; it has 40 and `held` of them come.
+/// The numbers of the blocks that worker 1 of two is told to copy, by the time when it is. It has 40, and `held` of them
+/// come.
 fn ordered(held: &[(u64, u64)], until_ms: u64) -> BTreeMap<u64, Vec<u64>> {
     let name = |number| BlockName { origin: 1, epoch: 1, number };
     let blocks = (0..40).map(|number| report(1, number, (number * 10, number * 10 + 9), &[1])).collect();
