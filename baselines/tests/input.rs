@@ -12,7 +12,7 @@ use dstream_baselines::continuous::source::{Known, Punctuations, Seal, Source};
 use dstream_cluster::client::Cut;
 use dstream_trace::{RangeSet, RecordRange};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -315,4 +315,28 @@ fn what_stands_behind_a_gap_can_be_dropped_and_sent_again() {
 #[test]
 fn what_is_nowhere_is_passed() {
     check_frontier(&[("admit", 4, 0), ("pass", 4, 0), ("pass", 2, 0)], &[0, 6, 6]);
+}
+
+#[test]
+fn an_heir_without_batches_ends_an_interval_where_it_had_ended_for_all_who_have_theirs() {
+    // Records 0, 2, 4 went to the one source and 1, 3, 5 to the other, to which 1 never came; interval 0 ended before 3.
+    let cut = Cut::Runs { records: NonZeroU64::MIN, sources: 2, period: Duration::from_millis(10) };
+    let (even, odd) = (cut.source_of(1, 0), cut.source_of(1, 1));
+    let mut ends = vec![6; 2];
+    ends[odd as usize] = 1;
+    let borders = BTreeMap::from([(0, (3, BTreeSet::from([even])))]);
+    let gates = BTreeMap::from([(1, Gate { round: 1, ends, borders, is_ended: true, ..Gate::default() })]);
+    let (log, none, nothing) = (InputLog::default(), BTreeMap::new(), BTreeMap::new());
+    let known = Known { log: &log, punctuations: &none, gates: &gates, acked_below: &nothing, over: 2 };
+    let shares = |number: u32| {
+        let mut source = Source::new(number, cut, 1, None, &known);
+        [(); 2].map(|()| {
+            source.pass_over_lost(&known);
+            let seal = source.seal(&known).unwrap();
+            let records = seal.lost.iter().flat_map(|range| range.first..=range.last);
+            records.collect::<Vec<u64>>()
+        })
+    };
+    assert_eq!(shares(even), [vec![0, 2], vec![4]]);
+    assert_eq!(shares(odd), [vec![], vec![]]);
 }

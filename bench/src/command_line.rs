@@ -72,7 +72,7 @@ pub enum Command {
     /// List the registered jobs with their parameters
     #[command(after_help = "Example:\n  dstream jobs --format json")]
     Jobs(JobsArgs),
-    /// Run a registered job on real input, in this process
+    /// Run a registered job on real input, in this process or on a cluster
     #[command(after_help = "Example:\n  dstream job word-count --source file:README.md --output file:/tmp/words")]
     Job(JobArgs),
 }

@@ -32,6 +32,9 @@ impl StorePlace {
         if text.starts_with(SCHEME) {
             return StoreAddress::read(text, None).map(StorePlace::S3);
         }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(format!("`{scheme}://` is unknown here: a folder, or `{SCHEME}BUCKET/PREFIX`"));
+        }
         Ok(StorePlace::Folder(PathBuf::from(text)))
     }
 
@@ -95,5 +98,16 @@ impl fmt::Display for StorePlace {
             StorePlace::Folder(folder) => folder.display().fmt(f),
             StorePlace::S3(address) => address.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_another_kind_is_no_folder() {
+        assert!(StorePlace::read("http://x").is_err_and(|why| why.contains("`http://` is unknown")));
+        assert!(matches!(StorePlace::read("a/b:c"), Ok(StorePlace::Folder(_))));
     }
 }

@@ -376,6 +376,7 @@ mod tests {
             ended_s: None,
             finished: true,
             again: attempt > 0,
+            is_beside: false,
         };
         let tasks = vec![task(3, 0, 0, 0), task(3, 0, 1, 0), task(3, 0, 1, 1), task(3, 1, 7, 0), task(4, 0, 9, 0)];
         assert_eq!(map_tasks(&Tables { tasks, ..Tables::default() }, 3), 2);

@@ -117,6 +117,29 @@ pub struct Task {
     pub ended_s: Option<f64>,
     pub finished: bool,
     pub again: bool,
+    /// It began while another attempt at the same task ran. No column: [`beside`] says so.
+    pub is_beside: bool,
+}
+
+/// The tasks, each with whether it began beside another attempt at the same task.
+pub fn beside(mut tasks: Vec<Task>) -> Vec<Task> {
+    let name = |task: &Task| (task.interval, task.stage, task.partition);
+    let mut attempts: BTreeMap<_, Vec<(u64, f64, f64)>> = BTreeMap::new();
+    for task in &tasks {
+        if let (Some(started_s), Some(ended_s)) = (task.started_s, task.ended_s) {
+            attempts.entry(name(task)).or_default().push((task.attempt, started_s, ended_s));
+        }
+    }
+    for task in &mut tasks {
+        let others = attempts.get(&name(task)).into_iter().flatten();
+        let runs_at = |at_s: f64| {
+            others
+                .clone()
+                .any(|(attempt, from_s, until_s)| *attempt < task.attempt && *from_s <= at_s && at_s < *until_s)
+        };
+        task.is_beside = task.started_s.is_some_and(runs_at);
+    }
+    tasks
 }
 
 /// A stretch in which a node ran a partition.
@@ -284,5 +307,6 @@ fn task(row: Row<'_>) -> Task {
         ended_s: row.number("ended_s"),
         finished: row.text("outcome") == "finished",
         again: row.text("again") == "true",
+        is_beside: false,
     }
 }

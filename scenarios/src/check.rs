@@ -159,7 +159,15 @@ fn compare(
     let Some(last) = records::last_to_check(input) else { return Ok(comparisons) };
     let lost_states = records::lost_states(input.lines);
     let of_blocks = (!lost_states.is_empty()).then(|| records::gone_blocks(input.facts, input.lines));
-    let question = Question { sealed: &sealed, missing: gone, missing_elsewhere: of_blocks.as_ref(), last };
+    // Where panes or operators mix what was given up, bounds say what may be.
+    let at_first = if outputs::mixes(input) { Vec::new() } else { records::gone_at_first(input.facts, input.lines) };
+    let question = Question {
+        sealed: &sealed,
+        missing: gone,
+        missing_at_first: &at_first,
+        missing_elsewhere: of_blocks.as_ref(),
+        last,
+    };
     replay.answer(&question, &mut |interval, answer| {
         if records::is_to_check(input, interval) {
             let mut found = outputs::compare(input, interval, &answer, &lost_states);

@@ -38,6 +38,8 @@ pub struct Question<'a> {
     pub sealed: &'a BTreeMap<u64, Vec<RecordRange>>,
     /// interval -> those of its records that are known to be gone.
     pub missing: &'a BTreeMap<u64, RangeSet>,
+    /// The same at moments before all of that was known to be gone.
+    pub missing_at_first: &'a [BTreeMap<u64, RangeSet>],
     /// The same for rows of partitions that lost no state, where some partition did.
     pub missing_elsewhere: Option<&'a BTreeMap<u64, RangeSet>>,
     /// The intervals to answer for, from 0 to this one.
@@ -60,6 +62,8 @@ pub struct Answer {
     pub full: Rows,
     /// Over those that are not missing; `None` where that is the same.
     pub reduced: Option<Rows>,
+    /// Over those that were not missing at moments before, each that is another one than both.
+    pub between: Vec<Expected>,
     /// Over those that are not missing in partitions that lost no state; `None` where none did.
     pub elsewhere: Option<Rows>,
     /// A sealed range reaches beyond the end of its client's stream.
@@ -84,6 +88,8 @@ impl Replay<'_> {
         let mut full = (self.oracle)()?;
         let mut reduced = if question.missing.is_empty() { None } else { Some((self.oracle)()?) };
         let mut elsewhere = question.missing_elsewhere.map(|_| (self.oracle)()).transpose()?;
+        let mut between: Vec<_> =
+            question.missing_at_first.iter().map(|_| (self.oracle)()).collect::<Result<_, _>>()?;
         let is_gone = |of: &BTreeMap<u64, RangeSet>, owner: u64, client: u32, sequence: u64| {
             of.get(&owner).is_some_and(|gone| gone.contains(client, sequence))
         };
@@ -104,13 +110,21 @@ impl Replay<'_> {
                     {
                         oracle.line(owner, line);
                     }
+                    for (oracle, missing) in between.iter_mut().zip(question.missing_at_first) {
+                        if !is_gone(missing, owner, range.client, sequence) {
+                            oracle.line(owner, line);
+                        }
+                    }
                 })?;
                 beyond_end = beyond_end.or((!reached).then_some(*range));
             }
             let answer = answer(interval, &mut *full, reduced.as_deref_mut(), beyond_end);
             let rows = elsewhere.as_mut().map(|oracle| oracle.finish(interval));
             let elsewhere = rows.map(|rows| Rows { rows, chosen_from: Expected::new() });
-            each(interval, Answer { elsewhere, ..answer });
+            let mut between: Vec<_> = between.iter_mut().map(|oracle| oracle.finish(interval)).collect();
+            between.retain(|rows| answer.reduced.as_ref().is_some_and(|reduced| reduced.rows != *rows));
+            between.retain(|rows| answer.full.rows != *rows);
+            each(interval, Answer { elsewhere, between, ..answer });
         }
         Ok(())
     }
@@ -142,7 +156,7 @@ fn answer(
         full_rows.chosen_from = full.chosen_from();
         Some(Rows { rows, chosen_from: reduced.chosen_from() })
     });
-    Answer { full: full_rows, reduced, elsewhere: None, beyond_end }
+    Answer { full: full_rows, reduced, between: Vec::new(), elsewhere: None, beyond_end }
 }
 
 /// A range and the interval it belongs to.
@@ -237,8 +251,9 @@ mod tests {
         let sealed = sealed.iter().map(|(interval, ranges)| (*interval, ranges.iter().map(range).collect())).collect();
         let missing =
             missing.iter().map(|(interval, ranges)| (*interval, ranges.iter().map(range).collect())).collect();
+        let last = expected.len() as u64 - 1;
         let question =
-            Question { sealed: &sealed, missing: &missing, missing_elsewhere: None, last: expected.len() as u64 - 1 };
+            Question { sealed: &sealed, missing: &missing, missing_at_first: &[], missing_elsewhere: None, last };
         let replay = Replay {
             oracle: &|| WordCount.oracle(&Params::new(), Duration::from_secs(1)),
             open: &|client| Ok(Box::new(Numbered { client, next: 0, end: 10 })),

@@ -6,7 +6,7 @@
 use crate::continuous::assignment::Assignment;
 use dstream_trace::RecordRange;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A node by its number: workers from 1, then the heirs.
 pub type NodeNumber = u32;
@@ -177,6 +177,9 @@ pub struct Gate {
     pub ends: Vec<u64>,
     /// Where the client had said that intervals end, all those that anybody knew.
     pub punctuations: BTreeMap<u64, u64>,
+    /// Where it had said before it was gone that further intervals end, and which sources have all its records before that.
+    /// To others some never came; their shares end by what did.
+    pub borders: BTreeMap<u64, (u64, BTreeSet<u32>)>,
     /// What comes of it behind its ends belongs to this interval or to a later one.
     pub from: u64,
     /// Nothing more will come: its records end where `ends` say.
@@ -192,6 +195,11 @@ impl Gate {
     /// Every source had all of the client's records before this one.
     pub fn whole_below(&self) -> u64 {
         self.ends.iter().copied().min().unwrap_or(0)
+    }
+
+    /// Where an interval ended, as the client had said, if the source had all of its records before that.
+    pub fn border(&self, source: u32, interval: u64) -> Option<u64> {
+        self.borders.get(&interval).filter(|(_, whole)| whole.contains(&source)).map(|(end, _)| *end)
     }
 
     /// Whether the interval is closed without the client's word, when its records before the end are through; intervals

@@ -47,13 +47,17 @@ impl Known<'_> {
         self.punctuations.get(&client)?.get(&interval).copied()
     }
 
-    /// Where a client's part of an interval that begins with this record ends: where it said; if it cannot say any more,
-    /// where the first batch of a later interval begins, or its life ended.
+    /// Where a client's part of an interval that begins with this record ends: where it said. If it cannot say any more:
+    /// where it had said, so that an heir whose batches nobody has takes in none of a later interval; and if some of its
+    /// records never came here, where the first batch of a later interval begins, or its life ended.
     fn end_of(&self, source: u32, client: u32, interval: u64, begin: u64) -> Option<u64> {
         if let Some(end) = self.punctuation(client, interval) {
             return Some(end);
         }
         let gate = self.gates.get(&client).filter(|gate| gate.closes(interval, self.over))?;
+        if let Some(end) = gate.border(source, interval) {
+            return Some(end);
+        }
         let end = gate.end(source);
         Some(self.log.first_behind(client, begin, interval).map_or(end, |batch| batch.range.first.min(end)))
     }

@@ -254,6 +254,12 @@ pub enum TaskError {
     /// Lines given to a stage that reads slices, or the other way round; or panes that do not fit what the stage keeps.
     #[error("stage {0} does not read this kind of input")]
     WrongInput(StageId),
+    /// An interval brings one partition of a state more than can be sorted.
+    #[error(
+        "an interval has more than 4 GiB of values for one partition of a state: \
+         more partitions or shorter intervals help"
+    )]
+    TooMuch,
     /// A continuous operator was given something of an interval that it has closed, or is to close one out of order.
     #[error(
         "stage {stage} closes interval {next} next and was given interval {interval}: \

@@ -70,8 +70,8 @@ const SURE: &str = "the page's own surface never fails";
 pub fn kind(task: &Task) -> Ink {
     match task {
         Task { finished: false, .. } => Ink::Unfinished,
+        Task { is_beside: true, .. } => Ink::Twin,
         Task { again: true, .. } => Ink::Again,
-        Task { attempt: 1.., .. } => Ink::Twin,
         Task { stage: 0, .. } => Ink::Map,
         _ => Ink::Reduce,
     }
@@ -242,6 +242,7 @@ impl Timeline<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::beside;
 
     fn task(worker: &str, started: f64, ended: f64) -> Task {
         Task {
@@ -254,6 +255,7 @@ mod tests {
             ended_s: Some(ended),
             finished: true,
             again: false,
+            is_beside: false,
         }
     }
 
@@ -269,6 +271,16 @@ mod tests {
             troubles: &[],
             moments: vec![(5.0, "F1 crash worker-1".into())],
         }
+    }
+
+    #[test]
+    fn an_attempt_is_beside_another_one_while_that_runs() {
+        let attempt = |attempt, started, ended| Task { attempt, ..task("worker-1", started, ended) };
+        let of = |tasks: Vec<Task>| beside(tasks).iter().map(|task| task.is_beside).collect::<Vec<_>>();
+        assert_eq!(of(vec![attempt(0, 1.0, 9.0), attempt(1, 3.0, 4.0)]), [false, true]);
+        assert_eq!(of(vec![attempt(0, 1.0, 3.0), attempt(1, 3.0, 4.0)]), [false, false]);
+        let other = Task { partition: 1, ..attempt(1, 3.0, 4.0) };
+        assert_eq!(of(vec![attempt(0, 1.0, 9.0), other]), [false, false]);
     }
 
     #[test]
@@ -288,7 +300,9 @@ mod tests {
         assert_eq!(kind(&plain), Ink::Map);
         assert_eq!(kind(&Task { stage: 1, ..plain.clone() }), Ink::Reduce);
         assert_eq!(kind(&Task { again: true, attempt: 1, ..plain.clone() }), Ink::Again);
-        assert_eq!(kind(&Task { attempt: 1, ..plain.clone() }), Ink::Twin);
+        assert_eq!(kind(&Task { again: true, attempt: 1, is_beside: true, ..plain.clone() }), Ink::Twin);
+        // Another master counts attempts anew.
+        assert_eq!(kind(&Task { attempt: 1 << 16, ..plain.clone() }), kind(&plain));
         assert_eq!(kind(&Task { finished: false, ..plain }), Ink::Unfinished);
     }
 

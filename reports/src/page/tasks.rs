@@ -5,7 +5,7 @@ use crate::chart::timeline::{MOST_WORKERS, Timeline, Trouble};
 use crate::html::{Figure, Key, area_key};
 use crate::ink::Ink;
 use crate::read::RunReport;
-use crate::tables::{Owner, Tables, Task};
+use crate::tables::{Owner, Tables, Task, beside};
 use maud::{Markup, html};
 
 /// A run of at most so many intervals is shown whole.
@@ -94,7 +94,7 @@ fn of_tasks(tables: &Tables, troubles: &[Trouble]) -> Lanes {
     Lanes {
         nodes: tables.tasks.iter().map(|task| task.worker.clone()).collect(),
         cores: tables.number("cores").map_or(1, |cores| cores.max(1.0) as usize),
-        bars: ended(&tables.tasks, troubles),
+        bars: beside(ended(&tables.tasks, troubles)),
         about: "One lane for each worker, split by its cores; tasks coloured by kind, times of trouble grey.",
         note: "A lane is a worker, its rows are its cores.",
         keys: kinds.into_iter().chain(trouble_keys()).collect(),
@@ -139,6 +139,7 @@ fn bar(owner: &Owner, until_s: f64) -> Task {
         ended_s: Some(until_s),
         finished: true,
         again: owner.heir,
+        is_beside: false,
     }
 }
 

@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn check(full: Rows, reduced: Rows, seen: &str, expected: Option<&str>) {
-        let answer = Answer { full, reduced: Some(reduced), elsewhere: None, beyond_end: None };
+        let answer = Answer { full, reduced: Some(reduced), between: Vec::new(), elsewhere: None, beyond_end: None };
         let seen = values(seen);
         let seen: Seen<'_> = seen.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let found = violation("o", &seen, &answer);

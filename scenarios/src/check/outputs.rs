@@ -1,7 +1,8 @@
 //! Comparing an interval's visible rows with the oracle's answer.
 //!
 //! Where records of a sealed interval were given up, some partitions may have been visible before and hold them while
-//! others do not: each partition must equal one of the two answers, whole. Where results depend on earlier intervals, and
+//! others do not, or some of them where they were given up one after the other: each partition must equal one of these
+//! answers, whole. Where results depend on earlier intervals, and
 //! where long-lived operators had taken in some of the lost batches and not others, see [`super::bounds`].
 
 use super::CheckInput;
@@ -52,6 +53,11 @@ pub(super) struct Comparison {
     pub declared: bool,
 }
 
+/// Whether what was given up may be in the panes of earlier results, or in what running operators had taken in.
+pub(super) fn mixes(input: &CheckInput<'_>) -> bool {
+    input.keeps_state || !input.facts.owners.is_empty()
+}
+
 /// Compares an interval. `answer.reduced` is there if records of it were declared gone.
 pub(super) fn compare(
     input: &CheckInput<'_>,
@@ -59,8 +65,7 @@ pub(super) fn compare(
     answer: &Answer,
     lost_states: &BTreeSet<u32>,
 ) -> Comparison {
-    // What was given up may be in the panes of earlier results, and in what running operators had taken in.
-    let mixes = input.keeps_state || !input.facts.owners.is_empty();
+    let mixes = mixes(input);
     let declared = answer.reduced.is_some() && !mixes;
     let unexplained = |wrong: String| Comparison { wrong: Some(wrong), explained: false, declared };
     if !input.facts.sealed.contains_key(&interval) {
@@ -169,10 +174,11 @@ fn compare_output(
     let parts = read(spec, partitions)?;
     let full = Side::new(&answer.full.rows, &spec.name);
     let reduced = answer.reduced.as_ref().map(|reduced| Side::new(&reduced.rows, &spec.name));
+    let between: Vec<_> = answer.between.iter().map(|rows| Side::new(rows, &spec.name)).collect();
     let mut explained = None;
     for rows in &parts {
         if let Some(difference) = full.difference(rows) {
-            if reduced.as_ref().is_none_or(|reduced| reduced.difference(rows).is_some()) {
+            if reduced.iter().chain(&between).all(|fewer| fewer.difference(rows).is_some()) {
                 return Err(difference);
             }
             explained = explained.or(Some(difference));

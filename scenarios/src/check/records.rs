@@ -79,6 +79,15 @@ pub(super) fn gone(facts: &Facts, lines: &[TraceLine]) -> BTreeMap<u64, RangeSet
     gone_of(facts, lines.iter())
 }
 
+/// The same as it was known at each moment at which the engine gave something up, the last excepted.
+pub(super) fn gone_at_first(facts: &Facts, lines: &[TraceLine]) -> Vec<BTreeMap<u64, RangeSet>> {
+    let of_sealed = |line: &&TraceLine| matches!(line.event, Event::BlockLost { interval: Some(_), .. });
+    let mut moments: Vec<_> = lines.iter().filter(of_sealed).map(|line| line.at).collect();
+    moments.dedup();
+    moments.pop();
+    moments.iter().map(|until| gone_of(facts, lines.iter().take_while(|line| line.at <= *until))).collect()
+}
+
 fn gone_of<'a>(facts: &Facts, lines: impl Iterator<Item = &'a TraceLine>) -> BTreeMap<u64, RangeSet> {
     let mut gone: BTreeMap<u64, RangeSet> = BTreeMap::new();
     for line in lines {

@@ -403,6 +403,24 @@ fn partitions_that_were_visible_before_the_loss_may_hold_what_is_gone() {
 }
 
 #[test]
+fn partitions_that_were_visible_between_two_losses_hold_what_was_given_up_later() {
+    let mut history = slow_interval_3();
+    history.crash(0, closed(3) + 5, 1).crash(1, closed(3) + 15, 2);
+    move_results_to_worker_3(&mut history);
+    history.add(closed(3) + 500, "master", lost(block(3), 30, 31, Some(3)));
+    history.add(closed(3) + 600, "master", lost(block(3), 32, 34, Some(3)));
+    add_late_results(&mut history, &[(35, 39)]);
+    // What was given up first is gone where what was given up last is.
+    for (first, declared) in [(32, "declared"), (31, "not declared")] {
+        history.remove(|event| matches!(event, Event::ResultVisible { interval: 3, partition: 0, .. }));
+        let between = history.result(3, 0, &[records(first, 39)]);
+        history.add(closed(3) + 550, "sink", between);
+        move_results_to_worker_3(&mut history);
+        check(&history, &format!("lost 0 doubled 0 wrong 1, not exact, {declared}, given up 5 in [3]"));
+    }
+}
+
+#[test]
 fn a_loss_that_is_declared_and_did_not_happen_is_found() {
     let mut history = slow_interval_3();
     history.crash(0, closed(3) + 5, 1).crash(1, closed(3) + 15, 2);

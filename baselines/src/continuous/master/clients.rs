@@ -63,6 +63,8 @@ struct Client {
     acknowledged: BTreeMap<u32, u64>,
     /// interval -> the number of the next one's first record, as the client told anybody
     punctuations: BTreeMap<u64, u64>,
+    /// [`Gate::borders`]
+    borders: BTreeMap<u64, (u64, BTreeSet<u32>)>,
     /// A node is connected to it.
     is_seen: bool,
     /// Nodes take nothing of it.
@@ -205,6 +207,7 @@ impl Clients {
     pub fn trim(&mut self, through: u64) {
         for client in self.clients.values_mut() {
             client.punctuations = client.punctuations.split_off(&through);
+            client.borders = client.borders.split_off(&through);
         }
     }
 
@@ -261,6 +264,7 @@ impl Client {
             taken: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             punctuations: BTreeMap::new(),
+            borders: BTreeMap::new(),
             is_seen: false,
             is_closed: false,
             was_ended: false,
@@ -338,11 +342,10 @@ impl Client {
         said: &mut Vec<Said>,
     ) {
         let from = if self.was_ended && !is_gone { self.open_from.max(self.gate.from) } else { self.gate.from };
-        let ends = self.ends.iter().map(|(end, _)| *end).collect();
-        self.gate = Gate { round: self.round, ends, punctuations: BTreeMap::new(), from, is_ended: is_gone };
-        let whole_below = self.gate.whole_below();
-        self.punctuations.retain(|_, end| *end <= whole_below);
-        self.gate.punctuations.clone_from(&self.punctuations);
+        let ends: Vec<u64> = self.ends.iter().map(|(end, _)| *end).collect();
+        self.split_punctuations(&ends, is_gone);
+        let (punctuations, borders) = (self.punctuations.clone(), self.borders.clone());
+        self.gate = Gate { round: self.round, ends, punctuations, borders, from, is_ended: is_gone };
         let word = FromMaster::ClientIs { client: number, gate: self.gate.clone(), is_asked: false };
         said.extend(members.iter().map(|node| Said::Node(*node, word.clone())));
         if is_gone {
@@ -354,6 +357,17 @@ impl Client {
         if self.is_up {
             self.known = self.known.max(self.incarnation);
             self.say_known(number, cut, said);
+        }
+    }
+
+    /// Keeps where intervals end before which all records came. Of a client that is gone the others hold for the sources to
+    /// which all came; one that is here says them again.
+    fn split_punctuations(&mut self, ends: &[u64], is_gone: bool) {
+        let whole_below = ends.iter().copied().min().unwrap_or(0);
+        let others = self.punctuations.extract_if(.., |_, end| *end > whole_below);
+        for (interval, border) in others.filter(|_| is_gone) {
+            let whole = (0u32..).zip(ends).filter(|(_, end)| **end >= border).map(|(source, _)| source).collect();
+            self.borders.entry(interval).or_insert((border, whole));
         }
     }
 

@@ -74,7 +74,7 @@ pub struct NodeLimits {
     pub rules: Rules,
     /// How often to beat.
     pub heartbeat: Duration,
-    /// How long after a beat that the master heard this node may acknowledge: shorter than what the master waits.
+    /// How long after a beat that the master heard this node may acknowledge and seal: shorter than what the master waits.
     pub lease: Duration,
     /// Interval 0 begins here.
     pub origin: Moment,
@@ -165,7 +165,7 @@ pub struct Node {
     pub(super) wanted_states: Vec<(NodeNumber, u32, u64)>,
     /// (holder, source, version) that wait for input behind an interval, until this node knows that version.
     pub(super) wanted_inputs: Vec<((NodeNumber, u32, u64), Option<u64>)>,
-    /// Until then nobody else is given what this node holds: it may acknowledge.
+    /// Until then nobody else is given what this node holds: it may acknowledge and seal.
     pub(super) lease_until: Moment,
     /// Acknowledgements that wait for a lease, for the master's knowing, or until less is held.
     pub(super) unsaid: Vec<(u32, RecordRange)>,

@@ -119,18 +119,18 @@ impl Node {
         places(&self.assignment, &self.limits.names)
     }
 
-    /// Seals every interval of the running sources that is whole.
+    /// Seals every interval of the running sources that is whole. Without a lease this node may have been replaced: what
+    /// only it has of a client that died meanwhile its heir seals without, and what others acknowledged it takes for lost.
     pub(super) fn seal(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
-        let of = self.limits.topology.partitions;
-        let has_lease = now < self.lease_until;
-        // Without one a node may not have heard that a client is back, whose word counts again.
-        let over = if has_lease { self.interval_at(now) } else { 0 };
+        if now >= self.lease_until {
+            return;
+        }
+        let (of, over) = (self.limits.topology.partitions, self.interval_at(now));
         for (partition, hosted) in &mut self.hosted {
             let (Some(source), Some(held)) = (&mut hosted.source, self.held.get(partition)) else { continue };
             let known = held.known(&self.punctuations, self.clients.gates(), over);
             loop {
-                // Who was given up himself, and has not heard so, hears what is acknowledged elsewhere: it is not lost.
-                if has_lease && held.is_whole && !hosted.is_busy {
+                if held.is_whole && !hosted.is_busy {
                     source.pass_over_lost(&known);
                 }
                 let Some(seal) = source.seal(&known) else { break };

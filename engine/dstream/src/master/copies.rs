@@ -1,12 +1,14 @@
 //! Copies made again: every block that is still needed has as many holders as promised, or a copy on its way.
 //!
-//! Part of the ledger. Invariant: at most one ordered copy of a block is on its way; an order that is not fulfilled in time
-//! is given again, to others.
+//! Part of the ledger. Invariants: at most one ordered copy of a block is on its way; an order that is not fulfilled in time
+//! is given again, to others; a worker has no more orders at once than it fulfils in time. Why: what it is told twice it
+//! sends twice, and what it is told at once lies in one queue with the copies of what has just come. Told of all that a dead
+//! worker had, again after each failure timeout, it would send nothing else any more.
 
 use crate::master::ledger::{Block, LedgerAction};
 use crate::options::Placement;
 use dstream_trace::{BlockName, Event, Moment};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Of these workers the one with the least load; of equal ones the next in turn.
@@ -15,6 +17,33 @@ pub fn in_turn<L: Ord>(workers: &[u32], turn: usize, load: impl Fn(u32) -> L) ->
     let place = |index: usize| (index + count - turn % count) % count;
     let least = workers.iter().enumerate().min_by_key(|(index, worker)| (load(**worker), place(*index)));
     least.map(|(_, worker)| *worker)
+}
+
+/// Copies that a worker is to send at once, at most: as many as keep a link busy until the next order comes.
+const MOST_AT_ONCE: usize = 16;
+/// How many times the patience an order has at most.
+const MOST_PATIENCES: u32 = 8;
+
+/// What a worker that sends copies can do, as its orders tell: half of it, and with twice the time, where one is late;
+/// a little more where one is fulfilled.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    at_once: usize,
+    patiences: u32,
+}
+
+impl Pace {
+    const FIRST: Pace = Pace { at_once: MOST_AT_ONCE, patiences: 1 };
+
+    fn late(&mut self) {
+        self.at_once = (self.at_once / 2).max(1);
+        self.patiences = (self.patiences * 2).min(MOST_PATIENCES);
+    }
+
+    fn fulfilled(&mut self) {
+        self.at_once = (self.at_once + 1).min(MOST_AT_ONCE);
+        self.patiences = (self.patiences - 1).max(1);
+    }
 }
 
 #[derive(Debug)]
@@ -39,6 +68,10 @@ pub(super) struct Copies {
     promised: u32,
     patience: Duration,
     orders: BTreeMap<BlockName, Order>,
+    /// Of workers that had orders.
+    paces: BTreeMap<u32, Pace>,
+    /// The block that was ordered last: those behind it are next, so that none that never comes is in the way of others.
+    last: Option<BlockName>,
     /// How many blocks lacked copies when it was last said.
     said_below: u64,
     turn: usize,
@@ -47,16 +80,29 @@ pub(super) struct Copies {
 
 impl Copies {
     pub(super) fn new(promised: u32, patience: Duration, placement: Placement) -> Copies {
-        Copies { promised, patience, orders: BTreeMap::new(), said_below: 0, turn: 0, placement }
+        Copies {
+            promised,
+            patience,
+            orders: BTreeMap::new(),
+            paces: BTreeMap::new(),
+            last: None,
+            said_below: 0,
+            turn: 0,
+            placement,
+        }
     }
 
     /// Orders that name the worker will not be fulfilled.
     pub(super) fn lost(&mut self, worker: u32) {
         self.orders.retain(|_, order| order.from != worker && order.to != worker);
+        self.paces.remove(&worker);
     }
 
     pub(super) fn held(&mut self, block: &BlockName) {
-        self.orders.remove(block);
+        let fulfilled = self.orders.remove(block);
+        if let Some(pace) = fulfilled.and_then(|order| self.paces.get_mut(&order.from)) {
+            pace.fulfilled();
+        }
     }
 
     pub(super) fn forget(&mut self, block: &BlockName) {
@@ -78,6 +124,27 @@ impl Copies {
         held
     }
 
+    /// Orders that are late are no more.
+    fn expire(&mut self, now: Moment) {
+        let late: BTreeSet<u32> =
+            self.orders.values().filter(|order| order.until <= now).map(|order| order.from).collect();
+        self.orders.retain(|_, order| order.until > now);
+        for from in late {
+            self.paces.entry(from).or_insert(Pace::FIRST).late();
+        }
+    }
+
+    /// How many orders more each worker can have.
+    fn room(&self) -> BTreeMap<u32, usize> {
+        let mut room: BTreeMap<u32, usize> = self.paces.iter().map(|(worker, pace)| (*worker, pace.at_once)).collect();
+        for order in self.orders.values() {
+            if let Some(room) = room.get_mut(&order.from) {
+                *room = room.saturating_sub(1);
+            }
+        }
+        room
+    }
+
     /// Orders what lacks, and says how much lacks when that changed or the members did.
     pub(super) fn repair(
         &mut self,
@@ -86,27 +153,36 @@ impl Copies {
         membership_changed: bool,
         actions: &mut Vec<LedgerAction>,
     ) {
-        self.orders.retain(|_, order| order.until > now);
+        self.expire(now);
+        let mut room = self.room();
         let Known { takers, leaving, blocks } = known;
         let needed = (self.promised as usize).min(takers.len());
-        let lacking = blocks.iter().filter(|(_, block)| block.stays_at(leaving) < needed);
-        let mut below = 0;
+        let lacking: Vec<_> = blocks.iter().filter(|(_, block)| block.stays_at(leaving) < needed).collect();
         let mut held: Option<BTreeMap<u32, usize>> = None;
-        for (name, block) in lacking {
-            below += 1;
-            if block.holders.is_empty() || self.orders.contains_key(name) {
+        let (before, behind) = lacking.split_at(lacking.partition_point(|(name, _)| Some(**name) <= self.last));
+        for (name, block) in behind.iter().chain(before) {
+            if self.orders.contains_key(name) {
                 continue;
             }
-            let holders: Vec<u32> = block.holders.iter().copied().collect();
+            let has_room = |worker: &u32| room.get(worker).is_none_or(|room| *room > 0);
+            let holders: Vec<u32> = block.holders.iter().copied().filter(has_room).collect();
+            if holders.is_empty() {
+                continue;
+            }
             let from = holders[self.turn % holders.len()];
             let free: Vec<u32> = takers.keys().copied().filter(|worker| !block.holders.contains(worker)).collect();
             let held = held.get_or_insert_with(|| self.loads(blocks));
             let Some(to) = in_turn(&free, self.turn, |worker| held.get(&worker).copied()) else { continue };
             *held.entry(to).or_default() += 1;
             self.turn = self.turn.wrapping_add(1);
-            self.orders.insert(*name, Order { from, to, until: now + self.patience });
-            actions.push(LedgerAction::OrderCopy { block: *name, from, to });
+            let pace = self.paces.entry(from).or_insert(Pace::FIRST);
+            let room = room.entry(from).or_insert(pace.at_once);
+            *room = room.saturating_sub(1);
+            self.last = Some(**name);
+            self.orders.insert(**name, Order { from, to, until: now + self.patience * pace.patiences });
+            actions.push(LedgerAction::OrderCopy { block: **name, from, to });
         }
+        let below = lacking.len() as u64;
         if membership_changed || below != self.said_below {
             self.said_below = below;
             actions.push(LedgerAction::Record(Event::CopiesBelow { blocks: below }));

@@ -18,6 +18,7 @@ use crate::master::flow::Flow;
 use crate::master::journal::{Entry, SealedInterval, Snapshot};
 use crate::master::leaving::Consent;
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
+use crate::master::members::if_alike;
 use crate::master::replaying::Replaying;
 use crate::master::scale::Scale;
 use crate::master::spares::Spares;
@@ -286,7 +287,9 @@ impl Master {
                 LedgerAction::Seal { interval, ranges, blocks } => {
                     self.sealed_below = self.sealed_below.max(interval + 1);
                     let records = ranges.iter().map(RecordRange::count).sum();
-                    let is_held = self.flow.as_mut().is_some_and(|(flow, _)| flow.sealed(now, interval, records));
+                    let is_held = self.flow.as_mut().is_some_and(|(flow, clients)| {
+                        flow.sealed(now, interval, records, if_alike(&ranges, *clients))
+                    });
                     if let Some(spares) = &mut self.spares {
                         spares.scale.sealed(now, interval, is_held);
                     }

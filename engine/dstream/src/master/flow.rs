@@ -25,7 +25,7 @@ use std::time::Duration;
 const SHARE: f64 = 0.9;
 
 /// Where cores cannot be used for what waits, that share is halved with each late interval, down to what comes through; and
-/// grows again by this factor with each that is not late.
+/// grows again by this factor with each that is not late, or that comes through faster than that.
 const REGAINED: f64 = 1.15;
 
 /// What waits is worked off over about five intervals.
@@ -145,9 +145,10 @@ impl Flow {
         self.limit / self.length_s()
     }
 
-    /// An interval has this many records. Whether that may be all that was let in, so that more waits outside.
-    pub(super) fn sealed(&mut self, now: Moment, interval: u64, records: u64) -> bool {
-        let is_held = records as f64 >= self.lowest * HELD;
+    /// An interval has this many records, and would have `if_alike` if each client had sent as many as the one that sent
+    /// most. Whether that one may have sent all that it was let, so that more waits outside.
+    pub(super) fn sealed(&mut self, now: Moment, interval: u64, records: u64, if_alike: u64) -> bool {
+        let is_held = if_alike as f64 >= self.lowest * HELD;
         self.lowest = self.before.min(self.limit);
         self.before = self.limit;
         self.sealed.insert(interval, Sealed { at: now, records, worked: Worked::default() });
@@ -314,7 +315,7 @@ mod tests {
                 outside += self.load * length_s;
                 let records = (flow.per_second() * length_s).min(outside) as u64;
                 outside -= records as f64;
-                flow.sealed(at(sealed_s), interval, records);
+                flow.sealed(at(sealed_s), interval, records, records);
                 let cost_s = records as f64 / capacity(interval);
                 flow.worked(interval, Duration::from_secs_f64(cost_s), self.in_steps);
                 free_s = free_s.max(sealed_s) + cost_s;
@@ -387,24 +388,27 @@ mod tests {
     #[test]
     fn an_interval_with_all_that_was_let_in_was_held_down_and_one_with_less_was_not() {
         let mut flow = Flow::new(Duration::from_secs(1), (1, 1));
-        let mut held = |(interval, records): (u64, u64)| {
+        let mut held = |(interval, (records, if_alike)): (u64, (u64, u64))| {
             let at = Moment::from_millis(interval * 1000);
-            let is_held = flow.sealed(at, interval, records);
+            let is_held = flow.sealed(at, interval, records, if_alike);
             flow.worked(interval, Duration::from_millis(records), false);
             flow.done(at + Duration::from_millis(100), interval, 1);
             (is_held, flow.limit as u64)
         };
         // Begins with 16; the limit that was raised when an interval was done does not count for what was read before.
-        let seen: Vec<(bool, u64)> = (0..).zip([16, 128, 500, 800, 900, 400, 400, 890]).map(&mut held).collect();
+        let alike = [16, 128, 500, 800, 900, 400, 400, 890].map(|records| (records, records));
+        // One of two clients sends alone.
+        let alone = [(450, 900), (350, 700)];
+        let seen: Vec<(bool, u64)> = (0..).zip(alike.into_iter().chain(alone)).map(&mut held).collect();
         let held: Vec<bool> = seen.iter().map(|(is_held, _)| *is_held).collect();
-        assert_eq!(held, [true, true, true, true, true, false, false, true], "{seen:?}");
+        assert_eq!(held, [true, true, true, true, true, false, false, true, true, false], "{seen:?}");
     }
 
     #[test]
     fn what_an_interval_gave_is_not_taken_back_because_the_next_had_less() {
         let mut flow = Flow::new(Duration::from_secs(2), (3, 2));
         let limits = [(0, 500), (1, 120)].map(|(interval, records)| {
-            flow.sealed(Moment::from_millis(2000 * (interval + 1)), interval, records);
+            flow.sealed(Moment::from_millis(2000 * (interval + 1)), interval, records, records);
             flow.worked(interval, Duration::from_millis(records * 8), false);
             (interval, records)
         });
@@ -418,11 +422,11 @@ mod tests {
     #[test]
     fn an_interval_without_records_changes_nothing_and_the_limit_never_is_none() {
         let mut flow = Flow::new(Duration::from_secs(1), (2, 2));
-        flow.sealed(Moment::from_millis(1000), 0, 0);
+        flow.sealed(Moment::from_millis(1000), 0, 0, 0);
         assert!(!flow.done(Moment::from_millis(1001), 0, 2));
         assert_eq!(flow.per_second(), 64.0);
         for interval in 1..40 {
-            flow.sealed(Moment::from_millis(interval * 1000), interval, 1);
+            flow.sealed(Moment::from_millis(interval * 1000), interval, 1, 1);
             flow.worked(interval, Duration::from_secs(2000), false);
             assert!(flow.done(Moment::from_millis(interval * 1000 + 500_000), interval, 2));
         }

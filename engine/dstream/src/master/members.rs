@@ -9,8 +9,8 @@ use crate::master::tracker::TrackerEvent;
 use crate::message::{Member, ToWorker};
 use dstream_cluster::detector::DetectorEvent;
 use dstream_cluster::message::{ToClient, VisibleResult};
-use dstream_trace::{Event, Moment, NodeName};
-use std::collections::BTreeSet;
+use dstream_trace::{Event, Moment, NodeName, RecordRange};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Master {
     pub(super) fn joined(&mut self, now: Moment, member: Member, actions: &mut Vec<MasterAction>) {
@@ -128,5 +128,26 @@ impl Master {
             actions.push(MasterAction::Tell { worker: *worker, word });
         }
         actions.push(MasterAction::TellClients(self.client_members()));
+    }
+}
+
+/// How many records these would be if each of so many clients had as many of them as the one that has most. All are let the
+/// same, so one that sends alone is held down when it has that share.
+pub(super) fn if_alike(ranges: &[RecordRange], clients: u32) -> u64 {
+    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+    ranges.iter().for_each(|range| *counts.entry(range.client).or_default() += range.count());
+    counts.into_values().max().unwrap_or(0).saturating_mul(u64::from(clients))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_most_says_how_many_records_there_would_be_if_all_sent_as_many() {
+        let range = |client, first, last| RecordRange { client, first, last };
+        assert_eq!(if_alike(&[], 3), 0);
+        assert_eq!(if_alike(&[range(1, 0, 9), range(2, 0, 9)], 2), 20);
+        assert_eq!(if_alike(&[range(1, 0, 9), range(2, 0, 3), range(1, 20, 24)], 3), 45);
     }
 }

@@ -1,6 +1,6 @@
 //! Keys of a state table: their hashes, and the forms in which slots, logs and rows have them.
 //!
-//! A key of up to seven bytes is one word with its length, and its hash is that word mixed so that it can be unmixed again:
+//! A key of one to seven bytes is one word with its length, and its hash is that word mixed so that it can be unmixed again:
 //! the hash *is* the key, and nobody keeps both. Up to sixteen bytes a key has an image, longer ones have memory elsewhere.
 //!
 //! Knows no table. Invariants: the hash of a key follows from its bytes alone, and is part of what a checkpoint holds, so
@@ -41,13 +41,19 @@ fn mix(word: u64, [first, second]: [u64; 2]) -> u64 {
     twice ^ twice >> SHIFT
 }
 
+/// An empty key is none: its hash would be 0.
+#[inline]
+fn is_word(key: &[u8]) -> bool {
+    (1..=WORD_BYTES).contains(&key.len())
+}
+
 /// The hash of an encoded key.
 #[inline]
 pub(crate) fn hash_of(key: &[u8]) -> u64 {
     Word::of(key).map_or_else(|| xxh3_64_with_seed(key, SEED), Word::hash)
 }
 
-/// A key of up to seven bytes, by its hash.
+/// A key of one to seven bytes, by its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word(NonZeroU64);
 
@@ -55,8 +61,8 @@ impl Word {
     /// Nothing if the key is none.
     #[inline]
     fn of(key: &[u8]) -> Option<Word> {
-        let length = Some(key.len()).filter(|length| *length <= WORD_BYTES)?;
-        NonZeroU64::new(mix(Image::of(key)?.low << 8 | length as u64, MIX)).map(Word)
+        let image = Image::of(key).filter(|_| is_word(key))?;
+        NonZeroU64::new(mix(image.low << 8 | key.len() as u64, MIX)).map(Word)
     }
 
     #[inline]
@@ -114,6 +120,9 @@ impl Tag {
 
 /// A key as slots have it. Slots stand in the order of ranks, and where those are equal in that of bytes.
 pub(crate) trait SlotKey: Copy + Eq {
+    /// As an entry of it and a number is aligned, so that none lies across two lines of the cache.
+    type Aligned: std::fmt::Debug;
+
     /// Follows from the hash without its first byte first of all.
     fn rank(&self) -> NonZeroU64;
 
@@ -124,7 +133,19 @@ pub(crate) trait SlotKey: Copy + Eq {
     fn precedes(&self, other: &Self) -> bool;
 }
 
+/// Aligned to a fourth of a line.
+#[derive(Debug)]
+#[repr(align(16))]
+pub(crate) struct Fourth;
+
+/// Aligned to half of a line.
+#[derive(Debug)]
+#[repr(align(32))]
+pub(crate) struct Half;
+
 impl SlotKey for Word {
+    type Aligned = Fourth;
+
     #[inline]
     fn rank(&self) -> NonZeroU64 {
         self.0
@@ -143,6 +164,8 @@ impl SlotKey for Word {
 }
 
 impl SlotKey for Short {
+    type Aligned = Half;
+
     #[inline]
     fn rank(&self) -> NonZeroU64 {
         self.tag.0
@@ -186,7 +209,7 @@ impl Key {
 /// A key as an entry has it.
 #[derive(Clone, Copy, Debug)]
 pub enum Shown<'k> {
-    /// One of up to seven bytes.
+    /// One of one to seven bytes.
     Word(Word),
     /// One of up to sixteen.
     Short(Short),
@@ -199,7 +222,7 @@ impl<'k> Shown<'k> {
     #[inline]
     fn of(hash: u64, key: &'k [u8]) -> Shown<'k> {
         match NonZeroU64::new(hash) {
-            Some(hash) if key.len() <= WORD_BYTES => Shown::Word(Word(hash)),
+            Some(hash) if is_word(key) => Shown::Word(Word(hash)),
             _ => Short::of(hash, key).map_or(Shown::Long(key), Shown::Short),
         }
     }
@@ -261,7 +284,7 @@ impl<'k> Sought<'k> {
         self.hash == hash
             && match self.shown {
                 // No other word has this hash.
-                Shown::Word(_) if key.len() <= WORD_BYTES => true,
+                Shown::Word(_) if is_word(key) => true,
                 shown => shown.with(|bytes| bytes == key),
             }
     }
@@ -284,11 +307,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_comes_back_from_what_slots_have_of_it(key in proptest::collection::vec(any::<u8>(), 1..40)) {
+        fn a_key_comes_back_from_what_slots_have_of_it(key in proptest::collection::vec(any::<u8>(), 0..40)) {
             let sought = Sought::of(&key);
             prop_assert_eq!(sought.hash, hash_of(&key));
-            prop_assert_eq!(matches!(sought.shown, Shown::Word(_)), key.len() <= WORD_BYTES);
-            prop_assert_eq!(matches!(sought.shown, Shown::Long(_)), key.len() > IMAGE_BYTES);
+            prop_assert_eq!(matches!(sought.shown, Shown::Word(_)), (1..=WORD_BYTES).contains(&key.len()));
+            let is_short = (WORD_BYTES + 1..=IMAGE_BYTES).contains(&key.len());
+            prop_assert_eq!(matches!(sought.shown, Shown::Short(_)), is_short);
             let mut put = Vec::new();
             sought.shown.put(&mut put);
             prop_assert_eq!(&put, &key);

@@ -95,11 +95,7 @@ impl Values {
         let mut start = shift;
         while let Some(pair) = pairs.next_keyed()? {
             let end = shift + pairs.position() - first;
-            let Some(place) = Place::new(hash_of(pair.bytes), start, end) else {
-                return Err(
-                    pairs.corrupt("an interval's values of one partition go on behind 4 GiB: more partitions help;")
-                );
-            };
+            let place = Place::new(hash_of(pair.bytes), start, end).ok_or(TaskError::TooMuch)?;
             self.places.push(place);
             start = end;
         }
@@ -156,6 +152,14 @@ fn distribute(places: &mut Vec<Place>, spare: &mut Vec<Place>, rounds: u32) {
 mod tests {
     use super::*;
     use crate::rows::encode_rows;
+
+    #[test]
+    fn a_pair_behind_4_gib_has_no_place() {
+        let behind = u32::MAX as usize;
+        assert!(Place::new(1, behind, behind + 9).is_some_and(|place| place.length == 9));
+        assert!(Place::new(1, behind + 1, behind + 9).is_none());
+        assert!(Place::new(1, 0, behind + 1).is_none());
+    }
 
     /// Pairs in no order, some keys more than once and one of them often.
     fn pairs(count: u64) -> Vec<(u64, u64)> {

@@ -21,10 +21,10 @@ const LEAST_SPARE: usize = 2;
 /// Slots of which a visit finds the full ones before it shows any.
 const SLOTS_AT_ONCE: usize = u64::BITS as usize;
 
-/// A key and its value. Four of a word and a number, or two of a short key and one, are a line.
+/// A key and its value. Four of a word and a number, or two of a short key and one, are a line, and none lies across two.
 #[derive(Debug)]
-#[repr(align(16))]
-struct Entry<K, T> {
+struct Entry<K: SlotKey, T> {
+    _aligned: [K::Aligned; 0],
     key: K,
     value: T,
 }
@@ -37,7 +37,7 @@ enum Found {
 
 /// Entries in the order of their hashes.
 #[derive(Debug)]
-pub(crate) struct Slots<K, T> {
+pub(crate) struct Slots<K: SlotKey, T> {
     /// `shift` slots that stay empty, at least `homes`, and behind them what found no room at the end.
     slots: Vec<Option<Entry<K, T>>>,
     /// Where the first home begins. Depends on where the memory is; nothing that is shown does.
@@ -128,7 +128,7 @@ impl<K: SlotKey, T> Slots<K, T> {
         match self.find(&key) {
             Found::At(at) => self.replace(at, next),
             Found::Before(at) => match next(None) {
-                Some(value) => (None, Some(self.insert(at, Entry { key, value }))),
+                Some(value) => (None, Some(self.insert(at, Entry { _aligned: [], key, value }))),
                 None => (None, None),
             },
         }
@@ -164,15 +164,20 @@ impl<K: SlotKey, T> Slots<K, T> {
         }
         let free = self.slots[at.min(self.slots.len())..].iter().position(Option::is_none).map(|ahead| at + ahead);
         let free = free.unwrap_or_else(|| {
-            if self.slots.len() == self.slots.capacity() {
-                self.slots.reserve_exact(spare(self.homes));
-            }
-            self.slots.push(None);
+            self.push(None);
             self.slots.len() - 1
         });
         self.slots[at..=free].rotate_right(1);
         self.used += 1;
         at
+    }
+
+    /// One slot more behind the last. They never double for that.
+    fn push(&mut self, slot: Option<Entry<K, T>>) {
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(spare(self.homes));
+        }
+        self.slots.push(slot);
     }
 
     /// The slot is empty now: what stands behind it because of it moves back.
@@ -203,7 +208,7 @@ impl<K: SlotKey, T> Slots<K, T> {
             free = at + 1;
             match self.slots.get_mut(at) {
                 Some(slot) => *slot = Some(entry),
-                None => self.slots.push(Some(entry)),
+                None => self.push(Some(entry)),
             }
         }
     }
@@ -232,9 +237,14 @@ impl<K: SlotKey, T> Slots<K, T> {
         last.iter().flatten().for_each(|entry| visit(entry.key, &entry.value));
     }
 
-    /// How much memory they take, without what values have elsewhere.
+    /// How much memory they take, without what values have elsewhere. Nodes let go of tables by it, so nothing of where
+    /// the memory is may be in it: neither `shift` nor whether there was room for what found none at the end.
     pub(crate) fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Option<Entry<K, T>>>()
+        if self.homes == 0 {
+            return 0;
+        }
+        let slots = (self.slots.len() - self.shift).max(self.homes + Self::HOME_SLOTS - 1);
+        (slots + spare(self.homes)) * size_of::<Option<Entry<K, T>>>()
     }
 
     /// How many slots there are, in use or not.
@@ -271,7 +281,7 @@ fn is_behind(rank: NonZeroU64, other: u64) -> bool {
 
 /// A bit for each slot that is full. By eights, which the compiler writes out.
 #[inline]
-fn full_of<K, T>(slots: &[Option<Entry<K, T>>; SLOTS_AT_ONCE]) -> u64 {
+fn full_of<K: SlotKey, T>(slots: &[Option<Entry<K, T>>; SLOTS_AT_ONCE]) -> u64 {
     let (eights, _) = slots.as_chunks::<8>();
     let bits = |eight: &[Option<Entry<K, T>>; 8]| {
         (0..8).fold(0, |bits, number| bits | u64::from(eight[number].is_some()) << number)

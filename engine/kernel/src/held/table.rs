@@ -414,6 +414,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_table_says_that_it_takes_follows_from_what_came_and_not_from_where_its_memory_is() {
+        let mut others = Vec::new();
+        let mut bytes = |round: usize| {
+            let mut table: StateTable<u64, Timeless<u64>> = StateTable::new(0);
+            for number in 0..20_000u64 {
+                let mut key = Vec::new();
+                u64::put(number, &mut key);
+                table.set(&key, Some((0, number)));
+                // Other memory that comes and goes between moves what is asked for next.
+                others.push(vec![0u8; 16 + (number as usize * 7 + round * 16) % 160]);
+                if others.len() > 500 {
+                    others.swap_remove(number as usize % 500);
+                }
+            }
+            table.bytes()
+        };
+        let first = bytes(0);
+        for round in 1..8 {
+            assert_eq!(bytes(round), first, "{round}");
+        }
+    }
+
+    #[test]
     fn removals_leave_nothing_behind() {
         let (mut table, mut model) = (StateTable::new(0), Model::new());
         for version in 0..400 {

@@ -282,6 +282,7 @@ impl Facts {
             Event::Fenced { worker, epoch } => {
                 self.fences.push(Fence { at, sequence, worker: worker.clone(), epoch: *epoch });
             }
+            Event::BlockHeld { .. } | Event::BlockLost { .. } => self.shares.note(line),
             Event::CopiesBelow { blocks } => self.copies_below.push((at, sequence, *blocks)),
             Event::ResultVisible { output, interval, partition, of, from, rows, .. } => {
                 let result = Visible { at, of: *of, from: from.clone(), rows: rows.clone() };

@@ -2,14 +2,16 @@
 //! something else of a share that was known.
 //!
 //! Knows no engine. Invariant: the first word about a share counts; replicas and heirs only say it again, so whatever
-//! they say otherwise is kept beside it and changes nothing.
+//! they say otherwise is kept beside it and changes nothing. Records that a heir gave up are in its share, too; which
+//! blocks they were in it cannot know.
 
 use super::Sealed;
+use crate::event::Event;
 use crate::log::TraceLine;
 use crate::moment::Moment;
 use crate::name::{BlockName, NodeName};
 use crate::range::{RangeSet, RecordRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One source's share of an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,44 +31,81 @@ pub struct Share {
 }
 
 impl Share {
-    /// Whether both are of the same records in the same blocks, in whatever order they are said.
-    fn says_the_same(&self, of: u32, ranges: &[RecordRange], blocks: &[BlockName]) -> bool {
+    /// Whether both are of the same records in the same blocks, in whatever order they are said; but for records that the
+    /// later one gave up.
+    fn says_the_same(&self, of: u32, said: &Said<'_>, gone: &Gone, blocks: &Extents) -> bool {
         let set = |ranges: &[RecordRange]| ranges.iter().copied().collect::<RangeSet>();
-        let sorted = |blocks: &[BlockName]| {
-            let mut blocks = blocks.to_vec();
-            blocks.sort_unstable();
-            blocks
-        };
-        self.of == of && set(&self.ranges) == set(ranges) && sorted(&self.blocks) == sorted(blocks)
+        let (known, now): (BTreeSet<_>, BTreeSet<_>) = (self.blocks.iter().collect(), said.blocks.iter().collect());
+        let is_gone = |block: &BlockName| blocks.get(block).is_some_and(|extent| gone.has_all(extent));
+        self.of == of
+            && set(&self.ranges) == set(said.ranges)
+            && known.difference(&now).all(|block| is_gone(block))
+            && now.difference(&known).all(|block| gone.blocks.contains(*block))
+    }
+}
+
+/// block -> its records, whoever held it or gave it up
+type Extents = BTreeMap<BlockName, RangeSet>;
+
+/// What one node gave up of an interval.
+#[derive(Clone, Debug, Default)]
+struct Gone {
+    blocks: BTreeSet<BlockName>,
+    records: RangeSet,
+}
+
+impl Gone {
+    fn has_all(&self, records: &RangeSet) -> bool {
+        records.iter().all(|range| self.records.gaps(range).is_empty())
     }
 }
 
 /// All shares of a run, by interval and source.
 #[derive(Clone, Debug, Default)]
-pub struct Shares(BTreeMap<u64, BTreeMap<u32, Share>>);
+pub struct Shares {
+    said: BTreeMap<u64, BTreeMap<u32, Share>>,
+    blocks: Extents,
+    /// By who gave it up, and the interval.
+    gone: BTreeMap<(NodeName, u64), Gone>,
+}
 
 impl Shares {
     /// Whether no source said anything: then intervals are sealed by a master.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.said.is_empty()
     }
 
     /// All shares: interval, source, share.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u32, &Share)> {
-        self.0.iter().flat_map(|(interval, shares)| shares.iter().map(|(source, share)| (*interval, *source, share)))
+        self.said.iter().flat_map(|(interval, shares)| shares.iter().map(|(source, share)| (*interval, *source, share)))
     }
 
     /// When the first source had its share of the interval.
     pub fn first(&self, interval: u64) -> Option<Moment> {
-        self.0.get(&interval)?.values().map(|share| share.at).min()
+        self.said.get(&interval)?.values().map(|share| share.at).min()
+    }
+
+    /// Takes note of a block that is held, or that a node gives up in an interval that it is about to seal.
+    pub(super) fn note(&mut self, line: &TraceLine) {
+        let (Event::BlockHeld { block, ranges, .. } | Event::BlockLost { block, ranges, .. }) = &line.event else {
+            return;
+        };
+        let extent = self.blocks.entry(*block).or_default();
+        ranges.iter().for_each(|range| drop(extent.insert(*range)));
+        if let Event::BlockLost { interval: Some(interval), .. } = &line.event {
+            let gone = self.gone.entry((line.node.clone(), *interval)).or_default();
+            gone.blocks.insert(*block);
+            ranges.iter().for_each(|range| drop(gone.records.insert(*range)));
+        }
     }
 
     /// Takes a word; the seal of the whole interval if it was the last that was missing.
     pub(super) fn add(&mut self, line: &TraceLine, name: (u64, u32, u32), share: Said<'_>) -> Option<Sealed> {
         let (interval, source, of) = name;
-        let shares = self.0.entry(interval).or_default();
+        let shares = self.said.entry(interval).or_default();
         if let Some(known) = shares.get_mut(&source) {
-            if !known.says_the_same(of, share.ranges, share.blocks) {
+            let gone = self.gone.get(&(line.node.clone(), interval)).cloned().unwrap_or_default();
+            if !known.says_the_same(of, &share, &gone, &self.blocks) {
                 known.differing.get_or_insert_with(|| (line.at, line.node.clone()));
             }
             return None;

@@ -97,6 +97,46 @@ fn what_replicas_and_heirs_say_again_seals_nothing_twice_and_what_they_say_other
     assert!(differing(halves(false)).is_empty() && differing(halves(true)).is_empty());
 }
 
+/// Who says otherwise, where worker 1 sealed records 10 to 14 in blocks 10 (to 12) and 13, and its heir says them again in
+/// these blocks, after it gave up those (the block, and its records).
+fn heirs_otherwise(blocks: &[u64], gone: &[(u64, u64, u64)], by: &str) -> Vec<String> {
+    let block = |number: u64| BlockName { origin: 1, epoch: 0, number };
+    let range = |first, last| RecordRange { client: 1, first, last };
+    let seal = |blocks: &[u64]| {
+        let blocks = blocks.iter().copied().map(block).collect();
+        Event::SourceSealed { interval: 1, partition: 0, of: 2, ranges: vec![range(10, 14)], blocks }
+    };
+    let mut run = operators(&[200, 200]);
+    run.events.retain(|(_, _, event)| !matches!(event, Event::SourceSealed { interval: 1, partition: 0, .. }));
+    for (number, first, last) in [(10, 10, 12), (13, 13, 14)] {
+        let held = Event::BlockHeld { block: block(number), ranges: vec![range(first, last)], bytes: 10 };
+        run.add(closed(1) - 10, "worker-1", held);
+    }
+    run.add(closed(1) + 30, "worker-1", seal(&[10, 13]));
+    for (number, first, last) in gone {
+        let lost = Event::BlockLost { block: block(*number), ranges: vec![range(*first, *last)], interval: Some(1) };
+        run.add(5000, by, lost);
+    }
+    run.add(5000, "heir", seal(blocks));
+    let facts = facts(&run);
+    let differing = facts.shares.iter().filter_map(|(_, _, share): (u64, u32, &Share)| share.differing.clone());
+    differing.map(|(_, node)| node.to_string()).collect()
+}
+
+#[test]
+fn a_heir_names_records_that_it_gave_up_by_blocks_of_its_own_and_all_others_by_theirs() {
+    assert!(heirs_otherwise(&[10], &[(10, 10, 14)], "heir").is_empty(), "both blocks as one");
+    assert!(heirs_otherwise(&[10, 11, 13], &[(10, 10, 10), (11, 11, 12)], "heir").is_empty(), "one block as two");
+    for (blocks, gone, by) in [
+        (&[10][..], &[][..], "heir"),
+        (&[10], &[(10, 10, 14)], "worker-1"),
+        (&[10], &[(10, 10, 13)], "heir"),
+        (&[10, 12], &[(10, 10, 14)], "heir"),
+    ] {
+        assert_eq!(heirs_otherwise(blocks, gone, by), ["heir"], "{blocks:?}, gone {gone:?} by {by}");
+    }
+}
+
 #[test]
 fn restored_are_the_partitions_that_the_node_ran_when_it_was_hit() {
     // Interval 4 is open at 5.5 s and late, in partition 1 only; then worker 2's partition is taken by the standby.

@@ -28,6 +28,13 @@ enum Heard {
 
 /// Which records before `ends` of which source are settled in the end, by source, and where intervals are known to end.
 fn check(heard: &[Heard], sealed: &[(u32, u64)], ends: &[u64], punctuations: &[(u64, u64)]) {
+    let gate = gate(heard, sealed);
+    assert_eq!(gate.ends, ends, "{heard:?}");
+    assert_eq!(gate.punctuations, punctuations.iter().copied().collect(), "{heard:?}");
+}
+
+/// What is decided in the end.
+fn gate(heard: &[Heard], sealed: &[(u32, u64)]) -> Gate {
     let mut clients = Clients::new(1, 2, CUT, TIMEOUT);
     let (mut now, mut said) = (Moment::from_millis(1000), Vec::new());
     let sealed: BTreeMap<u32, u64> = sealed.iter().copied().collect();
@@ -70,9 +77,7 @@ fn check(heard: &[Heard], sealed: &[(u32, u64)], ends: &[u64], punctuations: &[(
         Said::Node(7, FromMaster::ClientIs { gate, .. }) => Some(gate),
         _ => None,
     });
-    let gate = gates.clone().next().expect("it was decided");
-    assert_eq!(gate.ends, ends, "{heard:?}");
-    assert_eq!(gate.punctuations, punctuations.iter().copied().collect(), "{heard:?}");
+    gates.clone().next().expect("it was decided").clone()
 }
 
 #[test]
@@ -88,4 +93,22 @@ fn what_a_client_that_is_gone_may_have_counted_as_safe_is_part_of_its_life() {
     check(&heard(&[Down, Back, Answers]), &[(even, 0), (odd, 0)], &ends(4, 5), &[(0, 4)]);
     // Nobody had said more.
     check(&[Down, Over, Answers], &[], &[0, 0], &[]);
+}
+
+#[test]
+fn an_interval_ends_where_a_client_that_is_gone_had_said_at_sources_to_which_all_before_came() {
+    let (even, odd) = (CUT.source_of(1, 8), CUT.source_of(1, 9));
+    let told = [Acknowledged(even, 9), Acknowledged(odd, 8), Punctuated(0, 4), Punctuated(1, 10), Punctuated(2, 11)];
+    let heard = |more: &[Heard]| [&told[..], more].concat();
+    let borders = |heard: &[Heard], interval| {
+        let gate = gate(heard, &[]);
+        [even, odd].map(|source| gate.border(source, interval))
+    };
+    let gone = heard(&[Down, Over, Answers]);
+    assert_eq!(borders(&gone, 0), [None, None], "all know it as it is");
+    assert_eq!(borders(&gone, 1), [Some(10), None], "record 9 never came");
+    assert_eq!(borders(&gone, 2), [None, None]);
+    assert_eq!(borders(&heard(&[Down, Back, Answers]), 1), [None, None], "it says it again");
+    // What was settled stays, whoever returns.
+    assert_eq!(borders(&heard(&[Down, Over, Answers, Back, Answers]), 1), [Some(10), None]);
 }

@@ -1,4 +1,5 @@
-//! Whose batches a node takes: those of clients that know no less than it does of who holds their source.
+//! Whose batches a node takes: those of clients that know no less than it does of who holds their source. And what it does
+//! under a lease alone.
 
 use super::*;
 use crate::continuous::assignment::{Assignment, Place, Seat, Start};
@@ -135,6 +136,31 @@ fn what_came_before_a_node_knew_of_others_is_acknowledged_only_if_the_client_cou
     check(&[Sends(1), Welcome, Seated(1, 2), Lease, Noted], false, true);
     check(&[Sends(2), Welcome, Seated(1, 2), Lease, Noted], true, false);
     check(&[Sends(3), Welcome, Seated(2, 2), Lease, Seated(1, 3), Noted], true, false);
+}
+
+#[test]
+fn a_source_seals_what_is_whole_under_a_lease_alone() {
+    let begins = [Welcome, Seated(1, 2)].map(|heard| (NOW, events(heard, &[])));
+    let leased_at = |at: Moment| (at, vec![NodeEvent::Master(FromMaster::Lease { epoch: 7, sent_ns: at.0 })]);
+    let ends_at = |at: Moment| {
+        let word = FromClient::Punctuations(vec![(0, 0)]);
+        (at, vec![NodeEvent::Client { client: 1, word, lines: Bytes::new() }])
+    };
+    let (soon, late) = (NOW + Duration::from_millis(399), NOW + Duration::from_millis(400));
+    for (heard, is_sealed) in [
+        (vec![leased_at(NOW), ends_at(soon)], true),
+        (vec![ends_at(NOW)], false),
+        (vec![leased_at(NOW), ends_at(late)], false),
+        // What was whole meanwhile is sealed as soon as there is a lease again.
+        (vec![leased_at(NOW), ends_at(late), leased_at(late)], true),
+    ] {
+        let (mut node, mut actions) = (node(), Vec::new());
+        for (at, events) in begins.iter().chain(&heard) {
+            events.iter().for_each(|event| node.step(*at, event.clone(), &mut actions));
+        }
+        let is_seal = |action: &NodeAction| matches!(action, NodeAction::Record(Event::SourceSealed { .. }));
+        assert_eq!(actions.iter().any(is_seal), is_sealed, "{heard:?}");
+    }
 }
 
 #[test]

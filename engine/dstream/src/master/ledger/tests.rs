@@ -332,6 +332,38 @@ fn a_copy_that_comes_when_the_block_is_over_is_forgotten_at_once() {
     );
 }
 
+/// The numbers of the blocks that worker 1 of two is told to copy, by the time when it is. It has 40, and `held` of them
+/// come.
+fn ordered(held: &[(u64, u64)], until_ms: u64) -> BTreeMap<u64, Vec<u64>> {
+    let name = |number| BlockName { origin: 1, epoch: 1, number };
+    let blocks = (0..40).map(|number| report(1, number, (number * 10, number * 10 + 9), &[1])).collect();
+    let come = held.iter().map(|(at, number)| (*at, LedgerEvent::CopyHeld { by: member(3), block: name(*number) }));
+    let events = std::iter::once((100, announced(1, blocks, 0))).chain(come).collect();
+    let mut ordered: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for said in said(limits(), &[1, 3], events, until_ms) {
+        if let Some((at, rest)) = said.split_once(" copy b1.1.") {
+            let number = rest.split(' ').next().unwrap().parse().unwrap();
+            ordered.entry(at.parse().unwrap()).or_default().push(number);
+        }
+    }
+    ordered
+}
+
+#[test]
+fn a_worker_has_no_more_copy_orders_at_once_than_it_fulfils_in_time() {
+    let run = |numbers: std::ops::Range<u64>| numbers.collect::<Vec<_>>();
+    let in_time: Vec<(u64, u64)> = (0..40).map(|number| (200 + number, number)).collect();
+    let each = ordered(&in_time, 900);
+    assert_eq!(each[&100], run(0..16));
+    assert!((16..40).all(|number| each[&(184 + number)] == [number]), "{each:?}");
+    // None comes: half as many, others first, with twice the time.
+    let expected = [(100, run(0..16)), (600, run(16..24)), (1600, run(24..28)), (3600, run(28..30))];
+    assert_eq!(ordered(&[], 4000), BTreeMap::from(expected));
+    // Some come: as many more at once.
+    let few = ordered(&[(650, 16), (660, 17)], 700);
+    assert_eq!((few[&650].clone(), few[&660].clone()), (run(24..26), run(26..28)));
+}
+
 #[test]
 fn a_copy_order_that_is_not_fulfilled_is_given_again() {
     check(
