@@ -33,7 +33,7 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::LossNotDetected, "hunt/crash-at-work", "output"),
     (Defect::BatchNotSentAgain, "hunt/crash-at-work", "drained"),
     (Defect::ResultTwice, "smoke/short-pause", "visible once"),
-    (Defect::BothAttemptsCommitted, "hunt/state-ahead-of-a-lost-worker", "visible once"),
+    (Defect::BothAttemptsCommitted, "smoke/slow-master", "visible once"),
     (Defect::CopiesNotMadeAgain, "hunt/second-crash-in-one-interval", "output"),
     (Defect::OldestPaneForgotten, "hunt/crash-with-a-window", "output"),
     (Defect::CheckpointNotRead, "hunt/crash-with-a-window", "output"),

@@ -1,7 +1,7 @@
 //! Laws that the log of every run obeys, whatever the faults: seal before use, one seal, the fence, equal attempts, nothing
 //! tentative left.
 
-use super::{CheckInput, Finding};
+use super::{CheckInput, Finding, records};
 use dstream_trace::measure::{FaultFacts, FaultTimes, Lost};
 use dstream_trace::result::CheckResult;
 use dstream_trace::{Event, Moment, NodeName, TraceLine};
@@ -204,7 +204,8 @@ fn leavers_get_nothing(lines: &[TraceLine]) -> Finding {
     finding
 }
 
-/// What is shown before all its input is there is followed by the result itself, unless the run was stopped before.
+/// What is shown before all its input is there is followed by the result itself, unless the run was stopped before, or ends
+/// while an empty interval is on its way.
 fn tentative_are_replaced(input: &CheckInput<'_>) -> Finding {
     let mut finding = Finding::default();
     let mut open: BTreeMap<(&str, u64, u32), Moment> = BTreeMap::new();
@@ -219,7 +220,8 @@ fn tentative_are_replaced(input: &CheckInput<'_>) -> Finding {
             _ => {}
         }
     }
-    for ((output, interval, partition), at) in open.into_iter().filter(|_| !input.interrupted) {
+    let is_excused = |interval: u64| input.interrupted || records::is_empty_end(input, interval);
+    for ((output, interval, partition), at) in open.into_iter().filter(|((_, interval, _), _)| !is_excused(*interval)) {
         finding.add(|| {
             format!(
                 "the tentative result {partition} of interval {interval} of `{output}`, of {at}, was never replaced"

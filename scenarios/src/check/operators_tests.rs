@@ -136,6 +136,24 @@ fn a_tentative_result_that_is_never_replaced_is_found_unless_the_run_was_stopped
 }
 
 #[test]
+fn the_tentative_result_of_an_empty_interval_may_be_the_last_word_of_a_run() {
+    let is_broken = |last_is_empty: bool| {
+        let mut history = History::operators(6);
+        let Event::ResultVisible { output, partition, from, rows, .. } = history.result(6, 1, &[]) else {
+            panic!("a result is a visible result")
+        };
+        for source in 0..2 {
+            let word = if last_is_empty { otherwise(6, source, Vec::clear) } else { sealed(6, source) };
+            history.add(closed(6), "worker-1", word);
+        }
+        history.add(closed(6), "sink", Event::ResultTentative { output, interval: 6, partition, from, rows });
+        history.checked().laws.iter().any(|law| !law.holds && law.check.contains("tentative results are replaced"))
+    };
+    assert!(!is_broken(true));
+    assert!(is_broken(false));
+}
+
+#[test]
 fn a_lost_owner_is_fenced_and_an_idle_heir_need_not_be() {
     let crash = |name: &str, is_fenced: bool| {
         let mut history = History::operators(6);

@@ -152,6 +152,12 @@ pub(super) fn last_to_check(input: &CheckInput<'_>) -> Option<u64> {
     Some(last.min(input.run.covered_by(input.run.open_at(input.run.end) + 1)))
 }
 
+/// Whether it is an empty interval behind the last that must be there: it may be on its way when the run ends.
+pub(super) fn is_empty_end(input: &CheckInput<'_>, interval: u64) -> bool {
+    let is_empty = input.facts.sealed.get(&interval).is_some_and(|seal| seal.ranges.is_empty());
+    is_empty && last_required(input).is_none_or(|last| interval > last)
+}
+
 /// Whether the interval is compared. What an interrupted run did not finish is not, nor are empty intervals that were
 /// on their way when the run ended.
 pub(super) fn is_to_check(input: &CheckInput<'_>, interval: u64) -> bool {
