@@ -159,7 +159,7 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
         let changes = self.changes.iter().map(Change::bytes);
         let touched = self.touched.values().map(|keys| keys.capacity() * size_of::<Key>());
         let shelves = self.shelves.iter().map(Shelf::bytes);
-        shelves.chain(changes).chain(touched).sum::<usize>() as u64
+        (size_of_val(&*self.shelves) + shelves.chain(changes).chain(touched).sum::<usize>()) as u64
     }
 
     /// Whether something broke off between a version and the next.
