@@ -122,8 +122,9 @@ impl Replay<'_> {
             let rows = elsewhere.as_mut().map(|oracle| oracle.finish(interval));
             let elsewhere = rows.map(|rows| Rows { rows, chosen_from: Expected::new() });
             let mut between: Vec<_> = between.iter_mut().map(|oracle| oracle.finish(interval)).collect();
-            between.retain(|rows| answer.reduced.as_ref().is_some_and(|reduced| reduced.rows != *rows));
-            between.retain(|rows| answer.full.rows != *rows);
+            between.retain(|rows| {
+                answer.full.rows != *rows && answer.reduced.as_ref().is_some_and(|reduced| reduced.rows != *rows)
+            });
             each(interval, Answer { elsewhere, between, ..answer });
         }
         Ok(())

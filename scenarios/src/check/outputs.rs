@@ -2,8 +2,8 @@
 //!
 //! Where records of a sealed interval were given up, some partitions may have been visible before and hold them while
 //! others do not, or some of them where they were given up one after the other: each partition must equal one of these
-//! answers, whole. Where results depend on earlier intervals, and
-//! where long-lived operators had taken in some of the lost batches and not others, see [`super::bounds`].
+//! answers, whole. Where results depend on earlier intervals, and where long-lived operators had taken in some of the lost
+//! batches and not others, see [`super::bounds`].
 
 use super::CheckInput;
 use super::bounds::{self, Seen};

@@ -129,9 +129,7 @@ impl Copies {
         let late: BTreeSet<u32> =
             self.orders.values().filter(|order| order.until <= now).map(|order| order.from).collect();
         self.orders.retain(|_, order| order.until > now);
-        for from in late {
-            self.paces.entry(from).or_insert(Pace::FIRST).late();
-        }
+        self.paces.iter_mut().filter(|(from, _)| late.contains(from)).for_each(|(_, pace)| pace.late());
     }
 
     /// How many orders more each worker can have.
