@@ -6,12 +6,13 @@ use crate::execution::{Execution, Progress, cluster, nodes, outcome, start_all, 
 use crate::failure::Failure;
 use crate::wall::Stopwatch;
 use dstream_cluster::Engine;
-use dstream_host::World;
+use dstream_host::{NodeSpec, World};
 use dstream_scenarios::plan::{EnginePlan, Plan};
 use dstream_scenarios::timeline::play;
 use dstream_scenarios::workload::Workloads;
 use dstream_sim::{SimConfig, SimWorld};
-use dstream_trace::Moment;
+use dstream_trace::{Moment, NodeName};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ pub const SIM: &str = "sim";
 
 /// Interval 0 and the load begin so long after the nodes start: all of them have met by then.
 const START_UP: Duration = Duration::from_secs(1);
+
+/// Up to so many nodes each has a host of its own: turmoil's time for a step grows with the third power of their number,
+/// and here it is a tenth of what the nodes take.
+const MOST_HOSTS: usize = 24;
 
 /// Runs the plan with one of its engines, in the simulator. `progress` is called as virtual time passes and may stop
 /// it.
@@ -39,7 +44,7 @@ pub fn simulate(
     let cluster = cluster(plan, &workloads, Moment::ZERO + START_UP)?;
     let nodes = nodes(&**engine, &cluster, &engine_plan.options)?;
     let times = times(plan, &cluster, &workloads)?;
-    let config = config(plan);
+    let config = SimConfig { sharing: sharing(plan, &nodes), ..config(plan) };
     let tick = Some(config.tick);
     let world = SimWorld::new(config, starter(engine, workloads));
     let mut world = world.map_err(|error| Failure::usage(format!("{}: {error}", plan.title)))?;
@@ -52,6 +57,16 @@ pub fn simulate(
     let (played, failed) = outcome(played, end);
     let wall_s = watch.seconds();
     Ok(Execution { cluster, nodes, times, trace, played, failed, tick, world: SIM, wall_s })
+}
+
+/// The clients that no fault names, where there are so many nodes that a host for each would cost more than all they do.
+fn sharing(plan: &Plan, nodes: &[NodeSpec]) -> BTreeSet<NodeName> {
+    if nodes.len() <= MOST_HOSTS {
+        return BTreeSet::new();
+    }
+    let is_hit = |name: &NodeName| plan.faults.iter().any(|fault| fault.kind.names().any(|hit| hit == name));
+    let clients = nodes.iter().map(|node| &node.name).filter(|name| name.as_str().starts_with("client-"));
+    clients.filter(|name| !is_hit(name)).cloned().collect()
 }
 
 fn config(plan: &Plan) -> SimConfig {

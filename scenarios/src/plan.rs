@@ -192,6 +192,12 @@ impl FaultKind {
         between.iter().flat_map(move |one| and.iter().map(move |other| (one, other)))
     }
 
+    /// The nodes that it is about.
+    pub fn names(&self) -> impl Iterator<Item = &NodeName> {
+        let (between, and) = self.sides().unwrap_or_default();
+        self.node().into_iter().chain(between).chain(and)
+    }
+
     /// The fault's node, or the first of those between which it stands.
     pub fn first_node(&self) -> &NodeName {
         let first = || self.sides().and_then(|(between, _)| between.first());

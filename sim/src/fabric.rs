@@ -8,11 +8,14 @@ use crate::link::LinkFaults;
 use crate::node::Ending;
 use dstream_trace::{Event, Moment, NodeName, SharedTrace};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+
+/// Where a node listens that has a host of its own; names tell nodes apart.
+pub(crate) const PORT: u16 = 4000;
 
 /// What the nodes of one world share.
 #[derive(Debug)]
@@ -43,7 +46,8 @@ struct State {
 
 #[derive(Debug)]
 struct Place {
-    address: IpAddr,
+    /// Where it listens.
+    at: SocketAddr,
     life: Option<Arc<Life>>,
 }
 
@@ -63,7 +67,7 @@ pub(crate) enum Target {
     /// It is not there or does not listen.
     Refusing,
     /// It listens.
-    Listening(IpAddr, Arc<Life>),
+    Listening(SocketAddr, Arc<Life>),
 }
 
 impl Fabric {
@@ -120,11 +124,15 @@ impl Fabric {
         self.trace.clone()
     }
 
-    /// The node is at `address`.
-    pub fn settle(&self, node: &NodeName, address: IpAddr) {
-        let mut state = self.lock();
-        state.names.insert(address, node.clone());
-        state.places.insert(node.clone(), Place { address, life: None });
+    /// The node listens at `at`, on a host of its own.
+    pub fn settle(&self, node: &NodeName, at: SocketAddr) {
+        self.lock().names.insert(at.ip(), node.clone());
+        self.settle_guest(node, at);
+    }
+
+    /// The node listens at `at`, on a host with others: the address is nobody's name.
+    pub fn settle_guest(&self, node: &NodeName, at: SocketAddr) {
+        self.lock().places.insert(node.clone(), Place { at, life: None });
     }
 
     /// The node lives this life from now on, or none.
@@ -139,14 +147,19 @@ impl Fabric {
         self.lock().places.get(node).and_then(|place| place.life.clone())
     }
 
-    /// Where a node is.
-    pub fn address(&self, node: &NodeName) -> Option<IpAddr> {
-        self.lock().places.get(node).map(|place| place.address)
+    /// Where a node listens.
+    pub fn address(&self, node: &NodeName) -> Option<SocketAddr> {
+        self.lock().places.get(node).map(|place| place.at)
     }
 
-    /// Who is at an address.
+    /// Who alone is at an address.
     pub fn name(&self, address: IpAddr) -> Option<NodeName> {
         self.lock().names.get(&address).cloned()
+    }
+
+    /// Whether a node has a host of its own.
+    pub fn is_alone(&self, node: &NodeName) -> bool {
+        self.lock().names.values().any(|name| name == node)
     }
 
     /// What a connect to `node` meets.
@@ -154,7 +167,7 @@ impl Fabric {
         let state = self.lock();
         let Some(place) = state.places.get(node) else { return Target::Unknown };
         match &place.life {
-            Some(life) if life.is_listening() => Target::Listening(place.address, life.clone()),
+            Some(life) if life.is_listening() => Target::Listening(place.at, life.clone()),
             _ => Target::Refusing,
         }
     }

@@ -13,6 +13,7 @@ mod life;
 mod link;
 mod net;
 mod node;
+mod shared;
 mod store;
 mod stream;
 mod trace;

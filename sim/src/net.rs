@@ -6,7 +6,7 @@
 //! way there and back.
 
 use crate::clock::{nap, nap_until_paid};
-use crate::fabric::{Fabric, Target};
+use crate::fabric::{Fabric, PORT, Target};
 use crate::life::Life;
 use crate::stream::SimStream;
 use dstream_host::shape::Direction;
@@ -17,9 +17,6 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use turmoil::net::{TcpListener, TcpStream};
 
-/// Where every node listens; names tell nodes apart.
-const PORT: u16 = 4000;
-
 /// The network of one life of a node.
 #[derive(Debug)]
 pub(crate) struct SimNet(pub Arc<Life>);
@@ -27,7 +24,8 @@ pub(crate) struct SimNet(pub Arc<Life>);
 impl Net for SimNet {
     fn bind(&self) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(self.0.gate.hold(async {
-            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
+            let port = self.0.fabric.address(&self.0.node).map_or(PORT, |at| at.port());
+            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
             self.0.set_listening(true);
             Ok(Box::new(SimListener { listener, life: self.0.clone() }) as Box<dyn Listener>)
         }))
@@ -74,7 +72,7 @@ async fn connect(life: &Arc<Life>, to: &NodeName) -> io::Result<BoxIo> {
             peer.gate.opened().await;
             continue;
         }
-        let stream = TcpStream::connect((address, PORT)).await.map_err(|_| refused(to))?;
+        let stream = TcpStream::connect(address).await.map_err(|_| refused(to))?;
         nap(fabric, answered).await;
         lost_on_the_way(fabric, &life.node, to).await;
         return Ok(Box::new(SimStream::new(stream, life.clone(), Some(to.clone()))));

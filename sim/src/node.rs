@@ -61,7 +61,8 @@ impl Software {
         }
     }
 
-    fn live(&self) -> impl Future<Output = turmoil::Result> + use<> {
+    /// Begins a life: of a host's only node, or of one of several.
+    pub fn live(&self) -> impl Future<Output = turmoil::Result> + Send + use<> {
         self.incarnation.set(self.incarnation.get() + 1);
         let cores = Cores::new(self.spec.cores, &self.straggle);
         let card = Card::new(self.bits_per_second, self.slowness.clone());
@@ -119,8 +120,9 @@ impl Drop for Sentinel {
     fn drop(&mut self) {
         // The driver ends hosts between steps; within one it can only have been a panic.
         if self.0.fabric.is_stepping() {
-            let why = "a task that the node spawned panicked; its message is on standard error";
-            self.0.fabric.end(&self.0.node, Ending::Failed(why.to_owned()));
+            let whose = if self.0.fabric.is_alone(&self.0.node) { "the node" } else { "one of the nodes on its host" };
+            let why = format!("a task that {whose} spawned panicked; its message is on standard error");
+            self.0.fabric.end(&self.0.node, Ending::Failed(why));
         }
     }
 }

@@ -7,16 +7,17 @@ use crate::clock::TIMER_STEP;
 use crate::config::SimConfig;
 use crate::cpu::Straggle;
 use crate::disk::DiskSpeed;
-use crate::fabric::{Ended, Fabric};
+use crate::fabric::{Ended, Fabric, PORT};
 use crate::life::Life;
 use crate::node::{Ending, Software, panic_message};
+use crate::shared::SharedHost;
 use crate::store::Vault;
 use dstream_host::shape::{Slowness, StoreFault, StoreTrouble};
 use dstream_host::{NodeSpec, NodeStart, World, WorldError};
 use dstream_trace::{Event, Moment, NodeName, SharedTrace};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -34,12 +35,16 @@ pub struct SimWorld {
     fabric: Arc<Fabric>,
     vault: Arc<Vault>,
     nodes: BTreeMap<NodeName, Node>,
+    /// The host of those that share one, once there are some.
+    shared: Option<SharedHost>,
     failed: Option<WorldError>,
 }
 
 /// What the driver knows of a node.
 struct Node {
     harness: bool,
+    /// A host with others.
+    shares: bool,
     straggle: Straggle,
     slowness: Slowness,
     store_fault: StoreFault,
@@ -63,7 +68,7 @@ impl SimWorld {
             .build();
         let fabric = Arc::new(Fabric::new(config.latency, config.trace.clone()));
         let vault = Arc::new(Vault::new(config.store_latency, config.store_bits_per_second));
-        Ok(SimWorld { config, start, sim, fabric, vault, nodes: BTreeMap::new(), failed: None })
+        Ok(SimWorld { config, start, sim, fabric, vault, nodes: BTreeMap::new(), shared: None, failed: None })
     }
 
     /// One tick of every host.
@@ -94,7 +99,10 @@ impl SimWorld {
         let Some(life) = self.fabric.life(node) else { return };
         life.end();
         self.fabric.set_life(node, None);
-        self.sim.crash(node.as_str());
+        // One that shares its host ended by itself: nothing of it is left.
+        if self.nodes.get(node).is_some_and(|node| !node.shares) {
+            self.sim.crash(node.as_str());
+        }
         // Whoever waits at the gate of the dead has to look again.
         life.gate.open();
         if let Some(node) = self.nodes.get_mut(node) {
@@ -111,6 +119,9 @@ impl SimWorld {
         let node = self.node(name)?;
         if node.harness {
             return Err(WorldError::Unsupported(format!("{name} belongs to the harness; no fault may hit it")));
+        }
+        if node.shares {
+            return Err(WorldError::Unsupported(format!("{name} shares its host; no fault may hit it")));
         }
         Ok(node)
     }
@@ -190,7 +201,7 @@ impl SimWorld {
     }
 
     fn address(&self, node: &NodeName) -> IpAddr {
-        self.fabric.address(node).expect("every known node has a place")
+        self.fabric.address(node).expect("every known node has a place").ip()
     }
 
     /// Adds a node; one that is only enrolled does not run yet.
@@ -207,7 +218,7 @@ impl SimWorld {
         }
         let (straggle, slowness, store_fault) = (Straggle::none(), Slowness::none(), StoreFault::none());
         let harness = node.harness;
-        self.fabric.settle(&name, self.sim.lookup(name.as_str()));
+        let shares = self.config.sharing.contains(&name);
         let software = Software {
             spec: node,
             start: self.start.clone(),
@@ -225,8 +236,15 @@ impl SimWorld {
             incarnation: Cell::new(0),
             is_enrolled: Cell::new(is_enrolled),
         };
-        self.sim.host(name.as_str(), move || software.begin());
-        self.nodes.insert(name.clone(), Node { harness, straggle, slowness, store_fault, paused_since: None });
+        if shares {
+            let shared = self.shared.get_or_insert_with(|| SharedHost::open(&mut self.sim));
+            self.fabric.settle_guest(&name, shared.next_address());
+            shared.take_in(software.live());
+        } else {
+            self.fabric.settle(&name, SocketAddr::new(self.sim.lookup(name.as_str()), PORT));
+            self.sim.host(name.as_str(), move || software.begin());
+        }
+        self.nodes.insert(name.clone(), Node { harness, shares, straggle, slowness, store_fault, paused_since: None });
         Ok(())
     }
 
@@ -247,6 +265,9 @@ impl World for SimWorld {
 
     fn enrol(&mut self, node: NodeSpec) -> Result<(), WorldError> {
         let name = node.name.clone();
+        if self.config.sharing.contains(&name) {
+            return Err(WorldError::Unsupported(format!("{name} shares its host, so it runs from the beginning")));
+        }
         self.add(node, true)?;
         self.sim.crash(name.as_str());
         Ok(())
