@@ -18,6 +18,10 @@ use std::ops::Range;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// As in the binary.
+#[global_allocator]
+static MEMORY: dstream::Memory = dstream::Memory;
+
 /// Keys of the state where none are said.
 const KEYS: u64 = 10_000_000;
 /// One key of so many is touched in an interval.

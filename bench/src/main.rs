@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Combine tables and blocks are large and short-lived: the system's allocator would map and unmap them each time.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static MEMORY: dstream::Memory = dstream::Memory;
 
 fn main() -> ExitCode {
     dstream::run_main(std::env::args_os(), &dstream::Setup::built_in())
