@@ -5,6 +5,7 @@ use crate::master::ledger::{LedgerLimits, patience_with_clients};
 use crate::master::tracker::TrackerLimits;
 use crate::master::{self, MasterConfig, MasterLimits, Program};
 use crate::options::{self, Input, Settings};
+use crate::usual::Usual;
 use crate::worker::receiver::ReceiverLimits;
 use crate::worker::{self, Chains, Seats, SharedHoldings, TaskContext, WorkerConfig};
 use dstream_cluster::client::{self, ClientConfig, ClientLimits, Cut};
@@ -229,6 +230,7 @@ async fn start_worker(
         // Shorter than what the master waits: it must not give a worker up that still acknowledges.
         lease: cluster.failure_timeout.saturating_sub(cluster.heartbeat / 2),
         placement: settings.placement,
+        usual: usual(cluster),
     });
     let (peers, events) = connect(&host, config, Role::Worker(number), query.fingerprint).await?;
     let (memory, clock) = (settings.memory.map(|limit| cores.memory(limit)), host.clock.clone());
@@ -266,11 +268,12 @@ async fn start_client(
 ) -> Result<(), NodeError> {
     let NodeConfig { cluster, settings } = config;
     let source = registry.source(&cluster.source, number).map_err(|error| NodeError(error.to_string()))?;
+    let most = |usual: Usual| usual.most_of_a_batch(settings.block, cluster.workers as usize);
     let client = ClientConfig {
         client: number,
         peers: connections(config, Role::Client(number), query.fingerprint),
         pace: cluster.pace,
-        cut: Cut::AsDue,
+        cut: Cut::AsDue { most: usual(cluster).map_or(u64::MAX, most) },
         origin: cluster.origin,
         load_end: cluster.load_end,
         interval: cluster.interval,
@@ -284,6 +287,11 @@ async fn start_client(
         keeps: settings.input == Input::Replay,
     });
     client::run(host, client, source, core).await
+}
+
+/// What clients usually send.
+fn usual(cluster: &ClusterSpec) -> Option<Usual> {
+    Usual::of(cluster, Cut::AsDue { most: u64::MAX }.period())
 }
 
 /// The masters that wait to be one.

@@ -10,6 +10,7 @@ pub mod master;
 pub mod message;
 pub mod options;
 mod replay;
+pub mod usual;
 pub mod worker;
 
 pub use engine::DStreams;

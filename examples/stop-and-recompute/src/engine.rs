@@ -167,7 +167,7 @@ impl Life {
             client: number,
             peers,
             pace: cluster.pace,
-            cut: Cut::AsDue,
+            cut: Cut::AsDue { most: u64::MAX },
             origin: cluster.origin,
             load_end: cluster.load_end,
             interval: cluster.interval,

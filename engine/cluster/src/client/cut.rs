@@ -18,7 +18,10 @@ const RUN_RECORDS: u64 = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cut {
     /// Whatever is due goes together, to whoever has its turn. Nobody is told when an interval is over.
-    AsDue,
+    AsDue {
+        /// But no more records at once: what waited for long goes to several.
+        most: u64,
+    },
     /// Runs of so many records go together, run after run to the next source; intervals are closed by punctuation.
     Runs {
         /// The run's length.
@@ -41,7 +44,7 @@ impl Cut {
     /// How often the client looks what is due.
     pub fn period(self) -> Duration {
         match self {
-            Cut::AsDue => BATCH_PERIOD,
+            Cut::AsDue { .. } => BATCH_PERIOD,
             Cut::Runs { period, .. } => period,
         }
     }
@@ -54,7 +57,7 @@ impl Cut {
     /// The first record after `sequence` that cannot be in its batch.
     pub fn border(self, sequence: u64) -> u64 {
         match self {
-            Cut::AsDue => u64::MAX,
+            Cut::AsDue { most } => sequence.saturating_add(most.max(1)),
             Cut::Runs { records, .. } => (sequence / records).saturating_add(1).saturating_mul(records.get()),
         }
     }
@@ -62,7 +65,7 @@ impl Cut {
     /// The source that a client's record goes to; 0 where there are no fixed ones.
     pub fn source_of(self, client: u32, sequence: u64) -> u32 {
         match self {
-            Cut::AsDue => 0,
+            Cut::AsDue { .. } => 0,
             Cut::Runs { records, sources, .. } => {
                 let turn = (sequence / records) % u64::from(sources.max(1)) + u64::from(client);
                 u32::try_from(turn % u64::from(sources.max(1))).expect("a remainder is below its 32-bit divisor")
@@ -73,7 +76,7 @@ impl Cut {
     /// The first of the client's records from `sequence` on that goes to this source.
     pub fn next_of(self, source: u32, client: u32, sequence: u64) -> u64 {
         match self {
-            Cut::AsDue => sequence,
+            Cut::AsDue { .. } => sequence,
             Cut::Runs { records, sources, .. } => {
                 let ahead = u64::from(source + sources - self.source_of(client, sequence)) % u64::from(sources.max(1));
                 match ahead {
@@ -101,6 +104,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_waited_for_long_is_cut_into_batches_of_the_most() {
+        let cut = Cut::AsDue { most: 100 };
+        assert_eq!([0, 99, 100, 250].map(|sequence| cut.border(sequence)), [100, 199, 200, 350]);
+        assert_eq!(Cut::AsDue { most: u64::MAX }.border(7), u64::MAX);
     }
 
     #[test]

@@ -17,12 +17,14 @@ use crate::log::{LOG, LOG_MEMBER};
 use crate::master::in_turn;
 use crate::message::{BlockReport, Member};
 use crate::options::Placement;
+use crate::usual::Usual;
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A block is sealed at this size, so that map tasks are alike and a copy is one frame.
+/// A block is sealed at this size, so that map tasks are alike and a copy is one frame; at a smaller one, where it is known
+/// what usually comes.
 pub const MOST_BLOCK_BYTES: u64 = 8 << 20;
 
 /// What the receiver must know.
@@ -46,6 +48,8 @@ pub struct ReceiverLimits {
     pub lease: Duration,
     /// Who is asked to hold copies.
     pub placement: Placement,
+    /// What clients usually send, where that is known.
+    pub usual: Option<Usual>,
 }
 
 /// What happens to the receiver.
@@ -148,6 +152,7 @@ pub enum ReceiverAction {
 #[derive(Debug, Default)]
 struct Open {
     ranges: Vec<RecordRange>,
+    records: u64,
     bytes: u64,
     seal_at: Moment,
 }
@@ -240,7 +245,10 @@ impl Receiver {
         let open = self.open.entry(interval).or_insert_with(|| Open { seal_at, ..Open::default() });
         open.ranges.push(range);
         open.bytes += bytes;
-        if open.bytes >= MOST_BLOCK_BYTES {
+        open.records += range.count();
+        let (usual, members) = (self.limits.usual, self.members.len());
+        let is_large = usual.is_some_and(|usual| open.records >= usual.most_of_a_block(self.limits.block, members));
+        if is_large || open.bytes >= MOST_BLOCK_BYTES {
             open.seal_at = now;
         }
         interval
@@ -376,50 +384,6 @@ impl Receiver {
         let first_copying = on_their_way.map(|copying| copying.report.interval).min().unwrap_or(u64::MAX);
         self.over_below(now).min(first_open).min(first_copying)
     }
-
-    fn welcome(&mut self, (epoch, keeps): (u64, bool), sealed_below: u64, actions: &mut Vec<ReceiverAction>) {
-        if self.epoch.is_some_and(|old| old != epoch) {
-            if keeps { self.begin_again(epoch) } else { self.fenced(actions) }
-        }
-        if self.epoch.is_none() {
-            (self.epoch, self.next_number) = (Some(epoch), 0);
-        }
-        self.sealed_below = self.sealed_below.max(sealed_below);
-        // The connection is new, and what was said on the old one may be lost.
-        self.told_closed_below = 0;
-        if !self.withheld.is_empty() {
-            let blocks = self.withheld.clone();
-            actions.push(ReceiverAction::Announce { blocks, closed_below: 0 });
-        }
-    }
-
-    /// Under a new master. An earlier one may have heard of blocks and have put them into an interval before it
-    /// could say so: they are copied and announced as if for the first time, under the new epochs.
-    fn begin_again(&mut self, epoch: u64) {
-        self.epoch = None;
-        self.members.clear();
-        self.heard.clear();
-        let own = Member { worker: self.limits.worker, epoch };
-        let copying = std::mem::take(&mut self.copying).into_values().map(|copying| copying.report);
-        let unannounced = std::mem::take(&mut self.withheld).into_iter().chain(copying);
-        let again = unannounced.map(|report| {
-            let logged = report.holders.contains(&LOG_MEMBER).then_some(LOG_MEMBER);
-            BlockReport { holders: [own].into_iter().chain(logged).collect(), ..report }
-        });
-        self.copying = again.map(|report| (report.name, Copying { report, asked: BTreeSet::new() })).collect();
-    }
-
-    fn fenced(&mut self, actions: &mut Vec<ReceiverAction>) {
-        self.epoch = None;
-        self.members.clear();
-        self.told_closed_below = 0;
-        actions.push(ReceiverAction::DropOpen);
-        self.open.clear();
-        self.heard.clear();
-        let unacknowledged = self.withheld.drain(..).map(|block| block.name);
-        let copying = std::mem::take(&mut self.copying).into_keys();
-        actions.extend(unacknowledged.chain(copying).map(ReceiverAction::DropBlock));
-    }
 }
 
 /// The event of a copy that now exists at this node.
@@ -443,13 +407,7 @@ impl Core for Receiver {
             ReceiverEvent::Welcome { epoch, sealed_below, keeps } => {
                 self.welcome((epoch, keeps), sealed_below, actions)
             }
-            ReceiverEvent::Members(members) => {
-                self.members = members.into_iter().map(|member| (member.worker, member.epoch)).collect();
-                for copying in self.copying.values_mut() {
-                    let is_member = |holder: &Member| self.members.get(&holder.worker) == Some(&holder.epoch);
-                    copying.report.holders.retain(|holder| *holder == LOG_MEMBER || is_member(holder));
-                }
-            }
+            ReceiverEvent::Members(members) => self.follow_members(members),
             ReceiverEvent::Reachable(workers) => self.reachable = workers,
             ReceiverEvent::Lease { sent } => {
                 self.lease_ends = self.lease_ends.max(sent + self.limits.lease);
@@ -493,5 +451,6 @@ impl Core for Receiver {
     }
 }
 
+mod epoch;
 #[cfg(test)]
 mod tests;

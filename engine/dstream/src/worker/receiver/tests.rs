@@ -13,6 +13,7 @@ fn limits(copies: u32) -> ReceiverLimits {
         origin: Moment::ZERO,
         lease: Duration::from_millis(450),
         placement: Placement::Load,
+        usual: None,
     }
 }
 
@@ -312,4 +313,47 @@ fn nothing_is_acknowledged_before_the_master_has_heard_of_it() {
     events.push((300, ReceiverEvent::Heard(vec![block(0)])));
     seen.push("300 acknowledge [1:0-9]");
     check_with(false, 1, events, 900, &seen);
+}
+
+#[test]
+fn who_was_alone_for_a_moment_copies_what_the_master_has_not_heard_of_before_it_acknowledges() {
+    let members = |members: &[u32]| ReceiverEvent::Members(members.iter().copied().map(member).collect());
+    let heard = || ReceiverEvent::Heard(vec![block(0)]);
+    // Worker 2 is gone, and 3 comes a moment later, but word of both comes late, one behind the other.
+    let mut events = ready(0, &[1, 3]);
+    events.extend([(10, members(&[1, 2])), (20, batch(0, 9, 0)), (300, members(&[1]))]);
+    let mut seen = vec!["200 seal b1.1.0 in 0", "300 announce [(0, [1])] closed below 0"];
+    let come = |at| (at, members(&[1, 3]));
+    // The master heard of it when worker 1 was alone, and said so before it said who came.
+    let mut alone = events.clone();
+    alone.extend([(310, heard()), come(320)]);
+    seen.push("310 acknowledge [1:0-9]");
+    check_with(false, 2, alone, 900, &seen);
+    seen.pop();
+    events.extend([come(310), (320, heard()), (330, held(0, 3)), (340, heard())]);
+    seen.extend(["310 copy b1.1.0 to 3", "330 announce [(0, [1, 3])] closed below 0", "340 acknowledge [1:0-9]"]);
+    check_with(false, 2, events, 900, &seen);
+}
+
+#[test]
+fn more_than_usual_becomes_several_blocks_and_each_is_acknowledged_by_itself() {
+    let spec = |per_second| crate::usual::Usual::steady(per_second, 1, Duration::from_millis(20));
+    let large = |first: u64, records: u64| batch(first, first + records - 1, 0);
+    // One client, two members: 100 records a block at each, so 200 are enough.
+    let limits = ReceiverLimits { usual: Some(spec(1000.0)), ..limits(1) };
+    let mut events = ready(0, &[1, 2]);
+    events.extend([(10, large(0, 150)), (20, large(150, 40)), (30, large(190, 10)), (40, large(200, 1000))]);
+    events.push((50, large(1200, 10)));
+    let expected = [
+        "30 seal b1.1.0 in 0",
+        "30 announce [(0, [1])] closed below 0",
+        "30 acknowledge [1:0-149, 1:150-189, 1:190-199]",
+        "40 seal b1.1.1 in 0",
+        "40 announce [(1, [1])] closed below 0",
+        "40 acknowledge [1:200-1199]",
+        "200 seal b1.1.2 in 0",
+        "200 announce [(2, [1])] closed below 0",
+        "200 acknowledge [1:1200-1209]",
+    ];
+    check_limits(true, limits, events, 440, &expected);
 }

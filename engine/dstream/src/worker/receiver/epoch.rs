@@ -1,0 +1,80 @@
+//! What other members and another epoch mean for blocks that are not acknowledged.
+//!
+//! Part of the receiver. Invariant: how many nodes must hold a block is asked again until the master has heard of it.
+
+use super::{Copying, Receiver, ReceiverAction};
+use crate::log::LOG_MEMBER;
+use crate::message::{BlockReport, Member};
+use std::collections::BTreeSet;
+
+impl Receiver {
+    pub(super) fn follow_members(&mut self, members: Vec<Member>) {
+        self.members = members.into_iter().map(|member| (member.worker, member.epoch)).collect();
+        for copying in self.copying.values_mut() {
+            let is_member = |holder: &Member| self.members.get(&holder.worker) == Some(&holder.epoch);
+            copying.report.holders.retain(|holder| *holder == LOG_MEMBER || is_member(holder));
+        }
+        self.copy_more();
+    }
+
+    /// With more members more copies are promised: what was enough a moment ago, and the master has not heard of, gets
+    /// them before it is acknowledged. One that was alone for a moment must not acknowledge all that it has then.
+    fn copy_more(&mut self) {
+        if self.limits.logs {
+            return;
+        }
+        let (needed, heard) = (self.copies_needed(), &self.heard);
+        let is_short = |report: &mut BlockReport| report.holders.len() < needed && !heard.contains(&report.name);
+        let short = self.withheld.extract_if(.., is_short);
+        self.copying.extend(short.map(|report| (report.name, Copying { report, asked: BTreeSet::new() })));
+    }
+
+    pub(super) fn welcome(
+        &mut self,
+        (epoch, keeps): (u64, bool),
+        sealed_below: u64,
+        actions: &mut Vec<ReceiverAction>,
+    ) {
+        if self.epoch.is_some_and(|old| old != epoch) {
+            if keeps { self.begin_again(epoch) } else { self.fenced(actions) }
+        }
+        if self.epoch.is_none() {
+            (self.epoch, self.next_number) = (Some(epoch), 0);
+        }
+        self.sealed_below = self.sealed_below.max(sealed_below);
+        // The connection is new, and what was said on the old one may be lost.
+        self.told_closed_below = 0;
+        if !self.withheld.is_empty() {
+            let blocks = self.withheld.clone();
+            actions.push(ReceiverAction::Announce { blocks, closed_below: 0 });
+        }
+    }
+
+    /// Under a new master. An earlier one may have heard of blocks and have put them into an interval before it
+    /// could say so: they are copied and announced as if for the first time, under the new epochs.
+    fn begin_again(&mut self, epoch: u64) {
+        self.epoch = None;
+        self.members.clear();
+        self.heard.clear();
+        let own = Member { worker: self.limits.worker, epoch };
+        let copying = std::mem::take(&mut self.copying).into_values().map(|copying| copying.report);
+        let unannounced = std::mem::take(&mut self.withheld).into_iter().chain(copying);
+        let again = unannounced.map(|report| {
+            let logged = report.holders.contains(&LOG_MEMBER).then_some(LOG_MEMBER);
+            BlockReport { holders: [own].into_iter().chain(logged).collect(), ..report }
+        });
+        self.copying = again.map(|report| (report.name, Copying { report, asked: BTreeSet::new() })).collect();
+    }
+
+    pub(super) fn fenced(&mut self, actions: &mut Vec<ReceiverAction>) {
+        self.epoch = None;
+        self.members.clear();
+        self.told_closed_below = 0;
+        actions.push(ReceiverAction::DropOpen);
+        self.open.clear();
+        self.heard.clear();
+        let unacknowledged = self.withheld.drain(..).map(|block| block.name);
+        let copying = std::mem::take(&mut self.copying).into_keys();
+        actions.extend(unacknowledged.chain(copying).map(ReceiverAction::DropBlock));
+    }
+}
