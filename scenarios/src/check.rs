@@ -14,6 +14,7 @@ mod outputs;
 mod records;
 mod senders;
 mod timing;
+mod witnesses;
 
 #[cfg(test)]
 mod calm_tests;
@@ -39,6 +40,8 @@ mod tests;
 mod timing_tests;
 #[cfg(test)]
 mod window_tests;
+#[cfg(test)]
+mod witness_tests;
 
 pub use outcome::{Outcome, RunFacts, outcome};
 pub use outputs::{OutputRow, rows};
@@ -53,6 +56,7 @@ use dstream_trace::{MeasureInput, RangeSet, RecordRange, TraceLine};
 use outputs::Comparison;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use witnesses::unspeakable;
 
 /// What a run is checked against.
 pub struct CheckInput<'a> {
@@ -229,7 +233,7 @@ fn add_counts(finding: &mut Finding, lost: u64, duplicated: u64) {
     }
 }
 
-/// Damage must be what the faults allow, the engine must have said so, and nothing else may be wrong.
+/// Damage must be what the faults allow, the engine must have said so where anybody knew of it, and nothing else may be wrong.
 fn declaration(
     counts: &RecordCounts,
     comparisons: &BTreeMap<u64, Comparison>,
@@ -251,11 +255,13 @@ fn declaration(
     let said = records::declared_lost(input.facts, input.lines);
     for (interval, records) in seen {
         let allowed = damage::allowed(damage, *interval);
+        // What is in an interval is written down: whoever leads knows of it.
+        let unspeakable = if interval.is_none() { unspeakable(input, records) } else { RangeSet::new() };
         for range in records.iter() {
             for part in allowed.gaps(range) {
                 finding.add(|| format!("records {part:?} are gone, which no fault of this run allows"));
             }
-            for part in said.gaps(range) {
+            for part in said.gaps(range).into_iter().flat_map(|part| unspeakable.gaps(part)) {
                 finding.add(|| format!("records {part:?} are gone, and the engine did not say so"));
             }
         }
