@@ -14,7 +14,6 @@ mod outputs;
 mod records;
 mod senders;
 mod timing;
-mod witnesses;
 
 #[cfg(test)]
 mod calm_tests;
@@ -47,6 +46,7 @@ pub use outcome::{Outcome, RunFacts, outcome};
 pub use outputs::{OutputRow, rows};
 
 use crate::oracle::{Question, Replay};
+use crate::witnesses::Witnesses;
 use damage::Damage;
 use dstream_cluster::{JobError, Promise};
 use dstream_kernel::{OutputId, OutputSpec};
@@ -56,7 +56,6 @@ use dstream_trace::{MeasureInput, RangeSet, RecordRange, TraceLine};
 use outputs::Comparison;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use witnesses::unspeakable;
 
 /// What a run is checked against.
 pub struct CheckInput<'a> {
@@ -256,7 +255,7 @@ fn declaration(
     for (interval, records) in seen {
         let allowed = damage::allowed(damage, *interval);
         // What is in an interval is written down: whoever leads knows of it.
-        let unspeakable = if interval.is_none() { unspeakable(input, records) } else { RangeSet::new() };
+        let unspeakable = if interval.is_none() { unspeakable(input) } else { RangeSet::new() };
         for range in records.iter() {
             for part in allowed.gaps(range) {
                 finding.add(|| format!("records {part:?} are gone, which no fault of this run allows"));
@@ -267,4 +266,14 @@ fn declaration(
         }
     }
     finding
+}
+
+/// Records of which everyone is dead who knew that they were held. Where they are promised to be in a log or in the journal
+/// when they are acknowledged, whoever leads knows of them.
+fn unspeakable(input: &CheckInput<'_>) -> RangeSet {
+    let mut witnesses = Witnesses::new();
+    if !input.promise.logs && input.promise.replays.is_none() {
+        input.lines.iter().for_each(|line| witnesses.step(line));
+    }
+    witnesses.forgotten().clone()
 }

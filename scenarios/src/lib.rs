@@ -18,6 +18,7 @@ mod spec;
 pub mod swarm;
 pub mod timeline;
 pub mod unit;
+mod witnesses;
 pub mod workload;
 mod yaml;
 

@@ -405,7 +405,7 @@ fn the_drain_ends_as_soon_as_everything_is_out() {
 }
 
 #[test]
-fn the_drain_waits_for_copies_and_not_for_what_was_given_up() {
+fn the_drain_waits_for_copies_and_not_for_what_was_given_up_or_what_nobody_can_give_up() {
     let mut events = calm(10);
     events.push((11_950, "master", Event::CopiesBelow { blocks: 2 }));
     events.push((13_000, "master", Event::CopiesBelow { blocks: 0 }));
@@ -413,6 +413,8 @@ fn the_drain_waits_for_copies_and_not_for_what_was_given_up() {
     let mut events = calm(10);
     events.push((11_950, "client-1", Event::RecordsAcked { range: range(100, 109) }));
     check_end(events.clone(), (42_000, false));
+    let dead = ["client-1", "master"].map(|who| (12_500, who, Event::ProcessEnded));
+    check_end(events.iter().cloned().chain(dead).collect(), (12_500, true));
     let block = dstream_trace::BlockName { origin: 1, epoch: 1, number: 1 };
     events.push((12_500, "master", Event::BlockLost { block, ranges: vec![range(100, 109)], interval: None }));
     check_end(events, (12_500, true));

@@ -4,6 +4,7 @@
 
 use super::Times;
 use crate::plan::Plan;
+use crate::witnesses::Witnesses;
 use dstream_trace::{Event, Moment, RangeSet, RecordRange, TraceLine};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(super) struct DrainWatch {
     done: BTreeSet<u64>,
     /// Intervals whose results cover records, as long as they are not done.
     awaited: BTreeSet<u64>,
+    /// What nobody can give up who lives is awaited no longer.
+    witnesses: Witnesses,
     copies_below: u64,
     /// When that changed last.
     copies_changed: Moment,
@@ -70,6 +73,7 @@ impl DrainWatch {
             open: BTreeMap::new(),
             done: BTreeSet::new(),
             awaited: BTreeSet::new(),
+            witnesses: Witnesses::new(),
             copies_below: 0,
             copies_changed: Moment::ZERO,
             has_owners: false,
@@ -80,6 +84,7 @@ impl DrainWatch {
     /// Reads what the log has more than at the last time.
     pub(super) fn read_on(&mut self, lines: &[TraceLine]) {
         for line in &lines[self.next_line..] {
+            self.witnesses.step(line);
             self.read(line);
         }
         self.next_line = lines.len();
@@ -160,7 +165,9 @@ impl DrainWatch {
     }
 
     fn is_out(&self) -> bool {
-        let all_sealed = self.acked.iter().all(|range| self.sealed.gaps(range).is_empty());
+        let forgotten = self.witnesses.forgotten();
+        let mut unsealed = self.acked.iter().flat_map(|range| self.sealed.gaps(range));
+        let all_sealed = unsealed.all(|range| forgotten.gaps(range).is_empty());
         all_sealed && self.awaited.is_empty()
     }
 
