@@ -222,7 +222,7 @@ async fn start_worker(
     let receiver = cores.receiver(ReceiverLimits {
         worker: number,
         copies: settings.copies,
-        logs: settings.input == Input::Log,
+        input: settings.input,
         block: settings.block,
         interval: cluster.interval,
         slack: settings.slack,

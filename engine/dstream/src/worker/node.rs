@@ -423,6 +423,11 @@ impl Worker {
                 self.context.holdings.lock().forget_block(&block);
                 self.context.host.trace.record(Event::BlockForgotten { block });
             }
+            ReceiverAction::HandOn(blocks) => {
+                self.unacknowledged.retain(|block| !blocks.contains(block));
+                let last_epoch = blocks.iter().map(|block| block.epoch).max().unwrap_or_default();
+                self.report_orphans(self.context.worker, last_epoch);
+            }
             ReceiverAction::SendCopy { block, to } => self.send_copy(block, to, false),
             ReceiverAction::Log(block) => self.log(block),
             ReceiverAction::Acknowledge { blocks, ranges } => {

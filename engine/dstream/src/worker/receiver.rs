@@ -10,13 +10,13 @@
 //!            v
 //!         COPYING --all copies held, or logged--> HELD: announce --the master has heard--> acknowledge
 //!            |  a holder is lost: choose another
-//!            +- fenced: dropped, its clients send again
+//!            +- fenced: its clients send again; kept for whoever has it in an interval by another's copy
 //! ```
 
 use crate::log::{LOG, LOG_MEMBER};
 use crate::master::in_turn;
 use crate::message::{BlockReport, Member};
-use crate::options::Placement;
+use crate::options::{Input, Placement};
 use crate::usual::Usual;
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RecordRange};
@@ -34,8 +34,8 @@ pub struct ReceiverLimits {
     pub worker: u32,
     /// How many nodes must hold a record before it is acknowledged (never more than there are members).
     pub copies: u32,
-    /// The log must hold it instead.
-    pub logs: bool,
+    /// Where else its blocks are: a log must hold a record instead, and clients that keep what they sent need no copies.
+    pub input: Input,
     /// Each interval is cut into blocks of this length; the last one may be shorter.
     pub block: Duration,
     /// Length of an interval.
@@ -122,6 +122,9 @@ pub enum ReceiverAction {
     DropOpen,
     /// The block is dropped: nobody was told that it is held.
     DropBlock(BlockName),
+    /// These are kept as copies of a lost worker's blocks are: nobody was told that they are held, but who has copies of
+    /// them may have been asked for them, and they may be in an interval.
+    HandOn(Vec<BlockName>),
     /// Send a copy.
     SendCopy {
         /// The block.
@@ -311,7 +314,7 @@ impl Receiver {
         if self.epoch.is_none() || self.members.is_empty() {
             return;
         }
-        if self.limits.logs {
+        if self.limits.input == Input::Log {
             return self.log(now, actions);
         }
         let needed = self.copies_needed();

@@ -1,10 +1,13 @@
 //! What other members and another epoch mean for blocks that are not acknowledged.
 //!
-//! Part of the receiver. Invariant: how many nodes must hold a block is asked again until the master has heard of it.
+//! Part of the receiver. Invariants: how many nodes must hold a block is asked again until the master has heard of it; where
+//! memory alone has blocks, none is dropped that an interval may have by another's copy.
 
 use super::{Copying, Receiver, ReceiverAction};
 use crate::log::LOG_MEMBER;
 use crate::message::{BlockReport, Member};
+use crate::options::Input;
+use dstream_trace::BlockName;
 use std::collections::BTreeSet;
 
 impl Receiver {
@@ -20,7 +23,7 @@ impl Receiver {
     /// With more members more copies are promised: what was enough a moment ago, and the master has not heard of, gets
     /// them before it is acknowledged. One that was alone for a moment must not acknowledge all that it has then.
     fn copy_more(&mut self) {
-        if self.limits.logs {
+        if self.limits.input == Input::Log {
             return;
         }
         let (needed, heard) = (self.copies_needed(), &self.heard);
@@ -75,6 +78,11 @@ impl Receiver {
         self.heard.clear();
         let unacknowledged = self.withheld.drain(..).map(|block| block.name);
         let copying = std::mem::take(&mut self.copying).into_keys();
-        actions.extend(unacknowledged.chain(copying).map(ReceiverAction::DropBlock));
+        let blocks: Vec<BlockName> = unacknowledged.chain(copying).collect();
+        match self.limits.input {
+            Input::Memory if blocks.is_empty() => {}
+            Input::Memory => actions.push(ReceiverAction::HandOn(blocks)),
+            Input::Log | Input::Replay => actions.extend(blocks.into_iter().map(ReceiverAction::DropBlock)),
+        }
     }
 }

@@ -6,7 +6,7 @@ fn limits(copies: u32) -> ReceiverLimits {
     ReceiverLimits {
         worker: 1,
         copies,
-        logs: false,
+        input: Input::Memory,
         block: Duration::from_millis(200),
         interval: Duration::from_secs(1),
         slack: Duration::ZERO,
@@ -53,6 +53,7 @@ fn word(action: &ReceiverAction) -> Option<String> {
         ReceiverAction::Seal { interval, block } => format!("seal {} in {interval}", block.name),
         ReceiverAction::DropOpen => "drop open".to_owned(),
         ReceiverAction::DropBlock(name) => format!("drop {name}"),
+        ReceiverAction::HandOn(names) => format!("hand on {names:?}"),
         ReceiverAction::SendCopy { block, to } => format!("copy {block} to {to}"),
         ReceiverAction::Log(block) => format!("log {block}"),
         ReceiverAction::Acknowledge { ranges, .. } => format!("acknowledge {ranges:?}"),
@@ -164,7 +165,7 @@ fn with_a_log_a_batch_is_acknowledged_when_that_holds_its_block_whoever_else_doe
         "205 announce [(0, [1, 0])] closed below 0",
         "205 acknowledge [1:0-9]",
     ];
-    check_limits(true, ReceiverLimits { logs: true, ..limits(2) }, events, 900, &expected);
+    check_limits(true, ReceiverLimits { input: Input::Log, ..limits(2) }, events, 900, &expected);
 }
 
 #[test]
@@ -189,7 +190,7 @@ fn what_the_log_holds_is_announced_to_a_new_master_and_what_it_does_not_is_writt
         "451 announce [(0, [1, 0])] closed below 0",
         "460 announce [(1, [1, 0])] closed below 0",
     ];
-    check_limits(false, ReceiverLimits { logs: true, ..limits(2) }, events, 900, &expected);
+    check_limits(false, ReceiverLimits { input: Input::Log, ..limits(2) }, events, 900, &expected);
 }
 
 #[test]
@@ -281,16 +282,19 @@ fn a_holder_of_an_older_epoch_does_not_count() {
 }
 
 #[test]
-fn a_fence_drops_what_nobody_was_told_of_and_the_next_epoch_begins_anew() {
+fn a_fence_ends_what_nobody_was_told_of_and_the_next_epoch_begins_anew() {
     let mut events = ready(0, &[1, 2]);
     events.extend([(10, batch(0, 9, 0)), (250, batch(10, 19, 0)), (300, ReceiverEvent::Fenced)]);
     events.push((400, ReceiverEvent::Welcome { epoch: 7, sealed_below: 0, keeps: false }));
-    let seen = ["200 seal b1.1.0 in 0", "200 copy b1.1.0 to 2", "300 drop open", "300 drop b1.1.0"];
-    check(2, events, 900, &seen);
+    let mut seen = ["200 seal b1.1.0 in 0", "200 copy b1.1.0 to 2", "300 drop open", "300 hand on [b1.1.0]"];
+    check(2, events.clone(), 900, &seen);
+    // Clients that keep what they sent are asked for whatever an interval has of it.
+    seen[3] = "300 drop b1.1.0";
+    check_limits(true, ReceiverLimits { input: Input::Replay, ..limits(2) }, events, 900, &seen);
 }
 
 #[test]
-fn what_was_announced_and_not_acknowledged_is_announced_again_on_a_new_connection_and_dropped_under_a_new_epoch() {
+fn what_was_announced_and_not_acknowledged_is_announced_again_on_a_new_connection_and_handed_on_under_a_new_epoch() {
     let mut events = ready(0, &[1]);
     let welcome = |epoch| ReceiverEvent::Welcome { epoch, sealed_below: 0, keeps: false };
     events.extend([(500, batch(0, 9, 0)), (750, welcome(1)), (800, welcome(2))]);
@@ -299,7 +303,7 @@ fn what_was_announced_and_not_acknowledged_is_announced_again_on_a_new_connectio
         "600 announce [(0, [1])] closed below 0",
         "750 announce [(0, [1])] closed below 0",
         "800 drop open",
-        "800 drop b1.1.0",
+        "800 hand on [b1.1.0]",
     ];
     check(1, events, 900, &seen);
 }
