@@ -232,7 +232,8 @@ fn add_counts(finding: &mut Finding, lost: u64, duplicated: u64) {
     }
 }
 
-/// Damage must be what the faults allow, the engine must have said so where anybody knew of it, and nothing else may be wrong.
+/// Damage must be what the faults allow, the engine must have said so if anybody knew of it, and nothing else may be
+/// wrong.
 fn declaration(
     counts: &RecordCounts,
     comparisons: &BTreeMap<u64, Comparison>,

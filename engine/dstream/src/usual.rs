@@ -8,7 +8,7 @@ use dstream_cluster::spec::{ClusterSpec, Pace};
 use std::time::Duration;
 
 /// A block of so many times what a receiver usually gets in a block's time is whole. Turns of clients do not fall alike, so
-/// less would cut what comes as usual; tasks of twice the usual length still end within their interval where it is half full.
+/// less would cut what comes as usual; tasks of twice the usual length still end within an interval that is half full.
 const MOST_SHARES: f64 = 2.0;
 
 /// The rate at which records come.
@@ -48,7 +48,7 @@ impl Usual {
         ((self.share(block, receivers) * MOST_SHARES).ceil() as u64).max(1)
     }
 
-    /// A client sends no more at once: what is late goes round as much as what is not, and ends blocks where they are to end.
+    /// A client sends no more at once: what is late goes round as what is not does, and blocks end where they are to.
     pub fn most_of_a_batch(&self, block: Duration, receivers: usize) -> u64 {
         // A timer may come late by a little: what is due then still goes together.
         let period = self.per_second * self.period.as_secs_f64() * MOST_SHARES;
