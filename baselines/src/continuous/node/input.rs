@@ -95,6 +95,14 @@ impl Node {
         }
     }
 
+    /// Nothing is here of the source any more: what waits to be acknowledged, or to be noted, must not be said of what
+    /// comes if this node holds it again.
+    pub(super) fn leave_unsaid(&mut self, source: u32) {
+        let cut = self.limits.cut;
+        self.unsaid.retain(|(client, range)| cut.source_of(*client, range.first) != source);
+        self.noting.forget_all(source);
+    }
+
     /// Acknowledges what waits for it and the master knows of, if this node may, and holds no more than it should.
     pub(super) fn say_held(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
         if now >= self.lease_until || self.input_bytes() > self.limits.most_kept_bytes {

@@ -39,6 +39,12 @@ impl Noting {
         self.ends.remove(&(source, client));
     }
 
+    /// Nothing is here of the source any more.
+    pub fn forget_all(&mut self, source: u32) {
+        self.ends.retain(|(of, _), _| *of != source);
+        self.asked.retain(|asked| asked.source != source);
+    }
+
     fn ask_again(&mut self) {
         for Holding { source, client, end, .. } in std::mem::take(&mut self.asked) {
             self.holds(source, client, end);

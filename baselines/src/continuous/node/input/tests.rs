@@ -4,9 +4,10 @@
 use super::*;
 use crate::continuous::assignment::{Assignment, Place, Seat, Start};
 use crate::continuous::message::{FromMaster, ToMaster};
+use crate::continuous::node::core::PROGRESS_PERIOD;
 use crate::continuous::node::{NodeEvent, NodeLimits, Rules};
 use crate::continuous::topology::Topology;
-use Heard::{Lease, Noted, Seated, Sends, Welcome};
+use Heard::{Lease, Noted, Seated, Sends, SendsNext, Welcome};
 use dstream_cluster::client::Cut;
 use dstream_cluster::core::Core;
 use dstream_cluster::message::Batch as Sent;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 const NOW: Moment = Moment::from_millis(100);
 const RANGE: RecordRange = RecordRange { client: 1, first: 0, last: 0 };
+const NEXT: RecordRange = RecordRange { client: 1, first: 1, last: 1 };
 
 /// What node 1 hears.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,8 @@ enum Heard {
     Noted,
     /// The client knows this version, and sends a batch.
     Sends(u64),
+    /// It sends the one after it.
+    SendsNext(u64),
 }
 
 fn node() -> Node {
@@ -81,23 +85,23 @@ fn events(heard: Heard, said: &[NodeAction]) -> Vec<NodeEvent> {
             let noted = |(epoch, of)| NodeEvent::Master(FromMaster::Noted { epoch, of });
             told.map(noted).into_iter().collect()
         }
-        Sends(version) => {
+        Sends(version) | SendsNext(version) => {
             let view = FromClient::View { version, acked_below: Vec::new() };
-            vec![client(view), client(FromClient::Records(Sent { range: RANGE, interval: 0 }))]
+            let range = if matches!(heard, Sends(_)) { RANGE } else { NEXT };
+            vec![client(view), client(FromClient::Records(Sent { range, interval: 0 }))]
         }
     }
 }
 
-/// Whether the client is told that its batch is held; whether it is told who holds its source, or to say all again.
+/// Whether the client is told that its first batch is held; whether it is told who holds its source, or to say all again.
 fn check(heard: &[Heard], is_held: bool, is_sent_on: bool) {
     let (mut node, mut actions) = (node(), Vec::new());
-    for heard in heard {
+    for (at, heard) in (0..).map(|step| NOW + PROGRESS_PERIOD * step).zip(heard) {
         for event in events(*heard, &actions) {
-            node.step(NOW, event, &mut actions);
+            node.step(at, event, &mut actions);
         }
     }
-    let is_held_word =
-        |action: &NodeAction| matches!(action, NodeAction::TellClient(1, ToClient::Held(ranges)) if *ranges == [RANGE]);
+    let is_held_word = |action: &NodeAction| matches!(action, NodeAction::TellClient(1, ToClient::Held(ranges)) if ranges.contains(&RANGE));
     let is_word = |action: &NodeAction| {
         matches!(action, NodeAction::Redial(1) | NodeAction::TellClient(1, ToClient::Places { .. }))
     };
@@ -120,6 +124,22 @@ fn nothing_is_acknowledged_of_which_the_master_does_not_know() {
     check(&[Welcome, Seated(1, 2), Lease, Sends(2), Seated(1, 3), Noted], false, false);
     // What it has noted it need not hear again.
     check(&[Welcome, Seated(1, 2), Sends(2), Noted, Seated(1, 3), Lease], true, false);
+}
+
+#[test]
+fn a_holder_that_was_relieved_has_nothing_to_acknowledge_of_what_it_forgot() {
+    let again = [Seated(2, 3), Seated(1, 4), SendsNext(4)];
+    let heard = |last: &[Heard]| [&[Welcome, Seated(1, 2), Lease, Sends(2)], &again[..], last].concat();
+    check(&heard(&[Noted, Noted]), false, false);
+    // It has the batch again when the client has sent it again.
+    check(&heard(&[Noted, Sends(4), Noted]), true, false);
+}
+
+#[test]
+fn a_holder_that_may_have_been_relieved_unseen_has_the_master_note_again_what_it_has() {
+    let noted = [Welcome, Seated(1, 2), Sends(2), Noted];
+    check(&[&noted[..], &[Seated(1, 4), Lease]].concat(), false, false);
+    check(&[&noted[..], &[Seated(1, 4), Noted, Lease]].concat(), true, false);
 }
 
 #[test]
