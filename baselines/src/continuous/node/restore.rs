@@ -91,8 +91,11 @@ impl Node {
             if !has_seen_all {
                 // It may have been no holder in between: then the master counts nothing of what it said before.
                 held.noted.clear();
-                held.log.iter().for_each(|batch| self.noting.holds(source, batch.range.client, batch.range.last + 1));
             }
+            held.log.clients().into_iter().for_each(|client| self.noting.holds(source, client));
+            // What clients said to the holder that this node was before is as true for the one that it is now.
+            let acked = self.acked_below.range((source, 0)..=(source, u32::MAX));
+            acked.for_each(|((_, client), acked)| held.pass_acked(*client, *acked));
             let is_whole = match seat.start {
                 Start::Empty | Start::Restored { input_from: None, .. } => true,
                 Start::Restored { input_from: Some(from), .. } => from == self.limits.node,

@@ -3,14 +3,12 @@
 use super::*;
 use crate::continuous::assignment::{Assignment, Place, Seat, Start};
 use crate::continuous::message::{FromMaster, Position};
-use crate::continuous::node::{Done, NodeEvent, NodeLimits, Rules, WorkDone};
+use crate::continuous::node::testing::limits;
+use crate::continuous::node::{Done, NodeEvent, WorkDone};
 use crate::continuous::topology::Topology;
 use Heard::{Asks, Makes};
-use dstream_cluster::client::Cut;
 use dstream_cluster::core::Core;
-use dstream_kernel::QueryBuilder;
-use dstream_trace::{NodeName, RecordRange};
-use std::num::NonZeroU64;
+use dstream_trace::RecordRange;
 use std::time::Duration;
 
 const NOW: Moment = Moment::from_millis(100);
@@ -26,32 +24,9 @@ enum Heard {
 }
 
 fn node() -> Node {
-    let builder = QueryBuilder::new();
-    builder.lines().words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b).output("counts");
-    Node::new(NodeLimits {
-        node: 1,
-        incarnation: 1,
-        names: (1..=2).map(NodeName::worker).collect(),
-        clients: 1,
-        cut: Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) },
-        scale: 1,
-        topology: Topology::of(&builder.build().unwrap(), 1).unwrap(),
-        rules: Rules {
-            checkpoint_intervals: None,
-            reads_all: false,
-            is_ordered: false,
-            only_leader_hands_in: false,
-            is_single: true,
-            buffer: BUFFER,
-            replays: false,
-            tentative: None,
-        },
-        heartbeat: Duration::from_secs(1),
-        lease: Duration::from_millis(400),
-        origin: Moment::ZERO,
-        interval: Duration::from_secs(1),
-        most_kept_bytes: 1 << 20,
-    })
+    let mut limits = limits(2);
+    (limits.rules.buffer, limits.heartbeat) = (BUFFER, Duration::from_secs(1));
+    Node::new(limits)
 }
 
 fn event(heard: Heard, number: u64, topology: &Topology) -> NodeEvent {
