@@ -146,3 +146,33 @@ impl InputLog {
         gone.iter().map(Batch::name).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU64;
+    use std::time::Duration;
+
+    fn batch(first: u64, interval: u64) -> Batch {
+        let range = RecordRange { client: 1, first, last: first };
+        Batch { range, interval, lines: Bytes::from_static(b"line\n") }
+    }
+
+    #[test]
+    fn what_is_here_without_a_gap_ends_earlier_when_a_life_does_and_later_with_what_was_let_go() {
+        let cut = Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) };
+        let mut log = InputLog::default();
+        for first in [0, 1, 3] {
+            log.admit(batch(first, 0));
+        }
+        assert_eq!(log.reach(cut, 0, 1), 2);
+        log.admit(batch(2, 0));
+        assert_eq!(log.reach(cut, 0, 1), 4);
+        log.drop_from(1, 1);
+        assert_eq!(log.reach(cut, 0, 1), 1);
+        log.trim(0);
+        // It comes late, of an interval that nobody asks for any more.
+        assert!(!log.admit(batch(2, 0)));
+        assert_eq!(log.reach(cut, 0, 1), 3);
+    }
+}
