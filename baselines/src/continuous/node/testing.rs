@@ -1,4 +1,4 @@
-//! A node to test: number 1 of a few, with a word count of one partition.
+//! A node to test: number 1 of a few, with a word count.
 
 use crate::continuous::node::{NodeLimits, Rules};
 use crate::continuous::topology::Topology;
@@ -8,8 +8,8 @@ use dstream_trace::{Moment, NodeName};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// What it knows, of so many nodes. Each record is a batch; an interval takes a second, a lease lasts for 400 ms.
-pub fn limits(nodes: u32) -> NodeLimits {
+/// What it knows, of so many nodes and partitions. Each record is a batch; an interval takes a second, a lease lasts for 400 ms.
+pub fn limits(nodes: u32, partitions: u32) -> NodeLimits {
     let builder = QueryBuilder::new();
     builder.lines().words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b).output("counts");
     NodeLimits {
@@ -17,9 +17,9 @@ pub fn limits(nodes: u32) -> NodeLimits {
         incarnation: 1,
         names: (1..=nodes).map(NodeName::worker).collect(),
         clients: 1,
-        cut: Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) },
+        cut: Cut::Runs { records: NonZeroU64::MIN, sources: partitions, period: Duration::from_millis(10) },
         scale: 1,
-        topology: Topology::of(&builder.build().unwrap(), 1).unwrap(),
+        topology: Topology::of(&builder.build().unwrap(), partitions).unwrap(),
         rules: Rules {
             checkpoint_intervals: None,
             reads_all: false,

@@ -34,7 +34,7 @@ enum Heard {
 }
 
 fn node() -> Node {
-    let mut limits = limits(3);
+    let mut limits = limits(3, 1);
     limits.rules.checkpoint_intervals = Some(3);
     Node::new(limits)
 }
