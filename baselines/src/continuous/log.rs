@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use dstream_cluster::client::Cut;
 use dstream_trace::{BlockName, RecordRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A batch of one client's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +33,20 @@ pub struct InputLog {
     bytes: usize,
     /// client -> what comes before this record is here, was trimmed, or is nowhere
     floor: BTreeMap<u32, u64>,
+    /// client -> its frontier when that was last looked for: from there on it is looked for again
+    reached: BTreeMap<u32, u64>,
 }
 
 impl InputLog {
     /// Takes a batch in; false if it is here, or was trimmed.
     pub fn admit(&mut self, batch: Batch) -> bool {
         let key = (batch.range.client, batch.range.first);
-        if self.trimmed >= Some(batch.interval) || self.batches.contains_key(&key) {
+        if self.trimmed >= Some(batch.interval) {
+            // What comes before it is of no later interval.
+            self.pass(batch.range.client, batch.range.last + 1);
+            return false;
+        }
+        if self.batches.contains_key(&key) {
             return false;
         }
         self.bytes += batch.lines.len();
@@ -82,19 +89,35 @@ impl InputLog {
 
     /// The client's first record that goes to this source and is missing.
     pub fn frontier(&self, cut: Cut, source: u32, client: u32) -> u64 {
-        let mut next = cut.next_of(source, client, self.floor(client));
+        let reached = self.reached.get(&client).copied().unwrap_or(0);
+        let mut next = cut.next_of(source, client, self.floor(client).max(reached));
         while let Some(batch) = self.get(client, next) {
             next = cut.next_of(source, client, batch.range.last + 1);
         }
         next
     }
 
+    /// The same; the next time it is looked for from there on.
+    pub fn reach(&mut self, cut: Cut, source: u32, client: u32) -> u64 {
+        let frontier = self.frontier(cut, source, client);
+        self.reached.insert(client, frontier);
+        frontier
+    }
+
     /// Lets go of the client's batches from this record on, which stand behind a gap; returns what went.
     pub fn drop_from(&mut self, client: u32, first: u64) -> Vec<BlockName> {
         let keys: Vec<(u32, u64)> =
             self.batches.range((client, first)..=(client, u64::MAX)).map(|(key, _)| *key).collect();
+        if let Some(reached) = self.reached.get_mut(&client) {
+            *reached = first.min(*reached);
+        }
         let gone = keys.iter().filter_map(|key| self.batches.remove(key));
         gone.inspect(|batch| self.bytes -= batch.lines.len()).map(|batch| batch.name()).collect()
+    }
+
+    /// Clients of which anything is here.
+    pub fn clients(&self) -> BTreeSet<u32> {
+        self.batches.keys().map(|(client, _)| *client).collect()
     }
 
     /// All batches, by client.
@@ -121,5 +144,35 @@ impl InputLog {
             self.pass(batch.range.client, batch.range.last + 1);
         }
         gone.iter().map(Batch::name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU64;
+    use std::time::Duration;
+
+    fn batch(first: u64, interval: u64) -> Batch {
+        let range = RecordRange { client: 1, first, last: first };
+        Batch { range, interval, lines: Bytes::from_static(b"line\n") }
+    }
+
+    #[test]
+    fn what_is_here_without_a_gap_ends_earlier_when_a_life_does_and_later_with_what_was_let_go() {
+        let cut = Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) };
+        let mut log = InputLog::default();
+        for first in [0, 1, 3] {
+            log.admit(batch(first, 0));
+        }
+        assert_eq!(log.reach(cut, 0, 1), 2);
+        log.admit(batch(2, 0));
+        assert_eq!(log.reach(cut, 0, 1), 4);
+        log.drop_from(1, 1);
+        assert_eq!(log.reach(cut, 0, 1), 1);
+        log.trim(0);
+        // It comes late, of an interval that nobody asks for any more.
+        assert!(!log.admit(batch(2, 0)));
+        assert_eq!(log.reach(cut, 0, 1), 3);
     }
 }

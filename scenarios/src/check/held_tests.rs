@@ -57,6 +57,22 @@ fn records_in_two_blocks_are_held_by_whoever_holds_either() {
 }
 
 #[test]
+fn a_copy_that_was_forgotten_before_the_next_one_came_does_not_count() {
+    let is_broken = |forgotten_before: u64| {
+        let mut history = History::calm(6);
+        history.remove(|event| matches!(event, Event::BlockHeld { block: held, .. } if *held == block(3)));
+        let held = || Event::BlockHeld { block: block(3), ranges: vec![records(30, 39)], bytes: 80 };
+        history.add(closed(3) - 60, "worker-1", held());
+        history.add(closed(3) - forgotten_before, "worker-1", Event::BlockForgotten { block: block(3) });
+        history.add(closed(3) - 40, "worker-2", held());
+        let law = |law: &&CheckResult| law.check.contains("acknowledged means held");
+        history.checked().laws.iter().find(law).is_some_and(|law| !law.holds)
+    };
+    assert!(is_broken(50), "there was never more than one copy");
+    assert!(!is_broken(35), "there were two for a moment: what is done with them then is known");
+}
+
+#[test]
 fn what_a_later_life_holds_counts_beyond_the_one_that_ended() {
     // Worker 1 dies and is back; what it held counts for the failure timeout of 500 ms, what it holds now counts on.
     let is_broken = |held_again: bool| {

@@ -3,6 +3,7 @@
 //! A reader asks its writer's host and says where it is; it asks again whenever the connection is new, the host is another
 //! one, or something is missing. Invariant: elements of a subscription that was replaced are not looked at.
 
+use crate::continuous::assignment::{Seat, Start};
 use crate::continuous::inbox::Verdict;
 use crate::continuous::message::{Element, NodeNumber, Part, Reader, Subscription, ToPeer, Writer};
 use crate::continuous::node::core::Node;
@@ -76,21 +77,24 @@ impl Node {
         }
     }
 
-    /// The hosts of a writer that a reader beside partition `reader` wants to hear: connected ones, all or one.
+    /// The hosts of a writer that a reader beside partition `reader` wants to hear: connected ones, all or one. Of one that
+    /// copies what another host runs nothing may come before that one has gone on, which may wait for this very reader.
     fn writers_hosts(&self, reader: u32, writer: u32) -> Vec<NodeNumber> {
         let Some(place) = self.assignment.place(writer) else { return Vec::new() };
         let is_up = |node: &NodeNumber| *node == self.me() || self.credits.is_up(*node);
-        let mut hosts = place.hosts.iter().map(|seat| seat.node).filter(is_up);
+        let hosts = || place.hosts.iter().filter(|seat| is_up(&seat.node));
         if self.limits.rules.reads_all {
-            return hosts.collect();
+            return hosts().map(|seat| seat.node).collect();
         }
+        let copies = |seat: &Seat| matches!(seat.start, Start::Copied { from } if place.host(from).is_some());
+        let least = hosts().map(copies).min();
+        let hosts: Vec<NodeNumber> = hosts().filter(|seat| Some(copies(seat)) == least).map(|seat| seat.node).collect();
         // Whom it hears already it goes on hearing.
         let topology = &self.limits.topology;
         let heard = self.hosted.get(&reader).and_then(|hosted| {
             let inboxes = topology.keyed_of(reader).filter(|keyed| writer < keyed.writers);
             inboxes.filter_map(|keyed| hosted.inboxes.get(&keyed.stage)?.feeds(writer).next()).next()
         });
-        let hosts: Vec<NodeNumber> = hosts.by_ref().collect();
         let kept = heard.filter(|node| hosts.contains(node));
         kept.or(hosts.first().copied()).into_iter().collect()
     }

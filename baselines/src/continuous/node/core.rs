@@ -155,6 +155,8 @@ pub struct Node {
     pub(super) punctuations: Punctuations,
     /// client -> the newest version it said it knows
     pub(super) views: BTreeMap<u32, u64>,
+    /// (source, client) -> its records before this are acknowledged, as it said
+    pub(super) acked_below: BTreeMap<(u32, u32), u64>,
     pub(super) clients: Clients,
     pub(super) credits: Credits,
     pub(super) token: u64,
@@ -202,6 +204,7 @@ impl Node {
             hosted: BTreeMap::new(),
             punctuations: Punctuations::new(),
             views: BTreeMap::new(),
+            acked_below: BTreeMap::new(),
             clients: Clients::default(),
             credits: Credits::of(limits.node),
             token: 0,
@@ -316,6 +319,8 @@ impl Node {
         // What clients said is said anew; of a life that has ended since it would not count.
         self.punctuations.clear();
         self.noting = Noting::default();
+        self.acked_below.clear();
+        self.broken.clear();
         self.dirty.clear();
         self.shown.clear();
         self.said.clear();

@@ -43,9 +43,8 @@ impl Node {
             FromClient::View { version, acked_below } => {
                 self.views.insert(client, version);
                 for (source, acked) in acked_below {
-                    let held = self.held.entry(source).or_default();
-                    held.log.pass(client, acked);
-                    let known = held.acked_below.entry(client).or_default();
+                    self.held.entry(source).or_default().pass_acked(client, acked);
+                    let known = self.acked_below.entry((source, client)).or_default();
                     *known = acked.max(*known);
                 }
             }
@@ -68,8 +67,8 @@ impl Node {
             return;
         }
         admit(held, batch, actions);
-        if !held.is_noted(&range) {
-            self.noting.holds(source, client, range.last + 1);
+        if held.since > 0 && !held.is_noted(&range) {
+            self.noting.holds(source, client);
         }
         self.unsaid.push((client, range));
         self.say_held(now, actions);
@@ -89,10 +88,15 @@ impl Node {
             }
             let cut = self.limits.cut;
             self.unsaid.retain(|(of, range)| *of != client || cut.source_of(client, range.first) != source);
-            self.noting.forget(source, client);
             actions.extend(gone.into_iter().map(|block| NodeAction::Record(Event::BlockForgotten { block })));
             actions.push(NodeAction::Redial(client));
         }
+    }
+
+    /// Nothing is here of the source any more: what waits to be acknowledged must not be said if this node holds it again.
+    pub(super) fn leave_unsaid(&mut self, source: u32) {
+        let cut = self.limits.cut;
+        self.unsaid.retain(|(client, range)| cut.source_of(*client, range.first) != source);
     }
 
     /// Acknowledges what waits for it and the master knows of, if this node may, and holds no more than it should.
@@ -279,6 +283,13 @@ impl Held {
         over: u64,
     ) -> Known<'a> {
         Known { log: &self.log, punctuations, gates, acked_below: &self.acked_below, over }
+    }
+
+    /// The client's records before this one are acknowledged.
+    pub(super) fn pass_acked(&mut self, client: u32, acked: u64) {
+        self.log.pass(client, acked);
+        let known = self.acked_below.entry(client).or_default();
+        *known = acked.max(*known);
     }
 
     /// Takes batches in that another node handed on; false if this is no message of this build.

@@ -16,6 +16,8 @@ mod restore;
 mod room;
 mod shell;
 mod tentative;
+#[cfg(test)]
+mod testing;
 mod work;
 
 pub use self::core::{Node, NodeLimits, Rules};

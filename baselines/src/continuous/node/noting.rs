@@ -2,20 +2,20 @@
 //!
 //! Where all who held a record are lost, and the client with them, nobody else could name it as lost, or close its
 //! interval as before. So nothing is acknowledged before the master has noted it. Invariant: one question at a time; what
-//! was not noted is asked again, in a new connection too.
+//! was not noted is asked again, in a new connection too. What is said to be here is here without a gap.
 
 use crate::continuous::message::{Holding, ToMaster};
 use crate::continuous::node::core::{Held, Node, PROGRESS_PERIOD};
 use crate::continuous::node::event::NodeAction;
 use crate::continuous::source::Punctuations;
 use dstream_trace::{Moment, RecordRange};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// What is to be noted.
 #[derive(Debug, Default)]
 pub(super) struct Noting {
-    /// (source, client) -> what is here of it ends before this record
-    ends: BTreeMap<(u32, u32), u64>,
+    /// (source, client) of which more is here: sources whose holder this node knows to be.
+    more: BTreeSet<(u32, u32)>,
     punctuations: Punctuations,
     /// What the master was told and has not answered.
     asked: Vec<Holding>,
@@ -24,9 +24,8 @@ pub(super) struct Noting {
 
 impl Noting {
     /// A batch is here.
-    pub fn holds(&mut self, source: u32, client: u32, end: u64) {
-        let known = self.ends.entry((source, client)).or_default();
-        *known = end.max(*known);
+    pub fn holds(&mut self, source: u32, client: u32) {
+        self.more.insert((source, client));
     }
 
     /// A client has said where an interval ends.
@@ -34,15 +33,9 @@ impl Noting {
         self.punctuations.entry(client).or_default().insert(interval, end);
     }
 
-    /// What was here of the client is not here any more.
-    pub fn forget(&mut self, source: u32, client: u32) {
-        self.ends.remove(&(source, client));
-    }
-
     fn ask_again(&mut self) {
-        for Holding { source, client, end, .. } in std::mem::take(&mut self.asked) {
-            self.holds(source, client, end);
-        }
+        let asked = std::mem::take(&mut self.asked);
+        self.more.extend(asked.into_iter().map(|holding| (holding.source, holding.client)));
     }
 }
 
@@ -67,35 +60,30 @@ impl Node {
         self.noting.ask_again();
     }
 
-    /// What may be said to the master: of sources whose holder this node knows to be.
-    fn is_to_note(&self, source: u32) -> bool {
-        self.held.get(&source).is_some_and(|held| held.since > 0)
-    }
-
     /// Tells the master what it has to know.
     pub(super) fn say_holdings(&mut self, now: Moment, actions: &mut Vec<NodeAction>) {
         let Some(epoch) = self.epoch.filter(|_| self.noting_at() <= now) else { return };
-        let held = &self.held;
-        let since = |source: u32| held.get(&source).map(|held| held.since);
-        let mut of = Vec::new();
-        self.noting.ends.retain(|(source, client), end| {
-            let (source, client, end) = (*source, *client, *end);
-            let Some(since) = since(source) else { return false };
-            if since > 0 {
-                of.push(Holding { source, since, client, end });
-            }
-            since == 0
-        });
+        let more = std::mem::take(&mut self.noting.more).into_iter();
+        let of: Vec<Holding> = more.filter_map(|(source, client)| self.holding(source, client)).collect();
         self.noting.next_at = now + PROGRESS_PERIOD;
         self.noting.asked.clone_from(&of);
         let punctuations = std::mem::take(&mut self.noting.punctuations);
         actions.push(NodeAction::TellMaster(ToMaster::Holds { epoch, of, punctuations }));
     }
 
+    /// What is here of a client, if that is more than the master knows.
+    fn holding(&mut self, source: u32, client: u32) -> Option<Holding> {
+        let held = self.held.get_mut(&source).filter(|held| held.since > 0)?;
+        let ended = self.clients.gates().get(&client).map_or(0, |gate| gate.end(source));
+        let end = held.log.reach(self.limits.cut, source, client).max(ended);
+        let noted = held.noted.get(&client).copied().unwrap_or(0);
+        (noted < end).then_some(Holding { source, since: held.since, client, end })
+    }
+
     /// When the master is to be told something.
     pub(super) fn noting_at(&self) -> Moment {
-        let Noting { ends, punctuations, asked, next_at } = &self.noting;
-        let has_more = !punctuations.is_empty() || ends.keys().any(|(source, _)| self.is_to_note(*source));
+        let Noting { more, punctuations, asked, next_at } = &self.noting;
+        let has_more = !punctuations.is_empty() || !more.is_empty();
         if self.epoch.is_some() && asked.is_empty() && has_more { *next_at } else { Moment::NEVER }
     }
 }

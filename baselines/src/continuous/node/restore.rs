@@ -29,10 +29,11 @@ impl Node {
             return;
         }
         self.forget_former_hosts(&assignment);
+        let has_seen_all = assignment.version == self.assignment.version + 1;
         self.assignment = assignment;
         let places: Vec<(u32, Place)> = self.assignment.iter().map(|(number, place)| (number, place.clone())).collect();
         for (partition, place) in &places {
-            self.assign_holder(*partition, place, actions);
+            self.assign_holder(*partition, place, has_seen_all, actions);
             self.assign_host(now, *partition, place, actions);
         }
         let version = self.assignment.version;
@@ -71,7 +72,7 @@ impl Node {
         }
     }
 
-    fn assign_holder(&mut self, source: u32, place: &Place, actions: &mut Vec<NodeAction>) {
+    fn assign_holder(&mut self, source: u32, place: &Place, has_seen_all: bool, actions: &mut Vec<NodeAction>) {
         let version = place.changed();
         let seat = place.holder(self.limits.node);
         self.drop_early(source, if seat.is_some() { version } else { self.assignment.version + 1 }, actions);
@@ -80,12 +81,21 @@ impl Node {
                 let held = self.held.remove(&source).expect("it was just there");
                 let gone = held.log.iter().map(|batch| Event::BlockForgotten { block: batch.name() });
                 actions.extend(gone.map(NodeAction::Record));
+                self.leave_unsaid(source);
             }
             return;
         };
         let held = self.held.entry(source).or_default();
         held.closed_below = version.max(held.closed_below);
         if held.since != seat.since {
+            if !has_seen_all {
+                // It may have been no holder in between: then the master counts nothing of what it said before.
+                held.noted.clear();
+            }
+            held.log.clients().into_iter().for_each(|client| self.noting.holds(source, client));
+            // What clients said to the holder that this node was before is as true for the one that it is now.
+            let acked = self.acked_below.range((source, 0)..=(source, u32::MAX));
+            acked.for_each(|((_, client), acked)| held.pass_acked(*client, *acked));
             let is_whole = match seat.start {
                 Start::Empty | Start::Restored { input_from: None, .. } => true,
                 Start::Restored { input_from: Some(from), .. } => from == self.limits.node,

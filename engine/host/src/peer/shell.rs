@@ -106,7 +106,7 @@ impl PairTask {
         let place = |name: &NodeName| config.nodes.iter().position(|node| node == name);
         let side = if place(&shared.host.name) > place(&peer) { Side::Dialer } else { Side::Acceptor };
         let limits = Limits { silence: config.silence, connect_deadline: config.connect_deadline };
-        let backoff = Backoff::new(shared.host.random.stream(&format!("dial/{peer}")));
+        let backoff = Backoff::new(shared.host.random.stream(&format!("dial/{peer}")), config.silence);
         let core = Pair::new(shared.host.clock.now(), side, limits, backoff);
         let (dial, arrival, held, session) = (None, None, [None, None], None);
         PairTask { shared, peer, core, events, mail, dial, arrival, held, session, links: JoinSet::new() }

@@ -1,16 +1,14 @@
 //! In which order a reader gets what a node has for it.
 
 use super::*;
-use crate::continuous::assignment::{Assignment, Place, Seat, Start};
+use crate::continuous::assignment::{Assignment, Place};
 use crate::continuous::message::{FromMaster, Position};
-use crate::continuous::node::{Done, NodeEvent, NodeLimits, Rules, WorkDone};
+use crate::continuous::node::testing::limits;
+use crate::continuous::node::{Done, NodeEvent, WorkDone};
 use crate::continuous::topology::Topology;
 use Heard::{Asks, Makes};
-use dstream_cluster::client::Cut;
 use dstream_cluster::core::Core;
-use dstream_kernel::QueryBuilder;
-use dstream_trace::{NodeName, RecordRange};
-use std::num::NonZeroU64;
+use dstream_trace::RecordRange;
 use std::time::Duration;
 
 const NOW: Moment = Moment::from_millis(100);
@@ -26,32 +24,9 @@ enum Heard {
 }
 
 fn node() -> Node {
-    let builder = QueryBuilder::new();
-    builder.lines().words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b).output("counts");
-    Node::new(NodeLimits {
-        node: 1,
-        incarnation: 1,
-        names: (1..=2).map(NodeName::worker).collect(),
-        clients: 1,
-        cut: Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) },
-        scale: 1,
-        topology: Topology::of(&builder.build().unwrap(), 1).unwrap(),
-        rules: Rules {
-            checkpoint_intervals: None,
-            reads_all: false,
-            is_ordered: false,
-            only_leader_hands_in: false,
-            is_single: true,
-            buffer: BUFFER,
-            replays: false,
-            tentative: None,
-        },
-        heartbeat: Duration::from_secs(1),
-        lease: Duration::from_millis(400),
-        origin: Moment::ZERO,
-        interval: Duration::from_secs(1),
-        most_kept_bytes: 1 << 20,
-    })
+    let mut limits = limits(2, 1);
+    (limits.rules.buffer, limits.heartbeat) = (BUFFER, Duration::from_secs(1));
+    Node::new(limits)
 }
 
 fn event(heard: Heard, number: u64, topology: &Topology) -> NodeEvent {
@@ -100,4 +75,29 @@ fn a_reader_gets_what_was_made_before_it_asked_before_what_was_made_since() {
     check(&[Makes, Makes, Asks], 2);
     check(&[Makes, Asks, Makes], 2);
     check(&[Makes, Asks, Makes, Asks, Makes], 3);
+}
+
+#[test]
+fn a_reader_turns_from_a_host_that_copies_to_the_one_that_runs_as_soon_as_it_reaches_it() {
+    const COPY: Start = Start::Copied { from: 2 };
+    for (starts, ups, expected) in [
+        ([Start::Empty, COPY], [3, 2], vec![3, 2]),
+        ([Start::Empty, COPY], [2, 3], vec![2]),
+        // Whom it hears already it goes on hearing, where both run.
+        ([Start::Empty, Start::Empty], [3, 2], vec![3]),
+    ] {
+        let (mut node, mut actions) = (Node::new(limits(3, 2)), Vec::new());
+        let place = |seats: Vec<Seat>| Place { hosts: seats.clone(), holders: seats };
+        let seat = |node, start| Seat { node, since: 1, start };
+        let places = vec![place(vec![seat(1, Start::Empty)]), place(vec![seat(2, starts[0]), seat(3, starts[1])])];
+        node.step(NOW, NodeEvent::Master(FromMaster::Welcome { epoch: 1 }), &mut actions);
+        let assign = FromMaster::Assign(Assignment { version: 1, places });
+        node.step(NOW, NodeEvent::Master(assign), &mut actions);
+        ups.into_iter().for_each(|up| node.step(NOW, NodeEvent::PeerUp(up), &mut actions));
+        let asked = actions.iter().filter_map(|action| match action {
+            NodeAction::Tell { node, word: ToPeer::Subscribe(_), .. } => Some(*node),
+            _ => None,
+        });
+        assert_eq!(asked.collect::<Vec<_>>(), expected, "{starts:?} {ups:?}");
+    }
 }

@@ -4,19 +4,17 @@
 use super::*;
 use crate::continuous::assignment::{Assignment, Place, Seat, Start};
 use crate::continuous::message::{FromMaster, ToMaster};
-use crate::continuous::node::{NodeEvent, NodeLimits, Rules};
-use crate::continuous::topology::Topology;
-use Heard::{Lease, Noted, Seated, Sends, Welcome};
-use dstream_cluster::client::Cut;
+use crate::continuous::node::NodeEvent;
+use crate::continuous::node::core::PROGRESS_PERIOD;
+use crate::continuous::node::testing::limits;
+use Heard::{Lease, Noted, Seated, Sends, SendsNext, Welcome};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::Batch as Sent;
-use dstream_kernel::QueryBuilder;
-use dstream_trace::NodeName;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 const NOW: Moment = Moment::from_millis(100);
 const RANGE: RecordRange = RecordRange { client: 1, first: 0, last: 0 };
+const NEXT: RecordRange = RecordRange { client: 1, first: 1, last: 1 };
 
 /// What node 1 hears.
 #[derive(Clone, Copy, Debug)]
@@ -31,36 +29,14 @@ enum Heard {
     Noted,
     /// The client knows this version, and sends a batch.
     Sends(u64),
+    /// It sends the one after it.
+    SendsNext(u64),
 }
 
 fn node() -> Node {
-    let builder = QueryBuilder::new();
-    builder.lines().words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b).output("counts");
-    let topology = Topology::of(&builder.build().unwrap(), 1).unwrap();
-    Node::new(NodeLimits {
-        node: 1,
-        incarnation: 1,
-        names: (1..=3).map(NodeName::worker).collect(),
-        clients: 1,
-        cut: Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) },
-        scale: 1,
-        topology,
-        rules: Rules {
-            checkpoint_intervals: Some(3),
-            reads_all: false,
-            is_ordered: false,
-            only_leader_hands_in: false,
-            is_single: true,
-            buffer: Duration::ZERO,
-            replays: false,
-            tentative: None,
-        },
-        heartbeat: Duration::from_millis(100),
-        lease: Duration::from_millis(400),
-        origin: Moment::ZERO,
-        interval: Duration::from_secs(1),
-        most_kept_bytes: 1 << 20,
-    })
+    let mut limits = limits(3, 1);
+    limits.rules.checkpoint_intervals = Some(3);
+    Node::new(limits)
 }
 
 fn events(heard: Heard, said: &[NodeAction]) -> Vec<NodeEvent> {
@@ -81,23 +57,31 @@ fn events(heard: Heard, said: &[NodeAction]) -> Vec<NodeEvent> {
             let noted = |(epoch, of)| NodeEvent::Master(FromMaster::Noted { epoch, of });
             told.map(noted).into_iter().collect()
         }
-        Sends(version) => {
+        Sends(version) | SendsNext(version) => {
             let view = FromClient::View { version, acked_below: Vec::new() };
-            vec![client(view), client(FromClient::Records(Sent { range: RANGE, interval: 0 }))]
+            let range = if matches!(heard, Sends(_)) { RANGE } else { NEXT };
+            vec![client(view), client(FromClient::Records(Sent { range, interval: 0 }))]
         }
     }
 }
 
-/// Whether the client is told that its batch is held; whether it is told who holds its source, or to say all again.
+/// What the master is told last of where the client's records end here.
+fn told_end(said: &[NodeAction]) -> Option<u64> {
+    said.iter().rev().find_map(|action| match action {
+        NodeAction::TellMaster(ToMaster::Holds { of, .. }) => of.iter().map(|holding| holding.end).max(),
+        _ => None,
+    })
+}
+
+/// Whether the client is told that its first batch is held; whether it is told who holds its source, or to say all again.
 fn check(heard: &[Heard], is_held: bool, is_sent_on: bool) {
     let (mut node, mut actions) = (node(), Vec::new());
-    for heard in heard {
+    for (at, heard) in (0..).map(|step| NOW + PROGRESS_PERIOD * step).zip(heard) {
         for event in events(*heard, &actions) {
-            node.step(NOW, event, &mut actions);
+            node.step(at, event, &mut actions);
         }
     }
-    let is_held_word =
-        |action: &NodeAction| matches!(action, NodeAction::TellClient(1, ToClient::Held(ranges)) if *ranges == [RANGE]);
+    let is_held_word = |action: &NodeAction| matches!(action, NodeAction::TellClient(1, ToClient::Held(ranges)) if ranges.contains(&RANGE));
     let is_word = |action: &NodeAction| {
         matches!(action, NodeAction::Redial(1) | NodeAction::TellClient(1, ToClient::Places { .. }))
     };
@@ -120,6 +104,48 @@ fn nothing_is_acknowledged_of_which_the_master_does_not_know() {
     check(&[Welcome, Seated(1, 2), Lease, Sends(2), Seated(1, 3), Noted], false, false);
     // What it has noted it need not hear again.
     check(&[Welcome, Seated(1, 2), Sends(2), Noted, Seated(1, 3), Lease], true, false);
+}
+
+#[test]
+fn a_holder_that_was_relieved_has_nothing_to_acknowledge_of_what_it_forgot() {
+    let again = [Seated(2, 3), Seated(1, 4), SendsNext(4)];
+    let heard = |last: &[Heard]| [&[Welcome, Seated(1, 2), Lease, Sends(2)], &again[..], last].concat();
+    check(&heard(&[Noted, Noted]), false, false);
+    // It has the batch again when the client has sent it again.
+    check(&heard(&[Noted, Sends(4), Noted]), true, false);
+}
+
+#[test]
+fn a_holder_that_may_have_been_relieved_unseen_has_the_master_note_again_what_it_has() {
+    let noted = [Welcome, Seated(1, 2), Sends(2), Noted];
+    check(&[&noted[..], &[Seated(1, 4), Lease]].concat(), false, false);
+    check(&[&noted[..], &[Seated(1, 4), Noted, Lease]].concat(), true, false);
+}
+
+#[test]
+fn the_master_is_told_of_what_is_here_without_a_gap() {
+    let acked = |below| {
+        let word = FromClient::View { version: 2, acked_below: vec![(0, below)] };
+        vec![NodeEvent::Client { client: 1, word, lines: Bytes::new() }]
+    };
+    let of = |heard: Heard| events(heard, &[]);
+    let away = || [of(Seated(2, 3)), of(Seated(1, 4))].concat();
+    for (heard, end) in [
+        (vec![of(Sends(2))], Some(1)),
+        (vec![of(SendsNext(2))], None),
+        (vec![of(SendsNext(2)), of(Sends(2))], Some(2)),
+        // What is acknowledged it need not have; which is as true when it sits anew.
+        (vec![acked(1), of(SendsNext(2))], Some(2)),
+        (vec![away(), of(SendsNext(4))], None),
+        (vec![acked(1), away(), of(SendsNext(4))], Some(2)),
+    ] {
+        let (mut node, mut actions) = (node(), Vec::new());
+        let steps = [of(Welcome), of(Seated(1, 2)), of(Lease)].into_iter().chain(heard);
+        for (at, events) in (0..).map(|step| NOW + PROGRESS_PERIOD * step).zip(steps) {
+            events.into_iter().for_each(|event| node.step(at, event, &mut actions));
+        }
+        assert_eq!(told_end(&actions), end);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ const LIMITS: Limits = Limits { silence: Duration::from_millis(400), connect_dea
 
 fn pair(side: Side) -> Pair {
     let random = Random::new(1, NodeName::new("a"), 1).stream("test");
-    Pair::new(Moment::ZERO, side, LIMITS, Backoff::new(random))
+    Pair::new(Moment::ZERO, side, LIMITS, Backoff::new(random, LIMITS.silence))
 }
 
 fn step(pair: &mut Pair, millis: u64, event: PairEvent) -> Vec<PairAction> {
