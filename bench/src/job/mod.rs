@@ -21,7 +21,7 @@ use crate::interrupt::Interrupt;
 use crate::setup::Setup;
 use crate::wall::Stopwatch;
 use drive::{Elsewhere, Here, Reins};
-use dstream_cluster::{JobError, Registry};
+use dstream_cluster::{JobError, Progress, Registry};
 use dstream_kernel::OutputSpec;
 use dstream_trace::Rows;
 pub use order::lay_out_on_cluster;
@@ -41,6 +41,9 @@ const CLIENTS: u32 = 1;
 /// Runs the job until its source ends.
 pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let order = Order::read(args)?;
+    if matches!(order.place, Place::Cluster(_)) {
+        console::begin_role("job");
+    }
     let job = setup.workloads.job(&args.name, &order.params, order.interval).map_err(mendable)?;
     let outputs = setup.workloads.query(&job).map_err(mendable)?.outputs;
     let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
@@ -55,7 +58,8 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     });
     let end = End { stop: stop.clone(), lasts: order.lasts };
     let source = Source::open(&order.source, order.rate_per_s, &end)?;
-    let destination = Destination::open(&args.destination, args.output.format, &names)?;
+    Destination::check(&args.destination)?;
+    let open = |run| Destination::open(&args.destination, args.output.format, &names, run);
 
     let plan = match &source {
         Source::Planned(plan, seed) => {
@@ -66,37 +70,46 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let brought = order.brought(job, &source, plan);
     let valve = Valve::default();
     let replaced = Arc::new(AtomicU64::new(0));
+    let (written, written_below) = tokio::sync::watch::channel(0);
     let tap = Arc::new(Tap {
         inner: setup.workloads.clone(),
         source: Mutex::new(Some(source)),
         stop: stop.clone(),
         valve: valve.clone(),
         replaced: replaced.clone(),
+        written_below: matches!(order.place, Place::Cluster(_)).then_some(written_below),
     });
     let due = outputs.iter().map(|output| (output.name.clone(), output.every));
     let watch = Watch::new(due, CLIENTS as usize);
     let table = Table::default();
-    let mut results = Results { watch, outputs, destination, table, at_hand: None, copies_lack: false };
-    let reins = Reins { stop: stop.clone(), valve };
+    let results =
+        |destination| Results { watch, outputs, destination, table, at_hand: None, written, copies_lack: false };
+    let end_limit = matches!(order.place, Place::Cluster(_)).then(|| drive::end_limit(interval));
+    let reins = Reins { stop: stop.clone(), valve, end_limit };
     let engine = setup.job_engine()?;
-    match order.place {
+    let results = match order.place {
         Place::Here(cores) => {
+            let mut results = results(open(None)?);
             let mut site = Here::start(&engine, &order::lay_out_here(&brought, cores), tap)?;
             began.get_or_init(Stopwatch::start);
             drive::drive(&mut site, &mut results, &reins)?;
+            results
         }
         Place::Cluster(master) => {
             let cluster = args.cluster.clone();
-            let asked = Asked { master, cluster, order: brought, engine, registry: tap, stop: stop.clone() };
-            let remote = Remote::ask(asked, board)?;
-            if let Some(moment) = remote.begun(&stop)? {
-                began.get_or_init(Stopwatch::start);
-                let mut site = Elsewhere { remote, began: moment };
-                drive::drive(&mut site, &mut results, &reins)?;
-                site.remote.finish();
-            }
+            let remote = Remote::ask(Asked { master, cluster, order: brought, engine, registry: tap }, board)?;
+            let Some(begun) = remote.begun(&stop)? else { return Ok(Ending::Good) };
+            began.get_or_init(Stopwatch::start);
+            let mut results = results(open(Some(begun.run))?);
+            results.go_on(begun.progress.as_ref());
+            let mut site = Elsewhere { remote, began: begun.began };
+            drive::drive(&mut site, &mut results, &reins).inspect_err(|_| {
+                console::log(&format!("results of intervals before {} are written", results.watch.intervals()));
+            })?;
+            site.remote.finish();
+            results
         }
-    }
+    };
     Ok(report(&results.watch, stop.is_raised(), replaced.load(Ordering::Relaxed)))
 }
 
@@ -152,6 +165,8 @@ struct Results {
     table: Table,
     /// The interval that is being written, and how many of its outputs are.
     at_hand: Option<(WholeInterval, usize)>,
+    /// Says below which interval all are written.
+    written: tokio::sync::watch::Sender<u64>,
     /// Whether some records have fewer copies than promised.
     copies_lack: bool,
 }
@@ -176,8 +191,21 @@ impl Results {
                     no_room => return Ok(no_room),
                 }
             }
+            self.written.send_replace(whole.number + 1);
             self.at_hand = None;
         }
+    }
+
+    /// Earlier lives of the job had come as far as this.
+    fn go_on(&mut self, progress: Option<&Progress>) {
+        let Some(Progress { next, below, over }) = progress else { return };
+        let again = match next - below {
+            0 => String::new(),
+            _ => format!("; results from interval {below} on are computed and written again"),
+        };
+        console::log(&format!("the job goes on from interval {next}{again}"));
+        self.watch.goes_on(*below, over);
+        self.written.send_replace(*below);
     }
 
     /// Whether everything that was read is in a result that is written.

@@ -13,3 +13,4 @@ mod replay;
 pub mod worker;
 
 pub use engine::DStreams;
+pub use options::AWAITS_WRITING;

@@ -49,7 +49,7 @@ impl Node {
                     *known = acked.max(*known);
                 }
             }
-            FromClient::Acknowledged(_) => {} // masters of these engines have no successors
+            FromClient::Acknowledged(_) | FromClient::Written { .. } => {} // masters of these engines have no successors
         }
     }
 

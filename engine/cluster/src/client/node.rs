@@ -18,6 +18,7 @@ use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, RequestId, SendErro
 use dstream_host::{CoreTime, Host, NodeError};
 use dstream_trace::{Event, Moment, NodeName, Purpose, RangeSet, RecordRange};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The most bytes in one batch: small enough that a block is a whole number of batches, large enough for full speed.
 const BATCH_BYTES: usize = 1 << 20;
@@ -60,6 +61,8 @@ pub struct ClientConfig {
     pub scale: u64,
     /// What it costs to handle a message.
     pub message: CoreTime,
+    /// Below which interval results are where they outlive the sink, where masters wait for that: this client tells them.
+    pub written_below: Option<watch::Receiver<u64>>,
 }
 
 /// The client's life.
@@ -71,6 +74,7 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     let start = Peers::start(&host, config.peers.clone()).await;
     let (peers, mut events) = start.map_err(|error| NodeError(format!("the client cannot listen: {error}")))?;
+    let mut written = config.written_below.clone();
     let mut shell = Shell::new(host, config, peers, source, core);
     loop {
         let wake = shell.next_wake();
@@ -80,12 +84,21 @@ pub async fn run(
                 Some(event) => shell.peer(event).await,
                 None => return Ok(()),
             },
+            () = changed(&mut written) => shell.say_what_is_written(),
             () = shell.host.clock.sleep_until(wake) => {
                 shell.tick()?;
                 // Reading a source does not wait; the connections must get their turn to write.
                 tokio::task::yield_now().await;
             }
         }
+    }
+}
+
+/// Completes when more is written; never where nobody waits for that.
+async fn changed(written: &mut Option<watch::Receiver<u64>>) {
+    let Some(written) = written else { return std::future::pending().await };
+    if written.changed().await.is_err() {
+        std::future::pending().await // whoever wrote has ended, and says no more
     }
 }
 
@@ -209,7 +222,11 @@ impl Shell {
     /// A master says that it leads. One of a later term is told what an earlier one's word was good for; what waits for
     /// a word comes to it at once, so nothing more is read until as much would have been permitted.
     fn follow(&mut self, term: u64, master: NodeName) {
-        if self.leader.follow(term, master.clone()) != Following::Later {
+        let following = self.leader.follow(term, master.clone());
+        if following != Following::Superseded {
+            self.say_what_is_written(); // at every new connection
+        }
+        if following != Following::Later {
             return;
         }
         if let Some(throttle) = &mut self.throttle {
@@ -222,6 +239,17 @@ impl Shell {
             if self.peers.send(&master, Lane::Control, Purpose::Control, word, length) == Err(SendError::QueueFull) {
                 self.peers.redial(&master);
             }
+        }
+    }
+
+    /// Tells the master that leads below which interval results are written.
+    fn say_what_is_written(&self) {
+        let Some(master) = self.leader.name() else { return };
+        let Some(below) = self.config.written_below.as_ref().map(|written| *written.borrow()) else { return };
+        let word = seal(Vec::new(), &FromClient::Written { below });
+        let length = word.len() as u64;
+        if self.peers.send(master, Lane::Control, Purpose::Control, word, length) == Err(SendError::QueueFull) {
+            self.peers.redial(master);
         }
     }
 
@@ -253,8 +281,12 @@ impl Shell {
         }
     }
 
-    /// Goes on where an earlier life ended.
+    /// Goes on where an earlier life ended. Lines that come once and for all are not read again: what comes is new.
     fn resume(&mut self, ranges: Vec<RecordRange>) {
+        if self.source.is_live() {
+            let own = ranges.iter().filter(|range| range.client == self.config.client);
+            self.next_sequence = own.map(|range| range.last + 1).max().unwrap_or(0);
+        }
         self.known = Some(ranges.iter().copied().collect());
         self.next_batch = self.config.origin;
         self.step(ClientEvent::Known(ranges));
