@@ -70,10 +70,10 @@ mod tests {
         child.wait().unwrap();
         let folder = |process: u32| std::env::temp_dir().join(format!("dstream-unit-{process}-7"));
         let (left, other) = (folder(dead), std::env::temp_dir().join(format!("dstream-units-{dead}-7")));
-        [&left, &folder(1), &other].map(|folder| fs::create_dir_all(folder).unwrap());
+        [&left, &folder(1), &other].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
         let scratch = Scratch::new("unit").unwrap();
         assert!(scratch.path().exists() && folder(1).exists() && other.exists());
         assert!(!left.exists(), "process {dead} has ended");
-        [&folder(1), &other].map(|folder| fs::remove_dir_all(folder).unwrap());
+        [&folder(1), &other].iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
     }
 }

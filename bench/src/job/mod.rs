@@ -48,12 +48,14 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let outputs = setup.workloads.query(&job).map_err(mendable)?.outputs;
     let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
     let stop = Interrupt::new();
-    let (began, interval) = (Arc::new(OnceLock::<Stopwatch>::new()), order.interval);
+    // When this life began, and how many intervals earlier ones had sealed.
+    let (began, interval) = (Arc::new(OnceLock::<(Stopwatch, u64)>::new()), order.interval);
     let (since, board) = (began.clone(), Arc::new(Board::default()));
     let (start_up, woken) = (order.place.start_up(), board.clone());
     // Before the source opens: whoever sees that it listens may press Ctrl-C.
     stop.raise_by_signal(move || {
-        say_what_is_awaited(since.get().map(Stopwatch::seconds), start_up, interval);
+        let (elapsed_s, before) = since.get().map_or((0.0, 0), |(watch, before)| (watch.seconds(), *before));
+        say_what_is_awaited((elapsed_s, before), start_up, interval);
         woken.wake();
     });
     let end = End { stop: stop.clone(), lasts: order.lasts };
@@ -91,7 +93,7 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
         Place::Here(cores) => {
             let mut results = results(open(None)?);
             let mut site = Here::start(&engine, &order::lay_out_here(&brought, cores), tap)?;
-            began.get_or_init(Stopwatch::start);
+            began.get_or_init(|| (Stopwatch::start(), 0));
             drive::drive(&mut site, &mut results, &reins)?;
             results
         }
@@ -99,7 +101,8 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
             let cluster = args.cluster.clone();
             let remote = Remote::ask(Asked { master, cluster, order: brought, engine, registry: tap }, board)?;
             let Some(begun) = remote.begun(&stop)? else { return Ok(Ending::Good) };
-            began.get_or_init(Stopwatch::start);
+            let before = begun.progress.as_ref().map_or(0, |progress| progress.next);
+            began.get_or_init(|| (Stopwatch::start(), before));
             let mut results = results(open(Some(begun.run))?);
             results.go_on(begun.progress.as_ref());
             let mut site = Elsewhere { remote, began: begun.began };
@@ -114,10 +117,11 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
 }
 
 /// After the first Ctrl-C: what the job still waits for.
-fn say_what_is_awaited(elapsed_s: Option<f64>, start_up: Duration, interval: Duration) {
-    let into = (elapsed_s.unwrap_or(0.0) - start_up.as_secs_f64()).max(0.0);
+fn say_what_is_awaited((elapsed_s, before): (f64, u64), start_up: Duration, interval: Duration) {
+    let into = (elapsed_s - start_up.as_secs_f64()).max(0.0);
     let (number, length) = ((into / interval.as_secs_f64()).floor(), interval.as_secs_f64());
     let left = (number + 1.0) * length - into;
+    let number = before + number as u64;
     console::log(&format!(
         "no more is read; the job ends with the results of interval {number}, which closes in {left:.1} s \
          (Ctrl-C again ends at once, without them)"

@@ -88,6 +88,7 @@ fn killed_and_started_again(seed: u64) {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "no node reads it: it says how long the test is to be")]
 fn a_cluster_of_which_every_process_is_killed_goes_on_when_it_is_started_again() {
     let seeds = std::env::var("DSTREAM_KILLS").unwrap_or("5..6".to_owned());
     let (first, end) = seeds.split_once("..").expect("`A..B`");
