@@ -3,6 +3,8 @@
 //! A client that was started again reads its source from the start, as every life does: it waits until the master has
 //! said which records are held, passes over those, and goes on with what is due.
 
+mod telling;
+
 use crate::client::cut::Cut;
 use crate::client::kept::Keeping;
 use crate::client::leader::{Following, Leader};
@@ -11,13 +13,14 @@ use crate::client::throttle::Throttle;
 use crate::client::{ClientAction, ClientEvent};
 use crate::core::BoxCore;
 use crate::job::LineSource;
-use crate::message::{Batch, FromClient, SendAgain, SentAgain, ToClient, open, seal};
+use crate::message::{Batch, FromClient, ToClient, open, seal};
 use crate::spec::Pace;
 use bytes::Bytes;
-use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, RequestId, SendError};
+use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, SendError};
 use dstream_host::{CoreTime, Host, NodeError};
 use dstream_trace::{Event, Moment, NodeName, Purpose, RangeSet, RecordRange};
 use std::time::Duration;
+use telling::changed;
 use tokio::sync::watch;
 
 /// The most bytes in one batch: small enough that a block is a whole number of batches, large enough for full speed.
@@ -91,14 +94,6 @@ pub async fn run(
                 tokio::task::yield_now().await;
             }
         }
-    }
-}
-
-/// Completes when more is written; never where nobody waits for that.
-async fn changed(written: &mut Option<watch::Receiver<u64>>) {
-    let Some(written) = written else { return std::future::pending().await };
-    if written.changed().await.is_err() {
-        std::future::pending().await // whoever wrote has ended, and says no more
     }
 }
 
@@ -239,17 +234,6 @@ impl Shell {
             if self.peers.send(&master, Lane::Control, Purpose::Control, word, length) == Err(SendError::QueueFull) {
                 self.peers.redial(&master);
             }
-        }
-    }
-
-    /// Tells the master that leads below which interval results are written.
-    fn say_what_is_written(&self) {
-        let Some(master) = self.leader.name() else { return };
-        let Some(below) = self.config.written_below.as_ref().map(|written| *written.borrow()) else { return };
-        let word = seal(Vec::new(), &FromClient::Written { below });
-        let length = word.len() as u64;
-        if self.peers.send(master, Lane::Control, Purpose::Control, word, length) == Err(SendError::QueueFull) {
-            self.peers.redial(master);
         }
     }
 
@@ -497,34 +481,6 @@ impl Shell {
         }
         for first in not_sent {
             self.core.step(self.host.clock.now(), ClientEvent::NotSent { first }, &mut Vec::new());
-        }
-    }
-
-    /// Says a word; one that is not taken is said again when the connection is new.
-    fn tell(&self, to: &NodeName, word: &FromClient) {
-        let payload = seal(Vec::new(), word);
-        let declared = payload.len() as u64;
-        if self.peers.send(to, Lane::Data, Purpose::Control, payload, declared) == Err(SendError::QueueFull) {
-            self.peers.redial(to);
-        }
-    }
-
-    fn send(&self, first: u64, to: &NodeName, purpose: Purpose) -> bool {
-        let Some(payload) = self.keeping.payload(first) else { return true };
-        let declared = payload.len() as u64 * self.config.scale;
-        self.peers.send(to, Lane::Data, purpose, payload.clone(), declared).is_ok()
-    }
-
-    /// Answers who asks for records once more. Whoever is gone by now asks again.
-    fn send_again(&self, to: &NodeName, id: RequestId, payload: &Bytes) {
-        let Ok((SendAgain(ranges), _)) = open(payload) else { return };
-        let (answer, scale) = match self.keeping.lines_of(&ranges) {
-            Some((lines, lengths)) => (seal(lines, &SentAgain::Lines { lengths }), self.config.scale),
-            None => (seal(Vec::new(), &SentAgain::Missing), 1),
-        };
-        let declared = answer.len() as u64 * scale;
-        if self.peers.reply(to, id, Purpose::Recovery, answer, declared) == Err(SendError::QueueFull) {
-            self.peers.redial(to);
         }
     }
 }
