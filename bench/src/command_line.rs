@@ -344,8 +344,8 @@ pub struct MasterArgs {
     /// Give up what the store has of an unfinished job: the next one begins
     #[arg(long)]
     pub fresh: bool,
-    /// Set an option of the engine, as a scenario's `engines:` would, such as `checkpoint=5s`, `copies=3`, `backpressure=on`,
-    /// `input=memory` (else the log in the store); also `failure_timeout` and `heartbeat`
+    /// Set an option of the engine, as a scenario's `engines:` would, such as `checkpoint=5s`, `copies=3`,
+    /// `backpressure=on`, `input=memory` (else the log in the store); also `failure_timeout` and `heartbeat`
     #[arg(long, value_name = "OPTION=VALUE")]
     pub set: Vec<String>,
 }

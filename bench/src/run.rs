@@ -229,8 +229,8 @@ fn not_kept(failure: Failure, (plan, engine, world): (&Plan, &EnginePlan, &str),
         Verdict::Unknown => "unknown",
     };
     let message = format!(
-        "{} ({}, {world}): the verdict is `{verdict}`, but nothing of the run is kept: {}; make room there, or choose another \
-         folder with `--out`, and run it again",
+        "{} ({}, {world}): the verdict is `{verdict}`, but nothing of the run is kept: {}; make room there, or choose \
+         another folder with `--out`, and run it again",
         plan.title, engine.label, failure.message
     );
     Failure { message, ..failure }

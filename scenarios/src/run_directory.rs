@@ -143,7 +143,7 @@ impl RunDirectory {
         Ok(path)
     }
 
-    /// Whether the process that took the place goes on, as far as can be known: one that was killed leaves its hidden folder.
+    /// Whether the process that took the place goes on, as far as can be known: one that was killed leaves its folder.
     fn is_owned(&self) -> bool {
         let owner = fs::read_to_string(self.hidden().join(OWNER)).ok().and_then(|owner| owner.parse::<u32>().ok());
         owner.is_none_or(|owner| !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{owner}")).exists())

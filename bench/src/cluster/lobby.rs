@@ -284,8 +284,8 @@ impl Lobby {
         match order.differs(before) {
             None => Ok(Some(found)),
             Some(what) => Err(format!(
-                "the store {} has the job `{}`, which goes on from interval {}, and {what} was another one; ask for it in \
-                 the same words, or give it up with `--fresh`",
+                "the store {} has the job `{}`, which goes on from interval {}, and {what} was another one; ask for it \
+                 in the same words, or give it up with `--fresh`",
                 self.config.store,
                 before.job.name,
                 found.next()

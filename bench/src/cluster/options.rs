@@ -1,7 +1,7 @@
 //! The engine's options for a job that a user runs, in one process or on a cluster.
 //!
-//! Knows no socket. Invariant: what is not said suits any job: a record that is acknowledged on a cluster outlives all of its
-//! processes.
+//! Knows no socket. Invariant: what is not said suits any job: a record that is acknowledged on a cluster outlives all of
+//! its processes.
 
 use crate::failure::Failure;
 use dstream_cluster::{ClusterSpec, OptionKind, OptionSpec, OptionValue, Options};

@@ -21,7 +21,7 @@ use crate::interrupt::Interrupt;
 use crate::setup::Setup;
 use crate::wall::Stopwatch;
 use drive::{Elsewhere, Here, Reins};
-use dstream_cluster::{JobError, Progress, Registry};
+use dstream_cluster::{JobError, JobSpec, Progress, Registry};
 use dstream_kernel::OutputSpec;
 use dstream_trace::Rows;
 pub use order::lay_out_on_cluster;
@@ -54,8 +54,7 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     let (start_up, woken) = (order.place.start_up(), board.clone());
     // Before the source opens: whoever sees that it listens may press Ctrl-C.
     stop.raise_by_signal(move || {
-        let (elapsed_s, before) = since.get().map_or((0.0, 0), |(watch, before)| (watch.seconds(), *before));
-        say_what_is_awaited((elapsed_s, before), start_up, interval);
+        say_what_is_awaited(since.get(), start_up, interval);
         woken.wake();
     });
     let end = End { stop: stop.clone(), lasts: order.lasts };
@@ -63,12 +62,7 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     Destination::check(&args.destination)?;
     let open = |run| Destination::open(&args.destination, args.output.format, &names, run);
 
-    let plan = match &source {
-        Source::Planned(plan, seed) => {
-            setup.workloads.source_spec(&job, plan, *seed, CLIENTS).map_err(mendable)?.to_bytes()
-        }
-        Source::Held(_) | Source::Live(_) => Vec::new(),
-    };
+    let plan = plan_of(&source, &job, setup)?;
     let brought = order.brought(job, &source, plan);
     let valve = Valve::default();
     let replaced = Arc::new(AtomicU64::new(0));
@@ -116,8 +110,19 @@ pub fn job(args: &JobArgs, setup: &Setup) -> Result<Ending, Failure> {
     Ok(report(&results.watch, stop.is_raised(), replaced.load(Ordering::Relaxed)))
 }
 
+/// What other processes would need to know of the source.
+fn plan_of(source: &Source, job: &JobSpec, setup: &Setup) -> Result<Vec<u8>, Failure> {
+    match source {
+        Source::Planned(plan, seed) => {
+            Ok(setup.workloads.source_spec(job, plan, *seed, CLIENTS).map_err(mendable)?.to_bytes())
+        }
+        Source::Held(_) | Source::Live(_) => Ok(Vec::new()),
+    }
+}
+
 /// After the first Ctrl-C: what the job still waits for.
-fn say_what_is_awaited((elapsed_s, before): (f64, u64), start_up: Duration, interval: Duration) {
+fn say_what_is_awaited(since: Option<&(Stopwatch, u64)>, start_up: Duration, interval: Duration) {
+    let (elapsed_s, before) = since.map_or((0.0, 0), |(watch, before)| (watch.seconds(), *before));
     let into = (elapsed_s - start_up.as_secs_f64()).max(0.0);
     let (number, length) = ((into / interval.as_secs_f64()).floor(), interval.as_secs_f64());
     let left = (number + 1.0) * length - into;

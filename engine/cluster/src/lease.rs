@@ -8,7 +8,7 @@
 //! is a create-only object. Invariant: a term has one holder, for ever.
 //!
 //! ```text
-//! candidate --nobody ever held it (an heir waits), the counter stood, or the holder was an earlier life of this node--> creates term + 1
+//! candidate --nobody holds, the counter stood, or the holder was an earlier life of this node--> creates term + 1
 //!    ^                                                   | somebody was sooner: watches him
 //!    |                                                   v
 //!    '--------- another term is in the store ------- holder: counts up in its own object
@@ -111,8 +111,8 @@ impl Watch {
 }
 
 impl Watch {
-    /// Nobody ever held it. Where a master and its heirs start together, the master is to lead: an heir waits as it would for
-    /// a holder.
+    /// Nobody ever held it. Where a master and its heirs start together, the master is to lead: an heir waits as it would
+    /// for a holder.
     fn look_at_none(&mut self, asked: Moment, answered: Moment) -> Verdict {
         if !matches!(Role::of(&self.me), Some(Role::Standby(_))) {
             return Verdict::Take(1);

@@ -83,8 +83,8 @@ pub struct Settings {
     pub spares: u32,
     /// So many bytes of blocks, slices, panes and tables of states a worker keeps in memory; `None`: all.
     pub memory: Option<u64>,
-    /// Nothing of an interval is forgotten before its results are where they outlive the sink. Of a cluster whose sink may die,
-    /// and no option of the engine's: a harness's sink does not.
+    /// Nothing of an interval is forgotten before its results are where they outlive the sink. Of a cluster whose sink may
+    /// die, and no option of the engine's: a harness's sink does not.
     pub awaits_writing: bool,
 }
 

@@ -49,7 +49,8 @@ impl Node {
                     *known = acked.max(*known);
                 }
             }
-            FromClient::Acknowledged(_) | FromClient::Written { .. } => {} // masters of these engines have no successors
+            // Masters of these engines have no successors.
+            FromClient::Acknowledged(_) | FromClient::Written { .. } => {}
         }
     }
 

@@ -164,7 +164,8 @@ fn the_end_of_a_job_frees_all_for_the_next_one() {
 
 #[test]
 fn the_place_of_a_worker_that_is_gone_goes_to_the_next_one_in_its_next_incarnation() {
-    let lost = "9 note worker-2 is gone; 1 worker is left: records have one copy beside the log in the store, until another worker joins";
+    let lost = "9 note worker-2 is gone; 1 worker is left: records have one copy beside the log in the store, until \
+         another worker joins";
     let taken = "9 note worker-2 is taken up again by worker p3";
     let events = after([gone(2), worker(3), ready(3, 1, &["worker-2"])]);
     check(
@@ -185,7 +186,8 @@ fn the_place_of_a_worker_that_is_gone_goes_to_the_next_one_in_its_next_incarnati
 
 #[test]
 fn an_idle_worker_takes_a_free_place_at_once() {
-    let lost = "9 note worker-1 is gone; 1 worker is left: records have one copy beside the log in the store, until another worker joins";
+    let lost = "9 note worker-1 is gone; 1 worker is left: records have one copy beside the log in the store, until \
+         another worker joins";
     let taken = "9 note worker-1 is taken up again by worker p3";
     check(2, 8, after([worker(3), gone(1)]), &[lost, taken, "3 prepare 1 worker-1"]);
 }
@@ -205,7 +207,8 @@ fn a_worker_that_goes_before_all_began_makes_them_prepare_again() {
 fn a_worker_leaves_when_the_job_can_do_without_it() {
     let goodbye = |peer| LobbyEvent::Goodbye { peer };
     check(2, 1, vec![worker(1), goodbye(1)], &["1 may leave"]);
-    let left = "9 note worker-2 is gone; 1 worker is left: records have one copy beside the log in the store, until another worker joins";
+    let left = "9 note worker-2 is gone; 1 worker is left: records have one copy beside the log in the store, until \
+         another worker joins";
     check(2, 7, after([goodbye(2)]), &["2 may leave", left]);
     // Where copies lack, and where it is the last one, it stays until that changes.
     check(2, 7, after([LobbyEvent::CopiesBelow(3), goodbye(2)]), &[]);
@@ -231,7 +234,8 @@ fn where_enough_others_stay_a_worker_hands_on_what_it_has_before_it_goes() {
     check(3, 9, after(&[goodbye(2), left(2)]), &["2 hand on", "2 may leave", note]);
     // One after the other; the second is one too many, and copies lack until its place is taken.
     let both = after(&[goodbye(2), goodbye(1), left(2)]);
-    let one = "9 note worker-1 is gone; 1 worker is left: records have one copy beside the log in the store, until another worker joins";
+    let one = "9 note worker-1 is gone; 1 worker is left: records have one copy beside the log in the store, until \
+         another worker joins";
     check(3, 9, both, &["2 hand on", "2 may leave", note, "1 may leave", one]);
     // Its place is free only when it has ended.
     let taken = "9 note worker-2 is taken up again by worker p4";

@@ -1,7 +1,7 @@
 //! What waits for results to be where they outlive the sink, in clusters whose sink may be killed and started again.
 //!
-//! Part of the master's core. A sink that dies forgets what it had and has not handed on; so the journal goes on saying how it
-//! is computed. Invariant: nothing of an interval is forgotten, here, by workers or in the store, before its results are
+//! Part of the master's core. A sink that dies forgets what it had and has not handed on; so the journal goes on saying how
+//! it is computed. Invariant: nothing of an interval is forgotten, here, by workers or in the store, before its results are
 //! written, where that is awaited.
 //!
 //! ```text
