@@ -86,8 +86,8 @@ pub fn drive(site: &mut dyn Site, results: &mut Results, reins: &Reins) -> Resul
 fn no_end(out: u64, limit: Duration) -> String {
     format!(
         "the end does not come: the result of interval {out} was waited for for {limit:?}; it and later ones are not \
-         written. The lines above say what is in the way; the job rests in the master's store, and the same command goes \
-         on with it"
+         written. The lines above say what is in the way; the job rests in the master's store, and the same command \
+         goes on with it"
     )
 }
 

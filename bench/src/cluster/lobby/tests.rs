@@ -299,7 +299,8 @@ fn another_input_does_not_go_on_where_one_ended_and_what_an_engine_refuses_stays
     let mut other = order();
     other.source = vec![1];
     let ask = |order, found| vec![worker(1), LobbyEvent::Job { peer: JOB, order, found }];
-    let why = "9 refused: the store store has the job `grep`, which goes on from interval 7, and its source was another \
+    let why = "9 refused: the store store has the job `grep`, \
+               which goes on from interval 7, and its source was another \
                one; ask for it in the same words, or give it up with `--fresh`";
     check(1, 1, ask(other, resting("grep")), &[why]);
     check(1, 1, ask(order(), Err("unreadable".into())), &["9 refused: unreadable"]);
