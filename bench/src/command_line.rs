@@ -305,6 +305,9 @@ pub struct JobArgs {
     pub lasts: Option<String>,
     #[arg(long, hide = true)]
     pub batch: bool,
+    /// On a cluster: begin, whatever its store has of an unfinished job
+    #[arg(long)]
+    pub fresh: bool,
     /// Where the results go: `stdout` or `file:DIR`
     #[arg(long = "output", value_name = "DESTINATION", default_value = "stdout")]
     pub destination: String,
@@ -334,9 +337,17 @@ pub struct MasterArgs {
     #[arg(long, value_name = "NAME", default_value = CLUSTER)]
     pub cluster: String,
     /// The durable store: a folder that all machines of the cluster must see, or `s3://bucket/prefix`, with credentials and
-    /// server in the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...) of all; default: a temporary folder
-    #[arg(long, value_name = "DIR|URL")]
-    pub store: Option<String>,
+    /// server in the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...) of all. A job that was not over when its
+    /// processes ended goes on from here when they are started again with the same words
+    #[arg(long, value_name = "DIR|URL", default_value = "dstream-store")]
+    pub store: String,
+    /// Give up what the store has of an unfinished job: the next one begins
+    #[arg(long)]
+    pub fresh: bool,
+    /// Set an option of the engine, as a scenario's `engines:` would, such as `checkpoint=5s`, `copies=3`,
+    /// `backpressure=on`, `input=memory` (else the log in the store); also `failure_timeout` and `heartbeat`
+    #[arg(long, value_name = "OPTION=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// `dstream worker`.

@@ -3,8 +3,10 @@
 //! Colours appear on a terminal only and honour NO_COLOR. A reader that went away (`dstream jobs | head -1`) is no error.
 
 use crate::failure::{Ending, Failure};
+use crate::wall::Stopwatch;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, ErrorKind, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Steps a second of a run's time that a progress bar counts.
@@ -21,10 +23,22 @@ pub fn width() -> Option<u16> {
     comfy_table::Table::new().width()
 }
 
+/// Who writes to stderr, where several processes may write to one place, and since when.
+static ROLE: OnceLock<(&str, Stopwatch)> = OnceLock::new();
+
+/// From now on each line on stderr says that this process is a `role`, and how long it has been one.
+pub fn begin_role(role: &'static str) {
+    ROLE.get_or_init(|| (role, Stopwatch::start()));
+}
+
 /// Writes a line to stderr.
 pub fn log(line: &str) {
+    let mut err = anstream::stderr().lock();
     // Whoever closed stderr does not want to know.
-    writeln!(anstream::stderr().lock(), "{line}").ok();
+    match ROLE.get() {
+        Some((role, since)) => writeln!(err, "[{role} {} {:.1}s] {line}", std::process::id(), since.seconds()).ok(),
+        None => writeln!(err, "{line}").ok(),
+    };
 }
 
 /// What became of a write to stdout: a closed pipe ends the command quietly, anything else is the user's to mend.

@@ -118,7 +118,8 @@ pub fn one(
     if let Some(twin) = twin {
         outcome.pair_with(&twin);
     }
-    let directory = write(keep.outputs, keep.changes, plan, setup, directory, &execution, &outcome)?;
+    let written = write(keep.outputs, keep.changes, plan, setup, directory, &execution, &outcome);
+    let directory = written.map_err(|failure| not_kept(failure, (plan, engine_plan, world), &outcome))?;
     let failed = execution.failed.as_ref().map(ToString::to_string);
     for failed in failed.iter().chain(&outcome.software_failed) {
         console::log(&format!(
@@ -218,6 +219,21 @@ fn facts_of(changes: &Changes, plan: &Plan, execution: &Execution) -> Vec<(&'sta
     facts.extend(changes.seed.map(|seed| ("set", format!("seed={seed}"))));
     facts.extend(changes.set.iter().map(|set| ("set", set.clone())));
     facts
+}
+
+/// The run is over and has a verdict, which is said even where it cannot be kept.
+fn not_kept(failure: Failure, (plan, engine, world): (&Plan, &EnginePlan, &str), outcome: &Outcome) -> Failure {
+    let verdict = match outcome.result.verdict {
+        Verdict::Valid => "valid",
+        Verdict::Invalid => "invalid",
+        Verdict::Unknown => "unknown",
+    };
+    let message = format!(
+        "{} ({}, {world}): the verdict is `{verdict}`, but nothing of the run is kept: {}; make room there, or choose \
+         another folder with `--out`, and run it again",
+        plan.title, engine.label, failure.message
+    );
+    Failure { message, ..failure }
 }
 
 /// A folder that cannot be written is the user's to mend.

@@ -11,6 +11,7 @@ use dstream_host::real::DirectoryStore;
 use dstream_scenarios::address::{SCHEME, StoreAddress};
 use s3::S3Store;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -66,6 +67,22 @@ impl StorePlace {
             }
             StorePlace::S3(address) => Arc::new(S3Store::open(address).map_err(cannot)?),
         })
+    }
+
+    /// The names of the places below this one that begin like this. Where it cannot be read, none is known.
+    pub async fn parts(&self, beginning: &str) -> BTreeSet<String> {
+        let names: Vec<String> = match self {
+            StorePlace::Folder(folder) => {
+                let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.file_name()));
+                entries.map(|names| names.filter_map(|name| name.into_string().ok()).collect()).unwrap_or_default()
+            }
+            StorePlace::S3(address) => {
+                let Ok(store) = S3Store::open(address) else { return BTreeSet::new() };
+                let keys = store.list(beginning).await.unwrap_or_default();
+                keys.iter().filter_map(|key| Some(key.split_once('/')?.0.to_string())).collect()
+            }
+        };
+        names.into_iter().filter(|name| name.starts_with(beginning)).collect()
     }
 
     /// Removes everything in it. What cannot be removed costs room and nothing else.

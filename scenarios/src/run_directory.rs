@@ -15,6 +15,9 @@ use thiserror::Error;
 /// Second and later runs into the same place get a number; far more than anyone keeps.
 const MOST_RUNS: u32 = 100_000;
 
+/// In a hidden folder: the process that fills it.
+const OWNER: &str = "owner";
+
 /// The folder cannot be written.
 #[derive(Debug, Error)]
 #[error("cannot write {path}: {why}")]
@@ -79,8 +82,18 @@ impl RunDirectory {
             let directory = RunDirectory { folder: folder.clone(), name, is_filled: false };
             // Creating the hidden folder takes the name: of two runs at once only one succeeds.
             match fs::create_dir(directory.hidden()) {
-                Ok(()) => return Ok(directory),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory.release(),
+                Ok(()) => {
+                    directory.write(OWNER, &std::process::id().to_string())?;
+                    return Ok(directory);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let is_taken = directory.is_owned() || fs::remove_dir_all(directory.hidden()).is_err();
+                    if !is_taken && fs::create_dir(directory.hidden()).is_ok() {
+                        directory.write(OWNER, &std::process::id().to_string())?;
+                        return Ok(directory);
+                    }
+                    directory.release();
+                }
                 Err(error) => {
                     let path = directory.hidden();
                     directory.release();
@@ -123,10 +136,17 @@ impl RunDirectory {
             self.write_lines("outputs.jsonl", rows.iter().map(line))?;
         }
         self.write("result.json", &(json + "\n"))?;
-        let path = self.path();
+        let (path, owner) = (self.path(), self.hidden().join(OWNER));
+        fs::remove_file(&owner).map_err(|error| DirectoryError::new(&owner, error))?;
         fs::rename(self.hidden(), &path).map_err(|error| DirectoryError::new(&path, error))?;
         self.is_filled = true;
         Ok(path)
+    }
+
+    /// Whether the process that took the place goes on, as far as can be known: one that was killed leaves its folder.
+    fn is_owned(&self) -> bool {
+        let owner = fs::read_to_string(self.hidden().join(OWNER)).ok().and_then(|owner| owner.parse::<u32>().ok());
+        owner.is_none_or(|owner| !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{owner}")).exists())
     }
 
     fn hidden(&self) -> PathBuf {

@@ -275,6 +275,7 @@ impl Life {
             interval: cluster.interval,
             scale: cluster.scale,
             message: Costs::time(cluster.costs.message_ns),
+            written_below: None,
         };
         client::run(host, client, source, self.cores.client(number, cut)).await
     }

@@ -9,13 +9,16 @@
 use super::door::{SILENCE_MAX, WORDS_MAX, hear, pause, say};
 use super::nodes::{NodeNews, Nodes};
 use super::tap::{Refusals, is_wanted};
-use super::word::{Ear, FromMaster, Guest, Heard, Hello, JobOrder, ToMaster, WORD_BYTES_MAX, hello_frame, to_frame};
+use super::word::{
+    Ear, Ended, FromMaster, Guest, Heard, Hello, JobOrder, ToMaster, WORD_BYTES_MAX, hello_frame, to_frame,
+};
 use super::{REST, build};
 use crate::console;
-use crate::failure::Failure;
+use crate::failure::{Ending, Failure};
 use crate::interrupt::Interrupt;
-use dstream_cluster::{Engine, Registry};
+use dstream_cluster::{Engine, Progress, Registry};
 use dstream_host::real::{Began, Journal};
+use dstream_host::world::is_refusal;
 use dstream_trace::{Event, Moment, NodeName, TraceLine};
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,9 +33,20 @@ const DIALS_MAX: u32 = 150;
 /// How long the end waits for the master's word.
 const FINISH_LIMIT: Duration = Duration::from_secs(5);
 
+/// A run that has begun, or goes on.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// When its clock began.
+    pub began: Began,
+    /// Tells it from all others, in each of its lives.
+    pub run: u64,
+    /// How far earlier lives had come; nothing where it begins.
+    pub progress: Option<Progress>,
+}
+
 #[derive(Default)]
 struct State {
-    began: Option<Began>,
+    began: Option<Begun>,
     lines: Vec<TraceLine>,
     over: Option<Result<(), Failure>>,
 }
@@ -92,8 +106,6 @@ pub struct Asked {
     pub engine: Arc<dyn Engine>,
     /// Jobs and the source.
     pub registry: Arc<dyn Registry>,
-    /// Raised when the master wants the job to end.
-    pub stop: Interrupt,
 }
 
 /// A run on a cluster, as the job's main thread sees it.
@@ -119,13 +131,13 @@ impl Remote {
     }
 
     /// Waits until the run begins; nothing if `stop` was raised first.
-    pub fn begun(&self, stop: &Interrupt) -> Result<Option<Began>, Failure> {
+    pub fn begun(&self, stop: &Interrupt) -> Result<Option<Begun>, Failure> {
         let waits = |state: &mut State| state.began.is_none() && state.over.is_none() && !stop.is_raised();
         let state = self.board.changed.wait_while(self.board.state(), waits);
         let state = state.unwrap_or_else(PoisonError::into_inner);
         match &state.over {
             Some(Err(failure)) => Err(failure.clone()),
-            _ => Ok(state.began),
+            _ => Ok(state.began.clone()),
         }
     }
 
@@ -169,6 +181,15 @@ async fn dial(master: &str) -> Result<TcpStream, Failure> {
     }
 }
 
+/// The job is not over, and nothing is lost.
+fn interrupted(what: String) -> Failure {
+    let message = format!(
+        "{what}; the job rests in the master's store: when a master is there again, with the same `--store`, the \
+         same command goes on with it"
+    );
+    Failure { ending: Ending::Undecided, message }
+}
+
 /// Talks to the master until the run is over.
 async fn session(
     asked: Asked,
@@ -176,8 +197,12 @@ async fn session(
     board: &Arc<Board>,
     mut is_finished: mpsc::Receiver<()>,
 ) -> Result<(), Failure> {
-    let Asked { master, order, engine, registry, stop, .. } = asked;
-    let gone = |why: String| Failure::broken(format!("the master at {master} is gone: {why}"));
+    let Asked { master, order, engine, registry, .. } = asked;
+    let gone = |why: String| {
+        interrupted(format!(
+            "the master at {master} is gone ({why}): it was killed, or its machine or the way there failed"
+        ))
+    };
     let stream = dial(&master).await?;
     stream.set_nodelay(true).map_err(|error| gone(error.to_string()))?;
     let ip = stream.local_addr().map_err(|error| gone(error.to_string()))?.ip();
@@ -188,7 +213,7 @@ async fn session(
     tell(hello_frame(&hello))?;
     tell(to_frame(&ToMaster::Order(Box::new(order))))?;
     let (nodes, mut outlet) = Nodes::new(engine, registry, board.clone());
-    let mut client = Client { nodes, ip, board, stop };
+    let mut client = Client { nodes, ip, board };
     let mut ear = Ear::new(WORD_BYTES_MAX);
     loop {
         let heard = tokio::select! {
@@ -207,8 +232,14 @@ async fn session(
         };
         match heard.map_err(gone)? {
             Heard::Refused(why) => return Err(Failure::usage(format!("refused by {master}: {why}"))),
-            Heard::Word(FromMaster::Stop { failed: None, .. }) => return Ok(()),
-            Heard::Word(FromMaster::Stop { failed: Some(why), .. }) => return Err(Failure::broken(why)),
+            Heard::Word(FromMaster::Stop { how: Ended::WellDone, .. }) => return Ok(()),
+            Heard::Word(FromMaster::Stop { how: Ended::Rests, .. }) => {
+                return Err(interrupted(format!("the master at {master} was asked to end")));
+            }
+            Heard::Word(FromMaster::Stop { how: Ended::Failed(why), .. }) if is_refusal(&why) => {
+                return Err(Failure::usage(format!("{why}; `--fresh` gives it up, and begins")));
+            }
+            Heard::Word(FromMaster::Stop { how: Ended::Failed(why), .. }) => return Err(Failure::broken(why)),
             Heard::Word(word) => {
                 if let Some(answer) = client.obey(word) {
                     tell(to_frame(&answer))?;
@@ -224,7 +255,6 @@ struct Client<'a> {
     nodes: Nodes,
     ip: IpAddr,
     board: &'a Board,
-    stop: Interrupt,
 }
 
 impl Client<'_> {
@@ -236,10 +266,11 @@ impl Client<'_> {
             }),
             FromMaster::Begin(beginning) => {
                 let (round, workers) = (beginning.round, beginning.cluster.workers);
+                let (run, progress) = (beginning.cluster.seed, beginning.progress.clone());
                 match self.nodes.begin(*beginning) {
                     Ok(began) => {
                         console::log(&format!("runs on {workers} workers"));
-                        self.board.change(|state| state.began = Some(began));
+                        self.board.change(|state| state.began = Some(Begun { began, run, progress }));
                         None
                     }
                     Err(why) => Some(ToMaster::Failed { round, why }),
@@ -255,11 +286,6 @@ impl Client<'_> {
             }
             FromMaster::Note(text) => {
                 console::log(&text);
-                None
-            }
-            FromMaster::Drain => {
-                console::log("the master is about to end: no more is read");
-                self.stop.raise();
                 None
             }
             FromMaster::Stop { .. } | FromMaster::HandOn | FromMaster::MayLeave => None,

@@ -13,21 +13,27 @@
 //!   +------------------------------+--------------------+ finished, job gone, a node failed
 //! ```
 
-use super::word::{Beginning, FromMaster, JobOrder};
+use super::keep::{Found, Kept};
+use super::options::Given;
+use super::word::{Ended, FromMaster, JobOrder};
 use crate::store::StorePlace;
+use dstream_cluster::ClusterSpec;
 use dstream_cluster::layout::Role;
-use dstream_cluster::{ClusterSpec, OptionValue, Options};
+use dstream_host::world::is_refusal;
 use dstream_trace::{Moment, NodeName};
 use leaving::Stay;
+use run::{Run, Seat};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Names a process at the door.
 pub type Peer = u64;
 
 /// The master's own process.
 pub const HERE: Peer = 0;
+
+/// So many binary digits of an incarnation count processes within one life of the cluster: far more than workers can die.
+const LIFE_BITS: u32 = 20;
 
 /// What the lobby is given.
 #[derive(Clone, Debug)]
@@ -40,6 +46,8 @@ pub struct LobbyConfig {
     pub seed: u64,
     /// Lays out a cluster; its `workers` and `cores` are to be taken as they are.
     pub lay_out: fn(&JobOrder, workers: u32, cores: u32, seed: u64) -> ClusterSpec,
+    /// What is said of its options.
+    pub given: Given,
 }
 
 /// What happens.
@@ -60,6 +68,8 @@ pub enum LobbyEvent {
         peer: Peer,
         /// What it wants.
         order: Box<JobOrder>,
+        /// The job that rests in the store; or why that cannot be known.
+        found: Result<Option<Box<Found>>, String>,
     },
     /// A process listens for its nodes.
     Ready {
@@ -123,6 +133,10 @@ pub enum LobbyAction {
     Refuse(Peer, String),
     /// Say this to people.
     Log(String),
+    /// Note the job down before anything else is done.
+    Keep(Box<Kept>),
+    /// Forget the job that was noted down, and what its run left.
+    Forget,
     /// The master may end.
     End,
 }
@@ -133,32 +147,19 @@ struct Worker {
     stay: Stay,
 }
 
-/// A node of the run.
-struct Seat {
-    peer: Option<Peer>,
-    incarnation: u64,
-    address: Option<SocketAddr>,
-    /// Whether its process was told to begin.
-    begun: bool,
-}
-
-struct Run {
-    round: u64,
+/// A job that waits for workers.
+struct Waiting {
     job: Peer,
-    cluster: ClusterSpec,
-    options: Options,
-    seats: BTreeMap<NodeName, Seat>,
-    began: Option<Moment>,
-    /// No worker may leave: some copies are missing, or may be.
-    copies_lack: bool,
+    order: Box<JobOrder>,
+    /// Where it goes on, if it does not begin.
+    found: Option<Box<Found>>,
 }
 
 /// The lobby.
 pub struct Lobby {
     config: LobbyConfig,
     workers: BTreeMap<Peer, Worker>,
-    /// A job that waits for workers.
-    waiting: Option<(Peer, Box<JobOrder>)>,
+    waiting: Option<Waiting>,
     run: Option<Run>,
     rounds: u64,
     draining: bool,
@@ -179,11 +180,11 @@ impl Lobby {
                 self.fill_seats(actions);
                 self.begin_waiting(actions);
             }
-            LobbyEvent::Job { peer, order } => self.order(peer, order, actions),
+            LobbyEvent::Job { peer, order, found } => self.order(peer, (order, found), actions),
             LobbyEvent::Ready { peer, round, listening } => self.ready(now, peer, round, listening, actions),
             LobbyEvent::Failed { peer, round, why } => {
                 if self.run.as_ref().is_some_and(|run| run.round == round) {
-                    self.end_run(Some(format!("{} failed: {why}", self.place(peer))), actions);
+                    self.end_run(Ended::Failed(format!("{} failed: {why}", self.place(peer))), actions);
                 }
             }
             LobbyEvent::Note { peer, note } => {
@@ -193,7 +194,8 @@ impl Lobby {
             }
             LobbyEvent::Finished { peer } => {
                 if self.run.as_ref().is_some_and(|run| run.job == peer) {
-                    self.end_run(None, actions);
+                    actions.push(LobbyAction::Forget);
+                    self.end_run(Ended::WellDone, actions);
                 }
             }
             LobbyEvent::Goodbye { peer } => {
@@ -229,21 +231,66 @@ impl Lobby {
         self.run.as_ref().map(|run| run.job)
     }
 
-    fn order(&mut self, peer: Peer, order: Box<JobOrder>, actions: &mut Vec<LobbyAction>) {
-        let running = self.run.as_ref().map(|run| &run.cluster.job.name);
-        let busy = running.or(self.waiting.as_ref().map(|(_, order)| &order.job.name));
-        let refusal = match busy {
-            _ if self.draining => Some("the master is about to end".to_string()),
-            Some(name) => Some(format!("the cluster runs the job `{name}`; it runs one job at a time")),
-            None => None,
-        };
-        if let Some(why) = refusal {
-            actions.push(LobbyAction::Refuse(peer, why));
-            return;
+    /// The run that is under way, or was last.
+    pub fn round(&self) -> u64 {
+        self.rounds
+    }
+
+    /// Whether no job runs or waits.
+    pub fn is_idle(&self) -> bool {
+        self.run.is_none() && self.waiting.is_none()
+    }
+
+    fn order(
+        &mut self,
+        peer: Peer,
+        (order, found): (Box<JobOrder>, Result<Option<Box<Found>>, String>),
+        actions: &mut Vec<LobbyAction>,
+    ) {
+        let name = order.job.name.clone();
+        match self.may_begin(&order, found) {
+            Err(why) => return actions.push(LobbyAction::Refuse(peer, why)),
+            Ok(found) => {
+                let from = found.as_ref().map_or("it begins".to_string(), |found| {
+                    format!("it goes on from interval {}, in life {}", found.next(), found.kept.lives + 2)
+                });
+                let note = format!("job `{name}` asked for; {from}");
+                actions.push(LobbyAction::Log(note));
+                self.waiting = Some(Waiting { job: peer, order, found });
+            }
         }
-        actions.push(LobbyAction::Log(format!("job `{}` asked for", order.job.name)));
-        self.waiting = Some((peer, order));
         self.begin_waiting(actions);
+    }
+
+    /// Where the job goes on, if it does not begin; or why it may do neither.
+    fn may_begin(
+        &self,
+        order: &JobOrder,
+        found: Result<Option<Box<Found>>, String>,
+    ) -> Result<Option<Box<Found>>, String> {
+        let running = self.run.as_ref().map(|run| &run.cluster.job.name);
+        let busy = running.or(self.waiting.as_ref().map(|waiting| &waiting.order.job.name));
+        if self.draining {
+            return Err("the master is about to end".to_string());
+        }
+        if let Some(name) = busy {
+            return Err(format!("the cluster runs the job `{name}`; it runs one job at a time"));
+        }
+        if order.fresh {
+            return Ok(None);
+        }
+        let Some(found) = found? else { return Ok(None) };
+        let before = &found.kept.order;
+        match order.differs(before) {
+            None => Ok(Some(found)),
+            Some(what) => Err(format!(
+                "the store {} has the job `{}`, which goes on from interval {}, and {what} was another one; ask for it \
+                 in the same words, or give it up with `--fresh`",
+                self.config.store,
+                before.job.name,
+                found.next()
+            )),
+        }
     }
 
     /// Workers that may be given a seat.
@@ -257,9 +304,9 @@ impl Lobby {
     /// Begins the job that waits, if there are workers enough.
     fn begin_waiting(&mut self, actions: &mut Vec<LobbyAction>) {
         let free = self.free();
-        let Some((job, order)) = self.waiting.take_if(|_| self.run.is_none() && free.len() >= self.config.workers)
-        else {
-            if let Some((job, _)) = &self.waiting {
+        let begins = self.run.is_none() && free.len() >= self.config.workers;
+        let Some(Waiting { job, order, found }) = self.waiting.take_if(|_| begins) else {
+            if let Some(Waiting { job, .. }) = &self.waiting {
                 let note = format!("waiting for workers: {} of {}", free.len(), self.config.workers);
                 actions.push(LobbyAction::Tell(*job, FromMaster::Note(note)));
             }
@@ -268,14 +315,26 @@ impl Lobby {
         self.rounds += 1;
         let cores = free.iter().map(|peer| self.workers[peer].cores).min().unwrap_or(1);
         let workers = u32::try_from(free.len()).expect("a door has far fewer guests");
-        let cluster = (self.config.lay_out)(&order, workers, cores, self.config.seed.wrapping_add(self.rounds));
+        let run = found.as_ref().map_or(self.config.seed.wrapping_add(self.rounds), |found| found.kept.run);
+        let laid_out = (self.config.lay_out)(&order, workers, cores, run);
+        let partitions = found.as_ref().map_or(laid_out.partitions, |found| found.kept.partitions);
+        let cluster = self.config.given.cluster(ClusterSpec { partitions, ..laid_out });
+        let lives = found.as_ref().map_or(0, |found| found.kept.lives + 1);
+        let order = JobOrder { fresh: false, ..*order };
+        let kept = Kept { run, order, partitions, lives };
+        let (before, progress) = found.map_or((None, None), |found| (Some(found.kept.order), found.progress));
+        let before = before.filter(|before| *before != kept.order);
+        actions.push(LobbyAction::Keep(Box::new(kept.clone())));
         let numbered = (1..=workers).map(Role::Worker).zip(free);
         let places = [(Role::Master, HERE), (Role::Sink, job), (Role::Client(1), job)].into_iter().chain(numbered);
-        let seat = |peer| Seat { peer: Some(peer), incarnation: 1, address: None, begun: false };
+        // Who takes up a place within this life comes between this life's first and the next one's.
+        let incarnation = 1 + (lives << LIFE_BITS);
+        let seat = |peer| Seat { peer: Some(peer), incarnation, address: None, begun: false };
         let seats: BTreeMap<NodeName, Seat> = places.map(|(role, peer)| (role.name(), seat(peer))).collect();
         let round = self.rounds;
-        let options = options(&cluster);
-        self.run = Some(Run { round, job, cluster, options, seats, began: None, copies_lack: false });
+        let options = self.config.given.options(&cluster);
+        let (began, copies_lack) = (None, false);
+        self.run = Some(Run { round, job, cluster, kept, progress, before, options, seats, began, copies_lack });
         let run = self.run.as_ref().expect("it was just made");
         for peer in run.peers() {
             let nodes = run.seats.iter().filter(|(_, seat)| seat.peer == Some(peer)).map(|(name, _)| name.clone());
@@ -339,12 +398,12 @@ impl Lobby {
         if let Some(worker) = &worker {
             actions.push(LobbyAction::Log(format!("worker {} is gone", worker.place)));
         }
-        if self.waiting.take_if(|(job, _)| *job == peer).is_some() {
+        if self.waiting.take_if(|waiting| waiting.job == peer).is_some() {
             actions.push(LobbyAction::Log("the job that waited is gone".to_string()));
         }
         let Some(run) = &self.run else { return };
         if run.job == peer {
-            self.end_run(Some("the job's process is gone".to_string()), actions);
+            self.end_run(Ended::Failed("the job's process is gone; asked for again, it goes on".to_string()), actions);
         } else if worker.is_some() && run.seats.values().any(|seat| seat.peer == Some(peer)) {
             if let Some(run) = &mut self.run {
                 run.copies_lack = true;
@@ -356,100 +415,49 @@ impl Lobby {
     /// Puts the run's order back to those that wait, and tries again with the workers that are there.
     fn prepare_again(&mut self, actions: &mut Vec<LobbyAction>) {
         let Some(run) = self.run.take() else { return };
-        actions.extend(run.peers().filter(|peer| *peer != run.job).map(|peer| run.stop(peer, None)));
-        let ClusterSpec { job, source, pace, interval, origin, load_end, .. } = run.cluster;
-        let lasts = (load_end != Moment::NEVER).then(|| load_end.since(origin));
-        self.waiting = Some((run.job, Box::new(JobOrder { job, source, pace, interval, lasts })));
+        actions.extend(run.peers().filter(|peer| *peer != run.job).map(|peer| run.stop(peer, Ended::WellDone)));
+        let Run { job, kept, progress, .. } = run;
+        let order = Box::new(kept.order.clone());
+        self.waiting = Some(Waiting { job, order, found: Some(Box::new(Found { kept, progress })) });
         self.begin_waiting(actions);
     }
 
-    fn end_run(&mut self, failed: Option<String>, actions: &mut Vec<LobbyAction>) {
+    fn end_run(&mut self, ended: Ended, actions: &mut Vec<LobbyAction>) {
         let Some(run) = self.run.take() else { return };
-        let how = failed.as_ref().map_or("ended".to_string(), |why| format!("was stopped: {why}"));
+        let how = match &ended {
+            Ended::WellDone => "ended".to_string(),
+            Ended::Rests => "rests in the store: started again there and asked for again, it goes on".to_string(),
+            Ended::Failed(why) => format!("was stopped: {why}"),
+        };
         actions.push(LobbyAction::Log(format!("job `{}` {how}", run.cluster.job.name)));
-        actions.extend(run.peers().map(|peer| run.stop(peer, failed.clone())));
+        actions.extend(run.peers().map(|peer| run.stop(peer, ended.clone())));
+        if let (Ended::Failed(why), Some(before)) = (&ended, run.before)
+            && is_refusal(why)
+        {
+            // What was refused has changed nothing in the store: what rests there is what rested there.
+            actions.push(LobbyAction::Keep(Box::new(Kept { order: before, ..run.kept })));
+        }
         self.let_go(actions);
         if self.draining {
             actions.push(LobbyAction::End);
         }
     }
 
+    /// The master is to end: the job that runs goes on when it is started again.
     fn drain(&mut self, actions: &mut Vec<LobbyAction>) {
         self.draining = true;
-        if let Some((job, _)) = self.waiting.take() {
+        if let Some(Waiting { job, .. }) = self.waiting.take() {
             actions.push(LobbyAction::Refuse(job, "the master is about to end".to_string()));
         }
         match &self.run {
-            Some(run) => actions.push(LobbyAction::Tell(run.job, FromMaster::Drain)),
+            Some(_) => self.end_run(Ended::Rests, actions),
             None => actions.push(LobbyAction::End),
         }
     }
 }
 
-impl Run {
-    /// All processes that take part, each once.
-    fn peers(&self) -> impl Iterator<Item = Peer> {
-        self.seats.values().filter_map(|seat| seat.peer).collect::<BTreeSet<_>>().into_iter()
-    }
-
-    fn seated_workers(&self) -> usize {
-        let is_worker = |name: &NodeName| matches!(Role::of(name), Some(Role::Worker(_)));
-        self.seats.iter().filter(|(name, seat)| is_worker(name) && seat.peer.is_some()).count()
-    }
-
-    /// Whether all its nodes listen and it was not told to begin.
-    fn is_ready(&self, peer: Peer) -> bool {
-        self.seats.values().filter(|seat| seat.peer == Some(peer)).all(|seat| seat.address.is_some() && !seat.begun)
-    }
-
-    fn beginning(&mut self, peer: Peer, elapsed: Duration, store: &StorePlace) -> Beginning {
-        let mut incarnation = 1;
-        for seat in self.seats.values_mut().filter(|seat| seat.peer == Some(peer)) {
-            (seat.begun, incarnation) = (true, seat.incarnation);
-        }
-        let address = |(name, seat): (&NodeName, &Seat)| seat.address.map(|address| (name.clone(), address));
-        Beginning {
-            round: self.round,
-            cluster: self.cluster.clone(),
-            options: self.options.clone(),
-            incarnation,
-            elapsed,
-            addresses: self.seats.iter().filter_map(address).collect(),
-            store: store.join(&format!("run-{}", self.round)),
-        }
-    }
-
-    fn stop(&self, peer: Peer, failed: Option<String>) -> LobbyAction {
-        LobbyAction::Tell(peer, FromMaster::Stop { round: self.round, failed })
-    }
-}
-
-/// A block gathers at most this much time of input, and at most a fifth of an interval.
-const BLOCK_MAX: Duration = Duration::from_millis(200);
-/// And never less than this.
-const BLOCK_MIN: Duration = Duration::from_millis(10);
-
-/// How often state is saved, at least.
-const CHECKPOINT: Duration = Duration::from_secs(10);
-
-/// Two copies; one where there is nobody to hold a second.
-pub fn options(cluster: &ClusterSpec) -> Options {
-    let block = (cluster.interval / 5).clamp(BLOCK_MIN, BLOCK_MAX);
-    Options::from([
-        ("interval".to_string(), OptionValue::Duration(cluster.interval)),
-        ("block".to_string(), OptionValue::Duration(block)),
-        ("checkpoint".to_string(), OptionValue::Duration(checkpoint(cluster.interval))),
-        ("copies".to_string(), OptionValue::Count(u64::from(cluster.workers.min(2)))),
-    ])
-}
-
-/// The fewest whole intervals that are not shorter than [`CHECKPOINT`].
-fn checkpoint(interval: Duration) -> Duration {
-    let intervals = CHECKPOINT.as_nanos().div_ceil(interval.as_nanos().max(1));
-    interval * u32::try_from(intervals).unwrap_or(u32::MAX)
-}
-
 mod leaving;
+mod run;
 
 #[cfg(test)]
 mod tests;

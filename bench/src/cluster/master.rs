@@ -5,9 +5,11 @@
 
 #![expect(clippy::disallowed_types, reason = "processes of a real cluster meet on real sockets")]
 
-use super::door::{HELLO_WITHIN, SILENCE_MAX, WORDS_MAX, hear, say};
+use super::door::{HELLO_WITHIN, SILENCE_MAX, WORDS_MAX, hear, pause, say};
+use super::keep::{Found, Keeper};
 use super::lobby::{HERE, Lobby, LobbyAction, LobbyConfig, LobbyEvent, Peer};
 use super::nodes::{NodeNews, Nodes, Outlet};
+use super::options::Given;
 use super::tap::EventTap;
 use super::word::{Ear, FromMaster, Guest, HELLO_BYTES_MAX, Heard, ToMaster, WORD_BYTES_MAX, refusal_frame, to_frame};
 use super::{build, signalled};
@@ -18,11 +20,13 @@ use crate::job::lay_out_on_cluster;
 use crate::setup::Setup;
 use crate::store::StorePlace;
 use bytes::Bytes;
+use dstream_cluster::Engine;
 use dstream_host::real::{Began, monotonic_ns};
 use dstream_trace::{Event, TraceLine};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
@@ -32,8 +36,12 @@ const GUESTS_MAX: usize = 256;
 /// News that wait for the lobby.
 const NEWS_MAX: usize = 1024;
 
+/// How long the end waits for processes that have not heard it.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
 /// Runs the door until a signal ends it.
 pub fn master(args: &MasterArgs, setup: &Setup) -> Result<Ending, Failure> {
+    console::begin_role("master");
     let address = args.listen.as_str();
     let failed = |error: std::io::Error| Failure::usage(format!("`--listen {address}`: cannot listen there: {error}"));
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
@@ -43,25 +51,34 @@ pub fn master(args: &MasterArgs, setup: &Setup) -> Result<Ending, Failure> {
     // No two masters, one after the other or side by side, find what another one left.
     let life = [u64::from(std::process::id()), monotonic_ns(), build].map(u64::to_le_bytes).concat();
     let seed = xxhash_rust::xxh3::xxh3_64(&life);
-    let store = args.store.as_deref().map_or_else(|| Ok(StorePlace::Folder(std::env::temp_dir())), StorePlace::read);
-    let store = store.map_err(|why| Failure::usage(format!("`--store`: {why}")))?;
-    let store = store.join(&format!("dstream-master-{seed:016x}"));
-    store.prepare().map_err(|why| Failure::usage(format!("{store}: cannot be the store: {why}")))?;
-    let config = LobbyConfig { workers: args.workers, store: store.clone(), seed, lay_out: lay_out_on_cluster };
-    let signal = signalled("the master takes no more jobs, and ends when the one that runs has drained");
+    let keeper = Keeper::open(place(args)?)?;
+    let config = LobbyConfig {
+        workers: args.workers,
+        store: keeper.place().clone(),
+        seed,
+        lay_out: lay_out_on_cluster,
+        given: Given::read(&args.set, &setup.job_engine()?.options())?,
+    };
+    let signal = signalled("the master ends; a job that runs rests in the store until it is started again");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::broken(format!("the system has no room for a master: {error}")))?;
     let engine = setup.job_engine()?;
     console::log(&format!("master of the cluster `{}` on {bound}", args.cluster));
-    let ended = runtime.block_on(async {
+    runtime.block_on(async {
+        if args.fresh {
+            keeper.forget().await.map_err(Failure::usage)?;
+        }
+        say_what_rests(&keeper, keeper.find(&*engine).await.map_err(Failure::usage)?);
         let listener = TcpListener::from_std(listener).map_err(failed)?;
         let (sender, news) = mpsc::channel(NEWS_MAX);
         let (tap, events) = EventTap::new();
-        let (nodes, outlet) = Nodes::new(engine, setup.workloads.clone(), tap.clone());
+        let (nodes, outlet) = Nodes::new(engine.clone(), setup.workloads.clone(), tap.clone());
         let door =
             Door { build, cluster: args.cluster.clone(), ip: bound.ip(), sender, next: HERE, open: 0, closed: 0 };
         let host = HostShell {
             lobby: Lobby::new(config),
+            keeper,
+            engine,
             guests: BTreeMap::new(),
             nodes,
             tap,
@@ -71,10 +88,34 @@ pub fn master(args: &MasterArgs, setup: &Setup) -> Result<Ending, Failure> {
             pending: VecDeque::new(),
         };
         serve(listener, door, host, Inlets { news, outlet, signal }).await
+    })
+}
+
+/// Where this cluster has its store: the same for each life of its master, and for all its processes.
+fn place(args: &MasterArgs) -> Result<StorePlace, Failure> {
+    let wrong = |why: String| Failure::usage(format!("`--store`: {why}"));
+    let place = match StorePlace::read(&args.store).map_err(wrong)? {
+        StorePlace::Folder(folder) => {
+            StorePlace::Folder(std::path::absolute(folder).map_err(|error| wrong(error.to_string()))?)
+        }
+        elsewhere => elsewhere,
+    };
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    let letters =
+        |letter: char| if is_plain(letter) { letter.to_string() } else { format!("%{:x}", u32::from(letter)) };
+    Ok(place.join(&format!("cluster-{}", args.cluster.chars().map(letters).collect::<String>())))
+}
+
+fn say_what_rests(keeper: &Keeper, found: Option<Found>) {
+    let place = keeper.place();
+    console::log(&match found {
+        Some(found) => format!(
+            "the store {place} has the job `{}`: asked for again, it goes on from interval {}",
+            found.kept.order.job.name,
+            found.next()
+        ),
+        None => format!("the store {place} has no job: the next one begins"),
     });
-    // What the jobs of this master left is of use to nobody; where it cannot be removed, it costs room only.
-    store.clear();
-    ended
 }
 
 /// Who may come in, and the way to the lobby.
@@ -118,19 +159,19 @@ async fn serve(
             biased;
             Ok(_) = inlets.signal.wait_for(|raised| *raised), if !drained => {
                 drained = true;
-                host.step(LobbyEvent::Drain)
+                host.step(LobbyEvent::Drain).await
             }
-            Some(line) = host.events.recv() => host.happened(line),
+            Some(line) = host.events.recv() => host.happened(line).await,
             Some(news) = inlets.outlet.recv() => host.step(match news {
                 NodeNews::Failed { round, why } => LobbyEvent::Failed { peer: HERE, round, why },
                 NodeNews::Left { round } => LobbyEvent::Left { peer: HERE, round }, // it is asked of workers only
                 NodeNews::Note(note) => LobbyEvent::Note { peer: HERE, note },
-            }),
+            }).await,
             Some(news) = inlets.news.recv() => {
                 if matches!(news, News::Gone(_)) {
                     door.leave();
                 }
-                host.news(news)
+                host.news(news).await
             }
             accepted = listener.accept() => {
                 match accepted {
@@ -145,8 +186,28 @@ async fn serve(
         };
         if is_over {
             host.nodes.stop();
+            farewell(&mut door, host, &mut inlets.news).await;
             return Ok(Ending::Good);
         }
+    }
+}
+
+/// Lets the last words out: who has heard them closes its connection.
+async fn farewell(door: &mut Door, host: HostShell, news: &mut mpsc::Receiver<News>) {
+    drop(host);
+    let all_are_gone = async {
+        while door.open > 0 {
+            match news.recv().await {
+                Some(News::Gone(_)) => door.leave(),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = all_are_gone => {}
+        () = pause(FAREWELL_MAX) => {}
     }
 }
 
@@ -234,6 +295,8 @@ struct GuestHere {
 /// The lobby, and what it acts on.
 struct HostShell {
     lobby: Lobby,
+    keeper: Keeper,
+    engine: Arc<dyn Engine>,
     guests: BTreeMap<Peer, GuestHere>,
     nodes: Nodes,
     /// Events of the master's own node.
@@ -246,33 +309,43 @@ struct HostShell {
 }
 
 impl HostShell {
-    fn news(&mut self, news: News) -> bool {
+    async fn news(&mut self, news: News) -> bool {
         match news {
             News::Admitted { peer, guest, from, here, words } => {
                 self.guests.insert(peer, GuestHere { words, here });
                 match guest {
-                    Guest::Worker { cores } => self.step(LobbyEvent::Worker { peer, cores, place: from.to_string() }),
+                    Guest::Worker { cores } => {
+                        self.step(LobbyEvent::Worker { peer, cores, place: from.to_string() }).await
+                    }
                     Guest::Job => false, // its order follows
                 }
             }
-            News::Said(peer, word) => self.step(match word {
-                ToMaster::Order(order) => LobbyEvent::Job { peer, order },
-                ToMaster::Ready { round, listening } => LobbyEvent::Ready { peer, round, listening },
-                ToMaster::Failed { round, why } => LobbyEvent::Failed { peer, round, why },
-                ToMaster::Note(note) => LobbyEvent::Note { peer, note },
-                ToMaster::Finished => LobbyEvent::Finished { peer },
-                ToMaster::Goodbye => LobbyEvent::Goodbye { peer },
-                ToMaster::Left { round } => LobbyEvent::Left { peer, round },
-            }),
+            News::Said(peer, ToMaster::Order(order)) => {
+                // Who is refused anyway needs no look at the store, where a job may be writing.
+                let found = if self.lobby.is_idle() { self.keeper.find(&*self.engine).await } else { Ok(None) };
+                self.step(LobbyEvent::Job { peer, order, found: found.map(|found| found.map(Box::new)) }).await
+            }
+            News::Said(peer, word) => {
+                let event = match word {
+                    ToMaster::Order(_) => return false, // taken above
+                    ToMaster::Ready { round, listening } => LobbyEvent::Ready { peer, round, listening },
+                    ToMaster::Failed { round, why } => LobbyEvent::Failed { peer, round, why },
+                    ToMaster::Note(note) => LobbyEvent::Note { peer, note },
+                    ToMaster::Finished => LobbyEvent::Finished { peer },
+                    ToMaster::Goodbye => LobbyEvent::Goodbye { peer },
+                    ToMaster::Left { round } => LobbyEvent::Left { peer, round },
+                };
+                self.step(event).await
+            }
             News::Gone(peer) => {
                 self.guests.remove(&peer);
-                self.step(LobbyEvent::Gone { peer })
+                self.step(LobbyEvent::Gone { peer }).await
             }
         }
     }
 
     /// An event of the master's own node.
-    fn happened(&mut self, line: TraceLine) -> bool {
+    async fn happened(&mut self, line: TraceLine) -> bool {
         let TraceLine { at, node, event, .. } = line;
         let below = if let Event::CopiesBelow { blocks } = event { Some(blocks) } else { None };
         if let Some(job) = self.lobby.job() {
@@ -283,16 +356,16 @@ impl HostShell {
             self.pending.push_back(LobbyEvent::Failed { peer: HERE, round: self.nodes.round(), why });
         }
         self.pending.extend(below.map(LobbyEvent::CopiesBelow));
-        self.step_pending()
+        self.step_pending().await
     }
 
     /// Takes the event and what follows from it. True if the master may end.
-    fn step(&mut self, event: LobbyEvent) -> bool {
+    async fn step(&mut self, event: LobbyEvent) -> bool {
         self.pending.push_back(event);
-        self.step_pending()
+        self.step_pending().await
     }
 
-    fn step_pending(&mut self) -> bool {
+    async fn step_pending(&mut self) -> bool {
         let mut is_over = false;
         while let Some(event) = self.pending.pop_front() {
             let mut actions = Vec::new();
@@ -309,6 +382,17 @@ impl HostShell {
                         console::log(&format!("refused a job: {why}"));
                     }
                     LobbyAction::Log(text) => console::log(&text),
+                    LobbyAction::Keep(kept) => {
+                        if let Err(why) = self.keeper.keep(&kept).await {
+                            let round = self.lobby.round();
+                            self.pending.push_back(LobbyEvent::Failed { peer: HERE, round, why });
+                        }
+                    }
+                    LobbyAction::Forget => {
+                        if let Err(why) = self.keeper.forget().await {
+                            console::log(&format!("{why}: what the job left there stays, and `--fresh` gives it up"));
+                        }
+                    }
                     LobbyAction::End => is_over = true,
                 }
             }

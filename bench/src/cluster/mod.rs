@@ -6,17 +6,19 @@
 
 mod ask;
 mod door;
+mod keep;
 mod lobby;
 mod master;
 mod nodes;
+mod options;
 mod store;
 mod tap;
 mod word;
 mod worker;
 
 pub use ask::{Asked, Board, Remote};
-pub use lobby::options;
 pub use master::master;
+pub use options::options_here;
 pub use word::JobOrder;
 pub use worker::worker;
 

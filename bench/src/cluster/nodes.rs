@@ -100,13 +100,11 @@ impl Nodes {
 
     /// Begins to be the nodes that were prepared. Answers when the run began.
     pub fn begin(&mut self, beginning: Beginning) -> Result<Began, String> {
-        let Beginning { round, cluster, options, incarnation, elapsed, addresses, store } = beginning;
+        let Beginning { round, cluster, options, incarnation, elapsed, addresses, store, .. } = beginning;
         if round != self.round {
             return Err(format!("run {round} begins here, but run {} was prepared", self.round));
         }
-        let began_ns =
-            dstream_host::real::monotonic_ns().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(0));
-        let began = Began::at(began_ns);
+        let began = Began::ago(elapsed);
         let specs = self.engine.nodes(&cluster, &options).map_err(|error| error.to_string())?;
         for (name, listener) in std::mem::take(&mut self.listeners) {
             let spec = specs.iter().find(|spec| spec.name == name);

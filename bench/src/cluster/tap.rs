@@ -55,6 +55,7 @@ pub fn is_wanted(event: &Event) -> bool {
     matches!(
         event,
         Event::RecordsSent { .. }
+            | Event::RecordsAcked { .. }
             | Event::ClientDone { .. }
             | Event::IntervalSealed { .. }
             | Event::ResultVisible { .. }

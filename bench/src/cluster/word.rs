@@ -5,7 +5,7 @@
 
 use crate::store::StorePlace;
 use bytes::{Bytes, BytesMut};
-use dstream_cluster::{ClusterSpec, JobSpec, Options, Pace};
+use dstream_cluster::{ClusterSpec, JobSpec, Options, Pace, Progress};
 use dstream_host::frame::{Decoder, Frame, Kind};
 use dstream_trace::{Event, Moment, NodeName};
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Changes with the words and what they mean.
-const DOOR: &str = "dstream door 1";
+const DOOR: &str = "dstream door 2";
 
 /// Longest hello: two names and two numbers.
 pub const HELLO_BYTES_MAX: usize = 1024;
@@ -77,6 +77,21 @@ pub struct JobOrder {
     pub interval: Duration,
     /// The input ends after this time.
     pub lasts: Option<Duration>,
+    /// What the cluster's store has of a job is given up.
+    pub fresh: bool,
+}
+
+impl JobOrder {
+    /// Why this order cannot go on where another one ended; nothing if it can, as far as its input goes.
+    pub fn differs(&self, before: &JobOrder) -> Option<&'static str> {
+        [
+            (self.source != before.source, "its source"),
+            (self.pace != before.pace, "its rate"),
+            (self.interval != before.interval, "its interval"),
+        ]
+        .into_iter()
+        .find_map(|(differs, what)| differs.then_some(what))
+    }
 }
 
 /// A run as every process of it must know it.
@@ -90,8 +105,10 @@ pub struct Beginning {
     pub options: Options,
     /// Counts the processes that were this node, from 1.
     pub incarnation: u64,
-    /// How long ago the run began.
+    /// How long ago the run began; not counting the time in which none of its processes lived.
     pub elapsed: Duration,
+    /// How far earlier lives of the run had come; nothing where it begins.
+    pub progress: Option<Progress>,
     /// Where each node listens.
     pub addresses: Vec<(NodeName, SocketAddr)>,
     /// Where the durable store is, the same for all.
@@ -160,19 +177,28 @@ pub enum FromMaster {
         /// What.
         event: Event,
     },
-    /// To a job: end the input.
-    Drain,
-    /// The run is over. With a reason where it did not end as it should.
+    /// The run is over.
     Stop {
         /// Which run.
         round: u64,
-        /// Why it failed.
-        failed: Option<String>,
+        /// In which way.
+        how: Ended,
     },
     /// To a worker of the run: let its node hand on what others need of it and end.
     HandOn,
     /// To a worker: it may go.
     MayLeave,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ended {
+    /// As it should.
+    WellDone,
+    /// It rests in the store, and goes on when master and job are started again.
+    Rests,
+    /// It cannot go on as it is.
+    Failed(String),
 }
 
 /// A word as bytes.

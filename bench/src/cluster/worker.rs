@@ -13,7 +13,7 @@
 use super::door::{SILENCE_MAX, WORDS_MAX, hear, pause, say};
 use super::nodes::{NodeNews, Nodes, Outlet};
 use super::tap::EventTap;
-use super::word::{Ear, FromMaster, Guest, Heard, Hello, ToMaster, WORD_BYTES_MAX, hello_frame, to_frame};
+use super::word::{Ear, Ended, FromMaster, Guest, Heard, Hello, ToMaster, WORD_BYTES_MAX, hello_frame, to_frame};
 use super::{REST, build, signalled};
 use crate::command_line::WorkerArgs;
 use crate::console;
@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 /// Runs until the master lets it go.
 pub fn worker(args: &WorkerArgs, setup: &Setup) -> Result<Ending, Failure> {
+    console::begin_role("worker");
     let broken = |error: std::io::Error| Failure::broken(format!("the system has no room for a worker: {error}"));
     let names_a_port = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
     if !args.master.rsplit_once(':').is_some_and(names_a_port) {
@@ -166,9 +167,13 @@ fn obey(word: FromMaster, nodes: &mut Nodes, ip: IpAddr) -> Option<ToMaster> {
             nodes.enter(&node, address);
             None
         }
-        FromMaster::Stop { .. } => {
+        FromMaster::Stop { how, .. } => {
             nodes.stop();
-            console::log("the job is over; waiting for the next one");
+            console::log(match how {
+                Ended::WellDone => "the job is over; waiting for the next one",
+                Ended::Rests => "the master was asked to end: the job rests; waiting for the next master",
+                Ended::Failed(_) => "the job was stopped; waiting for the next one",
+            });
             None
         }
         FromMaster::Note(text) => {
@@ -179,6 +184,6 @@ fn obey(word: FromMaster, nodes: &mut Nodes, ip: IpAddr) -> Option<ToMaster> {
             nodes.leave();
             None
         }
-        FromMaster::Happened { .. } | FromMaster::Drain | FromMaster::MayLeave => None,
+        FromMaster::Happened { .. } | FromMaster::MayLeave => None,
     }
 }

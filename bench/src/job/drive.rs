@@ -6,7 +6,7 @@
 use crate::cluster::Remote;
 use crate::console;
 use crate::execution::starter;
-use crate::failure::Failure;
+use crate::failure::{Ending, Failure};
 use crate::interrupt::Interrupt;
 use crate::job::Results;
 use crate::job::tap::Valve;
@@ -21,8 +21,12 @@ use std::time::Duration;
 /// The log is emptied at the latest when it has so many lines.
 const LINES_MAX: usize = 4096;
 
-/// Nothing happens for at most this long: then the world is asked again.
-const LOOK: Duration = Duration::from_secs(60);
+/// Nothing happens for at most this long: then the world is asked again, and whether the user asked for the end.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// After the user asked for the end, a job on a cluster waits so long for its next interval, or for three of them: where it
+/// does not come, it rests. That takes as long as a process needs to be lost and its work to be done elsewhere.
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often a full disk is tried again: soon for people, rare for the disk.
 const ROOM_LOOK: Duration = Duration::from_secs(1);
@@ -36,6 +40,13 @@ pub struct Reins {
     pub stop: Interrupt,
     /// Closed while results find no room: nothing is read then.
     pub valve: Valve,
+    /// How long the end waits for the next interval: for ever where what was read is in this process alone.
+    pub end_limit: Option<Duration>,
+}
+
+/// How long the end waits for the next interval of this length on a cluster.
+pub fn end_limit(interval: Duration) -> Duration {
+    END_LIMIT.max(interval * 3)
 }
 
 /// Where the job runs, as this process sees it.
@@ -51,6 +62,8 @@ pub trait Site {
 /// Writes whole intervals as they appear, until everything that was read is in a result.
 pub fn drive(site: &mut dyn Site, results: &mut Results, reins: &Reins) -> Result<(), Failure> {
     let mut room = Room::Enough;
+    // Since when no interval has come out after the user asked for the end, and how many had by then.
+    let mut ending: Option<(Moment, u64)> = None;
     while !results.is_finished() {
         let (lines, goes_on) = site.look((site.now() + LOOK).min(room.look_at()));
         for line in lines {
@@ -58,8 +71,24 @@ pub fn drive(site: &mut dyn Site, results: &mut Results, reins: &Reins) -> Resul
         }
         room = room.write(site.now(), results, reins)?;
         goes_on?;
+        if let Some(limit) = reins.end_limit.filter(|_| reins.stop.is_raised()) {
+            let (now, out) = (site.now(), results.watch.intervals());
+            let (since, _) = *ending.take_if(|(_, before)| *before == out).get_or_insert((now, out));
+            ending = Some((since, out));
+            if now.since(since) >= limit {
+                return Err(Failure { ending: Ending::Undecided, message: no_end(out, limit) });
+            }
+        }
     }
     Ok(())
+}
+
+fn no_end(out: u64, limit: Duration) -> String {
+    format!(
+        "the end does not come: the result of interval {out} was waited for for {limit:?}; it and later ones are not \
+         written. The lines above say what is in the way; the job rests in the master's store, and the same command \
+         goes on with it"
+    )
 }
 
 /// All nodes in this process.
@@ -75,7 +104,7 @@ impl Here {
         cluster: &ClusterSpec,
         registry: Arc<dyn Registry>,
     ) -> Result<Here, Failure> {
-        let options = crate::cluster::options(cluster);
+        let options = crate::cluster::options_here(cluster);
         let nodes = engine.nodes(cluster, &options).map_err(|error| Failure::usage(error.to_string()))?;
         let trace = SharedTrace::new();
         let store = Arc::new(MemoryStore::default());

@@ -52,6 +52,8 @@ pub struct Order {
     pub lasts: Option<Duration>,
     /// Where it runs.
     pub place: Place,
+    /// It begins, whatever a cluster's store has.
+    pub fresh: bool,
 }
 
 /// Where a job runs.
@@ -87,7 +89,8 @@ impl Order {
             return Err(Failure::usage(format!("`--interval {}`: at least 10ms", args.interval)));
         }
         let lasts = args.lasts.as_deref().map(|text| duration("--for", text)).transpose()?;
-        Ok(Order { source, rate_per_s, params, interval, lasts, place: place(&args.master)? })
+        let (place, fresh) = (place(&args.master)?, args.fresh);
+        Ok(Order { source, rate_per_s, params, interval, lasts, place, fresh })
     }
 
     /// What the job brings to a cluster. `plan` is what other processes would need to know of the source.
@@ -102,7 +105,7 @@ impl Order {
         };
         // A live source ends itself, after what it has read by then.
         let lasts = self.lasts.filter(|_| !matches!(source, Source::Live(_)));
-        JobOrder { job, source: plan, pace, interval: self.interval, lasts }
+        JobOrder { job, source: plan, pace, interval: self.interval, lasts, fresh: self.fresh }
     }
 }
 

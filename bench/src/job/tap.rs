@@ -9,6 +9,7 @@ use dstream_cluster::{JobError, JobSpec, LineSource, Registry};
 use dstream_kernel::Query;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
 
 /// Hands out a source that ends when `stop` is raised.
 pub struct Tap {
@@ -22,6 +23,8 @@ pub struct Tap {
     pub valve: Valve,
     /// Lines in which invalid UTF-8 was replaced.
     pub replaced: Arc<AtomicU64>,
+    /// Below which interval results are written; nothing where this process is all that there is of the job.
+    pub written_below: Option<watch::Receiver<u64>>,
 }
 
 /// Holds a source up while what was read cannot be written. Cheap to clone.
@@ -46,6 +49,10 @@ impl Registry for Tap {
 
     fn build(&self) -> u64 {
         self.inner.build()
+    }
+
+    fn written_below(&self) -> Option<watch::Receiver<u64>> {
+        self.written_below.clone()
     }
 
     fn source(&self, source: &[u8], client: u32) -> Result<Box<dyn LineSource>, JobError> {
@@ -87,6 +94,10 @@ impl LineSource for TappedSource {
 
     fn is_waiting(&self) -> bool {
         self.is_held || self.inner.is_waiting()
+    }
+
+    fn is_live(&self) -> bool {
+        self.is_live
     }
 
     fn is_stopped(&self) -> bool {

@@ -3,7 +3,7 @@
 //!
 //! Keeps only what is not whole yet. Invariant: intervals come out in order, each once, each with all its partitions.
 
-use dstream_trace::{Event, NodeName, RangeSet, Rows, TraceLine};
+use dstream_trace::{Event, NodeName, RangeSet, RecordRange, Rows, TraceLine};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All results of one interval.
@@ -23,8 +23,10 @@ pub struct Watch {
     clients: usize,
     /// Clients that sent and had acknowledged all they read.
     done: BTreeSet<NodeName>,
-    /// Sent by clients and not in a whole interval yet.
+    /// Sent by clients, in this life of the job or an earlier one, and not in a whole interval yet.
     open: RangeSet,
+    /// In whole intervals.
+    settled: RangeSet,
     /// Ranges of sealed intervals that are not whole yet.
     sealed: BTreeMap<u64, RangeSet>,
     /// Output -> partition -> rows, of intervals that are not whole yet.
@@ -51,6 +53,7 @@ impl Watch {
             clients,
             done: BTreeSet::new(),
             open: RangeSet::new(),
+            settled: RangeSet::new(),
             sealed: BTreeMap::new(),
             parts: BTreeMap::new(),
             next: 0,
@@ -60,16 +63,25 @@ impl Watch {
         }
     }
 
+    /// The same job goes on: intervals below this one came out in earlier lives, with these records.
+    pub fn goes_on(&mut self, below: u64, over: &[RecordRange]) {
+        (self.next, self.records_end) = (below, below);
+        over.iter().for_each(|range| drop(self.settled.insert(*range)));
+    }
+
     /// Takes note of an event.
     pub fn take(&mut self, line: TraceLine) {
         match line.event {
-            Event::RecordsSent { range, .. } => {
-                self.open.insert(range);
+            // What is acknowledged without having been sent an earlier life has sent.
+            Event::RecordsSent { range, .. } | Event::RecordsAcked { range } => {
+                for range in self.settled.gaps(range) {
+                    self.open.insert(range);
+                }
             }
             Event::ClientDone { .. } => {
                 self.done.insert(line.node);
             }
-            Event::IntervalSealed { interval, ranges, .. } => {
+            Event::IntervalSealed { interval, ranges, .. } if interval >= self.next => {
                 self.sealed.insert(interval, ranges.into_iter().collect());
             }
             // Engines may also say that there is nothing where nothing is due.
@@ -81,6 +93,7 @@ impl Watch {
             Event::BlockLost { ranges, .. } => {
                 for range in ranges {
                     self.open.remove(range);
+                    self.settled.insert(range);
                     self.lost += range.count();
                 }
             }
@@ -105,6 +118,7 @@ impl Watch {
         self.next += 1;
         for range in self.sealed.remove(&number)?.iter() {
             self.open.remove(range);
+            self.settled.insert(range);
             self.records += range.count();
             self.records_end = self.next;
         }
@@ -145,7 +159,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dstream_trace::{Moment, RecordRange};
+    use dstream_trace::Moment;
 
     fn range(first: u64, last: u64) -> RecordRange {
         RecordRange { client: 1, first, last }
@@ -209,6 +223,29 @@ mod tests {
         check(&[&first[..], &rest[..]].concat(), &[0, 1], false);
         check(&[&first[..], std::slice::from_ref(&done), &rest[..]].concat(), &[0, 1], true);
         check(&[done, sealed(0, &[]), visible(0, 0), visible(0, 1)], &[0], true);
+    }
+
+    #[test]
+    fn a_job_that_goes_on_waits_for_what_its_earlier_life_had_acknowledged_and_not_in_a_result() {
+        let mut watch = Watch::new([("counts".to_string(), 1)], 1);
+        watch.goes_on(3, &[range(0, 9)]);
+        let mut out = Vec::new();
+        let mut take = |watch: &mut Watch, event| {
+            watch.take(TraceLine { at: Moment::ZERO, sequence: 0, node: NodeName::client(1), event });
+            out.extend(std::iter::from_fn(|| watch.next_whole()).map(|whole| whole.number));
+            watch.is_finished()
+        };
+        take(&mut watch, Event::RecordsAcked { range: range(0, 14) });
+        assert!(!take(&mut watch, Event::ClientDone { records: 15 }), "five records are in no result");
+        // Said again of an interval that was out: it does not come out again.
+        take(&mut watch, sealed(2, &[range(0, 9)]));
+        for event in [sealed(3, &[range(10, 14)]), visible(3, 0)] {
+            assert!(!take(&mut watch, event));
+        }
+        assert!(take(&mut watch, visible(3, 1)));
+        // A late acknowledgement of what is in a result opens nothing.
+        assert!(take(&mut watch, Event::RecordsAcked { range: range(10, 14) }));
+        assert_eq!((out, watch.records()), (vec![3], 5));
     }
 
     #[test]

@@ -17,6 +17,9 @@ const BUFFER_BYTES: usize = 1 << 18;
 /// The most numbered neighbours that are tried for a folder that is taken.
 const NEIGHBOURS_MAX: u32 = 10_000;
 
+/// The file in a folder of results that says of which run they are.
+const RUN: &str = ".run";
+
 /// Pieces in which results go to stdout: where it is full, so much waits in memory.
 const PIECE_BYTES: usize = 1 << 18;
 
@@ -44,12 +47,26 @@ pub enum Destination {
     /// To stdout.
     Stdout(Lines),
     /// `<folder>/<output>/interval-<number>.csv`
-    Folder(PathBuf),
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Whether what is written must outlive the machine's power.
+        outlives: bool,
+    },
 }
 
 impl Destination {
-    /// Reads `stdout` or `file:DIR` and makes sure that it can be written to, for these outputs.
-    pub fn open(text: &str, format: Format, outputs: &[String]) -> Result<Destination, Failure> {
+    /// Reads `stdout` or `file:DIR`, and makes sure that the folder can be written to.
+    pub fn check(text: &str) -> Result<(), Failure> {
+        match text.split_once(':') {
+            None if text == "stdout" => Ok(()),
+            Some(("file", folder)) if !folder.is_empty() => may_write(Path::new(folder)),
+            _ => Err(unknown(text)),
+        }
+    }
+
+    /// Opens it for these outputs. Where they are those of a run that may have had earlier lives, its folder is known again.
+    pub fn open(text: &str, format: Format, outputs: &[String], run: Option<u64>) -> Result<Destination, Failure> {
         match text.split_once(':') {
             None if text == "stdout" => {
                 let stdout = io::stdout().as_fd().try_clone_to_owned();
@@ -57,16 +74,18 @@ impl Destination {
                 Ok(Destination::Stdout(Lines::new(Box::new(File::from(stdout)), format)))
             }
             Some(("file", folder)) if !folder.is_empty() => {
-                let folder = vacant(Path::new(folder), outputs)?;
+                let folder = vacant(Path::new(folder), outputs, run)?;
                 for output in outputs {
-                    let folder = folder.join(output);
-                    try_folder(&folder).map_err(|error| {
-                        Failure::usage(format!("{}: cannot be written to: {error}", folder.display()))
-                    })?;
+                    may_write(&folder.join(output))?;
                 }
-                Ok(Destination::Folder(folder))
+                if let Some(run) = run {
+                    let path = folder.join(RUN);
+                    let noted = fs::write(&path, format!("{run:016x}"));
+                    noted.map_err(|error| Failure::usage(format!("{}: cannot be written: {error}", path.display())))?;
+                }
+                Ok(Destination::Folder { folder, outlives: run.is_some() })
             }
-            _ => Err(Failure::usage(format!("`--output {text}`: valid are `stdout` and `file:DIR`"))),
+            _ => Err(unknown(text)),
         }
     }
 
@@ -74,9 +93,9 @@ impl Destination {
     pub fn write(&mut self, output: &OutputName, interval: u64, table: &Table) -> Result<Written, Failure> {
         let (written, place) = match self {
             Destination::Stdout(lines) => (lines.write(output, interval, table), "stdout".to_string()),
-            Destination::Folder(folder) => {
+            Destination::Folder { folder, outlives } => {
                 let path = folder.join(&output.name).join(format!("interval-{interval:08}.csv"));
-                (write_whole(&path, table), path.display().to_string())
+                (write_whole(&path, table, *outlives), path.display().to_string())
             }
         };
         match written {
@@ -171,11 +190,14 @@ fn take_piece(
     Ok(rows)
 }
 
-/// The folder itself if it holds none of the outputs yet, else its first numbered neighbour of which that is true.
-fn vacant(folder: &Path, outputs: &[String]) -> Result<PathBuf, Failure> {
+/// The folder itself if it holds none of the outputs yet, or those of this run; else its first numbered neighbour of which
+/// that is true.
+fn vacant(folder: &Path, outputs: &[String], run: Option<u64>) -> Result<PathBuf, Failure> {
+    let run = run.map(|run| format!("{run:016x}"));
     let is_vacant = |folder: &Path| {
         let is_empty = |path: PathBuf| fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
-        outputs.iter().all(|output| is_empty(folder.join(output)))
+        let is_of_run = run.as_ref().is_some_and(|run| fs::read_to_string(folder.join(RUN)).is_ok_and(|of| of == *run));
+        is_of_run || outputs.iter().all(|output| is_empty(folder.join(output)))
     };
     if is_vacant(folder) {
         return Ok(folder.to_path_buf());
@@ -187,6 +209,15 @@ fn vacant(folder: &Path, outputs: &[String]) -> Result<PathBuf, Failure> {
     Ok(free)
 }
 
+fn unknown(text: &str) -> Failure {
+    Failure::usage(format!("`--output {text}`: valid are `stdout` and `file:DIR`"))
+}
+
+fn may_write(folder: &Path) -> Result<(), Failure> {
+    let trial = try_folder(folder);
+    trial.map_err(|error| Failure::usage(format!("{}: cannot be written to: {error}", folder.display())))
+}
+
 /// Creates the folder and a file in it.
 fn try_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
@@ -195,9 +226,11 @@ fn try_folder(folder: &Path) -> io::Result<()> {
     fs::remove_file(&trial)
 }
 
-fn write_whole(path: &Path, table: &Table) -> io::Result<()> {
+fn write_whole(path: &Path, table: &Table, outlives: bool) -> io::Result<()> {
     let part = path.with_extension("csv.part");
-    let written = write_part(&part, table).and_then(|()| fs::rename(&part, path));
+    let sync = |path: &Path| if outlives { File::open(path)?.sync_all() } else { Ok(()) };
+    let written = write_part(&part, table).and_then(|()| sync(&part)).and_then(|()| fs::rename(&part, path));
+    let written = written.and_then(|()| path.parent().map_or(Ok(()), sync));
     if written.is_err() {
         // What it takes is what others wait for; where even this fails, the first error says why.
         fs::remove_file(&part).ok();
@@ -287,7 +320,7 @@ mod tests {
         let text = format!("file:{}", folder.display());
         let outputs = ["counts".to_string()];
         for expected in ["counts", "counts-2", "counts-3"] {
-            let mut target = Destination::open(&text, Format::Text, &outputs).unwrap();
+            let mut target = Destination::open(&text, Format::Text, &outputs, None).unwrap();
             assert_eq!(target.write(&counts(), 7, &table(&[("x", expected)])), Ok(Written::Whole));
         }
         for (suffix, expected) in [("", "counts"), ("-2", "counts-2"), ("-3", "counts-3")] {
@@ -296,6 +329,26 @@ mod tests {
             assert_eq!(names, ["interval-00000007.csv"]);
             let text = fs::read_to_string(root.join("counts/interval-00000007.csv")).unwrap();
             assert_eq!(text, format!("key,value\r\nx,{expected}\r\n"));
+            fs::remove_dir_all(root).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_finds_its_folder_again_and_another_one_leaves_it_alone() {
+        let folder = std::env::temp_dir().join(format!("dstream-write-run-{}", std::process::id()));
+        let text = format!("file:{}", folder.display());
+        let outputs = ["counts".to_string()];
+        for (run, interval) in [(5, 0), (6, 0), (5, 1), (6, 1)] {
+            let mut target = Destination::open(&text, Format::Text, &outputs, Some(run)).unwrap();
+            let row = table(&[("x", &run.to_string())]);
+            assert_eq!(target.write(&counts(), interval, &row), Ok(Written::Whole));
+        }
+        for (suffix, run) in [("", 5), ("-2", 6)] {
+            let root = PathBuf::from(format!("{}{suffix}", folder.display()));
+            for interval in [0, 1] {
+                let text = fs::read_to_string(root.join(format!("counts/interval-0000000{interval}.csv"))).unwrap();
+                assert_eq!(text, format!("key,value\r\nx,{run}\r\n"));
+            }
             fs::remove_dir_all(root).unwrap();
         }
     }
@@ -346,9 +399,11 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_made_is_named() {
-        let failure = Destination::open("file:/dev/null/x", Format::Text, &["counts".into()]).unwrap_err();
+        let failure = Destination::open("file:/dev/null/x", Format::Text, &["counts".into()], None).unwrap_err();
         assert!(failure.message.starts_with("/dev/null/x/counts: cannot be written to: "), "{failure}");
-        let failure = Destination::open("kafka:x", Format::Text, &[]).unwrap_err();
+        let failure = Destination::check("file:/dev/null/x").unwrap_err();
+        assert!(failure.message.starts_with("/dev/null/x: cannot be written to: "), "{failure}");
+        let failure = Destination::check("kafka:x").unwrap_err();
         assert!(failure.message.contains("valid are `stdout` and `file:DIR`"), "{failure}");
     }
 }

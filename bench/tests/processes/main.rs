@@ -6,7 +6,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod again;
 mod cluster;
+#[cfg(target_os = "linux")]
+mod full;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod job;

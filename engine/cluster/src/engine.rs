@@ -6,9 +6,10 @@
 use crate::job::Registry;
 use crate::option::{OptionSpec, Options};
 use crate::spec::ClusterSpec;
-use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
+use dstream_host::{BoxFuture, Host, NodeError, NodeSpec, Store};
 use dstream_kernel::Query;
-use dstream_trace::NodeName;
+use dstream_trace::{NodeName, RecordRange};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -32,6 +33,17 @@ pub struct Promise {
     /// An acknowledged record is in the journal instead, and its client sends it again; unless that stays away for longer
     /// than this.
     pub replays: Option<Duration>,
+}
+
+/// How far a run has come, by what it left in its store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The interval that is sealed next.
+    pub next: u64,
+    /// Results of intervals below this one are not computed again.
+    pub below: u64,
+    /// The records in those.
+    pub over: Vec<RecordRange>,
 }
 
 /// A recovery model.
@@ -68,6 +80,12 @@ pub trait Engine: Send + Sync {
 
     /// How many nanoseconds of one core a byte of source record costs up to the first combine, fault tolerance off.
     fn map_ns_per_byte(&self, cluster: &ClusterSpec, options: &Options) -> f64;
+
+    /// How far the run has come that left this store; nothing where it left nothing that this engine goes on from. The error
+    /// is for people.
+    fn progress(&self, _store: Arc<dyn Store>) -> BoxFuture<'_, Result<Option<Progress>, String>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// The nodes of the cluster, in the order in which they start: the sink first, the clients last.
     fn nodes(&self, cluster: &ClusterSpec, options: &Options) -> Result<Vec<NodeSpec>, EngineError>;

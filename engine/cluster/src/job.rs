@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::watch;
 
 /// A registered job with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,11 @@ pub trait LineSource: Send {
         false
     }
 
+    /// Whether lines come once and for all: a later life does not read again what an earlier one has read.
+    fn is_live(&self) -> bool {
+        false
+    }
+
     /// How many of the lines so far had bytes that are not UTF-8 and became U+FFFD.
     fn replaced(&self) -> u64 {
         0
@@ -57,6 +63,12 @@ pub trait Registry: Send + Sync {
     /// 0: all are the same.
     fn build(&self) -> u64 {
         0
+    }
+
+    /// Results of intervals below this number are where they outlive the sink's process, which may be killed and started
+    /// again; nothing where they need not.
+    fn written_below(&self) -> Option<watch::Receiver<u64>> {
+        None
     }
 
     /// Opens client `client`'s share of a source. `source` is in the registry's own format, as it wrote it into the

@@ -15,6 +15,7 @@
 //! ```
 
 use crate::core::{BoxCore, Core};
+use crate::layout::Role;
 use crate::message::{open, seal};
 use bytes::Bytes;
 use dstream_host::{Host, StoreError};
@@ -78,19 +79,21 @@ pub struct Watch {
     time_to_live: Duration,
     /// The newest term with what stood in it, and when that was surely there.
     seen: Option<(u64, Held, Moment)>,
+    /// Since when this heir has seen that nobody ever held it.
+    never_held: Option<Moment>,
 }
 
 impl Watch {
     /// A candidate that has seen nothing.
     pub fn new(me: NodeName, time_to_live: Duration) -> Watch {
-        Watch { me, time_to_live, seen: None }
+        Watch { me, time_to_live, seen: None, never_held: None }
     }
 
     /// Looks at the newest term. This node may have been paused between `asked` and `answered`. So what it read stands since
     /// the first answer at the latest, and until the last question at least. An answer that took as long as several counts
     /// take says nothing of the holder, whom the same store may not have answered.
     fn look(&mut self, (asked, answered): (Moment, Moment), newest: Option<(u64, Held)>) -> Verdict {
-        let Some((term, held)) = newest else { return Verdict::Take(1) };
+        let Some((term, held)) = newest else { return self.look_at_none(asked, answered) };
         // One node is one process: if this one asks, the life that held it is over.
         if held.holder == self.me {
             return Verdict::Take(term + 1);
@@ -107,6 +110,21 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Nobody ever held it. Where a master and its heirs start together, the master is to lead: an heir waits as it would
+    /// for a holder.
+    fn look_at_none(&mut self, asked: Moment, answered: Moment) -> Verdict {
+        if !matches!(Role::of(&self.me), Some(Role::Standby(_))) {
+            return Verdict::Take(1);
+        }
+        let over = *self.never_held.get_or_insert(answered) + self.time_to_live;
+        match over <= asked {
+            true => Verdict::Take(1),
+            false => Verdict::Watch(over.min(answered + self.time_to_live / LOOKS)),
+        }
+    }
+}
+
 impl Core for Watch {
     type Event = WatchEvent;
     type Action = Verdict;
@@ -114,7 +132,7 @@ impl Core for Watch {
     fn step(&mut self, _now: Moment, event: WatchEvent, verdicts: &mut Vec<Verdict>) {
         match event {
             WatchEvent::Looked { asked, answered, newest } => verdicts.push(self.look((asked, answered), newest)),
-            WatchEvent::Failed => self.seen = None,
+            WatchEvent::Failed => (self.seen, self.never_held) = (None, None),
         }
     }
 
@@ -267,6 +285,17 @@ mod tests {
     #[test]
     fn the_first_term_is_free() {
         check(&[(0, None)], &[Take(1)]);
+    }
+
+    #[test]
+    fn an_heir_leaves_the_first_term_to_the_master_for_as_long_as_it_would_wait_for_a_holder() {
+        let mut watch = Watch::new(NodeName::new("standby-1"), Duration::from_secs(1));
+        let mut look = |ms| watch.look((at(ms), at(ms)), None);
+        assert_eq!(
+            [look(100), look(350), look(1099), look(1100)],
+            [Wait(at(350)), Wait(at(600)), Wait(at(1100)), Take(1)]
+        );
+        assert_eq!(watch.look((at(1200), at(1200)), Some((1, held("a", 7)))), Wait(at(1450)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub mod sink;
 pub mod spec;
 
 pub use cost::Costs;
-pub use engine::{Engine, EngineError, Promise};
+pub use engine::{Engine, EngineError, Progress, Promise};
 pub use job::{JobError, JobSpec, LineSource, Registry};
 pub use option::{OptionKind, OptionSpec, OptionValue, Options};
 pub use spec::{ClusterSpec, Pace};

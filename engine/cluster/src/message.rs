@@ -53,6 +53,11 @@ pub enum FromClient {
         /// source -> of the records that go there, all before this number are acknowledged
         acked_below: Vec<(u32, u64)>,
     },
+    /// To a master: results of intervals below this number are where they outlive the sink. Said where that is waited for.
+    Written {
+        /// The number.
+        below: u64,
+    },
 }
 
 /// Records of a client.

@@ -12,9 +12,9 @@ use dstream_cluster::client::{self, ClientConfig, ClientLimits, Cut};
 use dstream_cluster::layout::{Role, peer_config, roles};
 use dstream_cluster::lease::Candidate;
 use dstream_cluster::sink::{self, SinkConfig};
-use dstream_cluster::{ClusterSpec, Costs, Engine, EngineError, OptionSpec, Options, Promise, Registry};
+use dstream_cluster::{ClusterSpec, Costs, Engine, EngineError, OptionSpec, Options, Progress, Promise, Registry};
 use dstream_host::peer::{PeerConfig, Peers};
-use dstream_host::{BoxFuture, Host, NodeError, NodeSpec};
+use dstream_host::{BoxFuture, Host, NodeError, NodeSpec, Store};
 use dstream_kernel::Query;
 use dstream_trace::NodeName;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,10 @@ impl Engine for DStreams {
         cluster.costs.map_ns_per_byte
     }
 
+    fn progress(&self, store: Arc<dyn Store>) -> BoxFuture<'_, Result<Option<Progress>, String>> {
+        Box::pin(master::progress(store))
+    }
+
     fn nodes(&self, cluster: &ClusterSpec, options: &Options) -> Result<Vec<NodeSpec>, EngineError> {
         let settings = Settings::from_options(options);
         if cluster.workers == 0 || cluster.cores == 0 || cluster.partitions == 0 {
@@ -184,6 +188,7 @@ async fn start_master(
         // As many as are to hold copies always work.
         spares: settings.spares.min(cluster.workers.saturating_sub(settings.copies.max(1))),
         throttled_clients: settings.backpressure.then_some(cluster.clients),
+        awaits_writing: settings.awaits_writing,
         tracker: TrackerLimits {
             partitions: cluster.partitions,
             cores: cluster.cores as usize,
@@ -279,6 +284,7 @@ async fn start_client(
         interval: cluster.interval,
         scale: cluster.scale,
         message: Costs::time(cluster.costs.message_ns),
+        written_below: registry.written_below(),
     };
     let core = cores.client(ClientLimits {
         patience: settings.until_acknowledged(cluster.interval) + CLIENT_PATIENCE,

@@ -14,3 +14,4 @@ pub mod usual;
 pub mod worker;
 
 pub use engine::DStreams;
+pub use options::AWAITS_WRITING;

@@ -83,7 +83,13 @@ pub struct Settings {
     pub spares: u32,
     /// So many bytes of blocks, slices, panes and tables of states a worker keeps in memory; `None`: all.
     pub memory: Option<u64>,
+    /// Nothing of an interval is forgotten before its results are where they outlive the sink. Of a cluster whose sink may
+    /// die, and no option of the engine's: a harness's sink does not.
+    pub awaits_writing: bool,
 }
+
+/// What says so to [`Settings::awaits_writing`].
+pub const AWAITS_WRITING: &str = "results outlive the sink";
 
 /// The most parts in which a state in place is written: with more of them, what each interval reads of earlier ones, which
 /// is a pane of each, would be a long list of short ones.
@@ -169,6 +175,7 @@ impl Settings {
                 Some(OptionValue::Size(bytes)) => Some(bytes),
                 _ => None,
             },
+            awaits_writing: options.contains_key(AWAITS_WRITING),
             backpressure: value("backpressure") == Some(OptionValue::Choice("on".to_owned())),
             placement: match value("placement") {
                 Some(OptionValue::Choice(word)) if word == "fixed" => Placement::Fixed,

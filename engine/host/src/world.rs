@@ -68,8 +68,13 @@ pub enum WorldError {
 impl WorldError {
     /// Whether a node refused what it was told: see [`NodeError::refusal`].
     pub fn is_refusal(&self) -> bool {
-        matches!(self, WorldError::NodeFailed { why, .. } if why.contains(REFUSED))
+        matches!(self, WorldError::NodeFailed { why, .. } if is_refusal(why))
     }
+}
+
+/// Whether these words have a node's refusal in them: see [`NodeError::refusal`].
+pub fn is_refusal(words: &str) -> bool {
+    words.contains(REFUSED)
 }
 
 /// What runs the nodes.

@@ -173,6 +173,7 @@ impl Life {
             interval: cluster.interval,
             scale: cluster.scale,
             message: Costs::time(cluster.costs.message_ns),
+            written_below: None,
         };
         let patience = settings.block + CLIENT_PATIENCE;
         let core = Client::new(ClientLimits { patience, number, clients: cluster.clients, keeps: false });

@@ -48,7 +48,8 @@ impl Node {
                     *known = acked.max(*known);
                 }
             }
-            FromClient::Acknowledged(_) => {} // masters of these engines have no successors
+            // Masters of these engines have no successors.
+            FromClient::Acknowledged(_) | FromClient::Written { .. } => {}
         }
     }
 

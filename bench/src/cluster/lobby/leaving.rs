@@ -77,7 +77,7 @@ impl Lobby {
         let (left, of) = (run.seated_workers(), run.cluster.workers);
         let what = match left {
             0 => "no worker is left: the job waits for one".to_string(),
-            1 => "1 worker is left: records have one copy only, until another worker joins".to_string(),
+            1 => format!("1 worker is left: records have one copy {}, until another worker joins", run.other_copies()),
             _ if run.copies_lack => format!("{left} of {of} workers are left: copies are made again"),
             _ => format!("{left} of {of} workers are left"),
         };
@@ -88,6 +88,15 @@ impl Lobby {
 }
 
 impl Run {
+    /// What a record has beside its copy at a worker.
+    fn other_copies(&self) -> &'static str {
+        match self.options.get("input") {
+            Some(OptionValue::Choice(word)) if word == "log" => "beside the log in the store",
+            Some(OptionValue::Choice(word)) if word == "replay" => "beside its client's",
+            _ => "only",
+        }
+    }
+
     /// How many nodes hold a record.
     fn copies(&self) -> usize {
         match self.options.get("copies") {

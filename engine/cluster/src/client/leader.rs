@@ -31,6 +31,11 @@ impl Leader {
         if before.is_some_and(|before| before < term) { Following::Later } else { Following::AsBefore }
     }
 
+    /// Who is followed.
+    pub(super) fn name(&self) -> Option<&NodeName> {
+        self.0.as_ref().map(|(_, leader)| leader)
+    }
+
     /// Whether this is who is followed.
     pub(super) fn is(&self, node: &NodeName) -> bool {
         self.0.as_ref().is_some_and(|(_, leader)| leader == node)

@@ -3,6 +3,8 @@
 //! A client that was started again reads its source from the start, as every life does: it waits until the master has
 //! said which records are held, passes over those, and goes on with what is due.
 
+mod telling;
+
 use crate::client::cut::Cut;
 use crate::client::kept::Keeping;
 use crate::client::leader::{Following, Leader};
@@ -11,13 +13,15 @@ use crate::client::throttle::Throttle;
 use crate::client::{ClientAction, ClientEvent};
 use crate::core::BoxCore;
 use crate::job::LineSource;
-use crate::message::{Batch, FromClient, SendAgain, SentAgain, ToClient, open, seal};
+use crate::message::{Batch, FromClient, ToClient, open, seal};
 use crate::spec::Pace;
 use bytes::Bytes;
-use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, RequestId, SendError};
+use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, SendError};
 use dstream_host::{CoreTime, Host, NodeError};
 use dstream_trace::{Event, Moment, NodeName, Purpose, RangeSet, RecordRange};
 use std::time::Duration;
+use telling::changed;
+use tokio::sync::watch;
 
 /// The most bytes in one batch: small enough that a block is a whole number of batches, large enough for full speed.
 const BATCH_BYTES: usize = 1 << 20;
@@ -60,6 +64,8 @@ pub struct ClientConfig {
     pub scale: u64,
     /// What it costs to handle a message.
     pub message: CoreTime,
+    /// Below which interval results are where they outlive the sink, where masters wait for that: this client tells them.
+    pub written_below: Option<watch::Receiver<u64>>,
 }
 
 /// The client's life.
@@ -71,6 +77,7 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     let start = Peers::start(&host, config.peers.clone()).await;
     let (peers, mut events) = start.map_err(|error| NodeError(format!("the client cannot listen: {error}")))?;
+    let mut written = config.written_below.clone();
     let mut shell = Shell::new(host, config, peers, source, core);
     loop {
         let wake = shell.next_wake();
@@ -80,6 +87,7 @@ pub async fn run(
                 Some(event) => shell.peer(event).await,
                 None => return Ok(()),
             },
+            () = changed(&mut written) => shell.say_what_is_written(),
             () = shell.host.clock.sleep_until(wake) => {
                 shell.tick()?;
                 // Reading a source does not wait; the connections must get their turn to write.
@@ -209,7 +217,11 @@ impl Shell {
     /// A master says that it leads. One of a later term is told what an earlier one's word was good for; what waits for
     /// a word comes to it at once, so nothing more is read until as much would have been permitted.
     fn follow(&mut self, term: u64, master: NodeName) {
-        if self.leader.follow(term, master.clone()) != Following::Later {
+        let following = self.leader.follow(term, master.clone());
+        if following != Following::Superseded {
+            self.say_what_is_written(); // at every new connection
+        }
+        if following != Following::Later {
             return;
         }
         if let Some(throttle) = &mut self.throttle {
@@ -253,8 +265,12 @@ impl Shell {
         }
     }
 
-    /// Goes on where an earlier life ended.
+    /// Goes on where an earlier life ended. Lines that come once and for all are not read again: what comes is new.
     fn resume(&mut self, ranges: Vec<RecordRange>) {
+        if self.source.is_live() {
+            let own = ranges.iter().filter(|range| range.client == self.config.client);
+            self.next_sequence = own.map(|range| range.last + 1).max().unwrap_or(0);
+        }
         self.known = Some(ranges.iter().copied().collect());
         self.next_batch = self.config.origin;
         self.step(ClientEvent::Known(ranges));
@@ -465,34 +481,6 @@ impl Shell {
         }
         for first in not_sent {
             self.core.step(self.host.clock.now(), ClientEvent::NotSent { first }, &mut Vec::new());
-        }
-    }
-
-    /// Says a word; one that is not taken is said again when the connection is new.
-    fn tell(&self, to: &NodeName, word: &FromClient) {
-        let payload = seal(Vec::new(), word);
-        let declared = payload.len() as u64;
-        if self.peers.send(to, Lane::Data, Purpose::Control, payload, declared) == Err(SendError::QueueFull) {
-            self.peers.redial(to);
-        }
-    }
-
-    fn send(&self, first: u64, to: &NodeName, purpose: Purpose) -> bool {
-        let Some(payload) = self.keeping.payload(first) else { return true };
-        let declared = payload.len() as u64 * self.config.scale;
-        self.peers.send(to, Lane::Data, purpose, payload.clone(), declared).is_ok()
-    }
-
-    /// Answers who asks for records once more. Whoever is gone by now asks again.
-    fn send_again(&self, to: &NodeName, id: RequestId, payload: &Bytes) {
-        let Ok((SendAgain(ranges), _)) = open(payload) else { return };
-        let (answer, scale) = match self.keeping.lines_of(&ranges) {
-            Some((lines, lengths)) => (seal(lines, &SentAgain::Lines { lengths }), self.config.scale),
-            None => (seal(Vec::new(), &SentAgain::Missing), 1),
-        };
-        let declared = answer.len() as u64 * scale;
-        if self.peers.reply(to, id, Purpose::Recovery, answer, declared) == Err(SendError::QueueFull) {
-            self.peers.redial(to);
         }
     }
 }

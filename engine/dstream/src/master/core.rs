@@ -20,6 +20,7 @@ use crate::master::leaving::Consent;
 use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::members::if_alike;
 use crate::master::replaying::Replaying;
+use crate::master::results::Results;
 use crate::master::scale::Scale;
 use crate::master::spares::Spares;
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
@@ -52,6 +53,8 @@ pub struct MasterLimits {
     pub spares: u32,
     /// How many clients there are, where they are told how much they may send.
     pub throttled_clients: Option<u32>,
+    /// Nothing of an interval is forgotten before its results are where they outlive the sink.
+    pub awaits_writing: bool,
 }
 
 /// What happens to the master.
@@ -100,6 +103,11 @@ pub enum MasterEvent {
         origin: Member,
         /// The blocks.
         blocks: Vec<BlockReport>,
+    },
+    /// Results of intervals below this number are where they outlive the sink.
+    ResultsWritten {
+        /// The number.
+        below: u64,
     },
     /// Time passed.
     Tick,
@@ -201,6 +209,7 @@ pub struct Master {
     pub(super) done: BTreeSet<u64>,
     /// All intervals below this one are done.
     pub(super) done_below: u64,
+    pub(super) results: Results,
     /// The lineage of an interval outlives it, until a checkpoint goes through it.
     pub(super) keeps_state: bool,
     /// Intervals below this one are done and their lineage is forgotten.
@@ -256,6 +265,7 @@ impl Master {
             times_gone: 0,
             workers: limits.workers,
             failure_timeout: limits.failure_timeout,
+            results: Results::new(limits.awaits_writing),
             done: BTreeSet::new(),
             done_below: 0,
             forgotten_below: 0,
@@ -345,7 +355,10 @@ impl Master {
                 TrackerAction::Save { worker, save } => {
                     actions.push(MasterAction::Tell { worker, word: ToWorker::Save(save) });
                 }
-                TrackerAction::Checkpointed(checkpointed) => self.checkpointed(checkpointed, actions),
+                TrackerAction::Checkpointed(checkpointed) => {
+                    self.results.checkpoints.push_back(checkpointed);
+                    self.let_go_of_checkpointed(actions);
+                }
                 TrackerAction::Cancel { worker, task } => {
                     actions.push(MasterAction::Tell { worker, word: ToWorker::Cancel(task) });
                 }
@@ -362,7 +375,7 @@ impl Master {
         done.into_iter().for_each(|interval| self.scale(now, interval, actions));
     }
 
-    fn interval_done(&mut self, now: Moment, interval: u64, actions: &mut Vec<MasterAction>) {
+    pub(super) fn interval_done(&mut self, now: Moment, interval: u64, actions: &mut Vec<MasterAction>) {
         self.done.insert(interval);
         while self.done.remove(&self.done_below) {
             self.done_below += 1;
@@ -375,13 +388,8 @@ impl Master {
             actions.extend(self.quota().map(MasterAction::TellClients));
         }
         if !self.keeps_state {
-            self.forgotten_below = self.done_below;
-            self.tell_all(&self.forget(Some(interval), Vec::new()), actions);
-            self.over(now, interval, actions);
-            self.release(actions);
-            if let Some(snapshot) = self.book.due_snapshot(self.done_below) {
-                self.write(None, Entry::Snapshot(snapshot), actions);
-            }
+            self.results.done.insert(interval);
+            self.let_go_of_written(now, actions);
         }
     }
 
@@ -436,6 +444,7 @@ impl Core for Master {
             MasterEvent::Logged { origin, blocks } => {
                 self.account(now, LedgerEvent::Orphans { by: LOG, origin, blocks }, actions);
             }
+            MasterEvent::ResultsWritten { below } => self.results_written(now, below, actions),
             MasterEvent::Written(entries) => self.written(now, entries, actions),
             MasterEvent::Fenced { member, visible } => self.fenced(now, member, visible, actions),
             MasterEvent::Tick => {

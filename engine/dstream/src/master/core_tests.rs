@@ -30,7 +30,16 @@ fn limits(workers: u32, spares: u32) -> MasterLimits {
     };
     let tracker = TrackerLimits { partitions: 1, ..LIMITS };
     let heartbeat = Duration::from_millis(BEAT_MS);
-    MasterLimits { ledger, heartbeat, failure_timeout: TIMEOUT, tracker, workers, spares, throttled_clients: None }
+    MasterLimits {
+        ledger,
+        heartbeat,
+        failure_timeout: TIMEOUT,
+        tracker,
+        workers,
+        spares,
+        throttled_clients: None,
+        awaits_writing: false,
+    }
 }
 
 /// A master with its workers, whose journal writes at once.
@@ -165,4 +174,25 @@ fn the_last_workers_wait_and_replace_whoever_is_lost_once_the_work_goes_on() {
     let called = seen.iter().any(|action| matches!(action, MasterAction::Record(Event::WorkerCalled { .. })));
     assert_eq!((called, words_to(4, &seen)), (true, vec!["welcome"]));
     assert_eq!(words_to(3, &stage.joins(3)), ["wait"]);
+}
+
+#[test]
+fn nothing_of_an_interval_is_forgotten_before_its_results_are_written_where_that_is_awaited() {
+    // Of three intervals that are done so many are written, where it is awaited; so many are forgotten.
+    for (awaits_writing, written, forgotten) in
+        [(true, None, 0), (true, Some(2), 2), (true, Some(9), 3), (false, None, 3)]
+    {
+        let mut stage = Stage::new(MasterLimits { awaits_writing, ..limits(1, 0) }, 1);
+        let master = &mut stage.master;
+        let mut actions = Vec::new();
+        if let Some(below) = written {
+            master.results_written(Moment::ZERO, below, &mut actions);
+        }
+        for interval in 0..3 {
+            master.interval_done(Moment::ZERO, interval, &mut actions);
+        }
+        assert_eq!(master.forgotten_below, forgotten, "{awaits_writing}, {written:?}");
+        master.results_written(Moment::ZERO, 3, &mut actions);
+        assert_eq!(master.forgotten_below, 3, "in the end all is");
+    }
 }

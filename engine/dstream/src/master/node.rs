@@ -306,9 +306,13 @@ impl Shell {
         match event {
             PeerEvent::Message { peer, incarnation, payload, .. } => {
                 if self.config.clients.contains(&peer) {
-                    let Ok((FromClient::Acknowledged(ranges), _)) = open::<FromClient>(&payload) else { return Ok(()) };
+                    let event = match open::<FromClient>(&payload) {
+                        Ok((FromClient::Acknowledged(ranges), _)) => MasterEvent::Acknowledged(ranges),
+                        Ok((FromClient::Written { below }, _)) => MasterEvent::ResultsWritten { below },
+                        _ => return Ok(()),
+                    };
                     self.pay(self.config.costs.message_ns).await;
-                    return self.step(MasterEvent::Acknowledged(ranges)).await;
+                    return self.step(event).await;
                 }
                 let (Some(worker), Ok((word, _))) = (worker_number(&peer), open::<ToMaster>(&payload)) else {
                     return Ok(());

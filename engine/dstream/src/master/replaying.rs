@@ -159,7 +159,17 @@ mod tests {
         };
         let tracker = TrackerLimits { partitions: 1, checkpoint_intervals: 1, ..LIMITS };
         let (heartbeat, failure_timeout) = (Duration::from_millis(100), Duration::from_millis(500));
-        MasterLimits { ledger, heartbeat, failure_timeout, tracker, workers: 1, spares: 0, throttled_clients: None }
+        let (throttled_clients, awaits_writing) = (None, false);
+        MasterLimits {
+            ledger,
+            heartbeat,
+            failure_timeout,
+            tracker,
+            workers: 1,
+            spares: 0,
+            throttled_clients,
+            awaits_writing,
+        }
     }
 
     fn block(number: u64) -> BlockName {

@@ -7,9 +7,12 @@
 
 use crate::master::journal::{self, Entry, PREFIX, Slot, Snapshot, replay, slot_key, slot_number};
 use crate::master::program::Program;
+use dstream_cluster::Progress;
 use dstream_cluster::message::{open, seal};
-use dstream_host::{Host, NodeError, StoreError};
+use dstream_host::{Host, NodeError, Store, StoreError};
+use dstream_trace::RangeSet;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -38,11 +41,23 @@ pub struct Read {
 /// Reads the journal, again and again until the store answers.
 pub async fn read(host: &Host, pause: Duration) -> Result<Read, NodeError> {
     loop {
-        match read_all(host).await? {
+        match read_all(&host.store).await? {
             Ok(slots) => return Ok(Read::of(slots)),
             Err(_) => host.sleep(pause).await,
         }
     }
+}
+
+/// How far the run has come that left this store; nothing if it has no journal.
+pub async fn progress(store: Arc<dyn Store>) -> Result<Option<Progress>, String> {
+    let slots = read_all(&store).await.map_err(|error| error.0)?.map_err(|error| error.to_string())?;
+    if slots.is_empty() {
+        return Ok(None);
+    }
+    let Snapshot { next, below, allotted, open, .. } = Read::of(slots).found;
+    let mut over: RangeSet = allotted.into_iter().collect();
+    open.iter().flat_map(|sealed| &sealed.ranges).for_each(|range| over.remove(*range));
+    Ok(Some(Progress { next, below, over: over.iter().collect() }))
 }
 
 impl Read {
@@ -71,8 +86,8 @@ pub async fn begin(host: &Host, (term, number): (u64, u64), program: &Program, p
 }
 
 /// All slots in order; nothing while the store does not answer.
-async fn read_all(host: &Host) -> Result<Result<Vec<(u64, Slot)>, StoreError>, NodeError> {
-    let keys = match host.store.list(PREFIX).await {
+async fn read_all(store: &Arc<dyn Store>) -> Result<Result<Vec<(u64, Slot)>, StoreError>, NodeError> {
+    let keys = match store.list(PREFIX).await {
         Ok(keys) => keys,
         Err(error) => return Ok(Err(error)),
     };
@@ -80,8 +95,8 @@ async fn read_all(host: &Host) -> Result<Result<Vec<(u64, Slot)>, StoreError>, N
     for keys in keys.chunks(READS_AT_ONCE) {
         let mut reads = JoinSet::new();
         for key in keys.iter().cloned() {
-            let host = host.clone();
-            reads.spawn(async move { (host.store.get(&key, 1).await, key) });
+            let store = store.clone();
+            reads.spawn(async move { (store.get(&key, 1).await, key) });
         }
         while let Some(Ok((read, key))) = reads.join_next().await {
             match read {

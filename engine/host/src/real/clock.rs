@@ -42,6 +42,12 @@ impl Began {
         Began(here.checked_sub(ago).unwrap_or(here))
     }
 
+    /// A world that began so long ago, by its own clock: it may have stood still, or have begun before the machine did.
+    pub fn ago(elapsed: Duration) -> Began {
+        let now = Instant::now();
+        Began(now.checked_sub(elapsed).unwrap_or(now))
+    }
+
     /// Time since then.
     pub fn elapsed(self) -> Moment {
         Moment::ZERO + self.0.elapsed()

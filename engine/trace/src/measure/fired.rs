@@ -9,6 +9,9 @@ use crate::event::Event;
 use crate::log::TraceLine;
 use crate::name::NodeName;
 
+/// The node that leads, unless an heir had to.
+const MASTER: &str = "master";
+
 /// How a fault shows when it takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -40,10 +43,20 @@ pub enum Effect {
 pub(super) fn fired(lines: &[TraceLine], fault: &FaultFacts, times: FaultTimes) -> bool {
     let Some(applied) = times.applied else { return false };
     let start = lines.partition_point(|line| line.at < applied);
+    if names_an_idle_master(&lines[..start], fault) {
+        return false;
+    }
     lines[start..]
         .iter()
         .take_while(|line| times.ended.is_none_or(|ended| line.at <= ended))
         .any(|line| shows(fault, &line.node, &line.event))
+}
+
+/// Whether the fault names the master, and an heir has led from the start: it would strike who does nothing.
+fn names_an_idle_master(before: &[TraceLine], fault: &FaultFacts) -> bool {
+    let mut elected = before.iter().filter(|line| matches!(line.event, Event::MasterElected { .. })).peekable();
+    let names_master = fault.nodes.iter().any(|node| node.as_str() == MASTER);
+    names_master && elected.peek().is_some() && elected.all(|line| line.node.as_str() != MASTER)
 }
 
 fn shows(fault: &FaultFacts, node: &NodeName, event: &Event) -> bool {
