@@ -20,6 +20,7 @@ pub mod stragglers;
 mod svg;
 pub mod table;
 pub mod tables;
+pub mod waiting;
 pub mod words;
 
 pub use beside::{FaultsFigure, Overhead, OverheadFigure, Struck};

@@ -22,9 +22,10 @@ pub use run::run_page;
 pub use stragglers::stragglers_page;
 
 use crate::chart::FaultMark;
-use crate::format::{area, count, milliseconds, seconds};
+use crate::format::{NOT_REACHED, area, count, milliseconds, seconds};
 use crate::html::{folded, table};
 use crate::tables::Tables;
+use crate::waiting::held_back;
 use dstream_trace::result::RunResult;
 use maud::{Markup, html};
 
@@ -33,14 +34,17 @@ const MOST_ROWS: usize = 200;
 
 /// The faults as pictures show them, in the order of the result.
 fn fault_marks(result: &RunResult, tables: &Tables) -> Vec<FaultMark> {
+    let held = held_back(tables).is_some();
     let marks = result.faults.iter().enumerate().map(|(place, fault)| {
         let line = tables.faults.get(place);
+        // Intervals may be on time while old records wait at clients.
+        let again = if held { fault.catch_up_s.zip(fault.drain_s).map(|(a, b)| a.max(b)) } else { fault.catch_up_s };
         FaultMark {
             tag: format!("F{}", place + 1),
             label: format!("{} {}", fault.fault, fault.node),
             from_s: fault.at_s,
             until_s: line.and_then(|line| line.ended_s),
-            on_time_s: fault.catch_up_s.map(|after| fault.at_s + after),
+            on_time_s: again.map(|after| fault.at_s + after),
             fired: fault.fired,
         }
     });
@@ -127,7 +131,8 @@ fn interval_rows(tables: &Tables) -> Vec<Vec<Markup>> {
 fn flow_rows(tables: &Tables) -> Vec<Vec<Markup>> {
     let rows = tables.flow.iter().filter(|row| row.second >= 0.0).map(|row| {
         let counts = [row.due, row.acked, row.in_results].map(count);
-        crate::html::cells(std::iter::once(format!("{} s", row.second)).chain(counts))
+        let waiting = row.waiting.map_or(NOT_REACHED.to_owned(), |waiting| count(waiting as u64));
+        crate::html::cells(std::iter::once(format!("{} s", row.second)).chain(counts).chain([waiting]))
     });
     rows.collect()
 }

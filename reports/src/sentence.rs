@@ -2,6 +2,8 @@
 
 use crate::format::{count, milliseconds, seconds};
 use crate::read::RunReport;
+use crate::tables::Tables;
+use crate::waiting::{held_back, held_back_sentence};
 use crate::words::failures;
 use dstream_trace::result::{RunResult, Verdict};
 use std::collections::BTreeSet;
@@ -20,7 +22,9 @@ pub fn verdict_sentence(result: &RunResult) -> String {
 pub fn summary(runs: &[RunReport]) -> String {
     let worlds: BTreeSet<&str> = runs.iter().map(|run| run.result.world.as_str()).collect();
     let sentence = |run: &RunReport| {
-        let (engine, said) = (&run.result.engine, verdict_sentence(&run.result));
+        let held = held_back(&Tables::read(&run.directory)).map(held_back_sentence);
+        let held = held.map_or(String::new(), |held| format!(" {held}"));
+        let (engine, said) = (&run.result.engine, format!("{}{held}", verdict_sentence(&run.result)));
         match worlds.len() {
             1 => said,
             _ => said.replacen(engine, &format!("{engine} on {}", run.result.world), 1),

@@ -7,6 +7,7 @@ use crate::page::{fault_texts, model_texts, quantity_text};
 use crate::paper::{PublishedShown, Reproduction, factor, ratio};
 use crate::read::RunReport;
 use crate::stragglers::{STRAGGLERS_COLUMNS, StragglersShown, published_texts, stragglers_texts};
+use crate::waiting::longest_wait_s;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use dstream_trace::result::{FaultResult, RunResult, Verdict};
 
@@ -14,7 +15,8 @@ use dstream_trace::result::{FaultResult, RunResult, Verdict};
 const VERDICT_COLUMNS: [&str; 8] = ["engine", "world", "seed", "verdict", "lost/dou-\nbled/wrong", "p50", "p99", "max"];
 
 /// Columns of the table of costs.
-const COST_COLUMNS: [&str; 7] = ["engine", "nodes", "CPU", "CPU\nload", "network", "network\nload", "input\ncopies"];
+const COST_COLUMNS: [&str; 8] =
+    ["engine", "nodes", "CPU", "CPU\nload", "network", "network\nload", "input\ncopies", "longest\nwait at\nclients"];
 
 /// Columns of the table of faults.
 const FAULT_COLUMNS: [&str; 8] =
@@ -129,6 +131,7 @@ fn cost_row(result: &RunResult) -> Vec<String> {
         bytes(cost.network_bytes),
         percent(load.network),
         bytes(cost.replicated_bytes),
+        seconds(longest_wait_s(result)),
     ]
 }
 

@@ -4,6 +4,7 @@
 
 use crate::format::{count, seconds};
 use crate::tables::{FaultLine, Interval, Tables};
+use crate::waiting::{drained_sentence, held_back, held_back_sentence};
 use dstream_trace::result::{CheckResult, FaultResult, RunResult, Verdict};
 
 /// With more faults than this they are counted, not told one by one.
@@ -140,10 +141,15 @@ pub fn on_time_again(result: &RunResult, tables: &Tables) -> Answer {
     }
     let late = late_sentence(tables);
     let fired: Vec<&FaultResult> = result.faults.iter().filter(|fault| fault.fired).collect();
+    let held = held_back(tables);
     if fired.is_empty() {
-        let (late_count, _) = late_intervals(tables);
-        let class = if late_count == 0 { "good" } else { "open" };
-        return answer(class, if late_count == 0 { "Results were on time throughout.".to_owned() } else { late });
+        return match (late_intervals(tables).0, held) {
+            (0, None) => answer("good", "Results were on time throughout."),
+            (0, Some(held)) => {
+                answer("open", format!("By their intervals' ends, throughout. {}", held_back_sentence(held)))
+            }
+            (_, held) => answer("open", joined(late, held.map(held_back_sentence))),
+        };
     }
     let reached: Vec<f64> = fired.iter().filter_map(|fault| fault.catch_up_s).collect();
     if reached.len() < fired.len() {
@@ -167,10 +173,19 @@ pub fn on_time_again(result: &RunResult, tables: &Tables) -> Answer {
         }
     };
     let text = match late_intervals(tables) {
-        (0, _) => format!("Yes, throughout. {late} Caught up {text}."),
+        (0, _) if held.is_none() => format!("Yes, throughout. {late} Caught up {text}."),
+        _ if held.is_some() => format!("By their intervals' ends, {text}. {late}"),
         _ => format!("Yes, {text}. {late}"),
     };
-    answer("good", text)
+    match held {
+        None => answer("good", text),
+        Some(held) => answer("open", format!("{text} {} {}", held_back_sentence(held), drained_sentence(&fired))),
+    }
+}
+
+/// A sentence and, if there is one, another.
+fn joined(first: String, second: Option<String>) -> String {
+    second.map_or(first.clone(), |second| format!("{first} {second}"))
 }
 
 /// How many measured intervals were late or never done, and by how much the worst was late, in seconds. One that still
@@ -294,6 +309,8 @@ mod tests {
             processing_s: None,
             records: 1,
             is_due: true,
+            latency_s: None,
+            oldest_delay_s: None,
         };
         let about = [("slo_s", "1.0".to_owned()), ("end_s", end_s.to_string())];
         Tables {

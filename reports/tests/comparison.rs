@@ -93,6 +93,8 @@ fn tables() -> Tables {
         processing_s: None,
         records: 10,
         is_due: true,
+        latency_s: None,
+        oldest_delay_s: None,
     };
     Tables { about, intervals: vec![late], scenario: SCENARIO.to_owned(), ..Tables::default() }
 }
@@ -130,6 +132,28 @@ fn the_verdict_says_who_was_back_first_and_what_it_cost() {
     let first = "After the crash of worker-3 at 10.7 s, dstream was on time again first, after 1.3 s; backup did not \
                  catch up before the run ended.";
     with_contest(&never, |contest| assert_eq!(verdict(contest)[0], first));
+}
+
+#[test]
+fn whose_records_waited_at_clients_was_late_although_no_interval_was() {
+    let mut runs = [DSTREAM, HOT].map(|given| run(&given));
+    runs[1].result.faults[0].drain_s = Some(9.0);
+    let mut all = [tables(), tables()];
+    for tables in &mut all {
+        tables.intervals[0].delay_s = Some(0.4);
+        tables.intervals[0].latency_s = Some(1.4);
+    }
+    let contest =
+        |all: &[Tables]| contests(&runs, all).into_iter().map(|contest| verdict(&contest)).collect::<Vec<_>>();
+    assert!(contest(&all)[0][0].contains("no engine had a late result"), "{:?}", contest(&all));
+    (all[1].intervals[0].latency_s, all[1].intervals[0].oldest_delay_s) = (Some(12.0), Some(10.0));
+    let said = contest(&all).remove(0);
+    assert!(said[0].contains("dstream was never late; hot was on time again after 9 s"), "{said:?}");
+    let held =
+        "Intervals were on time whose records were not, since they had waited at their clients: hot (up to 12 s).";
+    assert_eq!(said[2], held);
+    let page = compare_page(&runs, Path::new(""));
+    assert!(page.contains("longest wait at clients"), "a column says how long");
 }
 
 #[test]

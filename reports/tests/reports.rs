@@ -7,7 +7,9 @@ use dstream_reports::{
     stragglers_sentence, stragglers_sentences, verdict_sentence, verdict_table, write_comparison, write_index,
     write_report,
 };
-use dstream_trace::result::{BrokenPromise, CheckResult, FaultResult, Percentiles, RecordCounts, RunResult, Verdict};
+use dstream_trace::result::{
+    BrokenPromise, CheckResult, FaultResult, Percentiles, RecordCounts, RunResult, Verdict, WaitedAtClients,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,7 @@ fn result(engine: &str, verdict: Verdict) -> RunResult {
         latency_ms: latency,
         record_latency_ms: None,
         latency_before_faults_ms: latency,
+        waited_at_clients: Some(WaitedAtClients { most_records: 700, most_bytes: 70_000, longest_s: 0.31 }),
         faults: vec![FaultResult {
             fault: "crash".into(),
             node: "worker-3".into(),

@@ -17,6 +17,7 @@ use crate::label::labels;
 use crate::read::RunReport;
 use crate::table::verdict_word;
 use crate::tables::Tables;
+use crate::waiting::longest_wait_s;
 use crate::words::{anything_wrong, headline, on_time_again, sign, what_failed};
 use dstream_trace::result::Verdict;
 use maud::{Markup, html};
@@ -152,6 +153,7 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
                 link("latency", milliseconds(latency.p99)),
                 link("latency", milliseconds(latency.max)),
                 link("latency", milliseconds(result.latency_before_faults_ms.p99)),
+                link("latency", seconds(longest_wait_s(result))),
                 link("cost", seconds(Some(result.cost.cpu_s))),
             ];
             cells.extend(records_shown.into_iter().filter(|_| shows_records));
@@ -167,6 +169,7 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
         "p99",
         "max",
         "p99 before faults",
+        "longest wait at clients",
         "CPU",
         "running result: p50",
         "running result: p99",

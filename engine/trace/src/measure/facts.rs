@@ -52,6 +52,11 @@ impl Sent {
         Some(u64::try_from(sequence).map_or(self.range.last, |sequence| sequence.min(self.range.last)))
     }
 
+    /// The part of this piece from record `first` on.
+    pub fn from(&self, first: u64) -> Option<Sent> {
+        self.within(RecordRange { first, last: u64::MAX, ..self.range })
+    }
+
     /// The part of this piece inside `range`.
     pub fn within(&self, range: RecordRange) -> Option<Sent> {
         let first = self.range.first.max(range.first);

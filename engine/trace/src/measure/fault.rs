@@ -228,9 +228,7 @@ impl Measure<'_> {
         Some((five[0].closed.max(t0), settled.max(t0)))
     }
 
-    /// When the last record that waited too long became visible. A record's age counts from the end of its interval: the
-    /// one it is in, but at most the one after that in which it was due. Arrival takes a moment; a stall is no excuse. Where
-    /// results come every few intervals, it counts from the end of the next that has all of them.
+    /// When the last record that waited too long became visible. Its age counts from what [`MeasureInput::age_begins`] says.
     /// Not reached where one still waits when the run ends.
     fn drain(&self, t0: Moment, catch_up: Option<Moment>) -> Option<Moment> {
         let slo = self.slo?;
@@ -247,8 +245,7 @@ impl Measure<'_> {
                     continue;
                 }
                 let done = row.covered?;
-                let latest = row.interval.min(self.input.open_at(oldest) + 1);
-                let too_late = self.input.closed(self.input.covered_by(latest)) + slo;
+                let too_late = self.input.age_begins(row.interval, oldest) + slo;
                 drained = if done > too_late { drained.max(done) } else { drained };
             }
         }

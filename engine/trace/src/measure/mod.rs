@@ -35,7 +35,7 @@ pub use twin::{Excess, Twin};
 use crate::log::TraceLine;
 use crate::moment::Moment;
 use crate::name::NodeName;
-use crate::result::{Cost, FaultResult, Load, MemoryUse, Percentiles};
+use crate::result::{Cost, FaultResult, Load, MemoryUse, Percentiles, WaitedAtClients};
 use std::time::Duration;
 
 /// What the log does not say about the run.
@@ -74,6 +74,8 @@ pub struct MeasureInput {
     pub nodes: u32,
     /// What a network card carries, in each direction.
     pub bits_per_second: u64,
+    /// Bytes that a record stands for: its own, times the scale.
+    pub bytes_per_record: f64,
     /// Nodes that belong to the harness; they cost nothing.
     pub harness: Vec<NodeName>,
 }
@@ -115,6 +117,8 @@ pub struct Measured {
     pub record_latency: Option<Percentiles>,
     /// The same as `latency`, of results visible before the first fault.
     pub latency_before_faults: Percentiles,
+    /// What waited at the clients until it was acknowledged.
+    pub waited_at_clients: WaitedAtClients,
     /// What each fault did, in the plan's order.
     pub faults: Vec<FaultResult>,
     /// When five intervals after each of them were on time, those of later faults included where they overlap.
@@ -157,6 +161,7 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
         latency: latency.all.percentiles(),
         record_latency: (latency.records.count() > 0).then(|| latency.records.percentiles()),
         latency_before_faults: latency.before_faults.percentiles(),
+        waited_at_clients: waiting::at_clients(facts, input),
         faults,
         settled,
         cost,

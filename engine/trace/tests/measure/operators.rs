@@ -45,7 +45,11 @@ fn an_interval_is_sealed_when_the_last_source_has_its_share() {
     assert_eq!((ranges, seal.blocks.len()), (vec![(10, 14), (15, 19)], 2));
     let measured = run.measured();
     // From the first source's word to the last result.
-    assert!(measured.intervals_csv(&run.input).contains("\n1,1.000000,1.200000,0.200000,0.190000,10,true\n"));
+    assert!(
+        measured
+            .intervals_csv(&run.input)
+            .contains("\n1,1.000000,1.200000,0.200000,0.190000,10,true,1.200000,0.200000\n")
+    );
     let mut open = operators(&[200, 200]);
     open.events.retain(|(_, _, event)| !matches!(event, Event::SourceSealed { interval: 1, partition: 0, .. }));
     let sealed: Vec<u64> = super::Facts::read(&open.lines()).sealed.into_keys().collect();

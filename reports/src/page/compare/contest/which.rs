@@ -5,6 +5,7 @@ use crate::comparison::Contender;
 use crate::comparison::quantity::{LEAST_AREA_S2, LEAST_BYTES, LEAST_CPU_S, LEAST_S};
 use crate::format::{NOT_REACHED, area, bytes, count, difference, milliseconds, percent, seconds, times};
 use crate::page::FAULT_NOTE;
+use crate::waiting::{longest_wait_s, most_waiting, most_waiting_bytes};
 use dstream_trace::result::{FaultResult, Percentiles, RunResult};
 use maud::{Markup, html};
 
@@ -39,6 +40,7 @@ pub(super) fn section(shown: &Shown<'_>) -> Markup {
             p.note {
                 "Underlined: best, where another is worse by a difference that means something. A dash: not reached, \
                  not measured, or too few samples. Latency ends with the interval's result; \
+                 a record waits at its client until it is acknowledged, and that is part of it; \
                  that of running results with the first one that shows the record, before its interval is over."
             }
         }
@@ -147,12 +149,19 @@ fn latency(shown: &Shown<'_>) -> Markup {
     let whole: All = |result| Some(result.latency_ms);
     let before: All = |result| Some(result.latency_before_faults_ms);
     let record: All = |result| result.record_latency_ms;
+    let waited = |head, show, value: Whole| Column { anchor: "latency", ..number(head, LEAST_S, show, value) };
+    let time: fn(f64) -> String = |value| seconds(Some(value));
+    let whole_number: fn(f64) -> String = |value| count(value as u64);
+    let size: fn(f64) -> String = |value| bytes(value as u64);
     let columns = [
         of("interval p50", whole, |all| all.p50),
         of("p99", whole, |all| all.p99),
         of("p999", whole, |all| all.p999),
         of("max", whole, |all| all.max),
         of("p99 before faults", before, |all| all.p99),
+        waited("longest wait at clients", time, longest_wait_s),
+        Column { value: None, ..waited("most records there", whole_number, most_waiting) },
+        Column { value: None, ..waited("most bytes there", size, most_waiting_bytes) },
         of("running result: p50", record, |all| all.p50),
         of("running result: p99", record, |all| all.p99),
         of("running result: p999", record, |all| all.p999),
