@@ -109,6 +109,18 @@ impl Measure<'_> {
         moments
     }
 
+    /// Whether the fault hit the master that led.
+    fn hits_leader(&self, fault: &FaultFacts, t0: Moment) -> bool {
+        let leader = self.facts.elected.iter().rfind(|(at, _)| *at <= t0);
+        leader.is_some_and(|(_, leader)| fault.nodes.contains(leader))
+    }
+
+    /// Whether the fault ended the process of the master that led, and none led after it.
+    fn ended_all(&self, fault: &FaultFacts, t0: Moment) -> bool {
+        let ends = fault.effect == Effect::ProcessEnded && self.hits_leader(fault, t0);
+        ends && self.succeeded(fault, t0).is_none()
+    }
+
     fn own_moments(&self, fault: &FaultFacts, t0: Moment) -> Moments {
         let (catch_up, settled) = self.catch_up(t0).unzip();
         Moments {
@@ -175,9 +187,12 @@ impl Measure<'_> {
     }
 
     /// The last of the results, up to the one that covers the interval open at t0, of the partitions that the nodes owned
-    /// at t0.
+    /// at t0. Who leads owns none; but no result comes without it, so one at least must have come.
     fn restore(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
         let open = self.input.open_at(t0);
+        if self.hits_leader(fault, t0) && self.facts.covered(open, &self.input.outputs).is_none() {
+            return None;
+        }
         let mut restored = t0;
         for output in &self.input.outputs {
             let owned = self.owned(fault, output.stage, t0);
@@ -255,6 +270,9 @@ impl Measure<'_> {
     /// When, after the loss was declared, no needed block had too few copies and there were workers enough for as many
     /// as are promised: with fewer, the engine asks for fewer. A fault that lost no worker lost no copy.
     fn redundancy(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
+        if self.ended_all(fault, t0) {
+            return None;
+        }
         match self.losses(fault, t0).last() {
             Some(lost) => {
                 let after = self.facts.copies_below.iter().filter(|(_, sequence, _)| *sequence > lost.sequence);

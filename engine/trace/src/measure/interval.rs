@@ -145,11 +145,14 @@ impl Facts {
     }
 }
 
-/// Rows of all intervals that were sealed or have a result, gaps included.
+/// Rows of all intervals that were sealed, have a result or in which records were due, gaps included: where nobody seals
+/// any more, intervals end all the same.
 pub(super) fn rows(facts: &Facts, input: &MeasureInput) -> Vec<IntervalRow> {
     let sealed = facts.sealed.last_key_value().map(|(interval, _)| *interval);
     let visible = facts.results.last_key_value().map(|(interval, _)| *interval);
-    let Some(last) = sealed.max(visible) else { return Vec::new() };
+    let due = facts.sent.values().filter_map(|pieces| pieces.last());
+    let due = due.map(|sent| input.open_at(sent.scheduled(sent.range.last))).max();
+    let Some(last) = sealed.max(visible).max(due) else { return Vec::new() };
     // A result may name any number; rows end where the run did.
     let last = last.min(input.open_at(input.end));
     let row = |interval| {

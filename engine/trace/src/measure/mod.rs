@@ -181,7 +181,7 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
 impl Measured {
     /// Fills in what the run has more than its twin.
     pub fn pair_with(&mut self, excess: &Excess) {
-        self.cost.excess_cpu_s = Some(excess.cpu_s);
+        self.cost.excess_cpu_s = excess.cpu_s;
         for (fault, area) in self.faults.iter_mut().zip(&excess.latency_s2) {
             fault.excess_latency_s2 = *area;
         }

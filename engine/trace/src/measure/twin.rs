@@ -30,8 +30,9 @@ pub struct Twin {
 /// What a run has more than its twin.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Excess {
-    /// Core-seconds.
-    pub cpu_s: f64,
+    /// Core-seconds; `None` where a result that was due under load never came: then the run did less, and what it saved by
+    /// that is no measure of what faults cost.
+    pub cpu_s: Option<f64>,
     /// The area between the latencies over time, for each planned fault: in seconds of latency times seconds of time.
     pub latency_s2: Vec<Option<f64>>,
 }
@@ -56,8 +57,17 @@ impl Twin {
             let until = next.unwrap_or(input.load_end).min(input.load_end);
             area(facts, &own, &self.seen, from, until)
         });
-        Excess { latency_s2: latency_s2.collect(), cpu_s: measured.cost.cpu_s - self.cpu_s }
+        Excess {
+            latency_s2: latency_s2.collect(),
+            cpu_s: is_whole(measured, input).then(|| measured.cost.cpu_s - self.cpu_s),
+        }
     }
+}
+
+/// Whether every result that was due after the warm-up and under load came.
+fn is_whole(measured: &Measured, input: &MeasureInput) -> bool {
+    let under_load = measured.intervals.iter().filter(|row| row.is_due && row.closed <= input.load_end);
+    under_load.filter(|row| row.closed > input.warmup_end).all(|row| row.done.is_some())
 }
 
 /// When records were in results, by client, in their order.

@@ -386,6 +386,24 @@ fn what_was_not_reached_is_null() {
 }
 
 #[test]
+fn a_run_whose_only_master_died_for_good_has_no_moments_and_misses_every_later_interval() {
+    // Struck at 5.5 s; what a master would have said or let happen after that is not there.
+    let mut run = Run::new(&[200; 12]);
+    run.add(400, "master", Event::MasterElected { term: 1 });
+    let is_of_clients = |event: &Event| matches!(event, Event::RecordsSent { .. });
+    run.events.retain(|(at, _, event)| *at < 5500 || is_of_clients(event));
+    run.fault(5500, None, "crash", &["master"], Effect::ProcessEnded);
+    // The last result before it came at 5.2 s; the run ends at 19 s.
+    check_faults(&run, &["- - - - - 13800"]);
+    let measured = run.measured();
+    let done: Vec<bool> = measured.intervals.iter().map(|row| row.done.is_some()).collect();
+    assert_eq!((done.len(), done.iter().filter(|done| !**done).count()), (12, 8), "clients go on, intervals end");
+    // With a standby it would have been another's.
+    run.add(6500, "standby-1", Event::MasterElected { term: 2 });
+    check_faults(&run, &["1000 - - - 0 13800"]);
+}
+
+#[test]
 fn a_pause_below_the_failure_timeout_is_not_detected_and_loses_no_copy() {
     let mut run = Run::new(&[200, 200, 200, 200, 700, 200, 200, 200, 200, 200]);
     run.fault(5500, Some(5900), "pause", &["worker-2"], Effect::HeldByPause);

@@ -15,6 +15,10 @@ fn excess(run: &Run, twin: &Twin) -> Excess {
     twin.excess(&facts, &measure(&lines, &facts, &run.input), &run.input)
 }
 
+fn excess_of(run: &Run, twin: &Twin) -> Option<f64> {
+    excess(run, twin).cpu_s
+}
+
 /// What each fault's area is, in thousandths.
 fn areas(run: &Run, twin: &Twin) -> Vec<Option<i64>> {
     excess(run, twin).latency_s2.into_iter().map(|area| area.map(|area| (area * 1e3).round() as i64)).collect()
@@ -80,4 +84,7 @@ fn costs_are_the_difference_and_both_numbers_reach_the_result() {
     assert!((measured.cost.excess_cpu_s.unwrap() - 0.25).abs() < 1e-9);
     assert_eq!(measured.faults[0].excess_latency_s2, Some(0.0));
     assert!(measured.faults_csv(&run.input).contains(",0.000000,,worker-2,"));
+    // What a run did not do it did not save.
+    run.events.retain(|(_, _, event)| !matches!(event, Event::ResultVisible { interval: 9, partition: 0, .. }));
+    assert_eq!(excess_of(&run, &calm), None);
 }
