@@ -124,16 +124,37 @@ impl Measure<'_> {
     fn own_moments(&self, fault: &FaultFacts, t0: Moment) -> Moments {
         let (catch_up, settled) = self.catch_up(t0).unzip();
         Moments {
-            detect: [self.declared_lost(fault, t0).first().copied(), self.twin(fault, t0), self.succeeded(fault, t0)]
-                .into_iter()
-                .flatten()
-                .min(),
+            detect: self.detect(fault, t0),
             restore: self.restore(fault, t0),
             catch_up,
             settled,
             drain: self.drain(t0, catch_up),
             redundancy: self.redundancy(fault, t0),
         }
+    }
+
+    /// When anybody knew: a node was declared lost, a second attempt launched, another master led; or, where those who would
+    /// have declared it lost were lost too, a later life of it became a member.
+    fn detect(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
+        let declared = self.declared_lost(fault, t0).first().copied();
+        let again = self.joined_again(fault, t0).map(|joined| joined.at).min();
+        [declared, self.twin(fault, t0), self.succeeded(fault, t0), again].into_iter().flatten().min()
+    }
+
+    /// The first time that each worker whose process the fault ended became a member again.
+    fn joined_again<'a>(&'a self, fault: &'a FaultFacts, t0: Moment) -> impl Iterator<Item = &'a super::Joined> {
+        let workers = fault.nodes.iter().filter(|_| fault.effect == Effect::ProcessEnded);
+        let until = self.next_at_same_node(fault, t0);
+        workers.filter_map(move |worker| {
+            self.facts.joined.iter().find(|joined| joined.at > t0 && joined.at <= until && joined.worker == *worker)
+        })
+    }
+
+    /// When the next fault hit the same node: it explains what comes after it.
+    fn next_at_same_node(&self, fault: &FaultFacts, t0: Moment) -> Moment {
+        let next = self.input.faults.iter().filter(|other| other.number != fault.number && other.shares_node(fault));
+        let next = next.filter_map(|other| self.facts.faults.get(&other.number)?.applied).filter(|at| *at > t0).min();
+        next.unwrap_or(Moment::NEVER)
     }
 
     fn ended(&self, fault: &FaultFacts) -> Moment {
@@ -146,11 +167,8 @@ impl Measure<'_> {
     }
 
     fn losses<'a>(&'a self, fault: &'a FaultFacts, t0: Moment) -> impl Iterator<Item = &'a super::Lost> {
-        // The next fault at the same node explains what comes after it.
-        let next = self.input.faults.iter().filter(|other| other.number != fault.number && other.shares_node(fault));
-        let next = next.filter_map(|other| self.facts.faults.get(&other.number)?.applied).filter(|at| *at > t0).min();
         let until = self.ended(fault) + self.input.failure_timeout + DETECTION_GRACE;
-        let until = until.min(next.unwrap_or(Moment::NEVER));
+        let until = until.min(self.next_at_same_node(fault, t0));
         let hit = |worker: &NodeName| fault.nodes.contains(worker) || fault.others.contains(worker);
         self.facts.lost.iter().filter(move |lost| lost.at >= t0 && lost.at <= until && hit(&lost.worker))
     }
@@ -268,12 +286,15 @@ impl Measure<'_> {
     }
 
     /// When, after the loss was declared, no needed block had too few copies and there were workers enough for as many
-    /// as are promised: with fewer, the engine asks for fewer. A fault that lost no worker lost no copy.
+    /// as are promised: with fewer, the engine asks for fewer. Where nobody was left to declare a loss, it counts from when
+    /// all that died are members again. A fault that lost no worker lost no copy.
     fn redundancy(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
         if self.ended_all(fault, t0) {
             return None;
         }
-        match self.losses(fault, t0).last() {
+        let again: Vec<&super::Joined> = self.joined_again(fault, t0).collect();
+        let all_again = again.iter().max_by_key(|joined| joined.sequence).filter(|_| again.len() == fault.nodes.len());
+        match self.losses(fault, t0).last().or(all_again.copied()) {
             Some(lost) => {
                 let after = self.facts.copies_below.iter().filter(|(_, sequence, _)| *sequence > lost.sequence);
                 let enough = self.members.enough(t0, self.input.copies as usize);

@@ -21,7 +21,7 @@ mod twin;
 mod waiting;
 
 pub use effort::Effort;
-pub use facts::{Acked, Facts, FaultTimes, Fence, Lost, Reflected, Sealed, Sent, TaskFacts, Visible};
+pub use facts::{Acked, Facts, FaultTimes, Fence, Joined, Lost, Reflected, Sealed, Sent, TaskFacts, Visible};
 pub use fired::Effect;
 pub use flow::FlowRow;
 pub use interval::IntervalRow;
