@@ -25,13 +25,20 @@ fn areas(run: &Run, twin: &Twin) -> Vec<Option<i64>> {
 }
 
 #[test]
-fn the_area_is_what_records_due_after_the_fault_waited_longer() {
+fn the_area_is_what_records_that_were_in_no_result_at_the_fault_waited_longer() {
     let mut run = Run::new(&[200, 200, 200, 200, 1500, 900, 200, 200, 200, 200, 200, 200]);
     let calm = twin(&Run::new(&[200; 12]));
     run.crash(5500, 2);
-    // Due from 5.5 s on: 5 records of interval 4 waited 1.3 s longer, 10 of interval 5 0.7 s. A record is due every 100 ms.
-    assert_eq!(areas(&run, &calm), [Some(500 * 13 / 10 + 700)]);
+    // 10 records of interval 4 waited 1.3 s longer, 5 of them due before the fault; 10 of interval 5 0.7 s. A record is due
+    // every 100 ms.
+    assert_eq!(areas(&run, &calm), [Some(1300 + 700)]);
     assert_eq!(areas(&run, &twin(&run)), [Some(0)], "a run beside itself");
+    // Struck when all of the interval's records had been due, or when it was over and its result was not out.
+    for at in [5950, 6100] {
+        let mut run = Run::new(&[200, 200, 200, 200, 1500, 200, 200, 200, 200, 200, 200, 200]);
+        run.crash(at, 2);
+        assert_eq!(areas(&run, &calm), [Some(1300)], "struck at {at} ms");
+    }
 }
 
 #[test]
@@ -44,7 +51,7 @@ fn each_fault_answers_for_its_own_time_unless_it_is_struck_before_it_settled() {
         run.crash(first, 2).crash(second, 1);
         areas(&run, &calm)
     };
-    assert_eq!(between(5000, 11_201), [Some(760), Some(140)]);
+    assert_eq!(between(5000, 11_201), [Some(700), Some(200)]);
     assert_eq!(between(5000, 11_000), [Some(900), Some(200)]);
 }
 
