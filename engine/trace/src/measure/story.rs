@@ -33,9 +33,17 @@ pub struct Happening {
     pub what: &'static str,
     /// At or about which node.
     pub node: NodeName,
-    /// A number that belongs to it: epoch, blocks, records, partitions, thousandths of the
-    /// cores' time, or the last interval of a checkpoint.
+    /// A number that belongs to it: which of the memberships that one term gave, blocks, records, partitions, thousandths
+    /// of the cores' time, the master's term, or the last interval of a checkpoint.
     pub amount: u64,
+    /// Of a membership: in which master's term it was given, from 1.
+    pub term: Option<u64>,
+}
+
+/// A membership's epoch as the term in which it was given and its number in it: masters count epochs on from a place that no
+/// earlier term reaches.
+fn parts_of_epoch(epoch: u64) -> (u64, u64) {
+    ((epoch >> 32) + 1, epoch & u64::from(u32::MAX))
 }
 
 /// The states of all nodes.
@@ -153,7 +161,18 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
             Event::CheckpointComplete { through } => ("checkpoint", &line.node, *through),
             _ => continue,
         };
-        found.push(Happening { at: line.at, what, node: node.clone(), amount });
+        let (term, amount) = match &line.event {
+            Event::WorkerLost { epoch, .. }
+            | Event::WorkerJoined { epoch, .. }
+            | Event::WorkerLeaving { epoch, .. }
+            | Event::WorkerStays { epoch, .. }
+            | Event::WorkerLeft { epoch, .. } => {
+                let (term, number) = parts_of_epoch(*epoch);
+                (Some(term), number)
+            }
+            _ => (None, amount),
+        };
+        found.push(Happening { at: line.at, what, node: node.clone(), amount, term });
     }
     found
 }

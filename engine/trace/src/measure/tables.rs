@@ -113,15 +113,17 @@ impl Measured {
         text
     }
 
-    /// `moments.csv`: what the master said about members and copies.
+    /// `moments.csv`: what the master said about members and copies. Of a membership, `amount` is its number among those that
+    /// were given in the master's `term`.
     pub fn moments_csv(&self, input: &MeasureInput) -> String {
-        let mut text = String::from("at_s,what,node,amount\n");
+        let mut text = String::from("at_s,what,node,amount,term\n");
         for moment in &self.happenings {
             let fields = [
                 at(input, Some(moment.at)),
                 moment.what.to_owned(),
                 moment.node.to_string(),
                 moment.amount.to_string(),
+                moment.term.map_or(String::new(), |term| term.to_string()),
             ];
             line(&mut text, &fields);
         }

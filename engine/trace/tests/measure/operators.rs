@@ -266,7 +266,7 @@ fn who_takes_the_place_of_a_lost_node_is_told_and_who_was_there_from_the_start_i
     run.add(6500, "master", taken(1, "worker-2", 2)).add(7000, "master", taken(0, "worker-2", 2));
     let moments = run.measured().moments_csv(&run.input);
     let said: Vec<&str> = moments.lines().filter(|line| line.contains("took over")).collect();
-    assert_eq!(said, ["4.000000,took over,standby-1,2"], "{moments}");
+    assert_eq!(said, ["4.000000,took over,standby-1,2,"], "{moments}");
 }
 
 #[test]

@@ -37,6 +37,8 @@ fn tables_for_the_page_say_when_nodes_were_down_and_what_the_master_said() {
         Event::WorkerJoined { worker: node("worker-2"), epoch: 9 },
     );
     run.add(5000, "master", Event::CheckpointComplete { through: 1 });
+    // Epochs of the second term begin where no epoch of the first gets.
+    run.add(6000, "master", Event::WorkerJoined { worker: node("worker-2"), epoch: (1 << 32) + 1 });
     let measured = run.measured();
     assert_eq!(
         measured.nodes_csv(&run.input),
@@ -46,8 +48,9 @@ fn tables_for_the_page_say_when_nodes_were_down_and_what_the_master_said() {
          worker-2,lost,2.000000,2.800000\n"
     );
     let moments = measured.moments_csv(&run.input);
-    let said = "2.000000,declared lost,worker-2,2\n2.000000,copies missing,master,4\n\
-                2.300000,copies whole,master,0\n2.800000,joined,worker-2,9\n3.000000,checkpoint,master,1\n";
+    let said = "2.000000,declared lost,worker-2,2,1\n2.000000,copies missing,master,4,\n\
+                2.300000,copies whole,master,0,\n2.800000,joined,worker-2,9,1\n3.000000,checkpoint,master,1,\n\
+                4.000000,joined,worker-2,1,2\n";
     assert!(moments.ends_with(said), "{moments}");
     assert!(measured.faults_csv(&run.input).ends_with(",2.700000,master,,,0.000000\n"));
     let flow = measured.flow_csv();
