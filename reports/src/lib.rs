@@ -15,6 +15,7 @@ pub mod model;
 pub mod page;
 pub mod paper;
 pub mod read;
+pub mod reasons;
 pub mod sentence;
 pub mod stragglers;
 mod svg;

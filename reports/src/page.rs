@@ -23,10 +23,11 @@ pub use stragglers::stragglers_page;
 
 use crate::chart::FaultMark;
 use crate::format::{NOT_REACHED, area, count, milliseconds, seconds};
-use crate::html::{folded, table};
+use crate::html::{folded, kept_together, table};
+use crate::reasons::{ON_PAGES, effect, longest_gap, reasons};
 use crate::tables::Tables;
 use crate::waiting::held_back;
-use dstream_trace::result::RunResult;
+use dstream_trace::result::{FaultResult, RunResult};
 use maud::{Markup, html};
 
 /// Numbers behind a picture are shown below it up to so many lines; longer tables are a file only.
@@ -63,15 +64,11 @@ fn fault_rows(result: &RunResult, tables: &Tables, name: Option<&Markup>) -> Vec
     let rows = result.faults.iter().enumerate().map(|(place, fault)| {
         let ended = tables.faults.get(place).and_then(|line| line.ended_s).map(|ended| (ended - fault.at_s).max(0.0));
         let lasted = ended.map_or("to the end".to_owned(), |ended| seconds(Some(ended)));
-        let times =
-            [fault.detect_s, fault.restore_s, fault.catch_up_s, fault.drain_s, fault.redundancy_s, fault.longest_gap_s];
-        let times = times.map(seconds).into_iter().chain([area(fault.excess_latency_s2)]);
-        let effect = match fault.fired {
-            true => "",
-            false if fault.at_s > tables.end_s() => " (not reached)",
-            false => " (no effect)",
-        };
-        let first = [format!("F{}", place + 1), format!("{} {}{effect}", fault.fault, fault.node)];
+        let times = [fault.detect_s, fault.restore_s, fault.catch_up_s, fault.drain_s, fault.redundancy_s];
+        let gap = longest_gap(fault, tables);
+        let times = times.map(seconds).into_iter().chain([gap, area(fault.excess_latency_s2)]);
+        let what = format!("{} {} {}", fault.fault, fault.node, effect(fault, tables));
+        let first = [format!("F{}", place + 1), what.trim_end().to_owned()];
         let texts = first.into_iter().chain([seconds(Some(fault.at_s)), lasted]).chain(times);
         name.cloned().into_iter().chain(texts.map(|text| html! { (text) })).collect()
     });
@@ -93,9 +90,18 @@ const FAULT_COLUMNS: [&str; 11] = [
     "excess latency",
 ];
 
+/// Why moments are missing, below the table of faults; `name` stands before it where several runs are on one page.
+fn why_missing(result: &RunResult, tables: &Tables, name: &str) -> Markup {
+    let tag = |place: usize, _: &FaultResult| format!("{name}F{}", place + 1);
+    html! {
+        @for reason in reasons(result, tables, &ON_PAGES, tag) { p.note { (kept_together(&reason)) } }
+    }
+}
+
 /// What the columns mean.
-const FAULT_NOTE: &str = "Each time counts from the moment the fault struck; a dash was not reached. Detect: the node \
-    is declared lost. Restore: its share of the results is out, up to the interval open when it struck. Catch-up: the \
+const FAULT_NOTE: &str = "Each time counts from the moment the fault struck. Detect: the node is declared lost, a second \
+    attempt at a task is launched beside one of a straggler, another master leads, or who died with all is a member again. \
+    Restore: its share of the results is out, up to the interval open when it struck. Catch-up: the \
     end of the first of five successive intervals on time. Drain: nothing older than on time waits. Redundancy: \
     every promised copy exists again, and as many nodes are idle as are promised. Excess latency: the area between \
     this run's latency over time and that of the same seed without faults (in the simulator).";

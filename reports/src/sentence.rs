@@ -2,9 +2,10 @@
 
 use crate::format::{count, milliseconds, seconds};
 use crate::read::RunReport;
+use crate::reasons::{stopped, stopped_sentence};
 use crate::tables::Tables;
 use crate::waiting::{held_back, held_back_sentence};
-use crate::words::failures;
+use crate::words::{checks_failed, failures};
 use dstream_trace::result::{RunResult, Verdict};
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ pub fn verdict_sentence(result: &RunResult) -> String {
     let engine = &result.engine;
     match result.verdict {
         Verdict::Valid => format!("{engine}: every check holds. {}", what_was_right(result)),
-        Verdict::Invalid => format!("{engine}: a check failed: {}.", failures(result)),
+        Verdict::Invalid => format!("{engine}: {}.", checks_failed(result)),
         Verdict::Unknown => format!("{engine}: undecided: {}.", failures(result)),
     }
 }
@@ -22,8 +23,11 @@ pub fn verdict_sentence(result: &RunResult) -> String {
 pub fn summary(runs: &[RunReport]) -> String {
     let worlds: BTreeSet<&str> = runs.iter().map(|run| run.result.world.as_str()).collect();
     let sentence = |run: &RunReport| {
-        let held = held_back(&Tables::read(&run.directory)).map(held_back_sentence);
+        let tables = Tables::read(&run.directory);
+        let held = held_back(&tables).map(held_back_sentence);
         let held = held.map_or(String::new(), |held| format!(" {held}"));
+        let held =
+            format!("{held}{}", stopped(&tables).map_or(String::new(), |gone| format!(" {}", stopped_sentence(gone))));
         let (engine, said) = (&run.result.engine, format!("{}{held}", verdict_sentence(&run.result)));
         match worlds.len() {
             1 => said,

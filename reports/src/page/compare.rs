@@ -5,7 +5,7 @@ mod contest;
 
 use super::facts::{COST_COLUMNS, cost_row};
 use super::run::recoveries;
-use super::{FAULT_COLUMNS, FAULT_NOTE, fault_rows, reached_marks};
+use super::{FAULT_COLUMNS, FAULT_NOTE, fault_rows, reached_marks, why_missing};
 use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS};
 use crate::chart::time::{Points, Series, TimeChart, Unit};
@@ -266,7 +266,9 @@ fn faults(compared: &[Compared<'_>]) -> Markup {
         return html! {};
     }
     let columns: Vec<&str> = std::iter::once("run").chain(FAULT_COLUMNS).collect();
-    let body = html! { (table("Faults", &columns, &rows)) p.note { (FAULT_NOTE) } };
+    let body = html! { (table("Faults", &columns, &rows))
+    @for one in compared { (why_missing(&one.run.result, &one.tables, &format!("{}, ", one.label))) }
+    p.note { (FAULT_NOTE) } };
     let drawn = compared.iter().filter(|one| one.ink.is_some());
     let bars: Vec<_> = drawn.flat_map(|one| recoveries(&one.run.result, &format!("{}: ", one.label))).collect();
     if bars.is_empty() || bars.len() > MOST_FAULTS {

@@ -3,6 +3,7 @@
 use super::facts::{COST_COLUMNS, assumptions, cost_row};
 use super::{
     FAULT_COLUMNS, FAULT_NOTE, fault_rows, flow_rows, interval_rows, latency_rows, numbers, reached_marks, tasks,
+    why_missing,
 };
 use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS, Recovery};
@@ -283,6 +284,7 @@ fn faults(result: &RunResult, tables: &Tables) -> Markup {
     let rows = fault_rows(result, tables, None);
     let body = html! {
         (table("Faults", &FAULT_COLUMNS, &rows))
+        (why_missing(result, tables, ""))
         p.note { (FAULT_NOTE) " As a file: " a href="faults.csv" { "faults.csv" } }
     };
     if fired.is_empty() || fired.len() > MOST_FAULTS {

@@ -3,8 +3,9 @@
 use super::{Column, Shown, linked_table};
 use crate::comparison::Contender;
 use crate::comparison::quantity::{LEAST_AREA_S2, LEAST_BYTES, LEAST_CPU_S, LEAST_S};
-use crate::format::{NOT_REACHED, area, bytes, count, difference, milliseconds, percent, seconds, times};
-use crate::page::FAULT_NOTE;
+use crate::format::{NOT_REACHED, area, bytes, count, extra, milliseconds, percent, seconds, times};
+use crate::page::{FAULT_NOTE, why_missing};
+use crate::reasons::longest_gap;
 use crate::waiting::{longest_wait_s, most_waiting, most_waiting_bytes};
 use dstream_trace::result::{FaultResult, Percentiles, RunResult};
 use maud::{Markup, html};
@@ -16,14 +17,16 @@ type Part = (&'static str, fn(&FaultResult) -> Option<f64>);
 type Whole = fn(&RunResult) -> Option<f64>;
 
 /// The columns of a fault's table.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 5] = [
     ("detect", |fault| fault.detect_s),
     ("restore", |fault| fault.restore_s),
     ("catch-up", |fault| fault.catch_up_s),
     ("drain", |fault| fault.drain_s),
     ("redundancy", |fault| fault.redundancy_s),
-    ("longest gap", |fault| fault.longest_gap_s),
 ];
+
+/// The last of them: where results never came back it is a bound.
+const PARTS_END: Part = ("longest gap", |fault| fault.longest_gap_s);
 
 /// All tables.
 pub(super) fn section(shown: &Shown<'_>) -> Markup {
@@ -32,6 +35,9 @@ pub(super) fn section(shown: &Shown<'_>) -> Markup {
         section id=(shown.id("recovery")) {
             h2 { "Which, when" }
             @for place in 0..faults { (fault(shown, place)) }
+            @for one in &shown.contest.contenders {
+                (why_missing(one.result(), one.tables, &format!("{}, ", one.label())))
+            }
             @if faults > 0 { p.note { (FAULT_NOTE) } } @else { p.note { "The scenario has no faults." } }
             h3 { "Damage and cost" }
             (cost(shown))
@@ -67,6 +73,12 @@ fn fault(shown: &Shown<'_>, place: usize) -> Markup {
         missing_is_worst: true,
     };
     let mut columns: Vec<Column<'_>> = PARTS.into_iter().map(column).collect();
+    let gap = move |one: &Contender<'_>| one.result().faults.get(place).map(|fault| longest_gap(fault, one.tables));
+    columns.extend(
+        [PARTS_END]
+            .map(column)
+            .map(|column| Column { text: Box::new(move |one| gap(one).unwrap_or(NOT_REACHED.to_owned())), ..column }),
+    );
     let excess = move |one: &Contender<'_>| of(one, place, |fault| fault.excess_latency_s2);
     if contenders.iter().any(|one| excess(one).is_some()) {
         columns.push(Column {
@@ -83,7 +95,7 @@ fn fault(shown: &Shown<'_>, place: usize) -> Markup {
     html! {
         h3 { (title) }
         (linked_table(shown, &title, &columns))
-        @if !idle.is_empty() { p.note { "It had no effect on " (idle.join(", ")) "." } }
+        @if !idle.is_empty() { p.note { "It had no effect on " (idle.join(", ")) ", or came after the run's end." } }
     }
 }
 
@@ -108,7 +120,7 @@ fn cost(shown: &Shown<'_>) -> Markup {
     let whole: fn(f64) -> String = |value| count(value as u64);
     let size: fn(f64) -> String = |value| bytes(value as u64);
     let time: fn(f64) -> String = |value| seconds(Some(value));
-    let more: fn(f64) -> String = |value| difference(Some(value));
+    let more: fn(f64) -> String = |value| extra(Some(value));
     let damage = |head, value: Whole| Column { anchor: "checks", ..number(head, 0.0, whole, value) };
     let gone =
         |result: &RunResult| Some(result.broken_promises.iter().map(|broken| broken.records).sum::<u64>() as f64);
