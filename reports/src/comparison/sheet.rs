@@ -54,9 +54,16 @@ pub fn contest_table(contest: &Contest<'_>, width: Option<u16>) -> String {
     rows.push(marked("nodes", NODES));
     rows.push(marked("CPU", CPU));
     rows.push(marked("network", NETWORK));
-    let heads: Vec<String> = all.iter().map(|one| one.label().replace('-', "-\n")).collect();
-    let heads: Vec<&str> = std::iter::once("").chain(heads.iter().map(String::as_str)).collect();
-    format!("{}\n{LEGEND}", columns(&heads, rows, width))
+    let table = |heads: Vec<String>| {
+        let heads: Vec<&str> = std::iter::once("").chain(heads.iter().map(String::as_str)).collect();
+        columns(&heads, rows.clone(), width)
+    };
+    let whole = table(all.iter().map(|one| one.label().to_owned()).collect());
+    let longest = whole.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    // A name is broken at its hyphens only where it must be.
+    let is_narrow = width.is_some_and(|width| longest > usize::from(width) || !whole.contains('\u{2550}'));
+    let shown = if is_narrow { table(all.iter().map(|one| one.label().replace('-', "-\n")).collect()) } else { whole };
+    format!("{shown}\n{LEGEND}")
 }
 
 fn row(name: &str, all: &[Contender<'_>], cell: impl Fn(&Contender<'_>) -> String) -> Vec<String> {
