@@ -24,10 +24,10 @@ pub use stragglers::stragglers_page;
 use crate::chart::FaultMark;
 use crate::format::{NOT_REACHED, area, count, milliseconds, seconds};
 use crate::html::{folded, kept_together, table};
-use crate::reasons::{ON_PAGES, effect, longest_gap, reasons};
+use crate::reasons::{effect, longest_gap, reasons, sentences};
 use crate::tables::Tables;
 use crate::waiting::held_back;
-use dstream_trace::result::{FaultResult, RunResult};
+use dstream_trace::result::RunResult;
 use maud::{Markup, html};
 
 /// Numbers behind a picture are shown below it up to so many lines; longer tables are a file only.
@@ -90,11 +90,14 @@ const FAULT_COLUMNS: [&str; 11] = [
     "excess latency",
 ];
 
-/// Why moments are missing, below the table of faults; `name` stands before it where several runs are on one page.
-fn why_missing(result: &RunResult, tables: &Tables, name: &str) -> Markup {
-    let tag = |place: usize, _: &FaultResult| format!("{name}F{}", place + 1);
+/// Why moments are missing, below the tables of faults of these runs; a name stands before each where there are several.
+fn why_missing<'a>(runs: impl Iterator<Item = (&'a RunResult, &'a Tables, &'a str)>, shown: &[&str]) -> Markup {
+    let all = runs.flat_map(|(result, tables, name)| {
+        let of = if name.is_empty() { String::new() } else { format!("{name} ") };
+        reasons(result, tables, shown, |place, _| format!("{of}F{}", place + 1))
+    });
     html! {
-        @for reason in reasons(result, tables, &ON_PAGES, tag) { p.note { (kept_together(&reason)) } }
+        @for reason in sentences(all) { p.note { (kept_together(&reason)) } }
     }
 }
 

@@ -56,37 +56,43 @@ pub fn longest_gap(fault: &FaultResult, tables: &Tables) -> String {
     if is_open { format!("\u{2265} {shown}") } else { shown }
 }
 
-/// What is missing of each fault that took effect, and why, a sentence each; `tag` says which fault, `shown` which moments
-/// there are.
+/// What is missing of each fault that took effect, and why: `F1`, `for detect: not within the run`. `tag` says which fault,
+/// `shown` which moments there are.
 pub fn reasons(
     result: &RunResult,
     tables: &Tables,
     shown: &[&str],
     tag: impl Fn(usize, &FaultResult) -> String,
-) -> Vec<String> {
+) -> Vec<(String, String)> {
     let none = FaultLine::default();
-    let mut said: Vec<(Vec<String>, String)> = Vec::new();
+    let mut said = Vec::new();
     for (place, fault) in result.faults.iter().enumerate().filter(|(_, fault)| fault.fired) {
         let line = tables.faults.get(place).unwrap_or(&none);
         let missing = missing(fault, line, result, tables).into_iter().filter(|(name, _)| shown.contains(name));
-        let mut parts: Vec<(Vec<&str>, String)> = Vec::new();
-        for (name, why) in missing {
-            match parts.iter_mut().find(|(_, other)| *other == why) {
-                Some((names, _)) => names.push(name),
-                None => parts.push((vec![name], why)),
-            }
-        }
-        let told: Vec<String> = parts.iter().map(|(names, why)| format!("for {}: {why}", names.join(", "))).collect();
-        if told.is_empty() {
-            continue;
-        }
-        let (tag, told) = (tag(place, fault), told.join("; "));
-        match said.iter_mut().find(|(_, other)| *other == told) {
-            Some((tags, _)) => tags.push(tag),
-            None => said.push((vec![tag], told)),
+        let parts = together(missing.map(|(name, why)| (name.to_owned(), why)));
+        let told: Vec<String> = parts.iter().map(|(names, why)| format!("for {names}: {why}")).collect();
+        if !told.is_empty() {
+            said.push((tag(place, fault), told.join("; ")));
         }
     }
-    said.into_iter().map(|(tags, told)| format!("{}: {NOT_REACHED} {told}.", tags.join(", "))).collect()
+    said
+}
+
+/// The same of several runs as sentences: what is said of several faults is said once.
+pub fn sentences(reasons: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
+    together(reasons).into_iter().map(|(tags, told)| format!("{tags}: {NOT_REACHED} {told}.")).collect()
+}
+
+/// Whatever has the same said of it, listed.
+fn together(said: impl IntoIterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut groups: Vec<(String, String)> = Vec::new();
+    for (of, text) in said {
+        match groups.iter_mut().find(|(_, other)| *other == text) {
+            Some((all, _)) => all.push_str(&format!(", {of}")),
+            None => groups.push((of, text)),
+        }
+    }
+    groups
 }
 
 fn missing(fault: &FaultResult, line: &FaultLine, result: &RunResult, tables: &Tables) -> Vec<(&'static str, String)> {

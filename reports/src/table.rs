@@ -6,7 +6,7 @@ use crate::model::ModelShown;
 use crate::page::{fault_texts, model_texts, quantity_text};
 use crate::paper::{PublishedShown, Reproduction, factor, ratio};
 use crate::read::RunReport;
-use crate::reasons::{IN_TEXT, effect, longest_gap, reasons};
+use crate::reasons::{IN_TEXT, effect, longest_gap, reasons, sentences};
 use crate::stragglers::{STRAGGLERS_COLUMNS, StragglersShown, published_texts, stragglers_texts};
 use crate::tables::Tables;
 use crate::waiting::longest_wait_s;
@@ -50,7 +50,8 @@ pub fn fault_table(runs: &[RunReport], width: Option<u16>) -> String {
         let (result, measured) = (&run.result, Tables::read(&run.directory));
         let rows = result.faults.iter().map(|fault| fault_row(fault, &measured)).collect();
         let mut table = render(&FAULT_COLUMNS, rows, width);
-        for reason in reasons(result, &measured, &IN_TEXT, |_, fault| format!("{} {}", fault.fault, fault.node)) {
+        let tag = |_: usize, fault: &FaultResult| format!("{} {}", fault.fault, fault.node);
+        for reason in sentences(reasons(result, &measured, &IN_TEXT, tag)) {
             table.push_str(&format!("\n{}", wrapped(&reason, width)));
         }
         match runs.len() {

@@ -36,7 +36,7 @@ pub fn headline(result: &RunResult) -> Answer {
             format!("Valid, with loss: {} records are gone, as its promise allows.", count(gone(result))),
         ),
         Verdict::Valid => answer("good", "Valid: every check holds."),
-        Verdict::Invalid => answer("bad", format!("Invalid: {}.", checks_failed(result))),
+        Verdict::Invalid => answer("bad", format!("Invalid: {}.", checks_named(result))),
         Verdict::Unknown if interrupted => answer("open", "Undecided: the run was stopped before its end."),
         Verdict::Unknown => answer("open", format!("Undecided: {}.", failures(result))),
     }
@@ -59,10 +59,21 @@ pub fn sign(class: &str) -> &'static str {
 
 /// How many checks failed, and which: `a check failed: drained (...)`.
 pub fn checks_failed(result: &RunResult) -> String {
+    format!("{}: {}", how_many_failed(result), failures(result))
+}
+
+fn how_many_failed(result: &RunResult) -> String {
     match result.checks.iter().filter(|check| !check.holds).count() {
-        0 | 1 => format!("a check failed: {}", failures(result)),
-        failed => format!("{failed} checks failed: {}", failures(result)),
+        0 | 1 => "a check failed".to_owned(),
+        failed => format!("{failed} checks failed"),
     }
+}
+
+/// The same in fewer words, where a table below says what was seen.
+fn checks_named(result: &RunResult) -> String {
+    let failed = result.checks.iter().filter(|check| !check.holds);
+    let names: Vec<String> = failed.map(|check| check.check.clone()).collect();
+    if names.len() < 2 { checks_failed(result) } else { format!("{}: {}", how_many_failed(result), names.join("; ")) }
 }
 
 /// All failed checks, each with what was seen.

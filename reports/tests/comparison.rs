@@ -135,6 +135,55 @@ fn the_verdict_says_who_was_back_first_and_what_it_cost() {
 }
 
 #[test]
+fn who_was_never_late_was_not_on_time_again_before_another() {
+    let runs = [DSTREAM, BACKUP, HOT].map(|given| run(&given));
+    let all = |late: [bool; 3]| {
+        let mut all = [tables(), tables(), tables()];
+        all.iter_mut()
+            .zip(late)
+            .for_each(|(tables, late)| tables.intervals[0].delay_s = Some(if late { 1.0 } else { 0.4 }));
+        contests(&runs, &all).first().map(|contest| verdict(contest).remove(0)).unwrap()
+    };
+    let after = "After the crash of worker-3 at 10.7 s,";
+    let restored = "hot had the lost node's results out first, after 400 ms; then dstream (1.1 s), then backup (2 s).";
+    for (late, expected) in [
+        ([false; 3], format!("{after} no engine had a late result (on time: 500 ms); {restored}")),
+        (
+            [true, true, false],
+            format!(
+                "{after} hot was never late; of the others dstream was on time again first, after 1.3 s; then backup \
+                 (4.3 s)."
+            ),
+        ),
+        (
+            [true, false, false],
+            format!("{after} backup and hot were never late; dstream was on time again after 1.3 s."),
+        ),
+    ] {
+        assert_eq!(all(late), expected);
+    }
+}
+
+#[test]
+fn scenarios_of_one_title_are_told_apart_by_their_files() {
+    let runs = [DSTREAM, BACKUP, DSTREAM, BACKUP].map(|given| run(&given));
+    let named = |files: [&str; 2]| {
+        let all: Vec<Tables> = (0..4)
+            .map(|place| {
+                let mut tables = tables();
+                tables.about.insert("file".into(), vec![files[place / 2].into()]);
+                tables.scenario = format!("{SCENARIO}duration: {}s\n", place / 2);
+                tables
+            })
+            .collect();
+        contests(&runs, &all).into_iter().map(|contest| contest.name).collect::<Vec<_>>()
+    };
+    assert_eq!(named(["a/fast.yaml", "b/slow.yaml"]), ["fast.yaml", "slow.yaml"]);
+    assert_eq!(named(["a/same.yaml", "b/same.yaml"]), ["a/same.yaml", "b/same.yaml"]);
+    assert_eq!(named(["same.yaml", "same.yaml"]), ["version 1 of the scenario", "version 2 of the scenario"]);
+}
+
+#[test]
 fn whose_records_waited_at_clients_was_late_although_no_interval_was() {
     let mut runs = [DSTREAM, HOT].map(|given| run(&given));
     runs[1].result.faults[0].drain_s = Some(9.0);

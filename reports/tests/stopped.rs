@@ -76,7 +76,8 @@ fn a_run_that_stopped_for_good_says_so_with_all_failed_checks_and_a_reason_for_e
     let why = "– for detect: nobody was left who could say so; for restore, catch-up, redundancy: not within the run; for \
                drain: records still waited when the run ended; for excess latency: not compared with a run without faults.";
     let made_up = ["No result came later", "on time throughout", "0 s after"];
-    check(&page, &[NEVER, checks, &format!("F1: {why}"), "\u{2265} 45.5 s"], &made_up);
+    let named = "Invalid: 2 checks failed: output: exact; drained.";
+    check(&page, &[NEVER, named, &format!("F1: {why}"), "\u{2265} 45.5 s", ">800 records<"], &made_up);
     check(&text, &[NEVER, checks, "crash master: – for detect: nobody was left", "\u{2265} 45.5 s"], &made_up);
     check(&index, &[NEVER], &made_up);
     // The same fault, and results come to the end.

@@ -15,6 +15,7 @@ use crate::html::{Figure, Key, address, area_key, kept_together, line_key, page,
 use crate::ink::{Ink, MOST_RUNS};
 use crate::label::labels;
 use crate::read::RunReport;
+use crate::reasons::ON_PAGES;
 use crate::table::verdict_word;
 use crate::tables::Tables;
 use crate::waiting::longest_wait_s;
@@ -267,7 +268,7 @@ fn faults(compared: &[Compared<'_>]) -> Markup {
     }
     let columns: Vec<&str> = std::iter::once("run").chain(FAULT_COLUMNS).collect();
     let body = html! { (table("Faults", &columns, &rows))
-    @for one in compared { (why_missing(&one.run.result, &one.tables, &format!("{}, ", one.label))) }
+    (why_missing(compared.iter().map(|one| (&one.run.result, &one.tables, one.label.as_str())), &ON_PAGES))
     p.note { (FAULT_NOTE) } };
     let drawn = compared.iter().filter(|one| one.ink.is_some());
     let bars: Vec<_> = drawn.flat_map(|one| recoveries(&one.run.result, &format!("{}: ", one.label))).collect();

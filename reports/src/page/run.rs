@@ -12,6 +12,7 @@ use crate::format::{count, milliseconds, seconds};
 use crate::html::{Figure, Key, area_key, cells, folded, kept_together, line_key, page, table, words_table};
 use crate::ink::Ink;
 use crate::read::RunReport;
+use crate::reasons::ON_PAGES;
 use crate::tables::Tables;
 use crate::waiting::{held_back, held_back_sentence, waited_sentence};
 use crate::words::{anything_wrong, headline, on_time_again, sign, what_failed};
@@ -259,7 +260,7 @@ fn waiting(tables: &Tables, marks: &[FaultMark]) -> Markup {
         about: note,
         unit: Unit::Count,
         end_s: tables.end_s(),
-        series: vec![Series { ink: Ink::Due, points: rows.map(|row| (row.second + 1.0, row.waiting)).collect() }],
+        series: vec![Series { ink: Ink::Delay, points: rows.map(|row| (row.second + 1.0, row.waiting)).collect() }],
         bound: None,
         faults: marks,
     };
@@ -267,7 +268,7 @@ fn waiting(tables: &Tables, marks: &[FaultMark]) -> Markup {
         id: "waiting",
         heading,
         note: format!("{note} {}", held_back_sentence(held)),
-        keys: shades(marks),
+        keys: std::iter::once(line_key(Ink::Delay, "waiting, all clients")).chain(shades(marks)).collect(),
         draw: &|width| chart.draw(width),
         numbers: html! {},
     }
@@ -284,7 +285,7 @@ fn faults(result: &RunResult, tables: &Tables) -> Markup {
     let rows = fault_rows(result, tables, None);
     let body = html! {
         (table("Faults", &FAULT_COLUMNS, &rows))
-        (why_missing(result, tables, ""))
+        (why_missing(std::iter::once((result, tables, "")), &ON_PAGES))
         p.note { (FAULT_NOTE) " As a file: " a href="faults.csv" { "faults.csv" } }
     };
     if fired.is_empty() || fired.len() > MOST_FAULTS {

@@ -261,28 +261,46 @@ impl Measure<'_> {
         Some((five[0].closed.max(t0), settled.max(t0)))
     }
 
-    /// When the last record that waited too long became visible. Its age counts from what [`MeasureInput::age_begins`] says.
-    /// Not reached where one still waits when the run ends.
+    /// When no record waited any more that had waited too long. Its age counts from what [`MeasureInput::age_begins`] says.
+    /// Records that were due while such a one waited count too: intervals may be on time again while what is old waits at
+    /// clients. Not reached where one still waits when the run ends.
     fn drain(&self, t0: Moment, catch_up: Option<Moment>) -> Option<Moment> {
         let slo = self.slo?;
-        let before = catch_up.unwrap_or(Moment::NEVER);
-        if self.waits_since.is_some_and(|due| due < before) {
-            return None;
-        }
-        let mut drained = t0;
-        for row in self.rows.iter().filter(|row| row.covered.is_none_or(|done| done > t0)) {
-            let Some(sealed) = self.facts.sealed.get(&row.interval) else { continue };
-            for sent in sealed.ranges.iter().flat_map(|range| self.facts.sent_within(*range)) {
-                let oldest = sent.scheduled(sent.range.first);
-                if oldest >= before {
-                    continue;
-                }
-                let done = row.covered?;
-                let too_late = self.input.age_begins(row.interval, oldest) + slo;
-                drained = if done > too_late { drained.max(done) } else { drained };
+        let pieces = self.in_results_after(t0, slo);
+        let mut before = catch_up.unwrap_or(Moment::NEVER);
+        // What was due after the next fault is for that one to answer.
+        let applied = self.facts.faults.values().filter_map(|times| times.applied);
+        let next = applied.filter(|at| *at > t0 && *at >= before).min().unwrap_or(Moment::NEVER);
+        loop {
+            if self.waits_since.is_some_and(|due| due < before) {
+                return None;
+            }
+            let mut drained = t0;
+            for (_, done, is_old) in pieces.iter().filter(|(due, ..)| *due < before) {
+                let done = (*done)?;
+                drained = if *is_old { drained.max(done) } else { drained };
+            }
+            match before.max(drained.min(next)) {
+                reached if reached == before => return Some(drained),
+                reached => before = reached,
             }
         }
-        Some(drained)
+    }
+
+    /// Records in the order of intervals, of results after t0: when the oldest of them was due, when they were in results of
+    /// every output, and whether that was too late.
+    fn in_results_after(&self, t0: Moment, slo: Duration) -> Vec<(Moment, Option<Moment>, bool)> {
+        let rows = self.rows.iter().filter(|row| row.covered.is_none_or(|done| done > t0));
+        let pieces =
+            rows.filter_map(|row| Some((row, self.facts.sealed.get(&row.interval)?))).flat_map(|(row, sealed)| {
+                let sent = sealed.ranges.iter().flat_map(|range| self.facts.sent_within(*range));
+                sent.map(move |sent| {
+                    let due = sent.scheduled(sent.range.first);
+                    let too_late = self.input.age_begins(row.interval, due) + slo;
+                    (due, row.covered, row.covered.is_some_and(|done| done > too_late))
+                })
+            });
+        pieces.collect()
     }
 
     /// When, after the loss was declared, no needed block had too few copies and there were workers enough for as many

@@ -57,3 +57,16 @@ fn an_interval_with_old_records_is_on_time_and_its_oldest_record_is_not() {
     let waiting: Vec<u64> = flow.iter().map(|row| row.waiting).collect();
     assert_eq!(waiting[4..9], [10, 20, 20, 10, 0]);
 }
+
+#[test]
+fn a_fault_is_drained_when_nothing_old_waits_however_soon_intervals_are_on_time() {
+    // Records of intervals 4 to 7 are each taken in three intervals late; the intervals themselves are on time.
+    let mut run = held_up(4..8);
+    run.fault(5500, Some(6000), "slow-cpu", &["worker-2"], Effect::WorkStretched);
+    // Caught up at 6 s; the last of them are in the result of interval 10, at 12.2 s.
+    check_faults(&run, &["- 700 500 6700 0 1000"]);
+    // The next one strikes while the last of them wait: both end with their result. Too few intervals follow to say that the
+    // second was caught up with.
+    run.fault(11_300, Some(11_400), "slow-cpu", &["worker-2"], Effect::WorkStretched);
+    check_faults(&run, &["- 700 500 6700 0 1000", "- 900 - 900 0 5800"]);
+}

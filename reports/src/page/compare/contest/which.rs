@@ -5,7 +5,7 @@ use crate::comparison::Contender;
 use crate::comparison::quantity::{LEAST_AREA_S2, LEAST_BYTES, LEAST_CPU_S, LEAST_S};
 use crate::format::{NOT_REACHED, area, bytes, count, extra, milliseconds, percent, seconds, times};
 use crate::page::{FAULT_NOTE, why_missing};
-use crate::reasons::longest_gap;
+use crate::reasons::{IN_TEXT, ON_PAGES, longest_gap};
 use crate::waiting::{longest_wait_s, most_waiting, most_waiting_bytes};
 use dstream_trace::result::{FaultResult, Percentiles, RunResult};
 use maud::{Markup, html};
@@ -31,13 +31,15 @@ const PARTS_END: Part = ("longest gap", |fault| fault.longest_gap_s);
 /// All tables.
 pub(super) fn section(shown: &Shown<'_>) -> Markup {
     let faults = shown.contest.contenders.iter().map(|one| one.result().faults.len()).max().unwrap_or(0);
+    let contenders = shown.contest.contenders.iter();
+    let mut all = contenders.clone().flat_map(|one| &one.result().faults);
+    // Where no run was compared with one without faults, there is no column for it.
+    let columns = if all.any(|fault| fault.excess_latency_s2.is_some()) { &ON_PAGES[..] } else { &IN_TEXT[..] };
     html! {
         section id=(shown.id("recovery")) {
             h2 { "Which, when" }
             @for place in 0..faults { (fault(shown, place)) }
-            @for one in &shown.contest.contenders {
-                (why_missing(one.result(), one.tables, &format!("{}, ", one.label())))
-            }
+            (why_missing(contenders.map(|one| (one.result(), one.tables, one.label())), columns))
             @if faults > 0 { p.note { (FAULT_NOTE) } } @else { p.note { "The scenario has no faults." } }
             h3 { "Damage and cost" }
             (cost(shown))
