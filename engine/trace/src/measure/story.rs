@@ -40,10 +40,17 @@ pub struct Happening {
     pub term: Option<u64>,
 }
 
-/// A membership's epoch as the term in which it was given and its number in it: masters count epochs on from a place that no
-/// earlier term reaches.
-fn parts_of_epoch(epoch: u64) -> (u64, u64) {
-    ((epoch >> 32) + 1, epoch & u64::from(u32::MAX))
+/// The membership that an event is about, as the term in which it was given and its number in it: masters count epochs on
+/// from a place that no earlier term reaches.
+fn membership(event: &Event) -> Option<(u64, u64)> {
+    match event {
+        Event::WorkerLost { epoch, .. }
+        | Event::WorkerJoined { epoch, .. }
+        | Event::WorkerLeaving { epoch, .. }
+        | Event::WorkerStays { epoch, .. }
+        | Event::WorkerLeft { epoch, .. } => Some(((epoch >> 32) + 1, epoch & u64::from(u32::MAX))),
+        _ => None,
+    }
 }
 
 /// The states of all nodes.
@@ -161,17 +168,7 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
             Event::CheckpointComplete { through } => ("checkpoint", &line.node, *through),
             _ => continue,
         };
-        let (term, amount) = match &line.event {
-            Event::WorkerLost { epoch, .. }
-            | Event::WorkerJoined { epoch, .. }
-            | Event::WorkerLeaving { epoch, .. }
-            | Event::WorkerStays { epoch, .. }
-            | Event::WorkerLeft { epoch, .. } => {
-                let (term, number) = parts_of_epoch(*epoch);
-                (Some(term), number)
-            }
-            _ => (None, amount),
-        };
+        let (term, amount) = membership(&line.event).map_or((None, amount), |(term, number)| (Some(term), number));
         found.push(Happening { at: line.at, what, node: node.clone(), amount, term });
     }
     found
