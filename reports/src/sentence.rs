@@ -4,9 +4,9 @@ use crate::format::{count, milliseconds, seconds};
 use crate::read::RunReport;
 use crate::reasons::{stopped, stopped_sentence};
 use crate::tables::Tables;
-use crate::waiting::{held_back, held_back_sentence};
+use crate::waiting::{drained_sentence, held_back, held_back_sentence};
 use crate::words::{checks_failed, failures};
-use dstream_trace::result::{RunResult, Verdict};
+use dstream_trace::result::{FaultResult, RunResult, Verdict};
 use std::collections::BTreeSet;
 
 /// One run in one or two sentences.
@@ -23,12 +23,8 @@ pub fn verdict_sentence(result: &RunResult) -> String {
 pub fn summary(runs: &[RunReport]) -> String {
     let worlds: BTreeSet<&str> = runs.iter().map(|run| run.result.world.as_str()).collect();
     let sentence = |run: &RunReport| {
-        let tables = Tables::read(&run.directory);
-        let held = held_back(&tables).map(held_back_sentence);
-        let held = held.map_or(String::new(), |held| format!(" {held}"));
-        let held =
-            format!("{held}{}", stopped(&tables).map_or(String::new(), |gone| format!(" {}", stopped_sentence(gone))));
-        let (engine, said) = (&run.result.engine, format!("{}{held}", verdict_sentence(&run.result)));
+        let more = what_tables_say(run);
+        let (engine, said) = (&run.result.engine, format!("{}{more}", verdict_sentence(&run.result)));
         match worlds.len() {
             1 => said,
             _ => said.replacen(engine, &format!("{engine} on {}", run.result.world), 1),
@@ -36,6 +32,16 @@ pub fn summary(runs: &[RunReport]) -> String {
     };
     let sentences: Vec<String> = runs.iter().map(sentence).collect();
     sentences.join("\n")
+}
+
+/// What only the run's tables say: that results stopped for good, or that records waited at clients.
+fn what_tables_say(run: &RunReport) -> String {
+    let tables = Tables::read(&run.directory);
+    let fired: Vec<&FaultResult> = run.result.faults.iter().filter(|fault| fault.fired).collect();
+    let held = held_back(&tables).map(held_back_sentence);
+    let drained = held.as_ref().filter(|_| !fired.is_empty()).map(|_| drained_sentence(&fired));
+    let said = [held, drained, stopped(&tables).map(stopped_sentence)];
+    said.into_iter().flatten().map(|sentence| format!(" {sentence}")).collect()
 }
 
 fn what_was_right(result: &RunResult) -> String {

@@ -76,7 +76,8 @@ fn after_a_fault_it_is_on_time_again_when_the_last_record_that_waited_is_in_a_re
         ("19.9", "The last of them was in a result 19.9 s after the fault."),
         ("null", "Some still waited when the run ended."),
     ] {
-        let (page, _) = said("fault", HELD, &FAULT.replace("DRAIN", drained));
+        let (page, text) = said("fault", HELD, &FAULT.replace("DRAIN", drained));
+        assert!(text.contains(expected), "{text}");
         let by_intervals = "By their intervals' ends, 1.5 s after the slow-cpu of worker- 1.";
         for part in [expected, by_intervals] {
             assert!(page.contains(part), "no `{part}` on the page");

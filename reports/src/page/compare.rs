@@ -18,9 +18,9 @@ use crate::read::RunReport;
 use crate::reasons::ON_PAGES;
 use crate::table::verdict_word;
 use crate::tables::Tables;
-use crate::waiting::longest_wait_s;
+use crate::waiting::{held_back, longest_wait_s};
 use crate::words::{anything_wrong, headline, on_time_again, sign, what_failed};
-use dstream_trace::result::Verdict;
+use dstream_trace::result::{FaultResult, Verdict};
 use maud::{Markup, html};
 use std::path::Path;
 
@@ -138,7 +138,10 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
                 |anchor: &str, text: String| html! { a href={ (one.address) "/report.html#" (anchor) } { (text) } };
             let verdict = headline(result);
             let slowest = result.faults.iter().filter(|fault| fault.fired);
-            let caught: Option<Vec<f64>> = slowest.map(|fault| fault.catch_up_s).collect();
+            // Intervals may be on time while old records wait at clients.
+            let held = held_back(&one.tables).is_some();
+            let again = |fault: &FaultResult| if held { fault.drain_s } else { fault.catch_up_s };
+            let caught: Option<Vec<f64>> = slowest.map(again).collect();
             let caught = caught.and_then(|all| all.into_iter().max_by(f64::total_cmp));
             let records = &result.records;
             let wrong = [records.lost, records.duplicated, records.wrong_intervals].map(count).join(" / ");

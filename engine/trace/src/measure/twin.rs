@@ -59,7 +59,7 @@ impl Twin {
         });
         Excess {
             latency_s2: latency_s2.collect(),
-            cpu_s: is_whole(measured, input).then(|| measured.cost.cpu_s - self.cpu_s),
+            cpu_s: is_whole(measured, input).then_some(measured.cost.cpu_s - self.cpu_s),
         }
     }
 }
