@@ -60,17 +60,22 @@ pub fn waited_sentence(waited: &WaitedAtClients) -> String {
     )
 }
 
+/// What waited at clients; nothing where no record was due that is measured.
+pub fn waited(result: &RunResult) -> Option<WaitedAtClients> {
+    result.waited_at_clients.filter(|waited| waited.most_records > 0)
+}
+
 /// The longest that a record waited at its client, in seconds.
 pub fn longest_wait_s(result: &RunResult) -> Option<f64> {
-    result.waited_at_clients.map(|waited| waited.longest_s)
+    waited(result).map(|waited| waited.longest_s)
 }
 
 /// The most records that waited at clients at once.
 pub fn most_waiting(result: &RunResult) -> Option<f64> {
-    result.waited_at_clients.map(|waited| waited.most_records as f64)
+    waited(result).map(|waited| waited.most_records as f64)
 }
 
 /// The bytes that these stand for.
 pub fn most_waiting_bytes(result: &RunResult) -> Option<f64> {
-    result.waited_at_clients.map(|waited| waited.most_bytes as f64)
+    waited(result).map(|waited| waited.most_bytes as f64)
 }

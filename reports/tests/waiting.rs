@@ -86,6 +86,18 @@ fn after_a_fault_it_is_on_time_again_when_the_last_record_that_waited_is_in_a_re
 }
 
 #[test]
+fn of_a_run_without_a_measured_record_nobody_says_how_long_it_waited() {
+    let folder = folder("none", HELD, "");
+    let mut run = read_run(&folder).unwrap();
+    run.result.waited_at_clients = Some(Default::default());
+    let (page, text) = (run_page(&run), verdict_table(&[run], None));
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(!page.contains("waited at its client for at most"));
+    let cost = text.lines().rfind(|line| line.starts_with("dstream")).unwrap();
+    assert!(cost.trim_end().ends_with('\u{2013}'), "{text}");
+}
+
+#[test]
 fn a_result_is_as_old_as_the_oldest_record_since_the_one_before() {
     let folder = folder("oldest", HELD, "");
     let tables = Tables::read(&folder);

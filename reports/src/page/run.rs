@@ -14,7 +14,7 @@ use crate::ink::Ink;
 use crate::read::RunReport;
 use crate::reasons::ON_PAGES;
 use crate::tables::Tables;
-use crate::waiting::{held_back, held_back_sentence, waited_sentence};
+use crate::waiting::{held_back, held_back_sentence, waited, waited_sentence};
 use crate::words::{anything_wrong, headline, on_time_again, sign, what_failed};
 use dstream_trace::result::RunResult;
 use maud::{Markup, html};
@@ -110,8 +110,7 @@ fn bound_key(tables: &Tables) -> Option<Key> {
 
 fn latency_note(result: &RunResult) -> String {
     let note = "From a record's scheduled send to the moment a result that contains it is visible.";
-    let waited =
-        result.waited_at_clients.as_ref().map_or(String::new(), |waited| format!(" {}", waited_sentence(waited)));
+    let waited = waited(result).map_or(String::new(), |waited| format!(" {}", waited_sentence(&waited)));
     let note = format!("{note}{waited}");
     match &result.record_latency_ms {
         Some(record) => format!(
