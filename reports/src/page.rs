@@ -102,9 +102,9 @@ fn why_missing<'a>(runs: impl Iterator<Item = (&'a RunResult, &'a Tables, &'a st
 }
 
 /// What the columns mean.
-const FAULT_NOTE: &str = "Each time counts from the moment the fault struck. Detect: the node is declared lost, a second \
-    attempt at a task is launched beside one of a straggler, another master leads, or who died with all is a member again. \
-    Restore: its share of the results is out, up to the interval open when it struck. Catch-up: the \
+const FAULT_NOTE: &str = "Each time counts from the moment the fault struck. Detect: the node is declared lost, a \
+    second attempt at a task is launched beside one of a straggler, another master leads, or who died with all is a \
+    member again. Restore: its share of the results is out, up to the interval open when it struck. Catch-up: the \
     end of the first of five successive intervals on time. Drain: nothing older than on time waits. Redundancy: \
     every promised copy exists again, and as many nodes are idle as are promised. Excess latency: the area between \
     this run's latency over time and that of the same seed without faults (in the simulator).";

@@ -207,8 +207,8 @@ impl Tables {
         self.intervals.iter().filter(|row| row.is_due && row.closed_s > 0.0)
     }
 
-    /// For each measured interval with a result, in order: its end, and how long the oldest record waited that the result has
-    /// and the one before it had not. Tables of earlier runs do not say; there it is as old as its interval.
+    /// For each measured interval with a result, in order: its end, and how long the oldest record waited that the result
+    /// has and the one before it had not. Tables of earlier runs do not say; there it is as old as its interval.
     pub fn oldest(&self) -> Vec<(f64, Option<f64>)> {
         let mut waited: Option<f64> = None;
         let mut found = Vec::new();

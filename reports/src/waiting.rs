@@ -52,8 +52,8 @@ pub fn drained_sentence(fired: &[&FaultResult]) -> String {
 /// How much waited at clients until it was acknowledged, as a sentence.
 pub fn waited_sentence(waited: &WaitedAtClients) -> String {
     format!(
-        "A record waited at its client for at most {} until it was acknowledged; at most {} records waited there at once \
-         ({}).",
+        "A record waited at its client for at most {} until it was acknowledged; at most {} records waited there at \
+         once ({}).",
         seconds(Some(waited.longest_s)),
         count(waited.most_records),
         bytes(waited.most_bytes)

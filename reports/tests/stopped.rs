@@ -6,13 +6,15 @@ use dstream_reports::{fault_table, read_run, run_page, summary, write_index};
 use std::fs;
 use std::path::PathBuf;
 
-const RESULT: &str = r#"{"format":1,"scenario":"s","engine":"dstream","world":"sim","seed":7,"scale":1,"verdict":"VERDICT",
+const RESULT: &str = r#"{"format":1,"scenario":"s","engine":"dstream","world":"sim","seed":7,"scale":1,
+    "verdict":"VERDICT",
     "trace_hash":null,"tick_ms":1,"virtual_s":1.0,"wall_s":1.0,"nodes":1,"rate_per_s":1,"own_capacity_fraction":0,
     "records":{"sent":10,"acked":10,"unacked":0,"in_results":10,"lost":0,"duplicated":0,"intervals_checked":1,
     "wrong_intervals":0},"latency_ms":{"p99":900},"record_latency_ms":null,"latency_before_faults_ms":{},
     "faults":[FAULTS],"cost":{"node_s":0,"cpu_s":0,"recomputed_cpu_s":0,"network_bytes":0,"replicated_bytes":0,
     "checkpoint_bytes":0,"recovery_bytes":0,"excess_cpu_s":null},"load":{"cpu":0,"network":0},"broken_promises":[],
-    "checks":[{"check":"output: exact","holds":false,"detail":"800 records"},{"check":"drained","holds":false,"detail":""}]}"#;
+    "checks":[{"check":"output: exact","holds":false,"detail":"800 records"},
+    {"check":"drained","holds":false,"detail":""}]}"#;
 
 const GONE: &str = r#"{"fault":"crash","node":"master","at_s":5.0,"fired":true,"detect_s":null,"restore_s":null,
     "catch_up_s":null,"drain_s":null,"redundancy_s":null,"longest_gap_s":45.5,"excess_latency_s2":null}"#;
@@ -66,15 +68,16 @@ fn check(text: &str, parts: &[&str], never: &[&str]) {
     }
 }
 
-const NEVER: &str = "Results never came back: the last one came at 5.5 s; 15 intervals after it have none, and the run ended \
-    44.5 s later.";
+const NEVER: &str = "Results never came back: the last one came at 5.5 s; 15 intervals after it have none, and the run \
+    ended 44.5 s later.";
 
 #[test]
 fn a_run_that_stopped_for_good_says_so_with_all_failed_checks_and_a_reason_for_each_dash() {
     let [page, text, index] = said("gone", 5, GONE, "", 80);
     let checks = "2 checks failed: output: exact (800 records); drained";
-    let why = "– for detect: nobody was left who could say so; for restore, catch-up, redundancy: not within the run; for \
-               drain: records still waited when the run ended; for excess latency: not compared with a run without faults.";
+    let why = "– for detect: nobody was left who could say so; for restore, catch-up, redundancy: not within the run; \
+               for drain: records still waited when the run ended; for excess latency: not compared with a run \
+               without faults.";
     let made_up = ["No result came later", "on time throughout", "0 s after"];
     let named = "Invalid: 2 checks failed: output: exact; drained.";
     check(&page, &[NEVER, named, &format!("F1: {why}"), "\u{2265} 45.5 s", ">800 records<"], &made_up);

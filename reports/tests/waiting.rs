@@ -8,10 +8,12 @@ use dstream_reports::{read_run, run_page, summary, verdict_table};
 use std::fs;
 use std::path::PathBuf;
 
-const RESULT: &str = r#"{"format":1,"scenario":"s","engine":"dstream","world":"sim","seed":7,"scale":1,"verdict":"valid",
+const RESULT: &str = r#"{"format":1,"scenario":"s","engine":"dstream","world":"sim","seed":7,"scale":1,
+    "verdict":"valid",
     "trace_hash":null,"tick_ms":1,"virtual_s":1.0,"wall_s":1.0,"nodes":1,"rate_per_s":1,"own_capacity_fraction":0,
     "records":{"sent":10,"acked":10,"unacked":0,"in_results":10,"lost":0,"duplicated":0,"intervals_checked":1,
-    "wrong_intervals":0},"latency_ms":{"p99":26000},"record_latency_ms":null,"latency_before_faults_ms":{},"faults":[FAULT],
+    "wrong_intervals":0},"latency_ms":{"p99":26000},"record_latency_ms":null,"latency_before_faults_ms":{},
+    "faults":[FAULT],
     "waited_at_clients":{"most_records":5000,"most_bytes":1500000,"longest_s":27.0},
     "cost":{"node_s":0,"cpu_s":0,"recomputed_cpu_s":0,"network_bytes":0,"replicated_bytes":0,"checkpoint_bytes":0,
     "recovery_bytes":0,"excess_cpu_s":null},"load":{"cpu":0,"network":0},"broken_promises":[],"checks":[]}"#;
@@ -55,8 +57,8 @@ fn a_run_whose_records_waited_at_clients_is_nowhere_called_on_time_throughout() 
     for part in [
         held,
         "By their intervals' ends, throughout.",
-        "A record waited at its client for at most 27 s until it was acknowledged; at most 5 000 records waited there at \
-         once (1.5 MB).",
+        "A record waited at its client for at most 27 s until it was acknowledged; at most 5 000 records waited there \
+         at once (1.5 MB).",
         "Records waiting at clients",
         "4 321",
     ] {

@@ -68,9 +68,9 @@ impl MeasureInput {
 }
 
 impl MeasureInput {
-    /// From when on the age of a record counts that was due at `due` and is in `interval`: from the end of that interval, but
-    /// at most of the one after that in which it was due. Arrival takes a moment; a stall is no excuse. Where results come
-    /// every few intervals, it counts from the end of the next that has all of them.
+    /// From when on the age of a record counts that was due at `due` and is in `interval`: from the end of that interval,
+    /// but at most of the one after that in which it was due. Arrival takes a moment; a stall is no excuse. Where results
+    /// come every few intervals, it counts from the end of the next that has all of them.
     pub(super) fn age_begins(&self, interval: u64, due: Moment) -> Moment {
         self.closed(self.covered_by(interval.min(self.open_at(due) + 1)))
     }

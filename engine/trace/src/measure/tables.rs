@@ -113,8 +113,8 @@ impl Measured {
         text
     }
 
-    /// `moments.csv`: what the master said about members and copies. Of a membership, `amount` is its number among those that
-    /// were given in the master's `term`.
+    /// `moments.csv`: what the master said about members and copies. Of a membership, `amount` is its number among those
+    /// that were given in the master's `term`.
     pub fn moments_csv(&self, input: &MeasureInput) -> String {
         let mut text = String::from("at_s,what,node,amount,term\n");
         for moment in &self.happenings {

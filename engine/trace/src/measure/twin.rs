@@ -43,9 +43,9 @@ impl Twin {
         Twin { cpu_s: measured.cost.cpu_s, seen: seen(facts, &measured.intervals) }
     }
 
-    /// What `measured` has more. Each fault answers for the records that were in no result yet at its t0, those included that
-    /// were due before it; and for all until the next fault strikes after the run had settled again. `None` where it had no
-    /// effect or there were none.
+    /// What `measured` has more. Each fault answers for the records that were in no result yet at its t0, those included
+    /// that were due before it; and for all until the next fault strikes after the run had settled again. `None` where it
+    /// had no effect or there were none.
     pub fn excess(&self, facts: &Facts, measured: &Measured, input: &MeasureInput) -> Excess {
         let own = seen(facts, &measured.intervals);
         let applied = |number: u32| facts.faults.get(&number).and_then(|times| times.applied);

@@ -155,8 +155,8 @@ impl Shown<'_> {
         let oldest = |tables: &Tables| -> Points {
             tables.oldest().into_iter().take_while(|(closed_s, _)| *closed_s <= load_end_s(tables) + 1e-6).collect()
         };
-        let note = "For each interval, from the scheduled send of its oldest record to its last result, what that record \
-                    waited at its client included; drawn where the interval ends.";
+        let note = "For each interval, from the scheduled send of its oldest record to its last result, what that \
+                    record waited at its client included; drawn where the interval ends.";
         let bound = self.contest.slo_s().map(|slo| slo + slide_s);
         self.figure([LATENCY, "Latency over time", note], Unit::Seconds, bound, &oldest)
     }
