@@ -104,6 +104,9 @@ pub struct Changes {
     /// Set a value of the file, such as `cluster.workers=4` or `faults[0].at=20s`
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
+    /// The scenario's file; not said on the command line as such.
+    #[arg(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// `dstream demo`.

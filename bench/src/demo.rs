@@ -32,7 +32,7 @@ use std::time::Duration;
 pub fn demo(args: &DemoArgs, setup: &Setup) -> Result<Ending, Failure> {
     let overrides = Overrides { seed: args.seed, ..Overrides::default() };
     let plan = load_text(Path::new(PATH), TEXT, &overrides, setup)?;
-    let changes = Changes { seed: args.seed, set: Vec::new() };
+    let changes = Changes { seed: args.seed, ..Changes::default() };
     let demo = Demo::new(&plan, setup, &args.out, &changes)?;
     let ended = demo.run_all();
     let mut worst = if demo.interrupt.is_raised() { Ending::Undecided } else { Ending::Good };

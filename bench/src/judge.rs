@@ -27,8 +27,8 @@ pub fn judge(
     let cluster = &execution.cluster;
     let log = execution.trace.lock();
     let rate = rate_per_s(plan).unwrap_or_else(|| measured_rate(plan, log.lines()));
-    let ns_per_record =
-        engine.map_ns_per_byte(cluster, &engine_plan.options) * record_bytes(cluster, &setup.workloads)?;
+    let record_bytes = record_bytes(cluster, &setup.workloads)?;
+    let ns_per_record = engine.map_ns_per_byte(cluster, &engine_plan.options) * record_bytes;
     let facts = RunFacts {
         plan,
         engine: engine_plan,
@@ -46,6 +46,7 @@ pub fn judge(
         harness: execution.harness(),
         rate_per_s: rate,
         own_capacity_fraction: rate * ns_per_record / 1e9 / f64::from(cluster.workers * cluster.cores),
+        bytes_per_record: record_bytes * plan.scale as f64,
         drained: execution.played.drained,
         interrupted: execution.played.interrupted,
     };

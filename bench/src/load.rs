@@ -64,14 +64,14 @@ pub fn text_of(path: &Path) -> Result<String, Failure> {
     ScenarioError::text_of(path, read(path)?).map_err(|errors| Failure::usage(join(&errors)))
 }
 
-/// What is wrong with a scenario file; empty where nothing is.
-pub fn errors_of(path: &Path, setup: &Setup) -> Result<Vec<ScenarioError>, Failure> {
+/// What is wrong with a scenario file: its plan where nothing is.
+pub fn checked(path: &Path, setup: &Setup) -> Result<Result<Plan, Vec<ScenarioError>>, Failure> {
     let text = match ScenarioError::text_of(path, read(path)?) {
         Ok(text) => text,
-        Err(errors) => return Ok(errors),
+        Err(errors) => return Ok(Err(errors)),
     };
     let context = context(&Overrides::default(), setup)?;
-    Ok(dstream_scenarios::load(path, &text, &context).err().unwrap_or_default())
+    Ok(dstream_scenarios::load(path, &text, &context))
 }
 
 fn join(errors: &[ScenarioError]) -> String {

@@ -35,12 +35,14 @@ pub fn run(args: &RunArgs, setup: &Setup) -> Result<Ending, Failure> {
     let plans = plans(args, setup)?;
     let interrupt = Interrupt::by_signal();
     let twins = Twins::open();
-    let keep = Keep { out: &args.out, outputs: args.keep_outputs, changes: &args.changes, twins: Some(&twins) };
     let mut finished = Vec::new();
     let mut worst = Ending::Good;
-    let runs = plans.iter().flat_map(|plan| plan.engines.iter().map(move |engine| (plan, engine)));
+    let changes = |file: &PathBuf| Changes { file: Some(file.clone()), ..args.changes.clone() };
+    let plans: Vec<(Plan, Changes)> = plans.into_iter().zip(args.scenarios.iter().map(changes)).collect();
+    let runs = plans.iter().flat_map(|plan| plan.0.engines.iter().map(move |engine| (plan, engine)));
     let runs = runs.flat_map(|run| worlds.iter().map(move |world| (run, *world)));
-    for ((plan, engine), world) in runs {
+    for (((plan, changes), engine), world) in runs {
+        let keep = Keep { out: &args.out, outputs: args.keep_outputs, changes, twins: Some(&twins) };
         if interrupt.is_raised() {
             worst = worst.max(Ending::Undecided);
             break;
@@ -68,14 +70,23 @@ fn plans(args: &RunArgs, setup: &Setup) -> Result<Vec<Plan>, Failure> {
     let changes = &args.changes;
     let overrides = Overrides { seed: changes.seed, set: changes.set.clone(), only: args.engine.clone() };
     let mut plans = Vec::new();
-    let mut wrong = Vec::new();
+    let mut wrong: Vec<String> = Vec::new();
     for path in &args.scenarios {
         match load_scenario(path, &overrides, setup) {
             Ok(plan) => plans.push(plan),
-            Err(failure) => wrong.push(failure.message),
+            Err(failure) if !wrong.iter().any(|said| says_same_of_line(said, &failure.message)) => {
+                wrong.push(failure.message);
+            }
+            Err(_) => {}
         }
     }
     if wrong.is_empty() { Ok(plans) } else { Err(Failure::usage(wrong.join("\n"))) }
+}
+
+/// Whether both say the same of the command line, which all scenarios share: what is wrong there is said once.
+fn says_same_of_line(said: &str, message: &str) -> bool {
+    let of_line = |text: &str| text.find("`--engine ").map(|at| text[at..].lines().next().unwrap_or("").to_owned());
+    of_line(said).is_some_and(|said| of_line(message) == Some(said))
 }
 
 /// Where a run goes, and what it says about itself.
@@ -216,6 +227,7 @@ fn facts_of(changes: &Changes, plan: &Plan, execution: &Execution) -> Vec<(&'sta
         ("interrupted", execution.played.interrupted.to_string()),
         ("drained", execution.played.drained.to_string()),
     ];
+    facts.extend(changes.file.iter().map(|file| ("file", file.display().to_string())));
     facts.extend(changes.seed.map(|seed| ("set", format!("seed={seed}"))));
     facts.extend(changes.set.iter().map(|set| ("set", set.clone())));
     facts

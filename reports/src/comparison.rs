@@ -7,9 +7,10 @@ pub mod quantity;
 pub mod sheet;
 pub mod words;
 
+use crate::label::files;
 use crate::read::RunReport;
 use crate::tables::Tables;
-use crate::words::failures;
+use crate::words::{checks_failed, failures};
 use dstream_trace::result::{FaultResult, RunResult, Verdict};
 use serde_yaml::Value;
 use std::collections::BTreeMap;
@@ -79,7 +80,7 @@ impl<'a> Contender<'a> {
     pub fn why_not(&self) -> Option<String> {
         match self.run.result.verdict {
             Verdict::Valid => None,
-            Verdict::Invalid => Some(format!("a check failed: {}", failures(&self.run.result))),
+            Verdict::Invalid => Some(checks_failed(&self.run.result)),
             Verdict::Unknown => Some(format!("undecided: {}", failures(&self.run.result))),
         }
     }
@@ -136,11 +137,14 @@ pub fn contests<'a>(runs: &'a [RunReport], tables: &'a [Tables]) -> Vec<Contest<
     }
     groups.retain(|(_, contenders)| contenders.len() > 1);
     let settings: Vec<Setting> = groups.iter().map(|(setting, _)| setting.clone()).collect();
-    let contest = |(setting, mut contenders): (Setting, Vec<Contender<'a>>)| {
+    let first: Vec<&Contender<'_>> = groups.iter().filter_map(|(_, contenders)| contenders.first()).collect();
+    let (reports, of): (Vec<_>, Vec<_>) = first.iter().map(|one| (one.run.clone(), one.tables.clone())).unzip();
+    let files = files(&reports, &of);
+    let contest = |((setting, mut contenders), file): ((Setting, Vec<Contender<'a>>), Option<String>)| {
         contenders.sort_by_key(|one| one.place);
-        Contest { name: setting.told_apart(&settings), contenders }
+        Contest { name: setting.told_apart(&settings, file), contenders }
     };
-    groups.into_iter().map(contest).collect()
+    groups.into_iter().zip(files).map(contest).collect()
 }
 
 /// What runs must share to be compared.
@@ -170,7 +174,7 @@ impl Setting {
     }
 
     /// What it has that the others have not.
-    fn told_apart(&self, all: &[Setting]) -> String {
+    fn told_apart(&self, all: &[Setting], file: Option<String>) -> String {
         if all.len() < 2 {
             return String::new();
         }
@@ -189,7 +193,9 @@ impl Setting {
             (&other.scenario, &other.world, other.seed, &other.set)
                 == (&self.scenario, &self.world, self.seed, &self.set)
         };
-        if all.iter().filter(alike).count() > 1 {
+        if let Some(file) = file {
+            parts.push(file);
+        } else if all.iter().filter(alike).count() > 1 {
             let version = all.iter().filter(alike).position(|other| other == self).unwrap_or(0) + 1;
             parts.push(format!("version {version} of the scenario"));
         }

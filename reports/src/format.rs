@@ -20,10 +20,10 @@ pub fn milliseconds(value: Option<f64>) -> String {
     seconds(value.map(|value| value / 1e3))
 }
 
-/// A difference of seconds: less than nothing has its sign before it.
-pub fn difference(value: Option<f64>) -> String {
+/// Seconds that something took more. What took less took none for it: what is dead works no more.
+pub fn extra(value: Option<f64>) -> String {
     match value {
-        Some(value) if value < 0.0 => format!("\u{2212}{}", seconds(Some(-value))),
+        Some(value) if value < 0.0 => format!("none ({} less)", seconds(Some(-value))),
         value => seconds(value),
     }
 }
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn differences_and_areas_may_be_less_than_nothing() {
-        let shown = [difference(Some(-0.5)), difference(Some(2.0)), difference(None)];
-        assert_eq!(shown, ["\u{2212}500 ms", "2 s", NOT_REACHED]);
+    fn areas_may_be_less_than_nothing_and_what_took_less_took_nothing_more() {
+        let shown = [extra(Some(-0.5)), extra(Some(2.0)), extra(None)];
+        assert_eq!(shown, ["none (500 ms less)", "2 s", NOT_REACHED]);
         assert_eq!([area(Some(1.25)), area(Some(-0.5)), area(None)], ["1.25 s²", "\u{2212}0.5 s²", NOT_REACHED]);
     }
 

@@ -62,11 +62,16 @@ pub fn table(caption: &str, columns: &[&str], rows: &[Vec<Markup>]) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label=(caption) {
             table {
-                thead { tr { @for column in columns { th scope="col" { (column) } } } }
+                thead { tr { @for column in columns { th scope="col" { (whole_words(column)) } } } }
                 tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
             }
         }
     }
+}
+
+/// The text with no place to break inside a word: `catch-up` is one.
+fn whole_words(text: &str) -> String {
+    text.replace('-', "-\u{2060}")
 }
 
 /// A table of words, whose lines break instead of scrolling.

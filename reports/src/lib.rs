@@ -15,11 +15,13 @@ pub mod model;
 pub mod page;
 pub mod paper;
 pub mod read;
+pub mod reasons;
 pub mod sentence;
 pub mod stragglers;
 mod svg;
 pub mod table;
 pub mod tables;
+pub mod waiting;
 pub mod words;
 
 pub use beside::{FaultsFigure, Overhead, OverheadFigure, Struck};

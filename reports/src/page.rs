@@ -22,9 +22,11 @@ pub use run::run_page;
 pub use stragglers::stragglers_page;
 
 use crate::chart::FaultMark;
-use crate::format::{area, count, milliseconds, seconds};
-use crate::html::{folded, table};
+use crate::format::{NOT_REACHED, area, count, milliseconds, seconds};
+use crate::html::{folded, kept_together, table};
+use crate::reasons::{effect, longest_gap, reasons, sentences};
 use crate::tables::Tables;
+use crate::waiting::held_back;
 use dstream_trace::result::RunResult;
 use maud::{Markup, html};
 
@@ -33,14 +35,17 @@ const MOST_ROWS: usize = 200;
 
 /// The faults as pictures show them, in the order of the result.
 fn fault_marks(result: &RunResult, tables: &Tables) -> Vec<FaultMark> {
+    let held = held_back(tables).is_some();
     let marks = result.faults.iter().enumerate().map(|(place, fault)| {
         let line = tables.faults.get(place);
+        // Intervals may be on time while old records wait at clients.
+        let again = if held { fault.catch_up_s.zip(fault.drain_s).map(|(a, b)| a.max(b)) } else { fault.catch_up_s };
         FaultMark {
             tag: format!("F{}", place + 1),
             label: format!("{} {}", fault.fault, fault.node),
             from_s: fault.at_s,
             until_s: line.and_then(|line| line.ended_s),
-            on_time_s: fault.catch_up_s.map(|after| fault.at_s + after),
+            on_time_s: again.map(|after| fault.at_s + after),
             fired: fault.fired,
         }
     });
@@ -59,15 +64,11 @@ fn fault_rows(result: &RunResult, tables: &Tables, name: Option<&Markup>) -> Vec
     let rows = result.faults.iter().enumerate().map(|(place, fault)| {
         let ended = tables.faults.get(place).and_then(|line| line.ended_s).map(|ended| (ended - fault.at_s).max(0.0));
         let lasted = ended.map_or("to the end".to_owned(), |ended| seconds(Some(ended)));
-        let times =
-            [fault.detect_s, fault.restore_s, fault.catch_up_s, fault.drain_s, fault.redundancy_s, fault.longest_gap_s];
-        let times = times.map(seconds).into_iter().chain([area(fault.excess_latency_s2)]);
-        let effect = match fault.fired {
-            true => "",
-            false if fault.at_s > tables.end_s() => " (not reached)",
-            false => " (no effect)",
-        };
-        let first = [format!("F{}", place + 1), format!("{} {}{effect}", fault.fault, fault.node)];
+        let times = [fault.detect_s, fault.restore_s, fault.catch_up_s, fault.drain_s, fault.redundancy_s];
+        let gap = longest_gap(fault, tables);
+        let times = times.map(seconds).into_iter().chain([gap, area(fault.excess_latency_s2)]);
+        let what = format!("{} {} {}", fault.fault, fault.node, effect(fault, tables));
+        let first = [format!("F{}", place + 1), what.trim_end().to_owned()];
         let texts = first.into_iter().chain([seconds(Some(fault.at_s)), lasted]).chain(times);
         name.cloned().into_iter().chain(texts.map(|text| html! { (text) })).collect()
     });
@@ -89,9 +90,21 @@ const FAULT_COLUMNS: [&str; 11] = [
     "excess latency",
 ];
 
+/// Why moments are missing, below the tables of faults of these runs; a name stands before each where there are several.
+fn why_missing<'a>(runs: impl Iterator<Item = (&'a RunResult, &'a Tables, &'a str)>, shown: &[&str]) -> Markup {
+    let all = runs.flat_map(|(result, tables, name)| {
+        let of = if name.is_empty() { String::new() } else { format!("{name} ") };
+        reasons(result, tables, shown, |place, _| format!("{of}F{}", place + 1))
+    });
+    html! {
+        @for reason in sentences(all) { p.note { (kept_together(&reason)) } }
+    }
+}
+
 /// What the columns mean.
-const FAULT_NOTE: &str = "Each time counts from the moment the fault struck; a dash was not reached. Detect: the node \
-    is declared lost. Restore: its share of the results is out, up to the interval open when it struck. Catch-up: the \
+const FAULT_NOTE: &str = "Each time counts from the moment the fault struck. Detect: the node is declared lost, a \
+    second attempt at a task is launched beside one of a straggler, another master leads, or who died with all is a \
+    member again. Restore: its share of the results is out, up to the interval open when it struck. Catch-up: the \
     end of the first of five successive intervals on time. Drain: nothing older than on time waits. Redundancy: \
     every promised copy exists again, and as many nodes are idle as are promised. Excess latency: the area between \
     this run's latency over time and that of the same seed without faults (in the simulator).";
@@ -127,7 +140,8 @@ fn interval_rows(tables: &Tables) -> Vec<Vec<Markup>> {
 fn flow_rows(tables: &Tables) -> Vec<Vec<Markup>> {
     let rows = tables.flow.iter().filter(|row| row.second >= 0.0).map(|row| {
         let counts = [row.due, row.acked, row.in_results].map(count);
-        crate::html::cells(std::iter::once(format!("{} s", row.second)).chain(counts))
+        let waiting = row.waiting.map_or(NOT_REACHED.to_owned(), |waiting| count(waiting as u64));
+        crate::html::cells(std::iter::once(format!("{} s", row.second)).chain(counts).chain([waiting]))
     });
     rows.collect()
 }

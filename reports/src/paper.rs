@@ -338,6 +338,8 @@ mod tests {
             processing_s: delay_s.map(|delay| delay / 2.0),
             is_due: true,
             records: 1,
+            latency_s: None,
+            oldest_delay_s: None,
         }
     }
 

@@ -2,8 +2,11 @@
 
 use crate::format::{count, milliseconds, seconds};
 use crate::read::RunReport;
-use crate::words::failures;
-use dstream_trace::result::{RunResult, Verdict};
+use crate::reasons::{stopped, stopped_sentence};
+use crate::tables::Tables;
+use crate::waiting::{drained_sentence, held_back, held_back_sentence};
+use crate::words::{checks_failed, failures};
+use dstream_trace::result::{FaultResult, RunResult, Verdict};
 use std::collections::BTreeSet;
 
 /// One run in one or two sentences.
@@ -11,7 +14,7 @@ pub fn verdict_sentence(result: &RunResult) -> String {
     let engine = &result.engine;
     match result.verdict {
         Verdict::Valid => format!("{engine}: every check holds. {}", what_was_right(result)),
-        Verdict::Invalid => format!("{engine}: a check failed: {}.", failures(result)),
+        Verdict::Invalid => format!("{engine}: {}.", checks_failed(result)),
         Verdict::Unknown => format!("{engine}: undecided: {}.", failures(result)),
     }
 }
@@ -20,7 +23,8 @@ pub fn verdict_sentence(result: &RunResult) -> String {
 pub fn summary(runs: &[RunReport]) -> String {
     let worlds: BTreeSet<&str> = runs.iter().map(|run| run.result.world.as_str()).collect();
     let sentence = |run: &RunReport| {
-        let (engine, said) = (&run.result.engine, verdict_sentence(&run.result));
+        let more = what_tables_say(run);
+        let (engine, said) = (&run.result.engine, format!("{}{more}", verdict_sentence(&run.result)));
         match worlds.len() {
             1 => said,
             _ => said.replacen(engine, &format!("{engine} on {}", run.result.world), 1),
@@ -28,6 +32,16 @@ pub fn summary(runs: &[RunReport]) -> String {
     };
     let sentences: Vec<String> = runs.iter().map(sentence).collect();
     sentences.join("\n")
+}
+
+/// What only the run's tables say: that results stopped for good, or that records waited at clients.
+fn what_tables_say(run: &RunReport) -> String {
+    let tables = Tables::read(&run.directory);
+    let fired: Vec<&FaultResult> = run.result.faults.iter().filter(|fault| fault.fired).collect();
+    let held = held_back(&tables).map(held_back_sentence);
+    let drained = held.as_ref().filter(|_| !fired.is_empty()).map(|_| drained_sentence(&fired));
+    let said = [held, drained, stopped(&tables).map(stopped_sentence)];
+    said.into_iter().flatten().map(|sentence| format!(" {sentence}")).collect()
 }
 
 fn what_was_right(result: &RunResult) -> String {

@@ -326,7 +326,17 @@ mod tests {
 
     fn interval(number: u64, closed_s: f64, processing_s: Option<f64>) -> Interval {
         let done_s = processing_s.map(|processing_s| closed_s + processing_s);
-        Interval { number, closed_s, done_s, delay_s: processing_s, processing_s, records: 1, is_due: true }
+        Interval {
+            number,
+            closed_s,
+            done_s,
+            delay_s: processing_s,
+            processing_s,
+            records: 1,
+            is_due: true,
+            latency_s: None,
+            oldest_delay_s: None,
+        }
     }
 
     #[test]

@@ -6,26 +6,31 @@ use crate::model::ModelShown;
 use crate::page::{fault_texts, model_texts, quantity_text};
 use crate::paper::{PublishedShown, Reproduction, factor, ratio};
 use crate::read::RunReport;
+use crate::reasons::{IN_TEXT, effect, longest_gap, reasons, sentences};
 use crate::stragglers::{STRAGGLERS_COLUMNS, StragglersShown, published_texts, stragglers_texts};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
+use crate::tables::Tables;
+use crate::waiting::longest_wait_s;
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, Width, presets};
 use dstream_trace::result::{FaultResult, RunResult, Verdict};
 
 /// Columns of the verdict table; a line end where the heading is longer than what stands below.
-const VERDICT_COLUMNS: [&str; 8] = ["engine", "world", "seed", "verdict", "lost/dou-\nbled/wrong", "p50", "p99", "max"];
+const VERDICT_COLUMNS: [&str; 8] =
+    ["engine", "world", "seed", "verdict", "lost/\ndoubled/\nwrong", "p50", "p99", "max"];
 
 /// Columns of the table of costs.
-const COST_COLUMNS: [&str; 7] = ["engine", "nodes", "CPU", "CPU\nload", "network", "network\nload", "input\ncopies"];
+const COST_COLUMNS: [&str; 8] =
+    ["engine", "nodes", "CPU", "CPU\nload", "network", "network\nload", "input\ncopies", "longest\nwait at\nclients"];
 
 /// Columns of the table of faults.
 const FAULT_COLUMNS: [&str; 8] =
-    ["fault", "at", "detect", "restore", "catch-\nup", "drain", "redun-\ndancy", "longest\ngap"];
+    ["fault", "at", "detect", "restore", "catch-up", "drain", "redundancy", "longest\ngap"];
 
 /// Columns of the table of a published figure.
 const PAPER_COLUMNS: [&str; 6] = ["period", "reference", "processing", "ratio", "delay", "ratio"];
 
 /// Columns of the table of a model.
 const MODEL_COLUMNS: [&str; 11] =
-    ["engine", "λ", "formula", "raw", "detect", "load", "replay", "drain", "ratio", "sur-\nvivors", ""];
+    ["engine", "λ", "formula", "raw", "detect", "load", "replay", "drain", "ratio", "ratio\nN - 1", ""];
 
 /// Columns that hold names.
 const NAMES: [&str; 7] = ["engine", "world", "verdict", "fault", "period", "case", ""];
@@ -42,8 +47,13 @@ pub fn verdict_table(runs: &[RunReport], width: Option<u16>) -> String {
 pub fn fault_table(runs: &[RunReport], width: Option<u16>) -> String {
     let with_faults = || runs.iter().filter(|run| !run.result.faults.is_empty());
     let tables = with_faults().map(|run| {
-        let table = render(&FAULT_COLUMNS, run.result.faults.iter().map(fault_row).collect(), width);
-        let result = &run.result;
+        let (result, measured) = (&run.result, Tables::read(&run.directory));
+        let rows = result.faults.iter().map(|fault| fault_row(fault, &measured)).collect();
+        let mut table = render(&FAULT_COLUMNS, rows, width);
+        let tag = |_: usize, fault: &FaultResult| format!("{} {}", fault.fault, fault.node);
+        for reason in sentences(reasons(result, &measured, &IN_TEXT, tag)) {
+            table.push_str(&format!("\n{}", wrapped(&reason, width)));
+        }
         match runs.len() {
             1 => table,
             _ => format!("{} ({}, seed {})\n{table}", result.engine, result.world, result.seed),
@@ -129,20 +139,20 @@ fn cost_row(result: &RunResult) -> Vec<String> {
         bytes(cost.network_bytes),
         percent(load.network),
         bytes(cost.replicated_bytes),
+        seconds(longest_wait_s(result)),
     ]
 }
 
-fn fault_row(fault: &FaultResult) -> Vec<String> {
-    let effect = if fault.fired { "" } else { "\n(no effect)" };
+fn fault_row(fault: &FaultResult, tables: &Tables) -> Vec<String> {
     vec![
-        format!("{} {}{effect}", fault.fault, fault.node),
+        format!("{} {}\n{}", fault.fault, fault.node, effect(fault, tables)).trim_end().to_owned(),
         seconds(Some(fault.at_s)),
         seconds(fault.detect_s),
         seconds(fault.restore_s),
         seconds(fault.catch_up_s),
         seconds(fault.drain_s),
         seconds(fault.redundancy_s),
-        seconds(fault.longest_gap_s),
+        longest_gap(fault, tables),
     ]
 }
 
@@ -164,10 +174,74 @@ pub(crate) fn columns(columns: &[&str], rows: Vec<Vec<String>>, width: Option<u1
     aligned(columns, rows, width, |place| place == 0)
 }
 
+/// A sentence in lines that are broken between words.
+fn wrapped(text: &str, width: Option<u16>) -> String {
+    let width = width.map_or(usize::MAX, usize::from);
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push_str(&format!(" {word}"));
+        } else {
+            lines.push(format!("  {word}"));
+        }
+    }
+    lines.join("\n")
+}
+
+/// The table; where the width would break words and numbers, one block a row instead, with a line a quantity.
 fn aligned(
     columns: &[&str],
     rows: Vec<Vec<String>>,
     width: Option<u16>,
+    holds_names: impl Fn(usize) -> bool,
+) -> String {
+    // A number and its unit stay together, whatever else must break.
+    let rows: Vec<Vec<String>> =
+        rows.into_iter().map(|row| row.into_iter().map(|text| text.replace(' ', "\u{a0}")).collect()).collect();
+    let least = least_widths(columns, &rows);
+    let Some(width) = width else { return grid(columns, rows, None, &holds_names) };
+    // Between columns stands one space, and another where there is room for it.
+    let tight = least.iter().sum::<u16>() + u16::try_from(columns.len()).unwrap_or(u16::MAX / 2);
+    let roomy = tight.saturating_add(u16::try_from(columns.len()).unwrap_or(u16::MAX / 2));
+    match (roomy <= width, tight <= width) {
+        (true, _) => grid(columns, rows, Some((width, &least, 1)), &holds_names),
+        (_, true) => grid(columns, rows, Some((width, &least, 0)), &holds_names),
+        _ => blocks(columns, &rows),
+    }
+}
+
+/// What each column needs for its longest word.
+fn least_widths(columns: &[&str], rows: &[Vec<String>]) -> Vec<u16> {
+    let longest = |text: &str| text.split([' ', '\n']).map(|word| word.chars().count()).max().unwrap_or(0);
+    let widths = columns.iter().enumerate().map(|(place, head)| {
+        let cells = rows.iter().filter_map(|row| row.get(place)).map(|cell| longest(cell));
+        cells.chain([longest(head)]).max().unwrap_or(0)
+    });
+    widths.map(|width| u16::try_from(width).unwrap_or(u16::MAX / 64)).collect()
+}
+
+/// A row under its first cell, which is its name: `catch-up  2 s`.
+fn blocks(columns: &[&str], rows: &[Vec<String>]) -> String {
+    let heads: Vec<String> = columns.iter().map(|head| head.replace("/\n", "/").replace('\n', " ")).collect();
+    let widest = heads.iter().skip(1).map(|head| head.chars().count()).max().unwrap_or(0);
+    let block = |row: &Vec<String>| {
+        let name = row.first().map_or(String::new(), |name| name.replace('\n', " "));
+        let lines = heads.iter().zip(row).skip(1).map(|(head, cell)| {
+            let pad = " ".repeat(widest - head.chars().count());
+            format!("  {head}{pad}  {}", cell.replace('\n', " "))
+        });
+        std::iter::once(name).chain(lines).collect::<Vec<_>>().join("\n")
+    };
+    rows.iter().map(block).collect::<Vec<_>>().join("\n").replace('\u{a0}', " ")
+}
+
+fn grid(
+    columns: &[&str],
+    rows: Vec<Vec<String>>,
+    bounds: Option<(u16, &[u16], u16)>,
     holds_names: impl Fn(usize) -> bool,
 ) -> String {
     let mut table = Table::new();
@@ -177,20 +251,22 @@ fn aligned(
         .load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))
         .set_header(columns.iter().copied());
     table.set_content_arrangement(ContentArrangement::Disabled);
-    if let Some(width) = width {
+    if let Some((width, ..)) = bounds {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
-    table.column_iter_mut().for_each(|column| {
-        column.set_padding((0, 1));
+    table.column_iter_mut().enumerate().for_each(|(place, column)| {
+        let space = bounds.map_or(1, |(_, _, space)| space);
+        column.set_padding((0, space));
+        if let Some(least) = bounds.and_then(|(_, least, _)| least.get(place)) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(*least + space)));
+        }
     });
     for row in rows {
-        // A number and its unit stay together, whatever else must break.
-        let row = row.into_iter().map(|text| text.replace(' ', "\u{a0}"));
         let cell = |(place, text): (usize, String)| {
             let alignment = if holds_names(place) { CellAlignment::Left } else { CellAlignment::Right };
             Cell::new(text).set_alignment(alignment)
         };
-        table.add_row(row.enumerate().map(cell));
+        table.add_row(row.into_iter().enumerate().map(cell));
     }
     table.to_string().replace('\u{a0}', " ")
 }

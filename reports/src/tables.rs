@@ -45,6 +45,10 @@ pub struct Interval {
     pub records: u64,
     /// Whether any output has a result at its end.
     pub is_due: bool,
+    /// From the scheduled send of its oldest record to a result that has it.
+    pub latency_s: Option<f64>,
+    /// The delay that its oldest record saw; more than the interval's where that record waited at its client.
+    pub oldest_delay_s: Option<f64>,
 }
 
 /// Latency of what became visible in one second.
@@ -67,6 +71,8 @@ pub struct Flow {
     pub due: u64,
     pub acked: u64,
     pub in_results: u64,
+    /// Due and not acknowledged at its end; tables of earlier runs do not say.
+    pub waiting: Option<f64>,
 }
 
 /// What `faults.csv` says beyond `result.json`.
@@ -201,6 +207,22 @@ impl Tables {
         self.intervals.iter().filter(|row| row.is_due && row.closed_s > 0.0)
     }
 
+    /// For each measured interval with a result, in order: its end, and how long the oldest record waited that the result
+    /// has and the one before it had not. Tables of earlier runs do not say; there it is as old as its interval.
+    pub fn oldest(&self) -> Vec<(f64, Option<f64>)> {
+        let mut waited: Option<f64> = None;
+        let mut found = Vec::new();
+        for row in self.intervals.iter().filter(|row| row.closed_s > 0.0) {
+            waited = [waited, row.latency_s].into_iter().flatten().reduce(f64::max);
+            if row.is_due {
+                let since = row.delay_s.map(|delay| waited.unwrap_or(delay + self.slide_s()));
+                found.push((row.closed_s, since));
+                waited = None;
+            }
+        }
+        found
+    }
+
     /// Whether results come every few intervals only.
     pub fn slides(&self) -> bool {
         self.number("interval_s").is_some_and(|interval| self.slide_s() > interval * 1.5)
@@ -235,6 +257,8 @@ fn interval(row: Row<'_>) -> Option<Interval> {
         records: row.count("records"),
         // Tables without the column are of runs that had a result at the end of each interval.
         is_due: row.text("due") != "false",
+        latency_s: row.number("latency_s"),
+        oldest_delay_s: row.number("oldest_delay_s"),
     })
 }
 
@@ -255,6 +279,7 @@ fn flow(row: Row<'_>) -> Option<Flow> {
         due: row.count("due"),
         acked: row.count("acked"),
         in_results: row.count("in_results"),
+        waiting: row.number("waiting"),
     })
 }
 

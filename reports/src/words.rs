@@ -3,7 +3,9 @@
 //! Invariant: what was not reached, not measured or had no effect is said so, never left out.
 
 use crate::format::{count, seconds};
+use crate::reasons::{effect, stopped, stopped_sentence};
 use crate::tables::{FaultLine, Interval, Tables};
+use crate::waiting::{drained_sentence, held_back, held_back_sentence};
 use dstream_trace::result::{CheckResult, FaultResult, RunResult, Verdict};
 
 /// With more faults than this they are counted, not told one by one.
@@ -34,7 +36,7 @@ pub fn headline(result: &RunResult) -> Answer {
             format!("Valid, with loss: {} records are gone, as its promise allows.", count(gone(result))),
         ),
         Verdict::Valid => answer("good", "Valid: every check holds."),
-        Verdict::Invalid => answer("bad", format!("Invalid: a check failed: {}.", failures(result))),
+        Verdict::Invalid => answer("bad", format!("Invalid: {}.", checks_named(result))),
         Verdict::Unknown if interrupted => answer("open", "Undecided: the run was stopped before its end."),
         Verdict::Unknown => answer("open", format!("Undecided: {}.", failures(result))),
     }
@@ -55,21 +57,38 @@ pub fn sign(class: &str) -> &'static str {
     }
 }
 
-/// The first failed check, what was seen, and how many more failed.
+/// How many checks failed, and which: `a check failed: drained (...)`.
+pub fn checks_failed(result: &RunResult) -> String {
+    format!("{}: {}", how_many_failed(result), failures(result))
+}
+
+fn how_many_failed(result: &RunResult) -> String {
+    match result.checks.iter().filter(|check| !check.holds).count() {
+        0 | 1 => "a check failed".to_owned(),
+        failed => format!("{failed} checks failed"),
+    }
+}
+
+/// The same in fewer words, where a table below says what was seen.
+fn checks_named(result: &RunResult) -> String {
+    let failed = result.checks.iter().filter(|check| !check.holds);
+    let names: Vec<String> = failed.map(|check| check.check.clone()).collect();
+    if names.len() < 2 { checks_failed(result) } else { format!("{}: {}", how_many_failed(result), names.join("; ")) }
+}
+
+/// All failed checks, each with what was seen.
 pub fn failures(result: &RunResult) -> String {
     let failed: Vec<&CheckResult> = result.checks.iter().filter(|check| !check.holds).collect();
-    let Some(first) = failed.first() else { return "the run was stopped before its end".to_owned() };
-    let seen = if first.detail.is_empty() { String::new() } else { format!(" ({})", first.detail) };
-    let more = match failed.len() - 1 {
-        0 => String::new(),
-        1 => "; another check fails too".to_owned(),
-        more => format!("; {more} more checks fail too"),
-    };
-    match first.check.as_str() {
-        // Its detail says it better than its name, which is the opposite of what was seen.
-        FIRED if !first.detail.is_empty() => format!("{}{more}", first.detail),
-        check => format!("{check}{seen}{more}"),
+    if failed.is_empty() {
+        return "the run was stopped before its end".to_owned();
     }
+    let told = failed.into_iter().map(|check| match (check.check.as_str(), check.detail.as_str()) {
+        // Its detail says it better than its name, which is the opposite of what was seen.
+        (FIRED, seen) if !seen.is_empty() => seen.to_owned(),
+        (name, "") => name.to_owned(),
+        (name, seen) => format!("{name} ({seen})"),
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// What failed.
@@ -88,7 +107,7 @@ pub fn what_failed(result: &RunResult, tables: &Tables) -> Answer {
     if faults.len() <= MOST_TOLD {
         let told = faults.iter().enumerate().map(|(place, fault)| match fault.at_s > end_s {
             true => format!("the {} of {} at {} was not reached", fault.fault, fault.node, seconds(Some(fault.at_s))),
-            false => happened(fault, line(place)),
+            false => happened(fault, line(place), effect(fault, tables)),
         });
         return answer(class, told.collect::<Vec<_>>().join("; ") + ".");
     }
@@ -106,12 +125,12 @@ pub fn what_failed(result: &RunResult, tables: &Tables) -> Answer {
 }
 
 /// One fault as an event: `worker-3 crashed at 15.2 s and came back 10 s later`.
-fn happened(fault: &FaultResult, line: &FaultLine) -> String {
+fn happened(fault: &FaultResult, line: &FaultLine, effect: &str) -> String {
     let at = seconds(Some(fault.at_s));
     let lasted = line.ended_s.map(|ended| seconds(Some((ended - fault.at_s).max(0.0))));
     let nodes = if line.nodes.is_empty() { fault.node.clone() } else { line.nodes.join(", ") };
     let others = if line.others.is_empty() { "its peers".to_owned() } else { line.others.join(", ") };
-    let effect = if fault.fired { "" } else { " (it had no effect)" };
+    let effect = if effect.is_empty() { String::new() } else { format!(" {effect}") };
     let for_long = lasted.as_ref().map_or("to the end".to_owned(), |lasted| format!("for {lasted}"));
     let came_back =
         lasted.as_ref().map_or("and did not come back".to_owned(), |lasted| format!("and came back {lasted} later"));
@@ -140,10 +159,18 @@ pub fn on_time_again(result: &RunResult, tables: &Tables) -> Answer {
     }
     let late = late_sentence(tables);
     let fired: Vec<&FaultResult> = result.faults.iter().filter(|fault| fault.fired).collect();
+    if let Some(stopped) = stopped(tables) {
+        return answer("bad", stopped_sentence(stopped));
+    }
+    let held = held_back(tables);
     if fired.is_empty() {
-        let (late_count, _) = late_intervals(tables);
-        let class = if late_count == 0 { "good" } else { "open" };
-        return answer(class, if late_count == 0 { "Results were on time throughout.".to_owned() } else { late });
+        return match (late_intervals(tables).0, held) {
+            (0, None) => answer("good", "Results were on time throughout."),
+            (0, Some(held)) => {
+                answer("open", format!("By their intervals' ends, throughout. {}", held_back_sentence(held)))
+            }
+            (_, held) => answer("open", joined(late, held.map(held_back_sentence))),
+        };
     }
     let reached: Vec<f64> = fired.iter().filter_map(|fault| fault.catch_up_s).collect();
     if reached.len() < fired.len() {
@@ -167,23 +194,34 @@ pub fn on_time_again(result: &RunResult, tables: &Tables) -> Answer {
         }
     };
     let text = match late_intervals(tables) {
-        (0, _) => format!("Yes, throughout. {late} Caught up {text}."),
+        (0, _) if held.is_none() => format!("Yes, throughout. {late} Caught up {text}."),
+        _ if held.is_some() => format!("By their intervals' ends, {text}. {late}"),
         _ => format!("Yes, {text}. {late}"),
     };
-    answer("good", text)
+    match held {
+        None => answer("good", text),
+        Some(held) => answer("open", format!("{text} {} {}", held_back_sentence(held), drained_sentence(&fired))),
+    }
+}
+
+/// A sentence and, if there is one, another.
+fn joined(first: String, second: Option<String>) -> String {
+    second.map_or(first.clone(), |second| format!("{first} {second}"))
 }
 
 /// How many measured intervals were late or never done, and by how much the worst was late, in seconds. One that still
 /// had time when the run was stopped is not late.
 pub fn late_intervals(tables: &Tables) -> (usize, f64) {
-    let Some(slo) = tables.number("slo_s") else { return (0, 0.0) };
+    (late(tables).count(), late(tables).filter(|by| by.is_finite()).fold(0.0, f64::max))
+}
+
+/// By how much each late interval was late.
+fn late(tables: &Tables) -> impl Iterator<Item = f64> {
+    let slo = tables.number("slo_s").unwrap_or(f64::INFINITY);
     let (end, stopped) = (tables.number("load_end_s").unwrap_or(f64::INFINITY), tables.end_s());
-    let is_over = |row: &Interval| row.done_s.is_some() || row.closed_s + slo < stopped;
-    let measured = tables.due().filter(|row| row.closed_s <= end + 1e-9);
-    let measured = measured.filter(|row| is_over(row));
-    let late: Vec<f64> =
-        measured.map(|row| row.delay_s.map_or(f64::INFINITY, |delay| delay - slo)).filter(|by| *by > 0.0).collect();
-    (late.len(), late.iter().copied().filter(|by| by.is_finite()).fold(0.0, f64::max))
+    let is_over = move |row: &Interval| row.done_s.is_some() || row.closed_s + slo < stopped;
+    let measured = tables.due().filter(move |row| row.closed_s <= end + 1e-9 && is_over(row));
+    measured.map(move |row| row.delay_s.map_or(f64::INFINITY, |delay| delay - slo)).filter(|by| *by > 0.0)
 }
 
 fn late_sentence(tables: &Tables) -> String {
@@ -194,9 +232,19 @@ fn late_sentence(tables: &Tables) -> String {
         (late, 0.0) => format!("{late} of the intervals had no result when the run ended."),
         (1, by) => format!("One interval's result was late, by {} (on time: {bound}).", seconds(Some(by))),
         (late, by) => {
-            format!("{late} intervals' results were late, the worst by {} (on time: {bound}).", seconds(Some(by)))
+            let by = seconds(Some(by));
+            let missing = match missing_intervals(tables) {
+                0 => String::new(),
+                missing => format!(", and {missing} of these had none when the run ended"),
+            };
+            format!("{late} intervals' results were late, the worst by {by} (on time: {bound}){missing}.")
         }
     }
+}
+
+/// How many of the late intervals had no result at all.
+fn missing_intervals(tables: &Tables) -> usize {
+    late(tables).filter(|by| by.is_infinite()).count()
 }
 
 /// Whether anything is wrong with the results.
@@ -269,11 +317,7 @@ mod tests {
             (fault("crash", true), line(Some(25.15), &[]), "worker-3 crashed at 15.2 s and came back 10 s later"),
             (fault("crash", true), line(None, &[]), "worker-3 crashed at 15.2 s and did not come back"),
             (fault("pause", true), line(Some(15.65), &[]), "worker-3 stood still at 15.2 s for 500 ms"),
-            (
-                fault("slow-cpu", false),
-                line(None, &[]),
-                "worker-3 computed slower from 15.2 s to the end (it had no effect)",
-            ),
+            (fault("slow-cpu", false), line(None, &[]), "worker-3 computed slower from 15.2 s to the end (no effect)"),
             (
                 fault("partition", true),
                 line(Some(17.15), &["master"]),
@@ -281,7 +325,8 @@ mod tests {
             ),
             (fault("gremlin", true), line(None, &[]), "gremlin hit worker-3 at 15.2 s to the end"),
         ] {
-            assert_eq!(happened(&fault, &line), expected);
+            let effect = if fault.fired { "" } else { "(no effect)" };
+            assert_eq!(happened(&fault, &line, effect), expected);
         }
     }
 
@@ -294,6 +339,8 @@ mod tests {
             processing_s: None,
             records: 1,
             is_due: true,
+            latency_s: None,
+            oldest_delay_s: None,
         };
         let about = [("slo_s", "1.0".to_owned()), ("end_s", end_s.to_string())];
         Tables {

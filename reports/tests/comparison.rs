@@ -93,6 +93,8 @@ fn tables() -> Tables {
         processing_s: None,
         records: 10,
         is_due: true,
+        latency_s: None,
+        oldest_delay_s: None,
     };
     Tables { about, intervals: vec![late], scenario: SCENARIO.to_owned(), ..Tables::default() }
 }
@@ -130,6 +132,77 @@ fn the_verdict_says_who_was_back_first_and_what_it_cost() {
     let first = "After the crash of worker-3 at 10.7 s, dstream was on time again first, after 1.3 s; backup did not \
                  catch up before the run ended.";
     with_contest(&never, |contest| assert_eq!(verdict(contest)[0], first));
+}
+
+#[test]
+fn who_was_never_late_was_not_on_time_again_before_another() {
+    let runs = [DSTREAM, BACKUP, HOT].map(|given| run(&given));
+    let all = |late: [bool; 3]| {
+        let mut all = [tables(), tables(), tables()];
+        all.iter_mut()
+            .zip(late)
+            .for_each(|(tables, late)| tables.intervals[0].delay_s = Some(if late { 1.0 } else { 0.4 }));
+        contests(&runs, &all).first().map(|contest| verdict(contest).remove(0)).unwrap()
+    };
+    let after = "After the crash of worker-3 at 10.7 s,";
+    let restored = "hot had the lost node's results out first, after 400 ms; then dstream (1.1 s), then backup (2 s).";
+    for (late, expected) in [
+        ([false; 3], format!("{after} no engine had a late result (on time: 500 ms); {restored}")),
+        (
+            [true, true, false],
+            format!(
+                "{after} hot was never late; of the others dstream was on time again first, after 1.3 s; then backup \
+                 (4.3 s)."
+            ),
+        ),
+        (
+            [true, false, false],
+            format!("{after} backup and hot were never late; dstream was on time again after 1.3 s."),
+        ),
+    ] {
+        assert_eq!(all(late), expected);
+    }
+}
+
+#[test]
+fn scenarios_of_one_title_are_told_apart_by_their_files() {
+    let runs = [DSTREAM, BACKUP, DSTREAM, BACKUP].map(|given| run(&given));
+    let named = |files: [&str; 2]| {
+        let all: Vec<Tables> = (0..4)
+            .map(|place| {
+                let mut tables = tables();
+                tables.about.insert("file".into(), vec![files[place / 2].into()]);
+                tables.scenario = format!("{SCENARIO}duration: {}s\n", place / 2);
+                tables
+            })
+            .collect();
+        contests(&runs, &all).into_iter().map(|contest| contest.name).collect::<Vec<_>>()
+    };
+    assert_eq!(named(["a/fast.yaml", "b/slow.yaml"]), ["fast.yaml", "slow.yaml"]);
+    assert_eq!(named(["a/same.yaml", "b/same.yaml"]), ["a/same.yaml", "b/same.yaml"]);
+    assert_eq!(named(["same.yaml", "same.yaml"]), ["version 1 of the scenario", "version 2 of the scenario"]);
+}
+
+#[test]
+fn whose_records_waited_at_clients_was_late_although_no_interval_was() {
+    let mut runs = [DSTREAM, HOT].map(|given| run(&given));
+    runs[1].result.faults[0].drain_s = Some(9.0);
+    let mut all = [tables(), tables()];
+    for tables in &mut all {
+        tables.intervals[0].delay_s = Some(0.4);
+        tables.intervals[0].latency_s = Some(1.4);
+    }
+    let contest =
+        |all: &[Tables]| contests(&runs, all).into_iter().map(|contest| verdict(&contest)).collect::<Vec<_>>();
+    assert!(contest(&all)[0][0].contains("no engine had a late result"), "{:?}", contest(&all));
+    (all[1].intervals[0].latency_s, all[1].intervals[0].oldest_delay_s) = (Some(12.0), Some(10.0));
+    let said = contest(&all).remove(0);
+    assert!(said[0].contains("dstream was never late; hot was on time again after 9 s"), "{said:?}");
+    let held =
+        "Intervals were on time whose records were not, since they had waited at their clients: hot (up to 12 s).";
+    assert_eq!(said[2], held);
+    let page = compare_page(&runs, Path::new(""));
+    assert!(page.contains("longest wait at clients"), "a column says how long");
 }
 
 #[test]

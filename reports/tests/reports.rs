@@ -7,7 +7,9 @@ use dstream_reports::{
     stragglers_sentence, stragglers_sentences, verdict_sentence, verdict_table, write_comparison, write_index,
     write_report,
 };
-use dstream_trace::result::{BrokenPromise, CheckResult, FaultResult, Percentiles, RecordCounts, RunResult, Verdict};
+use dstream_trace::result::{
+    BrokenPromise, CheckResult, FaultResult, Percentiles, RecordCounts, RunResult, Verdict, WaitedAtClients,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,7 @@ fn result(engine: &str, verdict: Verdict) -> RunResult {
         latency_ms: latency,
         record_latency_ms: None,
         latency_before_faults_ms: latency,
+        waited_at_clients: Some(WaitedAtClients { most_records: 700, most_bytes: 70_000, longest_s: 0.31 }),
         faults: vec![FaultResult {
             fault: "crash".into(),
             node: "worker-3".into(),
@@ -154,7 +157,7 @@ fn the_sentence_says_what_matters_for_each_verdict() {
         ),
         (
             RunResult { checks: vec![failed, drained.clone(), drained], ..result("hot", Verdict::Invalid) },
-            "hot: a check failed: output: exact (interval 4: key \"a\"); 2 more checks fail too.",
+            "hot: 3 checks failed: output: exact (interval 4: key \"a\"); drained; drained.",
         ),
         (result("hot", Verdict::Unknown), "hot: undecided: the run was stopped before its end."),
     ] {
@@ -182,8 +185,12 @@ fn pages_are_one_file_with_the_verdict_first_and_escape_what_they_show() {
     assert_eq!(report, run_page(one));
     let verdict = report.find("Invalid: a check failed: the run was stopped").unwrap();
     assert!(verdict < report.find("<svg role").unwrap(), "the verdict comes first");
-    let parts =
-        ["crash worker-3", "One interval&#39;s result was late, by 1.1\u{a0}s", "set: a=1,&lt;2&gt;", "not reached"];
+    let parts = [
+        "crash worker-3",
+        "One interval&#39;s result was late, by 1.1\u{a0}s",
+        "set: a=1,&lt;2&gt;",
+        "F1: – for drain: records still waited",
+    ];
     for part in parts {
         let part = part.replace("&#39;", "'");
         assert!(report.contains(&part), "no `{part}` on the page");
@@ -266,7 +273,7 @@ fn operators_have_lanes_running_results_their_latency_and_faults_what_they_cost(
         "took partitions over",
         "standby-1",
         "1.25 s²",
-        "−500 ms",
+        "none (500 ms less)",
         "href=\"owners.csv\"",
     ] {
         assert!(page.contains(part), "no `{part}` on the page");

@@ -6,6 +6,7 @@ mod compare;
 pub mod context;
 pub mod demo;
 pub mod error;
+pub mod hint;
 pub mod nearest;
 pub mod oracle;
 pub mod paper;

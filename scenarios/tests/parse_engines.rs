@@ -5,6 +5,7 @@ mod parse_support;
 
 use dstream_cluster::option::Unbuilt;
 use dstream_cluster::{JobSpec, OptionKind, OptionSpec, OptionValue, Options};
+use dstream_scenarios::hint::hints;
 use dstream_scenarios::plan::{FaultKind, Plan};
 use dstream_scenarios::{Context, EngineDeclaration, load, schema, to_yaml};
 use dstream_trace::NodeName;
@@ -217,4 +218,40 @@ fn an_option_may_be_off_where_its_declaration_says_so() {
     assert_eq!(option("backup", "checkpoint")["anyOf"][1], serde_json::json!({ "const": "off" }));
     assert!(load(Path::new("s.yaml"), &scenario(&["twins: { copies: off }"], ""), &with_heirs()).is_err());
     assert!(option("twins", "copies").get("anyOf").is_none());
+}
+
+#[test]
+fn a_scenario_in_which_nobody_is_left_to_lead_gets_a_hint() {
+    let standbys = OptionSpec {
+        name: "standby_masters",
+        about: "an option",
+        kind: OptionKind::Count { at_least: 0, at_most: 8 },
+        default: OptionValue::Count(0),
+        unbuilt: Unbuilt::Nothing,
+    };
+    let led = EngineDeclaration {
+        recovers_master: true,
+        heirs: Arc::new(|_, options| named("standby", count(options, "standby_masters"))),
+        ..EngineDeclaration::new("led", vec![standbys], Arc::new(|costs, _: &Options| costs.map_ns_per_byte))
+    };
+    let mut context = with_heirs();
+    context.engines.push(led);
+    let check = |engine: &str, faults: &str, expected: &[&str]| {
+        let said = hints(&plan(&scenario(&[engine], &format!("faults:\n{faults}")), &context));
+        assert_eq!(said.len(), expected.len(), "{said:?}");
+        for (said, part) in said.iter().zip(expected) {
+            assert!(said.contains(part), "{said}");
+        }
+    };
+    let master = "  - crash: { node: master, at: 5s }\n";
+    let standby = "  - power-loss: { node: standby-1, at: 9s }\n";
+    let gone = "the master dies for good at 5s, and `led` has no standby that would lead after it";
+    check("led", master, &[gone]);
+    check("led", &master.replace("5s }", "5s, restart_after: 1s }"), &[]);
+    check("led", "  - pause: { node: master, at: 5s, for: 2s }\n", &[]);
+    check("led", "  - crash: { node: worker-1, at: 5s }\n", &[]);
+    check("led: { standby_masters: 1 }", master, &[]);
+    let last = "the last that could be master dies for good at 9s";
+    check("led: { standby_masters: 1 }", &[master, standby].concat(), &[last]);
+    check("led: { standby_masters: 2 }", &[master, standby].concat(), &[]);
 }

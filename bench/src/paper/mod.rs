@@ -119,7 +119,7 @@ fn planned(one: &PaperFigure, file: &str, set: Vec<String>, setup: &Setup) -> Re
     let scenario = scenario.ok_or_else(|| Failure::broken(format!("figure `{}` has no scenario `{file}`", one.id)))?;
     let overrides = Overrides { seed: None, set: set.clone(), only: Vec::new() };
     let plan = load_text(Path::new(&scenario.path()), scenario.text, &overrides, setup)?;
-    Ok(Planned { plan, changes: Changes { seed: None, set } })
+    Ok(Planned { plan, changes: Changes { set, ..Changes::default() } })
 }
 
 /// What is said of a quick run before its rows; nothing of a whole one.

@@ -53,6 +53,9 @@ pub struct RunResult {
     pub record_latency_ms: Option<Percentiles>,
     /// The same, for results visible before the first fault.
     pub latency_before_faults_ms: Percentiles,
+    /// What waited at the clients until it was acknowledged; null where a run does not say.
+    #[serde(default)]
+    pub waited_at_clients: Option<WaitedAtClients>,
     /// What each fault did.
     pub faults: Vec<FaultResult>,
     /// What the run cost.
@@ -98,6 +101,18 @@ pub struct Percentiles {
     pub p99: Option<f64>,
     pub p999: Option<f64>,
     pub max: Option<f64>,
+}
+
+/// Records that were due and not yet acknowledged: nobody but their client had them for certain. Of records that were due
+/// after the warm-up; a client that a fault holds to the end does not wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WaitedAtClients {
+    /// The most at any moment, all clients together.
+    pub most_records: u64,
+    /// The bytes that these records stand for.
+    pub most_bytes: u64,
+    /// The longest that one waited; to the end of the run where it was never acknowledged.
+    pub longest_s: f64,
 }
 
 /// What one fault did, in seconds from the moment it was applied; null was not reached.

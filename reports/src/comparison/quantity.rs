@@ -90,6 +90,10 @@ pub fn catch_up(interval_s: f64) -> Quantity {
     Quantity { name: "being on time again", value, least: interval_s / 2.0, ..TIME }
 }
 
+/// Until no old record waited, wherever: that too is being on time again, where records wait at clients.
+pub const DRAIN: Quantity =
+    Quantity { name: "having nothing old wait", value: |result| worst(result, |fault| fault.drain_s), ..TIME };
+
 /// Until the results of the lost node were out.
 pub const RESTORE: Quantity =
     Quantity { name: "restoring the lost results", value: |result| worst(result, |fault| fault.restore_s), ..TIME };

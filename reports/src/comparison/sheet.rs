@@ -4,6 +4,7 @@ use super::quantity::{self, CPU, GAP, NETWORK, NODES, P50, P99, Quantity, RECORD
 use super::{Contender, Contest};
 use crate::format::{NOT_REACHED, count, seconds};
 use crate::table::{columns, verdict_word};
+use crate::waiting::{longest_wait_s, most_waiting};
 use dstream_trace::result::FaultResult;
 
 /// After a value that is better than another, where that means something.
@@ -35,6 +36,10 @@ pub fn contest_table(contest: &Contest<'_>, width: Option<u16>) -> String {
     if all.iter().any(|one| one.result().record_latency_ms.is_some()) {
         rows.push(marked("p50 of running results", RECORD_P50));
     }
+    rows.push(row("longest wait at clients", all, |one| seconds(longest_wait_s(one.result()))));
+    rows.push(row("most records there", all, |one| {
+        most_waiting(one.result()).map_or(NOT_REACHED.to_owned(), |most| count(most as u64))
+    }));
     if all.iter().any(|one| one.fired().next().is_some()) {
         let detect: fn(&FaultResult) -> Option<f64> = |fault| fault.detect_s;
         rows.push(row("detect", all, |one| {
@@ -49,9 +54,16 @@ pub fn contest_table(contest: &Contest<'_>, width: Option<u16>) -> String {
     rows.push(marked("nodes", NODES));
     rows.push(marked("CPU", CPU));
     rows.push(marked("network", NETWORK));
-    let heads: Vec<String> = all.iter().map(|one| one.label().replace('-', "-\n")).collect();
-    let heads: Vec<&str> = std::iter::once("").chain(heads.iter().map(String::as_str)).collect();
-    format!("{}\n{LEGEND}", columns(&heads, rows, width))
+    let table = |heads: Vec<String>| {
+        let heads: Vec<&str> = std::iter::once("").chain(heads.iter().map(String::as_str)).collect();
+        columns(&heads, rows.clone(), width)
+    };
+    let whole = table(all.iter().map(|one| one.label().to_owned()).collect());
+    let longest = whole.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    // A name is broken at its hyphens only where it must be.
+    let is_narrow = width.is_some_and(|width| longest > usize::from(width) || !whole.contains('\u{2550}'));
+    let shown = if is_narrow { table(all.iter().map(|one| one.label().replace('-', "-\n")).collect()) } else { whole };
+    format!("{shown}\n{LEGEND}")
 }
 
 fn row(name: &str, all: &[Contender<'_>], cell: impl Fn(&Contender<'_>) -> String) -> Vec<String> {

@@ -3,9 +3,10 @@
 //! Every sentence is made of measured numbers. Invariant: nobody is called better where the difference means nothing, and
 //! a run that is not valid is named, never ranked.
 
-use super::quantity::{self, CPU, P99, Quantity, RECORD_P50, RESTORE, best, is_worse, tiers};
+use super::quantity::{self, CPU, DRAIN, P99, Quantity, RECORD_P50, RESTORE, best, is_worse, tiers};
 use super::{Contender, Contest};
 use crate::format::{count, milliseconds, seconds};
+use crate::waiting::held_back;
 use crate::words::late_intervals;
 
 /// With more tiers than this only the first and the last are told.
@@ -28,6 +29,7 @@ pub fn verdict(contest: &Contest<'_>) -> Vec<String> {
             vec![first, what_it_cost(&ranked, &leaders)]
         }
     };
+    sentences.extend(held_up(&ranked));
     sentences.extend(late_before(&ranked));
     sentences.extend(damage(&ranked));
     sentences.extend(not_ranked(contest));
@@ -45,17 +47,22 @@ fn who_was_first(contest: &Contest<'_>, ranked: &[&Contender<'_>]) -> (String, V
         });
         return (format!("Without a fault, {told}."), leaders.unwrap_or_else(everyone));
     };
-    let catch_up = quantity::catch_up(contest.interval_s());
-    let never: Vec<usize> = (0..ranked.len()).filter(|place| late_intervals(ranked[*place].tables).0 == 0).collect();
+    // Where records wait at clients, intervals on time do not mean that results are.
+    let any_held = ranked.iter().any(|one| held_back(one.tables).is_some());
+    let catch_up = if any_held { DRAIN } else { quantity::catch_up(contest.interval_s()) };
+    let never: Vec<usize> = (0..ranked.len()).filter(|place| was_never_late(ranked[*place])).collect();
     if !never.is_empty() && never.len() < ranked.len() {
         return (format!("{after}, {}.", some_never_late(ranked, &never, &catch_up)), never);
     }
-    if let (Some(told), Some(leaders)) = order(ranked, &catch_up, ON_TIME) {
+    let no_one_late = never.len() == ranked.len();
+    // Who never was late was not on time again either, let alone before another.
+    let in_order = if no_one_late { (None, None) } else { order(ranked, &catch_up, ON_TIME) };
+    if let (Some(told), Some(leaders)) = in_order {
         return (format!("{after}, {told}."), leaders);
     }
-    let no_one_late = ranked.iter().all(|one| late_intervals(one.tables).0 == 0);
     let alike = match (no_one_late, contest.slo_s()) {
         (true, Some(slo)) => format!("no engine had a late result (on time: {})", seconds(Some(slo))),
+        (true, None) => "no engine had a late result".to_owned(),
         _ if ranked.iter().all(|one| (catch_up.value)(one.result()).is_none()) => {
             "no engine was on time again before the run ended".to_owned()
         }
@@ -67,6 +74,22 @@ fn who_was_first(contest: &Contest<'_>, ranked: &[&Contender<'_>]) -> (String, V
     }
 }
 
+/// Whether no interval's result was late, and no record that had waited at its client.
+fn was_never_late(one: &Contender<'_>) -> bool {
+    late_intervals(one.tables).0 == 0 && held_back(one.tables).is_none()
+}
+
+/// Whose records waited at their clients, although their intervals were on time.
+fn held_up(ranked: &[&Contender<'_>]) -> Option<String> {
+    let told = ranked.iter().filter_map(|one| Some((one.label(), held_back(one.tables)?)));
+    let told: Vec<String> =
+        told.map(|(label, held)| format!("{label} (up to {})", seconds(Some(held.longest_s)))).collect();
+    let who = listed(&refs(&told));
+    (!told.is_empty()).then(|| {
+        format!("Intervals were on time whose records were not, since they had waited at their clients: {who}.")
+    })
+}
+
 /// `hot-first was never late; dstream was on time again first, after 300 ms; then backup (1.3 s)`.
 fn some_never_late(ranked: &[&Contender<'_>], never: &[usize], catch_up: &Quantity) -> String {
     let others: Vec<&Contender<'_>> =
@@ -74,6 +97,7 @@ fn some_never_late(ranked: &[&Contender<'_>], never: &[usize], catch_up: &Quanti
     let all: Vec<usize> = (0..others.len()).collect();
     let were = |places: &[usize]| if places.len() > 1 { "were" } else { "was" };
     let rest = match order(&others, catch_up, ON_TIME) {
+        (Some(told), _) if others.len() > 1 => format!("of the others {told}"),
         (Some(told), _) => told,
         _ if others.iter().all(|one| (catch_up.value)(one.result()).is_none()) => {
             format!("{} {} before the run ended", names(&others, &all), ON_TIME[1])

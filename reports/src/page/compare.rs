@@ -5,7 +5,7 @@ mod contest;
 
 use super::facts::{COST_COLUMNS, cost_row};
 use super::run::recoveries;
-use super::{FAULT_COLUMNS, FAULT_NOTE, fault_rows, reached_marks};
+use super::{FAULT_COLUMNS, FAULT_NOTE, fault_rows, reached_marks, why_missing};
 use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS};
 use crate::chart::time::{Points, Series, TimeChart, Unit};
@@ -15,10 +15,12 @@ use crate::html::{Figure, Key, address, area_key, kept_together, line_key, page,
 use crate::ink::{Ink, MOST_RUNS};
 use crate::label::labels;
 use crate::read::RunReport;
+use crate::reasons::ON_PAGES;
 use crate::table::verdict_word;
 use crate::tables::Tables;
+use crate::waiting::{held_back, longest_wait_s};
 use crate::words::{anything_wrong, headline, on_time_again, sign, what_failed};
-use dstream_trace::result::Verdict;
+use dstream_trace::result::{FaultResult, Verdict};
 use maud::{Markup, html};
 use std::path::Path;
 
@@ -136,7 +138,10 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
                 |anchor: &str, text: String| html! { a href={ (one.address) "/report.html#" (anchor) } { (text) } };
             let verdict = headline(result);
             let slowest = result.faults.iter().filter(|fault| fault.fired);
-            let caught: Option<Vec<f64>> = slowest.map(|fault| fault.catch_up_s).collect();
+            // Intervals may be on time while old records wait at clients.
+            let held = held_back(&one.tables).is_some();
+            let again = |fault: &FaultResult| if held { fault.drain_s } else { fault.catch_up_s };
+            let caught: Option<Vec<f64>> = slowest.map(again).collect();
             let caught = caught.and_then(|all| all.into_iter().max_by(f64::total_cmp));
             let records = &result.records;
             let wrong = [records.lost, records.duplicated, records.wrong_intervals].map(count).join(" / ");
@@ -152,6 +157,7 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
                 link("latency", milliseconds(latency.p99)),
                 link("latency", milliseconds(latency.max)),
                 link("latency", milliseconds(result.latency_before_faults_ms.p99)),
+                link("latency", seconds(longest_wait_s(result))),
                 link("cost", seconds(Some(result.cost.cpu_s))),
             ];
             cells.extend(records_shown.into_iter().filter(|_| shows_records));
@@ -167,6 +173,7 @@ fn quantities(compared: &[Compared<'_>]) -> Markup {
         "p99",
         "max",
         "p99 before faults",
+        "longest wait at clients",
         "CPU",
         "running result: p50",
         "running result: p99",
@@ -263,7 +270,9 @@ fn faults(compared: &[Compared<'_>]) -> Markup {
         return html! {};
     }
     let columns: Vec<&str> = std::iter::once("run").chain(FAULT_COLUMNS).collect();
-    let body = html! { (table("Faults", &columns, &rows)) p.note { (FAULT_NOTE) } };
+    let body = html! { (table("Faults", &columns, &rows))
+    (why_missing(compared.iter().map(|one| (&one.run.result, &one.tables, one.label.as_str())), &ON_PAGES))
+    p.note { (FAULT_NOTE) } };
     let drawn = compared.iter().filter(|one| one.ink.is_some());
     let bars: Vec<_> = drawn.flat_map(|one| recoveries(&one.run.result, &format!("{}: ", one.label))).collect();
     if bars.is_empty() || bars.len() > MOST_FAULTS {

@@ -1,6 +1,6 @@
 //! What a run cost and what it assumed, as rows of a table.
 
-use crate::format::{bytes, count, difference, percent, seconds};
+use crate::format::{bytes, count, extra, percent, seconds};
 use crate::read::RunReport;
 use crate::tables::Tables;
 use dstream_trace::result::RunResult;
@@ -29,7 +29,7 @@ pub fn cost_row(result: &RunResult) -> Vec<String> {
         seconds(Some(cost.node_s)),
         seconds(Some(cost.cpu_s)),
         seconds(Some(cost.recomputed_cpu_s)),
-        difference(cost.excess_cpu_s),
+        extra(cost.excess_cpu_s),
         bytes(cost.network_bytes),
         bytes(cost.replicated_bytes),
         bytes(cost.checkpoint_bytes),

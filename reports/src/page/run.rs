@@ -3,6 +3,7 @@
 use super::facts::{COST_COLUMNS, assumptions, cost_row};
 use super::{
     FAULT_COLUMNS, FAULT_NOTE, fault_rows, flow_rows, interval_rows, latency_rows, numbers, reached_marks, tasks,
+    why_missing,
 };
 use crate::chart::FaultMark;
 use crate::chart::recovery::{self, MOST_FAULTS, Recovery};
@@ -11,7 +12,9 @@ use crate::format::{count, milliseconds, seconds};
 use crate::html::{Figure, Key, area_key, cells, folded, kept_together, line_key, page, table, words_table};
 use crate::ink::Ink;
 use crate::read::RunReport;
+use crate::reasons::ON_PAGES;
 use crate::tables::Tables;
+use crate::waiting::{held_back, held_back_sentence, waited, waited_sentence};
 use crate::words::{anything_wrong, headline, on_time_again, sign, what_failed};
 use dstream_trace::result::RunResult;
 use maud::{Markup, html};
@@ -43,6 +46,7 @@ pub fn run_page(run: &RunReport) -> String {
         (latency(&run.result, &tables, &marks))
         (delay(&tables, &marks))
         (flow(run, &tables, &marks))
+        (waiting(&tables, &marks))
         (faults(&run.result, &tables))
         (tasks::section(run, &tables))
         (cost(&run.result))
@@ -106,6 +110,8 @@ fn bound_key(tables: &Tables) -> Option<Key> {
 
 fn latency_note(result: &RunResult) -> String {
     let note = "From a record's scheduled send to the moment a result that contains it is visible.";
+    let waited = waited(result).map_or(String::new(), |waited| format!(" {}", waited_sentence(&waited)));
+    let note = format!("{note}{waited}");
     match &result.record_latency_ms {
         Some(record) => format!(
             "{note} In a running result, which comes before, it shows after p50 {}, p99 {}, at most {}.",
@@ -113,7 +119,7 @@ fn latency_note(result: &RunResult) -> String {
             milliseconds(record.p99),
             milliseconds(record.max)
         ),
-        None => note.to_owned(),
+        None => note,
     }
 }
 
@@ -230,7 +236,7 @@ fn flow(run: &RunReport, tables: &Tables, marks: &[FaultMark]) -> Markup {
         scale => format!("Records that were moved; each stands for {}.", count(scale)),
     };
     let file = html! { a href="flow.csv" { "flow.csv" } };
-    let columns = ["second", "due", "acknowledged", "in results"];
+    let columns = ["second", "due", "acknowledged", "in results", "waiting at clients"];
     Figure {
         id: "flow",
         heading: "Records a second, in and out",
@@ -238,6 +244,32 @@ fn flow(run: &RunReport, tables: &Tables, marks: &[FaultMark]) -> Markup {
         keys,
         draw: &|width| chart.draw(width),
         numbers: numbers("Records by second", &columns, &flow_rows(tables), &file),
+    }
+    .markup()
+}
+
+/// What waited at clients, where it waited so long that it counts.
+fn waiting(tables: &Tables, marks: &[FaultMark]) -> Markup {
+    let Some(held) = held_back(tables) else { return html! {} };
+    let rows = tables.flow.iter().filter(|row| row.second >= 0.0);
+    let heading = "Records waiting at clients";
+    let note = "Due by schedule and not acknowledged, at the end of each second. They are in no interval yet.";
+    let chart = TimeChart {
+        title: heading,
+        about: note,
+        unit: Unit::Count,
+        end_s: tables.end_s(),
+        series: vec![Series { ink: Ink::Delay, points: rows.map(|row| (row.second + 1.0, row.waiting)).collect() }],
+        bound: None,
+        faults: marks,
+    };
+    Figure {
+        id: "waiting",
+        heading,
+        note: format!("{note} {}", held_back_sentence(held)),
+        keys: std::iter::once(line_key(Ink::Delay, "waiting, all clients")).chain(shades(marks)).collect(),
+        draw: &|width| chart.draw(width),
+        numbers: html! {},
     }
     .markup()
 }
@@ -252,6 +284,7 @@ fn faults(result: &RunResult, tables: &Tables) -> Markup {
     let rows = fault_rows(result, tables, None);
     let body = html! {
         (table("Faults", &FAULT_COLUMNS, &rows))
+        (why_missing(std::iter::once((result, tables, "")), &ON_PAGES))
         p.note { (FAULT_NOTE) " As a file: " a href="faults.csv" { "faults.csv" } }
     };
     if fired.is_empty() || fired.len() > MOST_FAULTS {

@@ -59,7 +59,7 @@ fn of_bound(slowed: &Slowed<'_>) -> Option<String> {
 
 /// The columns of the table.
 pub(crate) const STRAGGLERS_COLUMNS: [&str; 9] =
-    ["case", "specu-\nlation", "tasks", "before", "struck", "times\nas long", "pre-\ndicted", "ratio", ""];
+    ["case", "second\ntries", "tasks", "before", "struck", "times\nas long", "in\ntheory", "ratio", ""];
 
 /// A run's row.
 pub(crate) fn stragglers_texts(slowed: &Slowed<'_>) -> [String; 9] {

@@ -314,6 +314,7 @@ impl History {
             copies: self.copies,
             nodes: 4,
             bits_per_second: 1_000_000_000,
+            bytes_per_record: 100.0,
             harness: vec![NodeName::new("sink")],
         }
     }

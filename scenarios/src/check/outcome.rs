@@ -49,6 +49,8 @@ pub struct RunFacts<'a> {
     pub rate_per_s: f64,
     /// The rate as a share of the engine's own CPU-bound rate.
     pub own_capacity_fraction: f64,
+    /// Bytes that a record which is moved stands for.
+    pub bytes_per_record: f64,
     /// Whether the drain ended with everything acknowledged and out.
     pub drained: bool,
     /// Whether the run was stopped before its end.
@@ -134,6 +136,7 @@ fn measure_input(run: &RunFacts<'_>) -> MeasureInput {
         copies: run.promise.copies,
         nodes: run.nodes,
         bits_per_second: cluster.link.bits_per_second,
+        bytes_per_record: run.bytes_per_record,
         harness: run.harness.clone(),
     }
 }
@@ -197,6 +200,7 @@ fn result(run: &RunFacts<'_>, input: &MeasureInput, facts: &Facts, measured: &Me
         latency_ms: measured.latency,
         record_latency_ms: measured.record_latency,
         latency_before_faults_ms: measured.latency_before_faults,
+        waited_at_clients: Some(measured.waited_at_clients),
         faults: measured.faults.clone(),
         cost: measured.cost,
         load: measured.load,

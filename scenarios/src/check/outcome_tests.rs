@@ -97,6 +97,7 @@ pub(super) fn run(history: &History, expect: Vec<Expectation>, drained: bool, in
         harness: vec![NodeName::new("sink")],
         rate_per_s: 10.0,
         own_capacity_fraction: 0.0,
+        bytes_per_record: 100.0,
         drained,
         interrupted,
     };

@@ -8,6 +8,7 @@ use crate::unit::{duration, show_duration};
 use crate::yaml::Spot;
 use dstream_cluster::{JobSpec, OptionValue, Options};
 use dstream_trace::NodeName;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The interval where no engine says one.
@@ -82,7 +83,8 @@ pub(super) fn resolve(
 
 /// Refuses to be asked for an engine that the scenario does not name.
 fn refuse_unknown(reader: &mut Reader<'_>, engines: &[EngineWritten<'_>], context: &Context) {
-    for name in &context.only {
+    // Whoever asks twice for it is told once.
+    for name in context.only.iter().collect::<BTreeSet<_>>() {
         let known = engines.iter().any(|engine| engine.label.value == *name || engine.name.value == *name);
         if !known {
             let valid: Vec<&str> = engines.iter().map(|engine| engine.label.value.as_str()).collect();

@@ -52,6 +52,11 @@ impl Sent {
         Some(u64::try_from(sequence).map_or(self.range.last, |sequence| sequence.min(self.range.last)))
     }
 
+    /// The part of this piece from record `first` on.
+    pub fn from(&self, first: u64) -> Option<Sent> {
+        self.within(RecordRange { first, last: u64::MAX, ..self.range })
+    }
+
     /// The part of this piece inside `range`.
     pub fn within(&self, range: RecordRange) -> Option<Sent> {
         let first = self.range.first.max(range.first);
@@ -162,6 +167,9 @@ pub struct Lost {
 /// A fence that reached the sink.
 pub type Fence = Lost;
 
+/// A worker that became a member.
+pub type Joined = Lost;
+
 /// What happened in a run, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -191,6 +199,8 @@ pub struct Facts {
     pub faults: BTreeMap<u32, FaultTimes>,
     /// Workers declared lost, in the log's order.
     pub lost: Vec<Lost>,
+    /// Workers that became members, in the log's order: each life of theirs, and anew under each master.
+    pub joined: Vec<Joined>,
     /// Fences at the sink, in the log's order.
     pub fences: Vec<Fence>,
     /// (when, line, how many needed blocks have too few copies), in the log's order.
@@ -278,6 +288,9 @@ impl Facts {
             Event::WorkerLost { worker, epoch } => {
                 self.owners.leave(worker, at);
                 self.lost.push(Lost { at, sequence, worker: worker.clone(), epoch: *epoch });
+            }
+            Event::WorkerJoined { worker, epoch } => {
+                self.joined.push(Joined { at, sequence, worker: worker.clone(), epoch: *epoch });
             }
             Event::Fenced { worker, epoch } => {
                 self.fences.push(Fence { at, sequence, worker: worker.clone(), epoch: *epoch });

@@ -109,19 +109,52 @@ impl Measure<'_> {
         moments
     }
 
+    /// Whether the fault hit the master that led.
+    fn hits_leader(&self, fault: &FaultFacts, t0: Moment) -> bool {
+        let leader = self.facts.elected.iter().rfind(|(at, _)| *at <= t0);
+        leader.is_some_and(|(_, leader)| fault.nodes.contains(leader))
+    }
+
+    /// Whether the fault ended the process of the master that led, and none led after it.
+    fn ended_all(&self, fault: &FaultFacts, t0: Moment) -> bool {
+        let ends = fault.effect == Effect::ProcessEnded && self.hits_leader(fault, t0);
+        ends && self.succeeded(fault, t0).is_none()
+    }
+
     fn own_moments(&self, fault: &FaultFacts, t0: Moment) -> Moments {
         let (catch_up, settled) = self.catch_up(t0).unzip();
         Moments {
-            detect: [self.declared_lost(fault, t0).first().copied(), self.twin(fault, t0), self.succeeded(fault, t0)]
-                .into_iter()
-                .flatten()
-                .min(),
+            detect: self.detect(fault, t0),
             restore: self.restore(fault, t0),
             catch_up,
             settled,
             drain: self.drain(t0, catch_up),
             redundancy: self.redundancy(fault, t0),
         }
+    }
+
+    /// When anybody knew: a node was declared lost, a second attempt launched, another master led; or, where those who would
+    /// have declared it lost were lost too, a later life of it became a member.
+    fn detect(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
+        let declared = self.declared_lost(fault, t0).first().copied();
+        let again = self.joined_again(fault, t0).map(|joined| joined.at).min();
+        [declared, self.twin(fault, t0), self.succeeded(fault, t0), again].into_iter().flatten().min()
+    }
+
+    /// The first time that each worker whose process the fault ended became a member again.
+    fn joined_again<'a>(&'a self, fault: &'a FaultFacts, t0: Moment) -> impl Iterator<Item = &'a super::Joined> {
+        let workers = fault.nodes.iter().filter(|_| fault.effect == Effect::ProcessEnded);
+        let until = self.next_at_same_node(fault, t0);
+        workers.filter_map(move |worker| {
+            self.facts.joined.iter().find(|joined| joined.at > t0 && joined.at <= until && joined.worker == *worker)
+        })
+    }
+
+    /// When the next fault hit the same node: it explains what comes after it.
+    fn next_at_same_node(&self, fault: &FaultFacts, t0: Moment) -> Moment {
+        let next = self.input.faults.iter().filter(|other| other.number != fault.number && other.shares_node(fault));
+        let next = next.filter_map(|other| self.facts.faults.get(&other.number)?.applied).filter(|at| *at > t0).min();
+        next.unwrap_or(Moment::NEVER)
     }
 
     fn ended(&self, fault: &FaultFacts) -> Moment {
@@ -134,11 +167,8 @@ impl Measure<'_> {
     }
 
     fn losses<'a>(&'a self, fault: &'a FaultFacts, t0: Moment) -> impl Iterator<Item = &'a super::Lost> {
-        // The next fault at the same node explains what comes after it.
-        let next = self.input.faults.iter().filter(|other| other.number != fault.number && other.shares_node(fault));
-        let next = next.filter_map(|other| self.facts.faults.get(&other.number)?.applied).filter(|at| *at > t0).min();
         let until = self.ended(fault) + self.input.failure_timeout + DETECTION_GRACE;
-        let until = until.min(next.unwrap_or(Moment::NEVER));
+        let until = until.min(self.next_at_same_node(fault, t0));
         let hit = |worker: &NodeName| fault.nodes.contains(worker) || fault.others.contains(worker);
         self.facts.lost.iter().filter(move |lost| lost.at >= t0 && lost.at <= until && hit(&lost.worker))
     }
@@ -175,9 +205,12 @@ impl Measure<'_> {
     }
 
     /// The last of the results, up to the one that covers the interval open at t0, of the partitions that the nodes owned
-    /// at t0.
+    /// at t0. Who leads owns none; but no result comes without it, so one at least must have come.
     fn restore(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
         let open = self.input.open_at(t0);
+        if self.hits_leader(fault, t0) && self.facts.covered(open, &self.input.outputs).is_none() {
+            return None;
+        }
         let mut restored = t0;
         for output in &self.input.outputs {
             let owned = self.owned(fault, output.stage, t0);
@@ -228,37 +261,58 @@ impl Measure<'_> {
         Some((five[0].closed.max(t0), settled.max(t0)))
     }
 
-    /// When the last record that waited too long became visible. A record's age counts from the end of its interval: the
-    /// one it is in, but at most the one after that in which it was due. Arrival takes a moment; a stall is no excuse. Where
-    /// results come every few intervals, it counts from the end of the next that has all of them.
-    /// Not reached where one still waits when the run ends.
+    /// When no record waited any more that had waited too long. Its age counts from what [`MeasureInput::age_begins`] says.
+    /// Records that were due while such a one waited count too: intervals may be on time again while what is old waits at
+    /// clients. Not reached where one still waits when the run ends.
     fn drain(&self, t0: Moment, catch_up: Option<Moment>) -> Option<Moment> {
         let slo = self.slo?;
-        let before = catch_up.unwrap_or(Moment::NEVER);
-        if self.waits_since.is_some_and(|due| due < before) {
-            return None;
-        }
-        let mut drained = t0;
-        for row in self.rows.iter().filter(|row| row.covered.is_none_or(|done| done > t0)) {
-            let Some(sealed) = self.facts.sealed.get(&row.interval) else { continue };
-            for sent in sealed.ranges.iter().flat_map(|range| self.facts.sent_within(*range)) {
-                let oldest = sent.scheduled(sent.range.first);
-                if oldest >= before {
-                    continue;
-                }
-                let done = row.covered?;
-                let latest = row.interval.min(self.input.open_at(oldest) + 1);
-                let too_late = self.input.closed(self.input.covered_by(latest)) + slo;
-                drained = if done > too_late { drained.max(done) } else { drained };
+        let pieces = self.in_results_after(t0, slo);
+        let mut before = catch_up.unwrap_or(Moment::NEVER);
+        // What was due after the next fault is for that one to answer.
+        let applied = self.facts.faults.values().filter_map(|times| times.applied);
+        let next = applied.filter(|at| *at > t0 && *at >= before).min().unwrap_or(Moment::NEVER);
+        loop {
+            if self.waits_since.is_some_and(|due| due < before) {
+                return None;
+            }
+            let mut drained = t0;
+            for (_, done, is_old) in pieces.iter().filter(|(due, ..)| *due < before) {
+                let done = (*done)?;
+                drained = if *is_old { drained.max(done) } else { drained };
+            }
+            match before.max(drained.min(next)) {
+                reached if reached == before => return Some(drained),
+                reached => before = reached,
             }
         }
-        Some(drained)
+    }
+
+    /// Records in the order of intervals, of results after t0: when the oldest of them was due, when they were in results of
+    /// every output, and whether that was too late.
+    fn in_results_after(&self, t0: Moment, slo: Duration) -> Vec<(Moment, Option<Moment>, bool)> {
+        let rows = self.rows.iter().filter(|row| row.covered.is_none_or(|done| done > t0));
+        let pieces =
+            rows.filter_map(|row| Some((row, self.facts.sealed.get(&row.interval)?))).flat_map(|(row, sealed)| {
+                let sent = sealed.ranges.iter().flat_map(|range| self.facts.sent_within(*range));
+                sent.map(move |sent| {
+                    let due = sent.scheduled(sent.range.first);
+                    let too_late = self.input.age_begins(row.interval, due) + slo;
+                    (due, row.covered, row.covered.is_some_and(|done| done > too_late))
+                })
+            });
+        pieces.collect()
     }
 
     /// When, after the loss was declared, no needed block had too few copies and there were workers enough for as many
-    /// as are promised: with fewer, the engine asks for fewer. A fault that lost no worker lost no copy.
+    /// as are promised: with fewer, the engine asks for fewer. Where nobody was left to declare a loss, it counts from when
+    /// all that died are members again. A fault that lost no worker lost no copy.
     fn redundancy(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
-        match self.losses(fault, t0).last() {
+        if self.ended_all(fault, t0) {
+            return None;
+        }
+        let again: Vec<&super::Joined> = self.joined_again(fault, t0).collect();
+        let all_again = again.iter().max_by_key(|joined| joined.sequence).filter(|_| again.len() == fault.nodes.len());
+        match self.losses(fault, t0).last().or(all_again.copied()) {
             Some(lost) => {
                 let after = self.facts.copies_below.iter().filter(|(_, sequence, _)| *sequence > lost.sequence);
                 let enough = self.members.enough(t0, self.input.copies as usize);

@@ -17,6 +17,8 @@ pub struct FlowRow {
     pub acked: u64,
     /// Records whose interval's last result became visible.
     pub in_results: u64,
+    /// Records that were due and not acknowledged at its end.
+    pub waiting: u64,
 }
 
 const NANOS: i128 = 1_000_000_000;
@@ -37,7 +39,13 @@ pub(super) fn flow(facts: &Facts, rows: &[IntervalRow], input: &MeasureInput) ->
         seconds.entry(second(done, input)).or_default().in_results += row.records;
     }
     let (Some(first), Some(last)) = (seconds.keys().next(), seconds.keys().next_back()) else { return Vec::new() };
-    (*first..=*last).map(|second| FlowRow { second, ..seconds.get(&second).copied().unwrap_or_default() }).collect()
+    let mut waiting = 0u64;
+    let row = |second| {
+        let row = seconds.get(&second).copied().unwrap_or_default();
+        waiting = (waiting + row.due).saturating_sub(row.acked);
+        FlowRow { second, waiting, ..row }
+    };
+    (*first..=*last).map(row).collect()
 }
 
 /// How many records of evenly spaced ones were due in each second.

@@ -23,12 +23,27 @@ pub struct IntervalRow {
     pub covered: Option<Moment>,
     /// How many records it holds.
     pub records: u64,
+    /// When the oldest of its records was due, of those that were due after the warm-up.
+    pub oldest: Option<Moment>,
+    /// From when on that record's age counts: see [`MeasureInput::age_begins`].
+    pub age_begins: Option<Moment>,
 }
 
 impl IntervalRow {
     /// From its end to its last result.
     pub fn delay(&self) -> Option<Duration> {
         self.done.map(|done| done.since(self.closed))
+    }
+
+    /// How long its oldest record waited for a result of every output, from its scheduled send.
+    pub fn latency(&self) -> Option<Duration> {
+        Some(self.covered?.since(self.oldest?))
+    }
+
+    /// The delay that its oldest record saw. It is the interval's own, unless that record was due long before and was not
+    /// taken in: what waits at a client is in no interval.
+    pub fn oldest_delay(&self) -> Option<Duration> {
+        Some(self.covered?.since(self.age_begins?))
     }
 
     /// Whether it is due and all its results were visible within `slo` after its end.
@@ -49,6 +64,15 @@ impl MeasureInput {
         let length = self.interval.as_nanos().max(1);
         let index = u128::from(at.0.saturating_sub(self.origin.0)) / length;
         u64::try_from(index).expect("an index of 64-bit nanoseconds fits 64 bits")
+    }
+}
+
+impl MeasureInput {
+    /// From when on the age of a record counts that was due at `due` and is in `interval`: from the end of that interval,
+    /// but at most of the one after that in which it was due. Arrival takes a moment; a stall is no excuse. Where results
+    /// come every few intervals, it counts from the end of the next that has all of them.
+    pub(super) fn age_begins(&self, interval: u64, due: Moment) -> Moment {
+        self.closed(self.covered_by(interval.min(self.open_at(due) + 1)))
     }
 }
 
@@ -121,15 +145,19 @@ impl Facts {
     }
 }
 
-/// Rows of all intervals that were sealed or have a result, gaps included.
+/// Rows of all intervals that were sealed, have a result or in which records were due, gaps included: where nobody seals
+/// any more, intervals end all the same.
 pub(super) fn rows(facts: &Facts, input: &MeasureInput) -> Vec<IntervalRow> {
     let sealed = facts.sealed.last_key_value().map(|(interval, _)| *interval);
     let visible = facts.results.last_key_value().map(|(interval, _)| *interval);
-    let Some(last) = sealed.max(visible) else { return Vec::new() };
+    let due = facts.sent.values().filter_map(|pieces| pieces.last());
+    let due = due.map(|sent| input.open_at(sent.scheduled(sent.range.last))).max();
+    let Some(last) = sealed.max(visible).max(due) else { return Vec::new() };
     // A result may name any number; rows end where the run did.
     let last = last.min(input.open_at(input.end));
-    (0..=last)
-        .map(|interval| IntervalRow {
+    let row = |interval| {
+        let oldest = oldest(facts, input, interval);
+        IntervalRow {
             interval,
             closed: input.closed(interval),
             started: first_start(facts, interval).or_else(|| facts.shares.first(interval)),
@@ -137,8 +165,22 @@ pub(super) fn rows(facts: &Facts, input: &MeasureInput) -> Vec<IntervalRow> {
             done: facts.done(interval, &input.outputs),
             covered: facts.covered(interval, &input.outputs),
             records: facts.sealed.get(&interval).map_or(0, |seal| seal.ranges.iter().map(RecordRange::count).sum()),
-        })
-        .collect()
+            oldest,
+            age_begins: oldest.map(|due| input.age_begins(interval, due)),
+        }
+    };
+    (0..=last).map(row).collect()
+}
+
+/// When the oldest of the interval's records was due, of those that were due after the warm-up.
+fn oldest(facts: &Facts, input: &MeasureInput, interval: u64) -> Option<Moment> {
+    let sent = facts.sealed.get(&interval)?.ranges.iter().flat_map(|range| facts.sent_within(*range));
+    let measured = sent.filter_map(|sent| {
+        let before = sent.last_due(Moment(input.warmup_end.0.saturating_sub(1)));
+        let measured = sent.from(before.map_or(sent.range.first, |last| last + 1))?;
+        Some(measured.scheduled(measured.range.first))
+    });
+    measured.min()
 }
 
 fn first_start(facts: &Facts, interval: u64) -> Option<Moment> {

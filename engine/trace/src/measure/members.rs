@@ -1,6 +1,6 @@
 //! How many workers were members, and when: with fewer of them than copies, no block can have all its copies.
 //!
-//! Invariant: a worker counts once, from its first joining until it is declared lost.
+//! Invariant: a worker counts once, from its first joining until it is declared lost or another master leads.
 
 use crate::event::Event;
 use crate::log::TraceLine;
@@ -28,6 +28,11 @@ impl Members {
             match &line.event {
                 Event::WorkerJoined { worker, .. } => members.insert(worker),
                 Event::WorkerLost { worker, .. } | Event::WorkerLeft { worker, .. } => members.remove(worker),
+                // Another master knows nobody yet: who lives joins it anew.
+                Event::MasterElected { .. } => {
+                    members.clear();
+                    true
+                }
                 _ => continue,
             };
             changes.push(Change { at: line.at, sequence: line.sequence, count: members.len() });

@@ -21,7 +21,7 @@ mod twin;
 mod waiting;
 
 pub use effort::Effort;
-pub use facts::{Acked, Facts, FaultTimes, Fence, Lost, Reflected, Sealed, Sent, TaskFacts, Visible};
+pub use facts::{Acked, Facts, FaultTimes, Fence, Joined, Lost, Reflected, Sealed, Sent, TaskFacts, Visible};
 pub use fired::Effect;
 pub use flow::FlowRow;
 pub use interval::IntervalRow;
@@ -35,7 +35,7 @@ pub use twin::{Excess, Twin};
 use crate::log::TraceLine;
 use crate::moment::Moment;
 use crate::name::NodeName;
-use crate::result::{Cost, FaultResult, Load, MemoryUse, Percentiles};
+use crate::result::{Cost, FaultResult, Load, MemoryUse, Percentiles, WaitedAtClients};
 use std::time::Duration;
 
 /// What the log does not say about the run.
@@ -74,6 +74,8 @@ pub struct MeasureInput {
     pub nodes: u32,
     /// What a network card carries, in each direction.
     pub bits_per_second: u64,
+    /// Bytes that a record stands for: its own, times the scale.
+    pub bytes_per_record: f64,
     /// Nodes that belong to the harness; they cost nothing.
     pub harness: Vec<NodeName>,
 }
@@ -115,6 +117,8 @@ pub struct Measured {
     pub record_latency: Option<Percentiles>,
     /// The same as `latency`, of results visible before the first fault.
     pub latency_before_faults: Percentiles,
+    /// What waited at the clients until it was acknowledged.
+    pub waited_at_clients: WaitedAtClients,
     /// What each fault did, in the plan's order.
     pub faults: Vec<FaultResult>,
     /// When five intervals after each of them were on time, those of later faults included where they overlap.
@@ -157,6 +161,7 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
         latency: latency.all.percentiles(),
         record_latency: (latency.records.count() > 0).then(|| latency.records.percentiles()),
         latency_before_faults: latency.before_faults.percentiles(),
+        waited_at_clients: waiting::at_clients(facts, input),
         faults,
         settled,
         cost,
@@ -176,7 +181,7 @@ pub fn measure(lines: &[TraceLine], facts: &Facts, input: &MeasureInput) -> Meas
 impl Measured {
     /// Fills in what the run has more than its twin.
     pub fn pair_with(&mut self, excess: &Excess) {
-        self.cost.excess_cpu_s = Some(excess.cpu_s);
+        self.cost.excess_cpu_s = excess.cpu_s;
         for (fault, area) in self.faults.iter_mut().zip(&excess.latency_s2) {
             fault.excess_latency_s2 = *area;
         }

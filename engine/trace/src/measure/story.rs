@@ -33,9 +33,24 @@ pub struct Happening {
     pub what: &'static str,
     /// At or about which node.
     pub node: NodeName,
-    /// A number that belongs to it: epoch, blocks, records, partitions, thousandths of the
-    /// cores' time, or the last interval of a checkpoint.
+    /// A number that belongs to it: which of the memberships that one term gave, blocks, records, partitions, thousandths
+    /// of the cores' time, the master's term, or the last interval of a checkpoint.
     pub amount: u64,
+    /// Of a membership: in which master's term it was given, from 1.
+    pub term: Option<u64>,
+}
+
+/// The membership that an event is about, as the term in which it was given and its number in it: masters count epochs on
+/// from a place that no earlier term reaches.
+fn membership(event: &Event) -> Option<(u64, u64)> {
+    match event {
+        Event::WorkerLost { epoch, .. }
+        | Event::WorkerJoined { epoch, .. }
+        | Event::WorkerLeaving { epoch, .. }
+        | Event::WorkerStays { epoch, .. }
+        | Event::WorkerLeft { epoch, .. } => Some(((epoch >> 32) + 1, epoch & u64::from(u32::MAX))),
+        _ => None,
+    }
 }
 
 /// The states of all nodes.
@@ -153,7 +168,8 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
             Event::CheckpointComplete { through } => ("checkpoint", &line.node, *through),
             _ => continue,
         };
-        found.push(Happening { at: line.at, what, node: node.clone(), amount });
+        let (term, amount) = membership(&line.event).map_or((None, amount), |(term, number)| (Some(term), number));
+        found.push(Happening { at: line.at, what, node: node.clone(), amount, term });
     }
     found
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 impl Measured {
     /// `intervals.csv`.
     pub fn intervals_csv(&self, input: &MeasureInput) -> String {
-        let mut text = String::from("interval,closed_s,done_s,delay_s,processing_s,records,due\n");
+        let mut text =
+            String::from("interval,closed_s,done_s,delay_s,processing_s,records,due,latency_s,oldest_delay_s\n");
         for row in &self.intervals {
             let delay = row.delay().map(|delay| delay.as_secs_f64());
             let processing = row.started.zip(row.done).map(|(started, done)| done.since(started).as_secs_f64());
@@ -25,6 +26,8 @@ impl Measured {
                 number(processing),
                 row.records.to_string(),
                 row.is_due.to_string(),
+                number(row.latency().map(|latency| latency.as_secs_f64())),
+                number(row.oldest_delay().map(|delay| delay.as_secs_f64())),
             ];
             line(&mut text, &fields);
         }
@@ -89,13 +92,12 @@ impl Measured {
         text
     }
 
-    /// `flow.csv`: records due, acknowledged and in results, by second.
+    /// `flow.csv`: records due, acknowledged and in results, by second, and how many waited at clients at its end.
     pub fn flow_csv(&self) -> String {
-        let mut text = String::from("second,due,acked,in_results\n");
+        let mut text = String::from("second,due,acked,in_results,waiting\n");
         for row in &self.flow {
-            let fields =
-                [row.second.to_string(), row.due.to_string(), row.acked.to_string(), row.in_results.to_string()];
-            line(&mut text, &fields);
+            let counts = [row.due, row.acked, row.in_results, row.waiting].map(|count| count.to_string());
+            line(&mut text, &[&[row.second.to_string()], &counts[..]].concat());
         }
         text
     }
@@ -111,15 +113,17 @@ impl Measured {
         text
     }
 
-    /// `moments.csv`: what the master said about members and copies.
+    /// `moments.csv`: what the master said about members and copies. Of a membership, `amount` is its number among those
+    /// that were given in the master's `term`.
     pub fn moments_csv(&self, input: &MeasureInput) -> String {
-        let mut text = String::from("at_s,what,node,amount\n");
+        let mut text = String::from("at_s,what,node,amount,term\n");
         for moment in &self.happenings {
             let fields = [
                 at(input, Some(moment.at)),
                 moment.what.to_owned(),
                 moment.node.to_string(),
                 moment.amount.to_string(),
+                moment.term.map_or(String::new(), |term| term.to_string()),
             ];
             line(&mut text, &fields);
         }

@@ -30,8 +30,9 @@ pub struct Twin {
 /// What a run has more than its twin.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Excess {
-    /// Core-seconds.
-    pub cpu_s: f64,
+    /// Core-seconds; `None` where a result that was due under load never came: then the run did less, and what it saved by
+    /// that is no measure of what faults cost.
+    pub cpu_s: Option<f64>,
     /// The area between the latencies over time, for each planned fault: in seconds of latency times seconds of time.
     pub latency_s2: Vec<Option<f64>>,
 }
@@ -42,22 +43,31 @@ impl Twin {
         Twin { cpu_s: measured.cost.cpu_s, seen: seen(facts, &measured.intervals) }
     }
 
-    /// What `measured` has more. Each fault answers for the time from its t0 until the next fault that strikes after the
-    /// run had settled again, or the end of the load; `None` where it had no effect or nothing was due.
+    /// What `measured` has more. Each fault answers for the records that were in no result yet at its t0, those included
+    /// that were due before it; and for all until the next fault strikes after the run had settled again. `None` where it
+    /// had no effect or there were none.
     pub fn excess(&self, facts: &Facts, measured: &Measured, input: &MeasureInput) -> Excess {
         let own = seen(facts, &measured.intervals);
         let applied = |number: u32| facts.faults.get(&number).and_then(|times| times.applied);
         let begins: Vec<Moment> = input.faults.iter().filter_map(|fault| applied(fault.number)).collect();
         let faults = input.faults.iter().zip(&measured.faults).zip(&measured.settled);
         let latency_s2 = faults.map(|((planned, fault), settled)| {
-            let from = applied(planned.number).filter(|_| fault.fired)?.max(input.warmup_end);
+            let from = applied(planned.number).filter(|_| fault.fired)?;
             let settled = settled.unwrap_or(Moment::NEVER);
             let next = begins.iter().copied().filter(|begin| *begin > settled).min();
-            let until = next.unwrap_or(input.load_end).min(input.load_end);
-            area(facts, &own, &self.seen, from, until)
+            area((facts, input), &own, &self.seen, (from, next.unwrap_or(Moment::NEVER)))
         });
-        Excess { latency_s2: latency_s2.collect(), cpu_s: measured.cost.cpu_s - self.cpu_s }
+        Excess {
+            latency_s2: latency_s2.collect(),
+            cpu_s: is_whole(measured, input).then_some(measured.cost.cpu_s - self.cpu_s),
+        }
     }
+}
+
+/// Whether every result that was due after the warm-up and under load came.
+fn is_whole(measured: &Measured, input: &MeasureInput) -> bool {
+    let under_load = measured.intervals.iter().filter(|row| row.is_due && row.closed <= input.load_end);
+    under_load.filter(|row| row.closed > input.warmup_end).all(|row| row.done.is_some())
 }
 
 /// When records were in results, by client, in their order.
@@ -90,22 +100,22 @@ fn within(pieces: &[Seen], first: u64, last: u64) -> impl Iterator<Item = Seen> 
     })
 }
 
-/// The area between the two, of the records that were due from `from` on and before `until`.
+/// The area between the two, of the records that were due between warm-up and the end of the load, and were in results after
+/// `after` and by `until`.
 fn area(
-    facts: &Facts,
+    (facts, input): (&Facts, &MeasureInput),
     own: &BTreeMap<u32, Vec<Seen>>,
     twin: &BTreeMap<u32, Vec<Seen>>,
-    from: Moment,
-    until: Moment,
+    (after, until): (Moment, Moment),
 ) -> Option<f64> {
     let (mut sum_ns, mut records) = (0i128, 0u64);
     let before = |moment: Moment| Moment(moment.0.saturating_sub(1));
     for (client, pieces) in &facts.sent {
         let (Some(own), Some(twin)) = (own.get(client), twin.get(client)) else { continue };
         for sent in pieces {
-            let first = sent.last_due(before(from)).map_or(sent.range.first, |last| last + 1);
-            let Some(last) = sent.last_due(before(until)).filter(|last| *last >= first) else { continue };
-            for mine in within(own, first, last) {
+            let first = sent.last_due(before(input.warmup_end)).map_or(sent.range.first, |last| last + 1);
+            let Some(last) = sent.last_due(before(input.load_end)).filter(|last| *last >= first) else { continue };
+            for mine in within(own, first, last).filter(|mine| mine.visible > after && mine.visible <= until) {
                 for other in within(twin, mine.first, mine.last) {
                     let count = other.last - other.first + 1;
                     sum_ns += i128::from(count) * (i128::from(mine.visible.0) - i128::from(other.visible.0));

@@ -6,9 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod masters;
 mod operators;
 mod tables;
 mod twins;
+mod waiting;
 
 use dstream_trace::measure::{Effect, Facts, FaultFacts, OutputFacts};
 use dstream_trace::result::FaultResult;
@@ -159,6 +161,7 @@ fn input(end: u64) -> MeasureInput {
         copies: 2,
         nodes: 3,
         bits_per_second: 8_000_000,
+        bytes_per_record: 100.0,
         harness: vec![node("sink")],
     }
 }
@@ -233,9 +236,11 @@ fn where_results_come_every_second_interval_only_those_are_awaited() {
     // Interval 5 covers interval 4, which was open; its result comes at 8.5 s. Of those that are due, 7 to 15 are on time.
     check_faults(&run, &["500 3000 3500 3000 800 3300"]);
     let tables = [measured.intervals_csv(&run.input), measured.run_csv(&run.input, &[])].concat();
-    for part in
-        ["\n2,2.000000,,,,10,false\n", "\n3,3.000000,3.200000,0.200000,0.190000,10,true\n", "slide_s,2.000000\n"]
-    {
+    for part in [
+        "\n2,2.000000,,,,10,false,2.200000,0.200000\n",
+        "\n3,3.000000,3.200000,0.200000,0.190000,10,true,1.200000,0.200000\n",
+        "slide_s,2.000000\n",
+    ] {
         assert!(tables.contains(part), "no `{part}` in {tables}");
     }
     // An engine may say of an interval between that it is through: that is no result, so no gap ends with it.

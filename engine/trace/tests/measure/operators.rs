@@ -45,7 +45,11 @@ fn an_interval_is_sealed_when_the_last_source_has_its_share() {
     assert_eq!((ranges, seal.blocks.len()), (vec![(10, 14), (15, 19)], 2));
     let measured = run.measured();
     // From the first source's word to the last result.
-    assert!(measured.intervals_csv(&run.input).contains("\n1,1.000000,1.200000,0.200000,0.190000,10,true\n"));
+    assert!(
+        measured
+            .intervals_csv(&run.input)
+            .contains("\n1,1.000000,1.200000,0.200000,0.190000,10,true,1.200000,0.200000\n")
+    );
     let mut open = operators(&[200, 200]);
     open.events.retain(|(_, _, event)| !matches!(event, Event::SourceSealed { interval: 1, partition: 0, .. }));
     let sealed: Vec<u64> = super::Facts::read(&open.lines()).sealed.into_keys().collect();
@@ -262,7 +266,7 @@ fn who_takes_the_place_of_a_lost_node_is_told_and_who_was_there_from_the_start_i
     run.add(6500, "master", taken(1, "worker-2", 2)).add(7000, "master", taken(0, "worker-2", 2));
     let moments = run.measured().moments_csv(&run.input);
     let said: Vec<&str> = moments.lines().filter(|line| line.contains("took over")).collect();
-    assert_eq!(said, ["4.000000,took over,standby-1,2"], "{moments}");
+    assert_eq!(said, ["4.000000,took over,standby-1,2,"], "{moments}");
 }
 
 #[test]

@@ -11,9 +11,9 @@ fn tables_count_seconds_from_the_warm_ups_end() {
     let measured = run.measured();
     assert_eq!(
         measured.intervals_csv(&run.input),
-        "interval,closed_s,done_s,delay_s,processing_s,records,due\n\
-         0,0.000000,0.200000,0.200000,0.190000,10,true\n\
-         1,1.000000,1.200000,0.200000,0.190000,10,true\n"
+        "interval,closed_s,done_s,delay_s,processing_s,records,due,latency_s,oldest_delay_s\n\
+         0,0.000000,0.200000,0.200000,0.190000,10,true,,\n\
+         1,1.000000,1.200000,0.200000,0.190000,10,true,1.200000,0.200000\n"
     );
     assert!(measured.latency_csv().starts_with("second,records,p50_ms,p90_ms,p99_ms,p999_ms,max_ms\n1,10,"));
     let faults = measured.faults_csv(&run.input);
@@ -37,6 +37,8 @@ fn tables_for_the_page_say_when_nodes_were_down_and_what_the_master_said() {
         Event::WorkerJoined { worker: node("worker-2"), epoch: 9 },
     );
     run.add(5000, "master", Event::CheckpointComplete { through: 1 });
+    // Epochs of the second term begin where no epoch of the first gets.
+    run.add(6000, "master", Event::WorkerJoined { worker: node("worker-2"), epoch: (1 << 32) + 1 });
     let measured = run.measured();
     assert_eq!(
         measured.nodes_csv(&run.input),
@@ -46,12 +48,13 @@ fn tables_for_the_page_say_when_nodes_were_down_and_what_the_master_said() {
          worker-2,lost,2.000000,2.800000\n"
     );
     let moments = measured.moments_csv(&run.input);
-    let said = "2.000000,declared lost,worker-2,2\n2.000000,copies missing,master,4\n\
-                2.300000,copies whole,master,0\n2.800000,joined,worker-2,9\n3.000000,checkpoint,master,1\n";
+    let said = "2.000000,declared lost,worker-2,2,1\n2.000000,copies missing,master,4,\n\
+                2.300000,copies whole,master,0,\n2.800000,joined,worker-2,9,1\n3.000000,checkpoint,master,1,\n\
+                4.000000,joined,worker-2,1,2\n";
     assert!(moments.ends_with(said), "{moments}");
     assert!(measured.faults_csv(&run.input).ends_with(",2.700000,master,,,0.000000\n"));
     let flow = measured.flow_csv();
-    assert_eq!(flow, "second,due,acked,in_results\n-1,10,10,0\n0,10,10,10\n1,10,10,10\n2,0,0,10\n");
+    assert_eq!(flow, "second,due,acked,in_results,waiting\n-1,10,10,0,0\n0,10,10,10,0\n1,10,10,10,0\n2,0,0,10,0\n");
     let more = [("set", "cluster.cores=4".to_owned())];
     let about = measured.run_csv(&run.input, &more);
     for part in [

@@ -15,19 +15,30 @@ fn excess(run: &Run, twin: &Twin) -> Excess {
     twin.excess(&facts, &measure(&lines, &facts, &run.input), &run.input)
 }
 
+fn excess_of(run: &Run, twin: &Twin) -> Option<f64> {
+    excess(run, twin).cpu_s
+}
+
 /// What each fault's area is, in thousandths.
 fn areas(run: &Run, twin: &Twin) -> Vec<Option<i64>> {
     excess(run, twin).latency_s2.into_iter().map(|area| area.map(|area| (area * 1e3).round() as i64)).collect()
 }
 
 #[test]
-fn the_area_is_what_records_due_after_the_fault_waited_longer() {
+fn the_area_is_what_records_that_were_in_no_result_at_the_fault_waited_longer() {
     let mut run = Run::new(&[200, 200, 200, 200, 1500, 900, 200, 200, 200, 200, 200, 200]);
     let calm = twin(&Run::new(&[200; 12]));
     run.crash(5500, 2);
-    // Due from 5.5 s on: 5 records of interval 4 waited 1.3 s longer, 10 of interval 5 0.7 s. A record is due every 100 ms.
-    assert_eq!(areas(&run, &calm), [Some(500 * 13 / 10 + 700)]);
+    // 10 records of interval 4 waited 1.3 s longer, 5 of them due before the fault; 10 of interval 5 0.7 s. A record is due
+    // every 100 ms.
+    assert_eq!(areas(&run, &calm), [Some(1300 + 700)]);
     assert_eq!(areas(&run, &twin(&run)), [Some(0)], "a run beside itself");
+    // Struck when all of the interval's records had been due, or when it was over and its result was not out.
+    for at in [5950, 6100] {
+        let mut run = Run::new(&[200, 200, 200, 200, 1500, 200, 200, 200, 200, 200, 200, 200]);
+        run.crash(at, 2);
+        assert_eq!(areas(&run, &calm), [Some(1300)], "struck at {at} ms");
+    }
 }
 
 #[test]
@@ -40,7 +51,7 @@ fn each_fault_answers_for_its_own_time_unless_it_is_struck_before_it_settled() {
         run.crash(first, 2).crash(second, 1);
         areas(&run, &calm)
     };
-    assert_eq!(between(5000, 11_201), [Some(760), Some(140)]);
+    assert_eq!(between(5000, 11_201), [Some(700), Some(200)]);
     assert_eq!(between(5000, 11_000), [Some(900), Some(200)]);
 }
 
@@ -80,4 +91,7 @@ fn costs_are_the_difference_and_both_numbers_reach_the_result() {
     assert!((measured.cost.excess_cpu_s.unwrap() - 0.25).abs() < 1e-9);
     assert_eq!(measured.faults[0].excess_latency_s2, Some(0.0));
     assert!(measured.faults_csv(&run.input).contains(",0.000000,,worker-2,"));
+    // What a run did not do it did not save.
+    run.events.retain(|(_, _, event)| !matches!(event, Event::ResultVisible { interval: 9, partition: 0, .. }));
+    assert_eq!(excess_of(&run, &calm), None);
 }

@@ -153,11 +153,10 @@ impl Shown<'_> {
     fn latency(&self) -> Markup {
         let slide_s = self.contest.contenders.iter().map(|one| one.tables.slide_s()).fold(0.0, f64::max);
         let oldest = |tables: &Tables| -> Points {
-            let under_load = tables.due().filter(|row| row.closed_s <= load_end_s(tables) + 1e-6);
-            under_load.map(|row| (row.closed_s, row.delay_s.map(|delay| delay + tables.slide_s()))).collect()
+            tables.oldest().into_iter().take_while(|(closed_s, _)| *closed_s <= load_end_s(tables) + 1e-6).collect()
         };
-        let note = "For each interval, from the scheduled send of its oldest record to its last result; drawn where \
-                    the interval ends.";
+        let note = "For each interval, from the scheduled send of its oldest record to its last result, what that \
+                    record waited at its client included; drawn where the interval ends.";
         let bound = self.contest.slo_s().map(|slo| slo + slide_s);
         self.figure([LATENCY, "Latency over time", note], Unit::Seconds, bound, &oldest)
     }

@@ -3,8 +3,10 @@
 use super::{Column, Shown, linked_table};
 use crate::comparison::Contender;
 use crate::comparison::quantity::{LEAST_AREA_S2, LEAST_BYTES, LEAST_CPU_S, LEAST_S};
-use crate::format::{NOT_REACHED, area, bytes, count, difference, milliseconds, percent, seconds, times};
-use crate::page::FAULT_NOTE;
+use crate::format::{NOT_REACHED, area, bytes, count, extra, milliseconds, percent, seconds, times};
+use crate::page::{FAULT_NOTE, why_missing};
+use crate::reasons::{IN_TEXT, ON_PAGES, longest_gap};
+use crate::waiting::{longest_wait_s, most_waiting, most_waiting_bytes};
 use dstream_trace::result::{FaultResult, Percentiles, RunResult};
 use maud::{Markup, html};
 
@@ -15,22 +17,29 @@ type Part = (&'static str, fn(&FaultResult) -> Option<f64>);
 type Whole = fn(&RunResult) -> Option<f64>;
 
 /// The columns of a fault's table.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 5] = [
     ("detect", |fault| fault.detect_s),
     ("restore", |fault| fault.restore_s),
     ("catch-up", |fault| fault.catch_up_s),
     ("drain", |fault| fault.drain_s),
     ("redundancy", |fault| fault.redundancy_s),
-    ("longest gap", |fault| fault.longest_gap_s),
 ];
+
+/// The last of them: where results never came back it is a bound.
+const PARTS_END: Part = ("longest gap", |fault| fault.longest_gap_s);
 
 /// All tables.
 pub(super) fn section(shown: &Shown<'_>) -> Markup {
     let faults = shown.contest.contenders.iter().map(|one| one.result().faults.len()).max().unwrap_or(0);
+    let contenders = shown.contest.contenders.iter();
+    let mut all = contenders.clone().flat_map(|one| &one.result().faults);
+    // Where no run was compared with one without faults, there is no column for it.
+    let columns = if all.any(|fault| fault.excess_latency_s2.is_some()) { &ON_PAGES[..] } else { &IN_TEXT[..] };
     html! {
         section id=(shown.id("recovery")) {
             h2 { "Which, when" }
             @for place in 0..faults { (fault(shown, place)) }
+            (why_missing(contenders.map(|one| (one.result(), one.tables, one.label())), columns))
             @if faults > 0 { p.note { (FAULT_NOTE) } } @else { p.note { "The scenario has no faults." } }
             h3 { "Damage and cost" }
             (cost(shown))
@@ -39,6 +48,7 @@ pub(super) fn section(shown: &Shown<'_>) -> Markup {
             p.note {
                 "Underlined: best, where another is worse by a difference that means something. A dash: not reached, \
                  not measured, or too few samples. Latency ends with the interval's result; \
+                 a record waits at its client until it is acknowledged, and that is part of it; \
                  that of running results with the first one that shows the record, before its interval is over."
             }
         }
@@ -65,6 +75,12 @@ fn fault(shown: &Shown<'_>, place: usize) -> Markup {
         missing_is_worst: true,
     };
     let mut columns: Vec<Column<'_>> = PARTS.into_iter().map(column).collect();
+    let gap = move |one: &Contender<'_>| one.result().faults.get(place).map(|fault| longest_gap(fault, one.tables));
+    columns.extend(
+        [PARTS_END]
+            .map(column)
+            .map(|column| Column { text: Box::new(move |one| gap(one).unwrap_or(NOT_REACHED.to_owned())), ..column }),
+    );
     let excess = move |one: &Contender<'_>| of(one, place, |fault| fault.excess_latency_s2);
     if contenders.iter().any(|one| excess(one).is_some()) {
         columns.push(Column {
@@ -81,7 +97,7 @@ fn fault(shown: &Shown<'_>, place: usize) -> Markup {
     html! {
         h3 { (title) }
         (linked_table(shown, &title, &columns))
-        @if !idle.is_empty() { p.note { "It had no effect on " (idle.join(", ")) "." } }
+        @if !idle.is_empty() { p.note { "It had no effect on " (idle.join(", ")) ", or came after the run's end." } }
     }
 }
 
@@ -106,7 +122,7 @@ fn cost(shown: &Shown<'_>) -> Markup {
     let whole: fn(f64) -> String = |value| count(value as u64);
     let size: fn(f64) -> String = |value| bytes(value as u64);
     let time: fn(f64) -> String = |value| seconds(Some(value));
-    let more: fn(f64) -> String = |value| difference(Some(value));
+    let more: fn(f64) -> String = |value| extra(Some(value));
     let damage = |head, value: Whole| Column { anchor: "checks", ..number(head, 0.0, whole, value) };
     let gone =
         |result: &RunResult| Some(result.broken_promises.iter().map(|broken| broken.records).sum::<u64>() as f64);
@@ -147,12 +163,19 @@ fn latency(shown: &Shown<'_>) -> Markup {
     let whole: All = |result| Some(result.latency_ms);
     let before: All = |result| Some(result.latency_before_faults_ms);
     let record: All = |result| result.record_latency_ms;
+    let waited = |head, show, value: Whole| Column { anchor: "latency", ..number(head, LEAST_S, show, value) };
+    let time: fn(f64) -> String = |value| seconds(Some(value));
+    let whole_number: fn(f64) -> String = |value| count(value as u64);
+    let size: fn(f64) -> String = |value| bytes(value as u64);
     let columns = [
         of("interval p50", whole, |all| all.p50),
         of("p99", whole, |all| all.p99),
         of("p999", whole, |all| all.p999),
         of("max", whole, |all| all.max),
         of("p99 before faults", before, |all| all.p99),
+        waited("longest wait at clients", time, longest_wait_s),
+        Column { value: None, ..waited("most records there", whole_number, most_waiting) },
+        Column { value: None, ..waited("most bytes there", size, most_waiting_bytes) },
         of("running result: p50", record, |all| all.p50),
         of("running result: p99", record, |all| all.p99),
         of("running result: p999", record, |all| all.p999),
