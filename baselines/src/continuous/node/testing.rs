@@ -8,7 +8,8 @@ use dstream_trace::{Moment, NodeName};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// What it knows, of so many nodes and partitions. Each record is a batch; an interval takes a second, a lease lasts for 400 ms.
+/// What it knows, of so many nodes and partitions. Each record is a batch; an interval takes a second, a lease lasts for
+/// 400 ms.
 pub fn limits(nodes: u32, partitions: u32) -> NodeLimits {
     let builder = QueryBuilder::new();
     builder.lines().words().map::<(String, u64)>(|word| (word, 1)).reduce_by_key(|a, b| a + b).output("counts");

@@ -81,7 +81,10 @@ fn check(heard: &[Heard], is_held: bool, is_sent_on: bool) {
             node.step(at, event, &mut actions);
         }
     }
-    let is_held_word = |action: &NodeAction| matches!(action, NodeAction::TellClient(1, ToClient::Held(ranges)) if ranges.contains(&RANGE));
+    let is_held_word = |action: &NodeAction| match action {
+        NodeAction::TellClient(1, ToClient::Held(ranges)) => ranges.contains(&RANGE),
+        _ => false,
+    };
     let is_word = |action: &NodeAction| {
         matches!(action, NodeAction::Redial(1) | NodeAction::TellClient(1, ToClient::Places { .. }))
     };
