@@ -25,7 +25,8 @@ pub struct IntervalRow {
     pub records: u64,
     /// When the oldest of its records was due, of those that were due after the warm-up.
     pub oldest: Option<Moment>,
-    /// From when on that record's age counts: see [`MeasureInput::age_begins`].
+    /// From when on that record's age counts: from the end of its interval, but at most of the one after that in which it
+    /// was due.
     pub age_begins: Option<Moment>,
 }
 
