@@ -8,7 +8,7 @@ use crate::clock::nap_until_paid;
 use crate::life::Life;
 use crate::net::transfer;
 use bytes::Bytes;
-use dstream_host::shape::{Access, Direction, Lane, StoreWay, transfer_time};
+use dstream_host::shape::{Access, Direction, Lane, PIECE_BYTES, StoreWay, transfer_time};
 use dstream_host::{BoxFuture, Store, StoreError};
 use dstream_trace::Moment;
 use std::collections::BTreeMap;
@@ -38,16 +38,14 @@ impl Vault {
         Vault { latency, bits_per_second, state: Mutex::default() }
     }
 
-    /// When `bytes` that are sent now have been taken in.
-    fn take_in(&self, now: Moment, late: Duration, bytes: u64) -> Moment {
-        let cost = transfer_time(bytes, self.bits_per_second);
-        self.lock().ingress.charge(now + self.latency + late, cost, Duration::ZERO)
+    /// When `bytes` that have come at `come` have been taken in.
+    fn take_in(&self, come: Moment, bytes: u64) -> Moment {
+        self.lock().ingress.charge(come, transfer_time(bytes, self.bits_per_second), Duration::ZERO)
     }
 
-    /// When an answer of `bytes` that is given now has arrived.
+    /// When `bytes` of an answer that is given now have left.
     fn give_out(&self, now: Moment, bytes: u64) -> Moment {
-        let cost = transfer_time(bytes, self.bits_per_second);
-        self.lock().egress.charge(now, cost, Duration::ZERO) + self.latency
+        self.lock().egress.charge(now, transfer_time(bytes, self.bits_per_second), Duration::ZERO)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -73,19 +71,37 @@ impl SimStore {
     ) -> BoxFuture<'a, Answer<T>> {
         let (life, vault, way) = (&*self.life, &*self.vault, &self.way);
         Box::pin(life.gate.hold(async move {
-            transfer(life, Direction::Egress, sent).await;
-            nap_until_paid(&life.fabric, vault.take_in(life.now(), way.late(), sent)).await;
+            for piece in pieces(sent) {
+                transfer(life, Direction::Egress, piece).await;
+            }
+            let come = life.now() + vault.latency + way.late();
+            for piece in pieces(sent) {
+                nap_until_paid(&life.fabric, vault.take_in(come.max(life.now()), piece)).await;
+            }
             way.released().await;
             let (answer, received) = match way.refusal(access, key) {
                 Some(refusal) => (Err(refusal), 0),
                 None => act(&mut vault.lock().objects),
             };
-            nap_until_paid(&life.fabric, vault.give_out(life.now(), received) + way.late()).await;
+            let mut left = life.now();
+            for piece in pieces(received) {
+                left = vault.give_out(life.now(), piece);
+                nap_until_paid(&life.fabric, left).await;
+            }
+            nap_until_paid(&life.fabric, left + vault.latency + way.late()).await;
             way.released().await;
-            transfer(life, Direction::Ingress, received).await;
+            for piece in pieces(received) {
+                transfer(life, Direction::Ingress, piece).await;
+            }
             answer
         }))
     }
+}
+
+/// The pieces in which so many bytes go through a card, so that others come in between; one of none where there are none.
+fn pieces(bytes: u64) -> impl Iterator<Item = u64> {
+    let whole = bytes.saturating_sub(1) / PIECE_BYTES;
+    (0..=whole).map(move |number| PIECE_BYTES.min(bytes - number * PIECE_BYTES))
 }
 
 impl Store for SimStore {

@@ -313,6 +313,38 @@ fn the_store_answers_after_its_latency_and_outlives_nodes() {
     assert_eq!(times(&world, "done"), vec![110 + 5 * 10 + 26]);
 }
 
+#[test]
+fn what_is_small_leaves_and_comes_between_the_pieces_of_large_objects() {
+    let node = script(|host| async move {
+        let large = |key: &'static str| {
+            let (store, host) = (host.store.clone(), host.clone());
+            tokio::spawn(async move {
+                store.put(key, Bytes::from(vec![0; 10_000_000]), 1).await.unwrap();
+                mark(&host, "written", 0);
+                store.get(key, 1).await.unwrap();
+                mark(&host, "read", 0);
+            })
+        };
+        let objects = ["a", "b", "c"].map(large);
+        host.sleep(ms(20)).await;
+        host.net.egress(100).await;
+        mark(&host, "left", 0);
+        host.clock.sleep_until(at(800)).await;
+        host.net.ingress(100).await;
+        mark(&host, "came", 0);
+        for object in objects {
+            object.await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    });
+    let mut world = world(vec![("node", node)]);
+    world.run_until(at(2000)).unwrap();
+    // Half a millisecond a piece.
+    assert_eq!((times(&world, "left"), times(&world, "came")), (vec![21], vec![801]));
+    // 80 ms for each object in each of two cards, all side by side, and 5 ms from one to the other and back.
+    assert_eq!((times(&world, "written"), times(&world, "read")), (vec![488, 488, 488], vec![974, 975, 976]));
+}
+
 fn fails(world: &mut SimWorld, expected: (&str, u64, &str)) {
     let (node, millis, word) = expected;
     let failed = world.run_until(at(1000)).unwrap_err();

@@ -10,7 +10,7 @@ mod gate;
 mod ledger;
 mod trouble;
 
-pub use card::{Card, Direction, Slowness, Transfer};
+pub use card::{Card, Direction, PIECE_BYTES, Slowness, Transfer};
 pub use gate::{Gate, Held, Opened};
 pub use ledger::{CoreLedger, Lane, transfer_time};
 pub use trouble::{Access, STORE, StoreFault, StoreTrouble, StoreWay};

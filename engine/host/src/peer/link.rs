@@ -9,6 +9,7 @@ use super::shared::Shared;
 use super::{Lane, PeerEvent, RequestId};
 use crate::facade::{BoxIo, Net};
 use crate::frame::{Decoder, Frame, Kind};
+use crate::shape::PIECE_BYTES;
 use bytes::{Buf, Bytes, BytesMut};
 use dstream_trace::Event;
 use std::collections::VecDeque;
@@ -16,9 +17,6 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
-
-/// Most bytes that one connection charges to the network card at once, so that others come in between.
-const PIECE_BYTES: u64 = 64 * 1024;
 
 /// A payload up to this long is copied beside its header, so that a batch of small frames is one piece of memory.
 const COPY_BELOW: usize = 8 * 1024;

@@ -8,6 +8,10 @@ use dstream_trace::Moment;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Most bytes that one connection or request charges to a card at once, so that others come in between: a heartbeat does not
+/// wait until a block is at the store.
+pub const PIECE_BYTES: u64 = 64 * 1024;
+
 /// A direction of a network card, as its node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
