@@ -1,8 +1,8 @@
 //! What a master keeps of the job that it runs, so that a later life of the cluster goes on with it.
 //!
 //! Knows no socket and no engine: in the place of the store that the cluster was given lie a note about its job and, beside
-//! it, the store of that job's run. Invariants: the note is written before any node of the run starts, and gone before the
-//! run's store is cleared; a folder has one master at a time.
+//! it, the store of that job's run. Invariants: the note is written before any node of the run starts, and gone, or of
+//! another run, before the run's store is cleared; a folder has one master at a time.
 
 use super::word::JobOrder;
 use crate::failure::Failure;
@@ -98,10 +98,12 @@ impl Keeper {
 
     /// Notes the job down, before its nodes start.
     pub async fn keep(&self, kept: &Kept) -> Result<(), String> {
-        self.clear(Some(kept.run)).await;
         let note = serde_json::to_vec_pretty(kept).expect("a note is plain data, which JSON has words for");
         let written = self.store.put(NOTE, Bytes::from(note), 1).await;
-        written.map_err(|error| format!("the store {} cannot be written to: {error}", self.place))
+        written.map_err(|error| format!("the store {} cannot be written to: {error}", self.place))?;
+        // Not before: until then the note is of a run that is cleared here.
+        self.clear(Some(kept.run)).await;
+        Ok(())
     }
 
     /// Forgets the job, and what its run left.
@@ -116,7 +118,7 @@ impl Keeper {
     /// process ends is removed by the next master.
     async fn clear(&self, but: Option<u64>) {
         let (place, but) = (self.place.clone(), but.map(name_of));
-        let over = place.parts(RUN).await.into_iter().filter(move |name| Some(name) != but.as_ref());
+        let over = place.parts(RUN).await.into_iter().filter(move |name| is_run(name) && Some(name) != but.as_ref());
         let over: Vec<StorePlace> = over.map(|name| place.join(&name)).collect();
         // Where there is no thread for it, it costs room until then.
         std::thread::Builder::new().name("clear".into()).spawn(move || over.iter().for_each(StorePlace::clear)).ok();
@@ -132,6 +134,12 @@ fn name_of(run: u64) -> String {
     format!("{RUN}{run:016x}")
 }
 
+/// Whether it is the name of a run's store: a user's own folder may begin like one.
+fn is_run(name: &str) -> bool {
+    let number = name.strip_prefix(RUN).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    number.is_some_and(|run| name == name_of(run))
+}
+
 /// Takes the lock, which the system lets go when this process ends, however it does.
 fn lock(path: &std::path::Path) -> Result<File, String> {
     let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
@@ -143,4 +151,24 @@ fn lock(path: &std::path::Path) -> Result<File, String> {
     }
     let noted = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
     noted.map(|()| file).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_the_users_that_begins_like_a_runs_is_none() {
+        for (name, expected) in [
+            (name_of(7).as_str(), true),
+            ("run-fedcba9876543210", true),
+            ("run-FEDCBA9876543210", false),
+            ("run-7", false),
+            ("run-books", false),
+            ("run-", false),
+            ("run-+edcba9876543210", false),
+        ] {
+            assert_eq!(is_run(name), expected, "{name}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! How long to wait before the next dial: doubling, capped, jittered from the node's own randomness.
 //!
-//! Invariant: a wait lies between three and five quarters of its step, and no step is above [`LONGEST`], nor above half of
-//! the silence after which a connection counts as broken: whoever was away and wakes is found again before others, who
-//! wait for longer than that silence, take the waiting for the loss of those who dial.
+//! Invariant: a wait lies between three and five quarters of its step, and no step is above [`LONGEST`], nor, but for the
+//! shortest, above half of the silence after which a connection counts as broken: whoever was away and wakes is found again
+//! before others, who wait for longer than that silence, take the waiting for the loss of those who dial.
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
