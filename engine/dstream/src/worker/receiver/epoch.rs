@@ -13,9 +13,11 @@ use std::collections::BTreeSet;
 impl Receiver {
     pub(super) fn follow_members(&mut self, members: Vec<Member>) {
         self.members = members.into_iter().map(|member| (member.worker, member.epoch)).collect();
-        for copying in self.copying.values_mut() {
-            let is_member = |holder: &Member| self.members.get(&holder.worker) == Some(&holder.epoch);
-            copying.report.holders.retain(|holder| *holder == LOG_MEMBER || is_member(holder));
+        let members = &self.members;
+        let is_member = |holder: &Member| members.get(&holder.worker) == Some(&holder.epoch);
+        let copying = self.copying.values_mut().map(|copying| &mut copying.report);
+        for report in copying.chain(&mut self.withheld) {
+            report.holders.retain(|holder| *holder == LOG_MEMBER || is_member(holder));
         }
         self.copy_more();
     }

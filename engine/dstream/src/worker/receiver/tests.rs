@@ -340,6 +340,24 @@ fn who_was_alone_for_a_moment_copies_what_the_master_has_not_heard_of_before_it_
 }
 
 #[test]
+fn who_held_a_copy_and_is_gone_counts_no_longer_where_the_master_has_not_heard_of_the_block() {
+    let members = |members: &[u32]| ReceiverEvent::Members(members.iter().copied().map(member).collect());
+    let heard = || ReceiverEvent::Heard(vec![block(0)]);
+    let mut events = ready(0, &[1, 2, 3]);
+    events.extend([(20, batch(0, 9, 0)), (210, held(0, 2)), (300, members(&[1, 3]))]);
+    events.extend([(310, heard()), (330, held(0, 3)), (340, heard())]);
+    let seen = [
+        "200 seal b1.1.0 in 0",
+        "200 copy b1.1.0 to 2",
+        "210 announce [(0, [1, 2])] closed below 0",
+        "300 copy b1.1.0 to 3",
+        "330 announce [(0, [1, 3])] closed below 0",
+        "340 acknowledge [1:0-9]",
+    ];
+    check_with(false, 2, events, 900, &seen);
+}
+
+#[test]
 fn more_than_usual_becomes_several_blocks_and_each_is_acknowledged_by_itself() {
     let spec = |per_second| crate::usual::Usual::steady(per_second, 1, Duration::from_millis(20));
     let large = |first: u64, records: u64| batch(first, first + records - 1, 0);
