@@ -185,7 +185,7 @@ fn a_full_store_is_said_and_waited_for_and_nothing_is_lost() {
     let folder = Folder::new();
     folder.write("in.txt", "x\n".repeat(3000));
     std::fs::create_dir(folder.0.join("small")).unwrap();
-    let mount = "mount -t tmpfs -o size=256k none small";
+    let mount = "mount -t tmpfs -o size=2m none small";
     let trial = Command::new("unshare").args(["-m", "sh", "-c", mount]).current_dir(&folder.0).output();
     if !trial.is_ok_and(|output| output.status.success()) {
         println!("skipped: no file system of its own for this test");
@@ -195,7 +195,7 @@ fn a_full_store_is_said_and_waited_for_and_nothing_is_lost() {
     let dstream = env!("CARGO_BIN_EXE_dstream");
     let worker = format!("{dstream} worker --master {address} --cores 1 2> /dev/null &");
     let script = format!(
-        "{mount}; head -c 240000 /dev/zero > small/ballast
+        "{mount}; head -c 2075000 /dev/zero > small/ballast
         {dstream} master --listen {address} --store small/store --workers 2 2> /dev/null &
         {worker}
         {worker}
