@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of who asks. Invariant: it returns what mimalloc returns; advice changes how memory is mapped, never what
 //! is in it. With small pages each random look at a state of gigabytes misses the processor's table of pages as well as its
-//! cache: measured by `cargo bench -p dstream --bench state`, large ones save a fifth to a fourth of an update.
+//! cache: measured by `cargo bench -p dstream --bench state`, large ones save about a fifth of an update.
 #![expect(unsafe_code, reason = "an allocator is unsafe to write; each call hands on what its caller promised")]
 
 use mimalloc::MiMalloc;
