@@ -191,6 +191,44 @@ fn table(keys: u64) {
     }
 }
 
+fn visits(keys: u64) {
+    let mut table = Counts::new(keys as usize);
+    table.begin(0);
+    for key in 0..keys {
+        table.update(&Sought::of(&encoded(key)), |_| Some((0, 1)));
+    }
+    table.end();
+    let mut rows = RowBuffer::default();
+    for what in 0..4 {
+        let interval = |number| {
+            let took = measured(|| match what {
+                0 => {
+                    let mut sum = 0u64;
+                    table.visit_segment(number, SEGMENTS, |_, state| sum += state.1);
+                    black_box(sum);
+                }
+                1 => {
+                    let mut sum = 0u64;
+                    table.visit_segment(number, SEGMENTS, |key, state| sum += state.1 + key.with(|k| k[0] as u64));
+                    black_box(sum);
+                }
+                2 => {
+                    table.visit_segment(number, SEGMENTS, |key, state| rows.push_keyed::<Touch<u64>>(key, state));
+                    black_box(rows.count());
+                    black_box(rows.seal());
+                }
+                _ => {
+                    table.visit_segment(1, SEGMENTS, |key, state| rows.push_keyed::<Touch<u64>>(key, state));
+                    black_box(rows.count());
+                    black_box(rows.seal());
+                }
+            });
+            (took, (keys / 100) as usize)
+        };
+        print(&format!("visit {what}"), (1..=INTERVALS).map(interval).collect());
+    }
+}
+
 fn query(write: impl FnOnce(DStream<(u64, u64)>) -> DStream<(u64, u64)>) -> Query {
     let builder = QueryBuilder::new();
     write(builder.lines().map::<(u64, u64)>(|line| (line.len() as u64, 1))).output("counts");
@@ -234,7 +272,13 @@ fn main() {
     let keys = words.iter().find_map(|word| word.parse().ok()).unwrap_or(KEYS);
     let wanted = words.iter().find(|word| word.parse::<u64>().is_err());
     println!("{keys} keys, 1/{SHARE} touched an interval, {INTERVALS} intervals, CPU time of one thread");
-    let parts = [("plain", floor as fn(u64)), ("flat", overlapping_floor), ("table", table), ("task", task)];
+    let parts = [
+        ("plain", floor as fn(u64)),
+        ("flat", overlapping_floor),
+        ("table", table),
+        ("task", task),
+        ("visits", visits),
+    ];
     for (name, part) in parts {
         if wanted.is_none_or(|wanted| wanted == name) {
             part(keys);

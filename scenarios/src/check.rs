@@ -132,7 +132,7 @@ impl Finding {
 /// Checks a run.
 pub fn check(input: &CheckInput<'_>, replay: &Replay<'_>) -> Result<Checked, JobError> {
     let allotment = records::allotment(input);
-    let gone = records::gone(input.facts, input.lines);
+    let gone = records::gone(input);
     let comparisons = compare(input, replay, &gone)?;
     let mut counts = records::counts(input, &allotment);
     counts.intervals_checked = comparisons.len() as u64;

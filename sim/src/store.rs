@@ -38,9 +38,9 @@ impl Vault {
         Vault { latency, bits_per_second, state: Mutex::default() }
     }
 
-    /// When `bytes` that have come at `come` have been taken in.
-    fn take_in(&self, come: Moment, bytes: u64) -> Moment {
-        self.lock().ingress.charge(come, transfer_time(bytes, self.bits_per_second), Duration::ZERO)
+    /// When `bytes` that come now have been taken in.
+    fn take_in(&self, now: Moment, bytes: u64) -> Moment {
+        self.lock().ingress.charge(now, transfer_time(bytes, self.bits_per_second), Duration::ZERO)
     }
 
     /// When `bytes` of an answer that is given now have left.
@@ -74,9 +74,10 @@ impl SimStore {
             for piece in pieces(sent) {
                 transfer(life, Direction::Egress, piece).await;
             }
-            let come = life.now() + vault.latency + way.late();
+            // It is not taken in before it has come: what others send meanwhile would wait behind it.
+            nap_until_paid(&life.fabric, life.now() + vault.latency + way.late()).await;
             for piece in pieces(sent) {
-                nap_until_paid(&life.fabric, vault.take_in(come.max(life.now()), piece)).await;
+                nap_until_paid(&life.fabric, vault.take_in(life.now(), piece)).await;
             }
             way.released().await;
             let (answer, received) = match way.refusal(access, key) {

@@ -345,6 +345,29 @@ fn what_is_small_leaves_and_comes_between_the_pieces_of_large_objects() {
     assert_eq!((times(&world, "written"), times(&world, "read")), (vec![488, 488, 488], vec![974, 975, 976]));
 }
 
+/// Requests that have not come yet took the store from those that were being taken in: with a few of them at any time a
+/// block never got there.
+#[test]
+fn what_others_have_only_sent_does_not_hold_up_what_the_store_is_taking_in() {
+    let writer = script(|host| async move {
+        host.store.put("large", Bytes::from(vec![0; 10_000_000]), 1).await.unwrap();
+        mark(&host, "written", 0);
+        std::future::pending::<()>().await;
+    });
+    let others = script(|host| async move {
+        for round in 0..400 {
+            host.clock.sleep_until(at(round)).await;
+            let store = host.store.clone();
+            tokio::spawn(async move { store.put("small", Bytes::from_static(b"small"), 1).await });
+        }
+        std::future::pending::<()>().await;
+    });
+    let mut world = world(vec![("others", others), ("writer", writer)]);
+    world.run_until(at(500)).unwrap();
+    // 80 ms in each of two cards, and 5 ms from one to the other and back.
+    assert_eq!(times(&world, "written"), vec![170]);
+}
+
 fn fails(world: &mut SimWorld, expected: (&str, u64, &str)) {
     let (node, millis, word) = expected;
     let failed = world.run_until(at(1000)).unwrap_err();

@@ -81,7 +81,8 @@ pub enum ToClient {
     },
     /// From the master: the workers that take records now.
     Members(Vec<NodeName>),
-    /// From the master, when the client's connection opens: these records of its are held or in results.
+    /// From the master, when the client's connection opens and when there are more: these records of its are held or in
+    /// results.
     Known(Vec<RecordRange>),
     /// From the master or a node: who holds the records that go to each source, in the order of the sources.
     Places {

@@ -408,11 +408,13 @@ pub enum ToPeer {
         /// The holder's epoch.
         epoch: u64,
     },
-    /// The copy is refused: its origin's epoch is over.
+    /// The copy is refused: its origin's epoch is over, or whoever refuses has none itself.
     CopyRefused {
         /// The block.
         block: BlockName,
     },
+    /// From one that refused copies for want of an epoch: it has one now.
+    TakesCopies,
 }
 
 /// What lies in the body for one interval's panes.

@@ -202,6 +202,10 @@ fn two_losses_at_once_allow_the_damage_of_the_shares_that_only_they_held() {
     };
     check(&history(closed(3) + 30, true), "lost 0 doubled 0 wrong 1, not exact, declared, given up 5 in [3]");
     check(&history(closed(3) + 30, false), "lost 0 doubled 0 wrong 1, not exact, not declared, given up 0 in []");
+    // The other share was lost when its results were out: they have it.
+    let mut later = history(closed(3) + 30, true);
+    later.add(closed(6) + 100, "master", lost(share_block(3, 1), 35, 39, Some(3)));
+    check(&later, "lost 0 doubled 0 wrong 1, not exact, declared, given up 5 in [3]");
     // Redundancy was back between the two: one loss at a time allows nothing.
     check(&history(closed(3) + 650, true), "lost 0 doubled 0 wrong 1, not exact, not declared");
 }

@@ -75,8 +75,16 @@ pub(super) fn gone_blocks(facts: &Facts, lines: &[TraceLine]) -> BTreeMap<u64, R
 }
 
 /// Sealed records that the engine gave up, by interval: blocks that nobody has, and what was in a state that nobody has.
-pub(super) fn gone(facts: &Facts, lines: &[TraceLine]) -> BTreeMap<u64, RangeSet> {
-    gone_of(facts, lines.iter())
+/// Where no later result needs them, what was given up when the interval's results were out is in these.
+pub(super) fn gone(input: &CheckInput<'_>) -> BTreeMap<u64, RangeSet> {
+    let is_out = |interval, at| {
+        !input.keeps_state && input.facts.covered(interval, &input.run.outputs).is_some_and(|covered| covered < at)
+    };
+    let counts = |line: &&TraceLine| match line.event {
+        Event::BlockLost { interval: Some(interval), .. } => !is_out(interval, line.at),
+        _ => true,
+    };
+    gone_of(input.facts, input.lines.iter().filter(counts))
 }
 
 /// The same as it was known at each moment at which the engine gave something up, the last excepted.

@@ -209,8 +209,8 @@ impl Shell {
             }
             Ok((ToClient::Released { below }, _)) => self.step(ClientEvent::Released { below }),
             Ok((ToClient::Known(ranges), _)) if self.known.is_none() => self.resume(ranges),
-            Ok((ToClient::Known(_), _)) => {} // said at every new connection
-            Err(_) => {}                      // no client message; whoever sent it gets no answer
+            Ok((ToClient::Known(ranges), _)) => self.learns(by, ranges),
+            Err(_) => {} // no client message; whoever sent it gets no answer
         }
     }
 
@@ -274,6 +274,24 @@ impl Shell {
         self.known = Some(ranges.iter().copied().collect());
         self.next_batch = self.config.origin;
         self.step(ClientEvent::Known(ranges));
+    }
+
+    /// More of its records are held, or some of them that it knew of: what was sent is acknowledged, and what is yet to be
+    /// read, since an earlier life sent it, will not be sent.
+    fn learns(&mut self, by: NodeName, ranges: Vec<RecordRange>) {
+        let Some(known) = &mut self.known else { return };
+        let next = self.next_sequence;
+        let own = |range: &RecordRange| range.client == self.config.client && range.last >= next;
+        let ahead = ranges
+            .iter()
+            .filter(|range| own(range))
+            .map(|range| RecordRange { first: range.first.max(next), ..*range });
+        let new: RangeSet = ahead.flat_map(|range| known.gaps(range)).collect();
+        new.iter().for_each(|range| drop(known.insert(range)));
+        self.step(ClientEvent::Held { by, ranges });
+        if !new.is_empty() {
+            self.step(ClientEvent::Known(new.iter().collect()));
+        }
     }
 
     /// How many of the next `records` records are known, or else how many are not before the next that is.

@@ -21,6 +21,7 @@ pub(super) struct Book {
     given_up: Vec<(BlockName, Option<u64>)>,
     open: BTreeMap<u64, SealedInterval>,
     pub(super) left: BTreeSet<u32>,
+    pub(super) lost: BTreeSet<u32>,
     /// The last snapshot was written when intervals below this one were over.
     snapshot_below: u64,
 }
@@ -34,6 +35,7 @@ impl Book {
             given_up: found.given_up.clone(),
             open: found.open.iter().map(|sealed| (sealed.interval, sealed.clone())).collect(),
             left: found.left.clone(),
+            lost: found.lost.clone(),
             snapshot_below: found.below,
         }
     }
@@ -46,6 +48,17 @@ impl Book {
 
     pub(super) fn given_up(&mut self, block: BlockName, interval: Option<u64>) {
         self.given_up.push((block, interval));
+    }
+
+    /// Whether a worker that joins is one that had left or was lost.
+    pub(super) fn is_away(&self, worker: u32) -> bool {
+        self.left.contains(&worker) || self.lost.contains(&worker)
+    }
+
+    /// Such a worker is a member again.
+    pub(super) fn back(&mut self, worker: u32) {
+        self.left.remove(&worker);
+        self.lost.remove(&worker);
     }
 
     /// Records that are in no interval and never will be.
@@ -100,6 +113,7 @@ impl Book {
             given_up: self.given_up.clone(),
             open: self.open.range(below..).map(|(_, sealed)| sealed.clone()).collect(),
             left: self.left.clone(),
+            lost: self.lost.clone(),
         }
     }
 

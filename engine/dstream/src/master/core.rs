@@ -198,6 +198,8 @@ pub struct Master {
     pub(super) keeps: bool,
     /// Workers that have not said what they hold, since this master took over.
     pub(super) awaited: BTreeSet<u32>,
+    /// Whose new life joins just now: the end of its last one is no loss that a later master need know of.
+    pub(super) joining: Option<u32>,
     /// When they are not waited for any longer; nothing where nobody is.
     pub(super) resume_at: Option<Moment>,
     /// Clients that asked meanwhile.
@@ -259,6 +261,7 @@ impl Master {
             term: 1,
             keeps: false,
             awaited: BTreeSet::new(),
+            joining: None,
             resume_at: None,
             asked: BTreeSet::new(),
             acknowledged: Vec::new(),

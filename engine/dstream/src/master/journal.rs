@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub open: Vec<SealedInterval>,
     /// Workers that have left: a new master does not wait for them.
     pub left: BTreeSet<u32>,
+    /// Workers that were lost: a new master does not wait for them as long as there are others.
+    pub lost: BTreeSet<u32>,
 }
 
 /// One thing that is written down.
@@ -73,7 +75,10 @@ pub enum Entry {
     Snapshot(Snapshot),
     /// A worker has left.
     Left(u32),
-    /// A worker that had left is back: it is a member when this is written, so that each later master waits for it.
+    /// A worker was lost.
+    Lost(u32),
+    /// A worker that had left or was lost is back: it is a member when this is written, so that each later master waits for
+    /// it.
     Back(u32),
 }
 
@@ -136,7 +141,11 @@ pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
                 Entry::Gone(ranges) => ranges.into_iter().for_each(|range| drop(allotted.insert(range))),
                 Entry::GivenUp(GivenUp { block, interval, .. }) => now.given_up.push((block, interval)),
                 Entry::Left(worker) => _ = now.left.insert(worker),
-                Entry::Back(worker) => _ = now.left.remove(&worker),
+                Entry::Lost(worker) => _ = now.lost.insert(worker),
+                Entry::Back(worker) => {
+                    now.left.remove(&worker);
+                    now.lost.remove(&worker);
+                }
                 Entry::Snapshot(snapshot) => {
                     allotted = snapshot.allotted.iter().copied().collect();
                     open = snapshot.open.iter().map(|sealed| (sealed.interval, sealed.clone())).collect();

@@ -95,10 +95,10 @@ impl Master {
         self.write(None, Entry::Left(worker), actions);
     }
 
-    /// Whether a worker that joins has to wait: it had left, and a later master must know that it is back before anything is
-    /// acknowledged that only it may hold.
+    /// Whether a worker that joins has to wait: it had left or was lost, and a later master must know that it is back before
+    /// anything is acknowledged that only it may hold.
     pub(super) fn returns(&mut self, worker: u32, word: (u64, ToMaster), actions: &mut Vec<MasterAction>) -> bool {
-        if !self.book.left.contains(&worker) {
+        if !self.book.is_away(worker) {
             return false;
         }
         if self.returning.insert(worker, word).is_none() {
@@ -109,7 +109,7 @@ impl Master {
 
     /// That is written: the worker joins.
     pub(super) fn is_back(&mut self, now: Moment, worker: u32, actions: &mut Vec<MasterAction>) {
-        self.book.left.remove(&worker);
+        self.book.back(worker);
         if let Some((incarnation, word)) = self.returning.remove(&worker) {
             self.word(now, worker, incarnation, word, actions);
         }

@@ -230,6 +230,8 @@ pub struct Ledger {
     orphans: BTreeMap<Member, BTreeSet<u32>>,
     copies: Copies,
     clients: Clients,
+    /// client that asked -> which of its records it hears of when they are held
+    owed: BTreeMap<u32, RangeSet>,
     /// Blocks that were given up stay given up, also when a holder comes back: the run has said that they are gone.
     given_up: BTreeSet<BlockName>,
     next: u64,
@@ -248,6 +250,7 @@ impl Ledger {
         Ledger {
             copies: Copies::new(promised, limits.patience, limits.placement),
             clients: Clients::new(limits.patience),
+            owed: BTreeMap::new(),
             limits,
             members: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -412,9 +415,7 @@ impl Core for Ledger {
             LedgerEvent::NotHeld { at, block } => self.not_held(at, block, actions),
             LedgerEvent::Reconnected { worker } => self.reconnected(worker, actions),
             LedgerEvent::Client { client, is_there } => self.clients.seen(now, client, is_there),
-            LedgerEvent::Asked { client } => {
-                actions.push(LedgerAction::Answer { client, ranges: self.known_of(client) });
-            }
+            LedgerEvent::Asked { client } => self.answer(client, actions),
             LedgerEvent::Done { interval } => self.done(interval, actions),
             LedgerEvent::Leaving(worker) => {
                 self.leaving(now, worker);
@@ -446,6 +447,7 @@ impl Core for Ledger {
         self.give_up_unallotted(actions);
         self.seal_ready(now, actions);
         self.do_without_clients(now, actions);
+        self.answer_what_is_owed(actions);
         let known = Known { takers: self.takers(), leaving: &self.leaving, blocks: &self.blocks };
         self.copies.repair(now, &known, membership_changed, actions);
     }

@@ -4,6 +4,7 @@
 //! after the sink refuses that life; nothing is said of members while some are awaited.
 
 use crate::master::core::{Master, MasterAction};
+use crate::master::journal::Entry;
 use crate::master::ledger::LedgerEvent;
 use crate::master::tracker::TrackerEvent;
 use crate::message::{Member, ToWorker};
@@ -46,8 +47,18 @@ impl Master {
         let Member { worker, epoch } = member;
         actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
         actions.push(MasterAction::Tell { worker, word: ToWorker::Fenced { epoch } });
+        if self.joining != Some(worker) {
+            self.note_lost(worker, actions);
+        }
         self.gone(now, member, actions);
         self.call_if_short(actions);
+    }
+
+    /// No later master waits for the worker until it is back.
+    pub(super) fn note_lost(&mut self, worker: u32, actions: &mut Vec<MasterAction>) {
+        if self.book.lost.insert(worker) {
+            self.write(None, Entry::Lost(worker), actions);
+        }
     }
 
     /// The worker is no member any more, lost or let go.

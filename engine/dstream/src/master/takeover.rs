@@ -14,6 +14,7 @@ use crate::message::{BlockReport, ToWorker};
 use dstream_cluster::detector::DetectorEvent;
 use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_trace::{Event, Moment, NodeName};
+use std::collections::BTreeSet;
 
 /// A new master waits for workers so many failure timeouts: who lives finds out that its connection is dead, and dials,
 /// within two. Who has not come by then is lost.
@@ -25,6 +26,13 @@ const TIMEOUTS_OF_SILENCE: u32 = 1;
 /// The last epoch that masters before this term could give.
 pub fn first_epoch(term: u64) -> u64 {
     term.saturating_sub(1) << 32
+}
+
+/// The workers that may hold what nobody else does: neither those that left nor, as long as there are others, those that
+/// earlier masters lost. What only such a one had counted as gone then.
+fn whom_to_await(workers: u32, found: &Snapshot) -> BTreeSet<u32> {
+    let stayed: BTreeSet<u32> = (1..=workers).filter(|worker| !found.left.contains(worker)).collect();
+    if stayed.is_subset(&found.lost) { stayed } else { &stayed - &found.lost }
 }
 
 impl Master {
@@ -45,7 +53,7 @@ impl Master {
             self.begin_spares(actions);
             return;
         }
-        self.awaited = (1..=self.workers).filter(|worker| !found.left.contains(worker)).collect();
+        self.awaited = whom_to_await(self.workers, &found);
         self.resume_at = Some(now + self.failure_timeout * TIMEOUTS_TO_COME);
         (self.sealed_below, self.done_below) = (found.next, found.below);
         self.replaying.sealed_below = found.next;
@@ -81,6 +89,7 @@ impl Master {
         for worker in std::mem::take(&mut self.awaited) {
             let epoch = first_epoch(self.term);
             actions.push(MasterAction::Record(Event::WorkerLost { worker: NodeName::worker(worker), epoch }));
+            self.note_lost(worker, actions);
         }
         self.tell_members(actions);
         self.track(now, TrackerEvent::Resumed, actions);

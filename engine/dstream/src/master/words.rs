@@ -24,7 +24,9 @@ impl Master {
             ToMaster::Join { .. } if self.returns(worker, (incarnation, word.clone()), actions) => {}
             ToMaster::Join { epoch, blocks, made, .. } => {
                 self.keeps = epoch.is_some_and(|epoch| self.is_of_before(epoch));
+                self.joining = Some(worker);
                 self.detect(now, DetectorEvent::Join { worker, incarnation, epoch }, actions);
+                self.joining = None;
                 let keeps = std::mem::take(&mut self.keeps);
                 // Under its new epoch: the worker holds these blocks whatever it was called when it got them.
                 let Some(epoch) = self.members.get(&worker).copied() else { return };

@@ -62,7 +62,7 @@ impl Master {
                     actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval: None }));
                     None
                 }
-                Entry::Left(_) => None,
+                Entry::Left(_) | Entry::Lost(_) => None,
                 Entry::Back(worker) => {
                     self.is_back(now, worker, actions);
                     None

@@ -35,8 +35,7 @@ impl Worker {
                 let is_over = self.over.get(&origin).is_some_and(|over| block.name.epoch <= *over);
                 // What the master orders is known to it: a copy of a block whose origin is gone.
                 if is_over && !ordered {
-                    let word = ToPeer::CopyRefused { block: block.name };
-                    self.send(peer, Lane::Control, Purpose::Control, seal(Vec::new(), &word), 1);
+                    self.refuse_copy(peer, block.name);
                 } else if let Some(held) = HeldBlock::from_joined(block, &body, &lengths) {
                     self.hold_copy(peer, held, ordered);
                 }
@@ -45,14 +44,20 @@ impl Worker {
                 let by = Member { worker: from, epoch };
                 self.receive(ReceiverEvent::CopyHeld { block, by }, Bytes::new());
             }
-            // Whoever refuses knows from the master that this epoch is over; the master will say so here, too.
-            ToPeer::CopyRefused { .. } => {}
+            // Where this epoch is over, whoever refuses has it from the master, which will say so here, too.
+            ToPeer::CopyRefused { block } => {
+                self.receive(ReceiverEvent::CopyRefused { block, by: from }, Bytes::new());
+            }
+            ToPeer::TakesCopies => self.receive(ReceiverEvent::TakesCopies(from), Bytes::new()),
         }
     }
 
     pub(super) fn hold_copy(&mut self, peer: &NodeName, held: HeldBlock, ordered: bool) {
-        let Some(epoch) = self.epoch else { return };
         let block = held.report.name;
+        let Some(epoch) = self.epoch else {
+            self.refused.insert(peer.clone());
+            return self.refuse_copy(peer, block);
+        };
         let event = held_event(&held.report);
         if self.context.holdings.lock().keep_block(held) {
             self.context.host.trace.record(event);
@@ -62,6 +67,19 @@ impl Worker {
         } else {
             let word = ToPeer::CopyHeld { block, epoch };
             self.send(peer, Lane::Control, Purpose::Control, seal(Vec::new(), &word), 1);
+        }
+    }
+
+    fn refuse_copy(&self, peer: &NodeName, block: BlockName) {
+        let word = seal(Vec::new(), &ToPeer::CopyRefused { block });
+        self.send(peer, Lane::Control, Purpose::Control, word, 1);
+    }
+
+    /// This worker is a member: it takes what it has refused so far.
+    pub(super) fn take_copies(&mut self) {
+        for peer in std::mem::take(&mut self.refused) {
+            let word = seal(Vec::new(), &ToPeer::TakesCopies);
+            self.send(&peer, Lane::Control, Purpose::Control, word, 1);
         }
     }
 

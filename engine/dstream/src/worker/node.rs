@@ -103,6 +103,8 @@ pub(super) struct Worker {
     pub(super) next_beat: Moment,
     /// It was asked to leave.
     pub(super) is_leaving: bool,
+    /// Whose copies it has refused, because it was no member.
+    pub(super) refused: BTreeSet<NodeName>,
     /// It may.
     pub(super) is_released: bool,
     /// There is nothing to do for it: it holds nothing, and nobody counts on it.
@@ -138,6 +140,7 @@ impl Worker {
             clients: BTreeSet::new(),
             next_beat,
             is_leaving: false,
+            refused: BTreeSet::new(),
             is_released: false,
             waits: false,
             handled: Duration::ZERO,
@@ -261,6 +264,7 @@ impl Worker {
                 self.context.holdings.lock().begin_epoch(self.epoch, keeps);
                 self.receive(ReceiverEvent::Welcome { epoch, sealed_below, keeps }, Bytes::new());
                 self.report_ends();
+                self.take_copies();
                 self.beat();
             }
             ToWorker::Members { members } => self.receive(ReceiverEvent::Members(members), Bytes::new()),

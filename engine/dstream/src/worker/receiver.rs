@@ -95,6 +95,15 @@ pub enum ReceiverEvent {
         /// The worker.
         by: Member,
     },
+    /// Another worker does not take the copy.
+    CopyRefused {
+        /// The block.
+        block: BlockName,
+        /// The worker.
+        by: u32,
+    },
+    /// A worker takes copies that it has refused.
+    TakesCopies(u32),
     /// The log holds the block.
     Logged(BlockName),
     /// The master needs the block no longer: its results are out, or its records came in another block.
@@ -165,6 +174,14 @@ struct Copying {
     report: BlockReport,
     /// Copies on their way; the log's as well.
     asked: BTreeSet<u32>,
+    /// Who does not take it: not asked again before it says that it does, or is connected anew.
+    refused: BTreeSet<u32>,
+}
+
+impl Copying {
+    fn new(report: BlockReport) -> Copying {
+        Copying { report, asked: BTreeSet::new(), refused: BTreeSet::new() }
+    }
 }
 
 /// The receiver's core.
@@ -278,7 +295,7 @@ impl Receiver {
             let report = BlockReport { name, interval, ranges, bytes, holders };
             actions.push(ReceiverAction::Record(held_event(&report)));
             actions.push(ReceiverAction::Seal { interval, block: report.clone() });
-            self.copying.insert(name, Copying { report, asked: BTreeSet::new() });
+            self.copying.insert(name, Copying::new(report));
         }
     }
 
@@ -328,12 +345,15 @@ impl Receiver {
                 done.push(*name);
                 continue;
             }
-            copying.asked.retain(|worker| members.contains_key(worker) && reachable.contains(worker));
+            let is_there = |worker: &u32| members.contains_key(worker) && reachable.contains(worker);
+            copying.asked.retain(is_there);
+            copying.refused.retain(is_there);
             while live + copying.asked.len() < needed {
                 let is_free = |worker: &u32| {
                     *worker != own
                         && reachable.contains(worker)
                         && !copying.asked.contains(worker)
+                        && !copying.refused.contains(worker)
                         && copying.report.holders.iter().all(|holder| holder.worker != *worker)
                 };
                 let free: Vec<u32> = members.keys().copied().filter(is_free).collect();
@@ -427,6 +447,15 @@ impl Core for Receiver {
                         copying.report.holders.push(by);
                     }
                 }
+            }
+            ReceiverEvent::CopyRefused { block, by } => {
+                if let Some(copying) = self.copying.get_mut(&block) {
+                    copying.asked.remove(&by);
+                    copying.refused.insert(by);
+                }
+            }
+            ReceiverEvent::TakesCopies(by) => {
+                self.copying.values_mut().for_each(|copying| _ = copying.refused.remove(&by));
             }
             ReceiverEvent::Logged(block) => {
                 if let Some(copying) = self.copying.get_mut(&block) {

@@ -73,9 +73,33 @@ impl Clients {
 }
 
 impl Ledger {
+    /// Answers a client that asks. What its blocks lack copies of it hears of when they have them: whoever acknowledges that
+    /// may be gone, and it would send it all again.
+    pub(super) fn answer(&mut self, client: u32, actions: &mut Vec<LedgerAction>) {
+        let (known, lacking) = self.known_of(client);
+        actions.push(LedgerAction::Answer { client, ranges: known.iter().collect() });
+        self.owed.insert(client, lacking);
+    }
+
+    /// Tells clients that asked what is held meanwhile.
+    pub(super) fn answer_what_is_owed(&mut self, actions: &mut Vec<LedgerAction>) {
+        for (client, owed) in std::mem::take(&mut self.owed) {
+            let (known, lacking) = self.known_of(client);
+            let both = |set: &RangeSet| -> RangeSet { owed.iter().flat_map(|range| set.overlap(range)).collect() };
+            let ranges: Vec<RecordRange> = both(&known).iter().collect();
+            if !ranges.is_empty() {
+                actions.push(LedgerAction::Answer { client, ranges });
+            }
+            let still_owed = both(&lacking);
+            if !still_owed.is_empty() {
+                self.owed.insert(client, still_owed);
+            }
+        }
+    }
+
     /// Which records of a client are held by as many members as can be asked for, or in an interval that is done; where
-    /// clients keep what they sent, those that are in an interval.
-    pub(super) fn known_of(&self, client: u32) -> Vec<RecordRange> {
+    /// clients keep what they sent, those that are in an interval. Then those that are in blocks and not held so.
+    fn known_of(&self, client: u32) -> (RangeSet, RangeSet) {
         let needed = (self.limits.copies as usize).min(self.members.len());
         let is_held = |block: &&Block| match self.limits.input {
             Input::Memory => block.holders.len() >= needed,
@@ -83,11 +107,19 @@ impl Ledger {
             Input::Replay => block.allotted.is_some(),
         };
         let (held, lacking): (Vec<&Block>, Vec<&Block>) = self.blocks.values().partition(is_held);
-        let of = |blocks: &[&Block]| -> RangeSet { blocks.iter().flat_map(|block| &block.ranges).copied().collect() };
-        let lacking = if self.limits.input == Input::Replay { RangeSet::new() } else { of(&lacking) };
-        let settled = self.allotted.iter().flat_map(|range| lacking.gaps(range));
-        let known: RangeSet = settled.chain(of(&held).iter()).collect();
-        known.iter().filter(|range| range.client == client).collect()
+        let of = |blocks: &[&Block]| -> RangeSet {
+            let ranges = blocks.iter().flat_map(|block| &block.ranges);
+            ranges.filter(|range| range.client == client).copied().collect()
+        };
+        let (held, lacking) = (of(&held), of(&lacking));
+        let in_intervals = self.allotted.iter().filter(|range| range.client == client);
+        let settled = in_intervals.flat_map(|range| match self.limits.input {
+            Input::Memory | Input::Log => lacking.gaps(range),
+            Input::Replay => vec![range],
+        });
+        let known: RangeSet = settled.chain(held.iter()).collect();
+        let lacking = lacking.iter().flat_map(|range| known.gaps(range)).collect();
+        (known, lacking)
     }
 
     /// Whoever sent what is in the blocks that an earlier master left, and is not there, is away from now on.

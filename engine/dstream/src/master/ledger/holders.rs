@@ -11,12 +11,14 @@ use dstream_trace::{BlockName, RecordRange};
 use std::collections::BTreeSet;
 
 impl Ledger {
-    /// Takes note of blocks that `by` holds. What is over already, `by` may forget.
+    /// Takes note of blocks that `by` holds: also one that is to leave, which does not count itself among those who promise
+    /// them, holds them until it goes. What is over already, `by` may forget.
     pub(super) fn learn(&mut self, by: u32, reports: Vec<BlockReport>, actions: &mut Vec<LedgerAction>) {
         let mut over = Vec::new();
         for report in reports {
-            let holders: BTreeSet<u32> =
-                report.holders.iter().filter(|holder| self.is_member(holder)).map(|holder| holder.worker).collect();
+            let promised = report.holders.iter().filter(|holder| self.is_member(holder)).map(|holder| holder.worker);
+            let itself = Some(by).filter(|by| self.members.contains_key(by));
+            let holders: BTreeSet<u32> = promised.chain(itself).collect();
             if let Some(block) = self.blocks.get_mut(&report.name) {
                 let before = block.holders.len();
                 block.holders.extend(holders);

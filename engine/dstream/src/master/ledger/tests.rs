@@ -130,6 +130,29 @@ fn who_leaves_goes_when_its_interval_is_closed_and_its_copies_are_elsewhere() {
 }
 
 #[test]
+fn what_one_that_leaves_holds_is_not_gone_with_those_it_handed_it_on_to() {
+    check(
+        &[1, 2, 3],
+        vec![
+            (600, LedgerEvent::Leaving(1)),
+            (650, announced(1, vec![report(1, 0, (0, 9), &[2, 3])], 0)),
+            (700, LedgerEvent::Lost(member(2))),
+            (701, LedgerEvent::Lost(member(3))),
+            (702, LedgerEvent::Stays(1)),
+        ],
+        800,
+        &[
+            "600 below 0",
+            "700 orphans of 2? [1, 3]",
+            "700 below 0",
+            "701 orphans of 3? [1]",
+            "701 below 0",
+            "702 below 0",
+        ],
+    );
+}
+
+#[test]
 fn who_stays_after_all_counts_as_before() {
     check(
         &[1, 2, 3],
@@ -225,6 +248,7 @@ fn a_client_hears_of_records_that_are_held_often_enough_or_in_results() {
             "1003 seal 0 [1:0-19, 1:30-39] [b1.1.0, b1.1.1, b2.2.0]",
             "1004 client-1 has [1:0-19]",
             "1005 forget [b1.1.0, b1.1.1, b2.2.0] at None",
+            "1005 client-1 has [1:30-39]",
             "1005 below 0",
             "1006 client-1 has [1:0-19, 1:30-39]",
         ],

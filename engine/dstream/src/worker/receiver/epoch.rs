@@ -8,7 +8,6 @@ use crate::log::LOG_MEMBER;
 use crate::message::{BlockReport, Member};
 use crate::options::Input;
 use dstream_trace::BlockName;
-use std::collections::BTreeSet;
 
 impl Receiver {
     pub(super) fn follow_members(&mut self, members: Vec<Member>) {
@@ -31,7 +30,7 @@ impl Receiver {
         let (needed, heard) = (self.copies_needed(), &self.heard);
         let is_short = |report: &mut BlockReport| report.holders.len() < needed && !heard.contains(&report.name);
         let short = self.withheld.extract_if(.., is_short);
-        self.copying.extend(short.map(|report| (report.name, Copying { report, asked: BTreeSet::new() })));
+        self.copying.extend(short.map(|report| (report.name, Copying::new(report))));
     }
 
     pub(super) fn welcome(
@@ -68,7 +67,7 @@ impl Receiver {
             let logged = report.holders.contains(&LOG_MEMBER).then_some(LOG_MEMBER);
             BlockReport { holders: [own].into_iter().chain(logged).collect(), ..report }
         });
-        self.copying = again.map(|report| (report.name, Copying { report, asked: BTreeSet::new() })).collect();
+        self.copying = again.map(|report| (report.name, Copying::new(report))).collect();
     }
 
     pub(super) fn fenced(&mut self, actions: &mut Vec<ReceiverAction>) {

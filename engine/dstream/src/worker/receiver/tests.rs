@@ -106,6 +106,30 @@ fn check_limits(
 }
 
 #[test]
+fn who_refuses_a_copy_is_asked_again_when_it_takes_copies_and_holds_up_no_interval_before() {
+    let mut events = ready(0, &[1, 2]);
+    events.extend([
+        (100, batch(0, 9, 0)),
+        (250, ReceiverEvent::CopyRefused { block: block(0), by: 2 }),
+        (1000, ReceiverEvent::Tick),
+        (1100, ReceiverEvent::TakesCopies(2)),
+        (1150, held(0, 2)),
+    ]);
+    check(
+        2,
+        events,
+        1200,
+        &[
+            "200 seal b1.1.0 in 0",
+            "200 copy b1.1.0 to 2",
+            "1000 announce [] closed below 1",
+            "1100 copy b1.1.0 to 2",
+            "1150 announce [(0, [1, 2])] closed below 1",
+        ],
+    );
+}
+
+#[test]
 fn who_leaves_hands_on_at_once_what_it_has_and_takes_no_more() {
     let others = || ReceiverEvent::Members(vec![member(2), member(3)]);
     let mut events = ready(0, &[1, 2, 3]);

@@ -95,7 +95,8 @@ fn a_client_hears_of_what_is_in_an_interval_and_of_nothing_that_only_a_worker_ha
         (501, LedgerEvent::Asked { client: 1 }),
         (1001, LedgerEvent::Asked { client: 1 }),
     ];
-    let told = ["501 client-1 has []", "1000 seal 0 [1:0-9] [b1.1.0]", "1001 client-1 has [1:0-9]"];
+    let has = "1000 client-1 has [1:0-9]";
+    let told = ["501 client-1 has []", "1000 seal 0 [1:0-9] [b1.1.0]", has, "1001 client-1 has [1:0-9]"];
     check_limits(replays(), &[1], events, 1010, &told);
 }
 
