@@ -3,6 +3,7 @@
 //! A client that was started again reads its source from the start, as every life does: it waits until the master has
 //! said which records are held, passes over those, and goes on with what is due.
 
+mod known;
 mod telling;
 
 use crate::client::cut::Cut;
@@ -262,48 +263,6 @@ impl Shell {
         match &mut self.throttle {
             Some(throttle) => throttle.set(now, per_second),
             None => self.throttle = Some(Throttle::new(now, per_second)),
-        }
-    }
-
-    /// Goes on where an earlier life ended. Lines that come once and for all are not read again: what comes is new.
-    fn resume(&mut self, ranges: Vec<RecordRange>) {
-        if self.source.is_live() {
-            let own = ranges.iter().filter(|range| range.client == self.config.client);
-            self.next_sequence = own.map(|range| range.last + 1).max().unwrap_or(0);
-        }
-        self.known = Some(ranges.iter().copied().collect());
-        self.next_batch = self.config.origin;
-        self.step(ClientEvent::Known(ranges));
-    }
-
-    /// More of its records are held, or some of them that it knew of: what was sent is acknowledged, and what is yet to be
-    /// read, since an earlier life sent it, will not be sent.
-    fn learns(&mut self, by: NodeName, ranges: Vec<RecordRange>) {
-        let Some(known) = &mut self.known else { return };
-        let next = self.next_sequence;
-        let own = |range: &RecordRange| range.client == self.config.client && range.last >= next;
-        let ahead = ranges
-            .iter()
-            .filter(|range| own(range))
-            .map(|range| RecordRange { first: range.first.max(next), ..*range });
-        let new: RangeSet = ahead.flat_map(|range| known.gaps(range)).collect();
-        new.iter().for_each(|range| drop(known.insert(range)));
-        self.step(ClientEvent::Held { by, ranges });
-        if !new.is_empty() {
-            self.step(ClientEvent::Known(new.iter().collect()));
-        }
-    }
-
-    /// How many of the next `records` records are known, or else how many are not before the next that is.
-    fn next_known(&self, records: u64) -> (u64, bool) {
-        let first = self.next_sequence;
-        let last = first.saturating_add(records.max(1) - 1);
-        let range = RecordRange { client: self.config.client, first, last };
-        let known = self.known.as_ref().map(|known| known.overlap(range)).unwrap_or_default();
-        match known.first() {
-            Some(part) if part.first == first => (part.count(), true),
-            Some(part) => (part.first - first, false),
-            None => (range.count(), false),
         }
     }
 

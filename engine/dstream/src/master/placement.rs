@@ -6,13 +6,27 @@
 use crate::options::Placement;
 use dstream_trace::Moment;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Tasks that a worker has at once, for each of its cores: one that runs and one that waits, so that no core idles for the
 /// length of a message, and a slow worker hoards no more than that.
-const TASKS_PER_CORE: usize = 2;
+const TASKS_PER_CORE: u64 = 2;
+
+/// Tasks that keep a core for less than this are the part of one that they take of it: so long a message may be on its way
+/// there and another one back, and a core whose next task is over sooner idles until the one after it comes.
+const WHOLE_TASK: Duration = Duration::from_millis(20);
+
+/// No more of them than this for each core, however short: each is a launch that is lost with the worker.
+const MOST_TASKS_PER_CORE: usize = 16;
+
+/// A whole task, of which short ones are parts.
+const WHOLE: u64 = 1000;
+
+/// A new sample of what a stage's tasks take counts as one part in so many.
+const NEW_SHARE: u32 = 4;
 
 /// The owner of a task's state may have so many times as many: state moves only away from a worker that is far behind.
-const OWNERS_SHARE: usize = 2;
+const OWNERS_SHARE: u64 = 2;
 
 /// Thousandths of the usual time that a worker takes which is as fast as others.
 const USUAL: u64 = 1000;
@@ -22,6 +36,10 @@ const USUAL: u64 = 1000;
 pub(super) struct Workers {
     /// Members, with how many tasks they have.
     pub(super) running: BTreeMap<u32, usize>,
+    /// The same by (worker, stage).
+    of_stages: BTreeMap<(u32, usize), usize>,
+    /// stage -> how long a task of it keeps a core
+    usual: BTreeMap<usize, Duration>,
     /// worker -> workers that it has no connection with
     pub(super) unreachable: BTreeMap<u32, BTreeSet<u32>>,
     pub(super) cores: usize,
@@ -50,16 +68,54 @@ pub(super) enum Place {
 }
 
 impl Workers {
-    /// A task has been given to the worker.
-    pub(super) fn take(&mut self, worker: u32) {
-        *self.running.entry(worker).or_default() += 1;
+    /// Nobody yet; workers will have so many cores.
+    pub(super) fn new(cores: usize, placement: Placement) -> Workers {
+        Workers { cores, placement, ..Workers::default() }
     }
 
-    /// A task of the worker has ended.
-    pub(super) fn free(&mut self, worker: u32) {
-        if let Some(running) = self.running.get_mut(&worker) {
+    /// A task of the stage has been given to the worker.
+    pub(super) fn take(&mut self, worker: u32, stage: usize) {
+        *self.running.entry(worker).or_default() += 1;
+        *self.of_stages.entry((worker, stage)).or_default() += 1;
+    }
+
+    /// A task of the stage has ended at the worker.
+    pub(super) fn free(&mut self, worker: u32, stage: usize) {
+        for running in self.running.get_mut(&worker).into_iter().chain(self.of_stages.get_mut(&(worker, stage))) {
             *running = running.saturating_sub(1);
         }
+    }
+
+    /// A worker without tasks.
+    pub(super) fn join(&mut self, worker: u32) {
+        self.leave(worker);
+        self.running.insert(worker, 0);
+    }
+
+    /// The worker is no member any more.
+    pub(super) fn leave(&mut self, worker: u32) {
+        self.running.remove(&worker);
+        self.of_stages.retain(|(of, _), _| *of != worker);
+    }
+
+    /// A task of the stage kept a core for so long.
+    pub(super) fn took(&mut self, stage: usize, core_time: Duration) {
+        let usual = self.usual.entry(stage).or_insert(core_time);
+        *usual = (*usual * (NEW_SHARE - 1) + core_time) / NEW_SHARE;
+    }
+
+    /// How much less than a whole task one of the stage is; nothing while that is not known.
+    fn short_of_whole(&self, stage: usize) -> u64 {
+        let part = |usual: &Duration| usual.as_nanos() * u128::from(WHOLE) / WHOLE_TASK.as_nanos();
+        let part = self.usual.get(&stage).map_or(WHOLE, |usual| u64::try_from(part(usual)).unwrap_or(WHOLE));
+        WHOLE.saturating_sub(part)
+    }
+
+    /// How many tasks the worker has, short ones as the parts that they are, in thousandths.
+    fn tasks(&self, worker: u32) -> u64 {
+        let all = self.running.get(&worker).map_or(0, |running| *running as u64 * WHOLE);
+        let of_stages = self.of_stages.range((worker, 0)..=(worker, usize::MAX));
+        all.saturating_sub(of_stages.map(|((_, stage), count)| *count as u64 * self.short_of_whole(*stage)).sum())
     }
 
     /// Slow workers whose time is over are as good as others again.
@@ -91,8 +147,9 @@ impl Workers {
     fn has_room(&self, worker: u32, is_owner: bool) -> bool {
         // What waits at one that takes long, waits long.
         let at_once = if self.drag(worker) > USUAL { 1 } else { TASKS_PER_CORE };
-        let most = self.cores * at_once * if is_owner { OWNERS_SHARE } else { 1 };
-        self.running.get(&worker).is_some_and(|running| *running < most)
+        let most = self.cores as u64 * at_once * if is_owner { OWNERS_SHARE } else { 1 };
+        let are_few = self.running.get(&worker).is_some_and(|running| *running < self.cores * MOST_TASKS_PER_CORE);
+        are_few && self.tasks(worker) < most * WHOLE
     }
 
     /// Of `candidates` the one with room and the lowest (`cost`, tasks, place in turn).
@@ -100,7 +157,7 @@ impl Workers {
         let count = u32::try_from(candidates.len()).ok()?.max(1);
         let in_turn = |index: usize| (u32::try_from(index).unwrap_or(0) + count - turn % count) % count;
         let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker, owner == Some(**worker)));
-        free.min_by_key(|(index, worker)| (cost(**worker), self.running[*worker], in_turn(*index))).map(|(_, w)| *w)
+        free.min_by_key(|(index, worker)| (cost(**worker), self.tasks(**worker), in_turn(*index))).map(|(_, w)| *w)
     }
 
     /// Members without those to avoid; all members if that leaves none.
@@ -110,8 +167,8 @@ impl Workers {
     }
 
     /// How many tasks each core has before it takes another one.
-    fn waves(&self, worker: u32) -> usize {
-        self.running.get(&worker).map_or(0, |running| running / self.cores.max(1))
+    fn waves(&self, worker: u32) -> u64 {
+        self.tasks(worker) / (self.cores.max(1) as u64 * WHOLE)
     }
 
     /// How many thousandths of the usual time the worker takes.
@@ -121,7 +178,7 @@ impl Workers {
 
     /// When the worker would be done with one more task, in thousandths of a usual one's time.
     fn done_after(&self, worker: u32) -> u64 {
-        self.drag(worker) * (self.waves(worker) as u64 + 1)
+        self.drag(worker) * (self.waves(worker) + 1)
     }
 
     /// The worker, unless it takes so long that all that wait are done sooner by the others.
@@ -223,6 +280,30 @@ mod tests {
 
     fn set(workers: &[u32]) -> BTreeSet<u32> {
         workers.iter().copied().collect()
+    }
+
+    /// How many tasks of a stage, each so long, a worker of two cores is given at once; its state's owner.
+    #[track_caller]
+    fn check_room(task_ms: u64, expected: (usize, usize)) {
+        let at_once = |is_owner: bool| {
+            let mut one = workers(&[(1, 0)], &[]);
+            (0..9).for_each(|_| one.took(3, Duration::from_millis(task_ms)));
+            while one.has_room(1, is_owner) {
+                one.take(1, 3);
+            }
+            let full = one.running[&1];
+            one.free(1, 3);
+            assert!(one.has_room(1, is_owner));
+            full
+        };
+        assert_eq!((at_once(false), at_once(true)), expected, "{task_ms} ms");
+    }
+
+    #[test]
+    fn a_worker_is_given_as_many_tasks_as_keep_its_cores_busy_while_messages_are_under_way() {
+        for (task_ms, expected) in [(100, (4, 8)), (20, (4, 8)), (10, (8, 16)), (4, (20, 32)), (0, (32, 32))] {
+            check_room(task_ms, expected);
+        }
     }
 
     #[test]

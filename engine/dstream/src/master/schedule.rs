@@ -191,7 +191,7 @@ impl Scheduler<'_> {
     fn give(&mut self, interval: u64, stage: usize, partition: usize, worker: u32) {
         let Some(run) = self.runs.get_mut(&interval) else { return };
         let attempt = run.stages[stage][partition].launched(worker);
-        self.workers.take(worker);
+        self.workers.take(worker, stage);
         self.launched.entry((interval, stage, worker)).or_default().push((partition, attempt));
     }
 

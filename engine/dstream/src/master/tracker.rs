@@ -93,6 +93,13 @@ pub enum TrackerEvent {
         /// Whom it has no connection with.
         unreachable: BTreeSet<u32>,
     },
+    /// A task of the stage kept a core for so long.
+    Took {
+        /// The stage.
+        stage: u32,
+        /// How long.
+        core_time: Duration,
+    },
     /// The attempt's result is where it belongs.
     Done {
         /// The worker.
@@ -241,7 +248,7 @@ impl Tracker {
             blocks: Blocks::new(),
             panes: Panes::default(),
             checkpoint: None,
-            workers: Workers { cores: limits.cores, placement: limits.placement, ..Workers::default() },
+            workers: Workers::new(limits.cores, limits.placement),
             pace: Pace::new(limits.speculation, limits.cores, &alike),
             first_attempt: 0,
             is_recovering: false,
@@ -297,7 +304,7 @@ impl Tracker {
         }
         self.fencing.remove(&worker);
         self.pace.lost(worker);
-        self.workers.running.remove(&worker);
+        self.workers.leave(worker);
         self.workers.unreachable.remove(&worker);
         self.workers.leaving.remove(&worker);
         self.panes.lost(worker);
@@ -443,19 +450,18 @@ impl Core for Tracker {
             }
             TrackerEvent::Joined(worker) => {
                 self.workers.leaving.remove(&worker);
-                self.workers.running.insert(worker, 0);
+                self.workers.join(worker);
             }
             TrackerEvent::Fencing(worker) => {
-                self.workers.running.remove(&worker);
+                self.workers.leave(worker);
                 self.fencing.insert(worker);
             }
             TrackerEvent::Leaving(worker) => self.leaving(now, worker),
             TrackerEvent::Stays(worker) => _ = self.workers.leaving.remove(&worker),
             TrackerEvent::MayLeave(worker) => return self.may_leave(worker, actions),
             TrackerEvent::Lost { worker, visible } => self.lost(worker, &visible, actions),
-            TrackerEvent::Links { worker, unreachable } => {
-                self.workers.unreachable.insert(worker, unreachable);
-            }
+            TrackerEvent::Links { worker, unreachable } => _ = self.workers.unreachable.insert(worker, unreachable),
+            TrackerEvent::Took { stage, core_time } => return self.workers.took(stage as usize, core_time),
             TrackerEvent::Done { worker, task } => self.done(worker, task, actions),
             TrackerEvent::Failed { worker, task, why } => self.failed(worker, task, why, actions),
             TrackerEvent::Saved { worker, through, stage, partition, attempt, failed } => {

@@ -62,7 +62,7 @@ impl Master {
                 self.account(now, LedgerEvent::CopyHeld { by, block }, actions);
             }
             ToMaster::TaskDone { epoch, task, core_ns } if self.is_member(worker, epoch) => {
-                self.worked(worker, task, Duration::from_nanos(core_ns));
+                self.worked(now, worker, (task, Duration::from_nanos(core_ns)), actions);
                 self.track(now, TrackerEvent::Done { worker, task }, actions);
             }
             ToMaster::TaskFailed { epoch, task, why } if self.is_member(worker, epoch) => {
@@ -85,7 +85,14 @@ impl Master {
 
 impl Master {
     /// A task kept one of the worker's cores for so long.
-    fn worked(&mut self, worker: u32, task: TaskId, core_time: Duration) {
+    fn worked(
+        &mut self,
+        now: Moment,
+        worker: u32,
+        (task, core_time): (TaskId, Duration),
+        actions: &mut Vec<MasterAction>,
+    ) {
+        self.track(now, TrackerEvent::Took { stage: task.stage, core_time }, actions);
         if let Some(spares) = &mut self.spares {
             spares.scale.worked(task.interval, worker, core_time);
         }

@@ -16,7 +16,7 @@ impl Tracker {
     fn release(&mut self, worker: u32, id: TaskId) -> Which {
         let which = self.task(id).map_or(Which::Former, |task| task.which(worker, id.attempt));
         if which != Which::Former {
-            self.workers.free(worker);
+            self.workers.free(worker, id.stage as usize);
         }
         which
     }
@@ -95,8 +95,10 @@ impl Tracker {
     pub(super) fn remove(&mut self, interval: u64) {
         let Some(run) = self.runs.remove(&interval) else { return };
         // What still runs for it is not needed any more; its end will find no task to free its place.
-        let running = run.stages.iter().flatten().flat_map(Task::running);
-        running.for_each(|(_, worker)| self.workers.free(worker));
+        for (stage, tasks) in run.stages.iter().enumerate() {
+            let running = tasks.iter().flat_map(Task::running);
+            running.for_each(|(_, worker)| self.workers.free(worker, stage));
+        }
         self.pace.forget(self.now, interval);
         for block in run.stages.iter().flatten().flat_map(|task| &task.blocks) {
             self.blocks.remove(&block.name);

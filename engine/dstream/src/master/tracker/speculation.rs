@@ -18,7 +18,7 @@ impl Tracker {
             let Some(worker) = self.place_beside(slow) else { continue };
             let Some(task) = self.task(slow) else { continue };
             let attempt = task.launched(worker);
-            self.workers.take(worker);
+            self.workers.take(worker, slow.stage as usize);
             let place = (slow.interval, slow.stage as usize, worker);
             launched.entry(place).or_default().push((slow.partition as usize, attempt));
         }
