@@ -28,8 +28,10 @@ const KEYS: u64 = 10_000_000;
 const SHARE: u64 = 100;
 /// Intervals that are measured.
 const INTERVALS: u64 = 200;
-/// Intervals in which all of the state is written once.
-const SEGMENTS: NonZeroU64 = NonZeroU64::new(32).expect("32 is not zero");
+/// Intervals in which all of the state is written once: what an update costs with its share of a checkpoint follows from it,
+/// and so does how many intervals are applied again when a state is made anew.
+const SEGMENTS: [NonZeroU64; 2] =
+    [NonZeroU64::new(32).expect("32 is not zero"), NonZeroU64::new(64).expect("64 is not zero")];
 /// Keys that are sought together, as in a task.
 const BATCH: usize = 64;
 
@@ -73,7 +75,7 @@ fn print(name: &str, mut intervals: Vec<(Duration, usize)>) {
     intervals.sort_unstable();
     let at = |percent: usize| intervals[(intervals.len() - 1) * percent / 100].0.as_secs_f64() * 1e3;
     println!(
-        "{name:58} {:>6.1} ns/update {:>7.2} ms median {:>7.2} ms p99 {:>5.2} p99/median",
+        "{name:74} {:>6.1} ns/update {:>7.2} ms median {:>7.2} ms p99 {:>5.2} p99/median",
         all.as_secs_f64() * 1e9 / updates as f64,
         at(50),
         at(99),
@@ -151,8 +153,8 @@ fn update(table: &mut Counts, interval: u64, (bytes, spans): &(Vec<u8>, Vec<Rang
     table.end();
 }
 
-fn segment(table: &Counts, interval: u64, rows: &mut RowBuffer) -> Bytes {
-    table.visit_segment(interval, SEGMENTS, |key, state| {
+fn segment(table: &Counts, interval: u64, segments: NonZeroU64, rows: &mut RowBuffer) -> Bytes {
+    table.visit_segment(interval, segments, |key, state| {
         rows.push_keyed::<Touch<u64>>(key, state);
     });
     rows.seal()
@@ -167,12 +169,11 @@ fn table(keys: u64) {
     }
     table.end();
     let mut rows = RowBuffer::default();
-    for (name, in_order, writes) in [
-        ("table in place", false, false),
-        ("table in place, keys in its order as in a task", true, false),
-        ("table in place, 1/32 of it written an interval", false, true),
-        ("table in place, keys in its order, 1/32 of it written", true, true),
-    ] {
+    let alone = [("as they come", false, None), ("in its order, as in a task", true, None)];
+    let written = SEGMENTS.map(Some).map(|segments| [("as they come", false, segments), ("in its order", true, segments)]);
+    for (name, in_order, segments) in alone.into_iter().chain(written.into_iter().flatten()) {
+        let share = segments.map_or(String::new(), |segments| format!(", 1/{segments} of it written an interval"));
+        let name = format!("table in place, keys {name}{share}");
         let interval = |number| {
             let mut touched = touched(number, keys);
             if in_order {
@@ -181,58 +182,20 @@ fn table(keys: u64) {
             let touched = encoded_all(&touched);
             let took = measured(|| {
                 update(&mut table, number, &touched);
-                if writes {
-                    black_box(segment(&table, number, &mut rows));
+                if let Some(segments) = segments {
+                    black_box(segment(&table, number, segments, &mut rows));
                 }
             });
             (took, touched.1.len())
         };
-        print(name, (1..=INTERVALS).map(interval).collect());
+        print(&name, (1..=INTERVALS).map(interval).collect());
     }
 }
 
-fn visits(keys: u64) {
-    let mut table = Counts::new(keys as usize);
-    table.begin(0);
-    for key in 0..keys {
-        table.update(&Sought::of(&encoded(key)), |_| Some((0, 1)));
-    }
-    table.end();
-    let mut rows = RowBuffer::default();
-    for what in 0..4 {
-        let interval = |number| {
-            let took = measured(|| match what {
-                0 => {
-                    let mut sum = 0u64;
-                    table.visit_segment(number, SEGMENTS, |_, state| sum += state.1);
-                    black_box(sum);
-                }
-                1 => {
-                    let mut sum = 0u64;
-                    table.visit_segment(number, SEGMENTS, |key, state| sum += state.1 + key.with(|k| k[0] as u64));
-                    black_box(sum);
-                }
-                2 => {
-                    table.visit_segment(number, SEGMENTS, |key, state| rows.push_keyed::<Touch<u64>>(key, state));
-                    black_box(rows.count());
-                    black_box(rows.seal());
-                }
-                _ => {
-                    table.visit_segment(1, SEGMENTS, |key, state| rows.push_keyed::<Touch<u64>>(key, state));
-                    black_box(rows.count());
-                    black_box(rows.seal());
-                }
-            });
-            (took, (keys / 100) as usize)
-        };
-        print(&format!("visit {what}"), (1..=INTERVALS).map(interval).collect());
-    }
-}
-
-fn query(write: impl FnOnce(DStream<(u64, u64)>) -> DStream<(u64, u64)>) -> Query {
+fn query(segments: NonZeroU64, write: impl FnOnce(DStream<(u64, u64)>) -> DStream<(u64, u64)>) -> Query {
     let builder = QueryBuilder::new();
     write(builder.lines().map::<(u64, u64)>(|line| (line.len() as u64, 1))).output("counts");
-    builder.build().expect("the program has one output").in_place(SEGMENTS)
+    builder.build().expect("the program has one output").in_place(segments)
 }
 
 /// In an order that has nothing to do with their values or hashes.
@@ -243,14 +206,18 @@ fn arrived(mut keys: Vec<u64>) -> Vec<u64> {
 
 /// Whole tasks of `map_with_state`: slices read, values ordered, states updated, changes and a segment written.
 fn task(keys: u64) {
-    let query = query(|ones| {
+    SEGMENTS.into_iter().for_each(|segments| task_of(keys, segments));
+}
+
+fn task_of(keys: u64, segments: NonZeroU64) {
+    let query = query(segments, |ones| {
         ones.map_with_state::<u64, (u64, u64)>(None, |_, touched, before, _| {
             Some(before.unwrap_or(0) + touched.values().iter().sum::<u64>())
         })
     });
     let stage = &query.stages[1];
     let (mut held, mut scratch) = (HeldState::default(), Scratch::default());
-    let past = vec![vec![Bytes::new(); SEGMENTS.get() as usize]; 2];
+    let past = vec![vec![Bytes::new(); segments.get() as usize]; 2];
     let mut run = |interval: u64, keys: &[u64]| {
         let slice = encode_rows::<(u64, u64)>(keys.iter().map(|key| (*key, 1)));
         let input = TaskInput::Slices { slices: vec![slice], past: past.clone() };
@@ -264,7 +231,8 @@ fn task(keys: u64) {
         let touched = arrived(touched(interval, keys));
         (run(interval, &touched), touched.len())
     };
-    print("a whole task of map_with_state, its segment included", (1..=INTERVALS).map(interval).collect());
+    let name = format!("a whole task of map_with_state, 1/{segments} of its state written an interval");
+    print(&name, (1..=INTERVALS).map(interval).collect());
 }
 
 fn main() {

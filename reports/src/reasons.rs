@@ -110,7 +110,7 @@ fn missing(fault: &FaultResult, line: &FaultLine, result: &RunResult, tables: &T
         ("catch-up", fault.catch_up_s, on_time.to_owned()),
         ("drain", fault.drain_s, drain.to_owned()),
         ("redundancy", fault.redundancy_s, NOT_WITHIN.to_owned()),
-        ("excess latency", fault.excess_latency_s2, no_excess(result)),
+        ("excess latency", fault.excess_latency_s2, no_excess(result, tables)),
     ];
     all.into_iter().filter(|(_, value, _)| value.is_none()).map(|(name, _, why)| (name, why)).collect()
 }
@@ -133,9 +133,10 @@ fn undetected(fault: &FaultResult, line: &FaultLine, tables: &Tables) -> String 
     }
 }
 
-fn no_excess(result: &RunResult) -> String {
+fn no_excess(result: &RunResult, tables: &Tables) -> String {
     let is_compared = result.faults.iter().any(|fault| fault.excess_latency_s2.is_some());
     match result.world.as_str() {
+        "sim" if stopped(tables).is_some() => "results never came back".to_owned(),
         "sim" if !is_compared && result.cost.excess_cpu_s.is_none() => {
             "not compared with a run without faults".to_owned()
         }

@@ -76,8 +76,7 @@ fn a_run_that_stopped_for_good_says_so_with_all_failed_checks_and_a_reason_for_e
     let [page, text, index] = said("gone", 5, GONE, "", 80);
     let checks = "2 checks failed: output: exact (800 records); drained";
     let why = "– for detect: nobody was left who could say so; for restore, catch-up, redundancy: not within the run; \
-               for drain: records still waited when the run ended; for excess latency: not compared with a run \
-               without faults.";
+               for drain: records still waited when the run ended; for excess latency: results never came back.";
     let made_up = ["No result came later", "on time throughout", "0 s after"];
     let named = "Invalid: 2 checks failed: output: exact; drained.";
     check(&page, &[NEVER, named, &format!("F1: {why}"), "\u{2265} 45.5 s", ">800 records<"], &made_up);

@@ -33,7 +33,8 @@ pub struct Excess {
     /// Core-seconds; `None` where a result that was due under load never came: then the run did less, and what it saved by
     /// that is no measure of what faults cost.
     pub cpu_s: Option<f64>,
-    /// The area between the latencies over time, for each planned fault: in seconds of latency times seconds of time.
+    /// The area between the latencies over time, for each planned fault: in seconds of latency times seconds of time. `None`
+    /// also where it goes on to the end of a run some of whose results never came: of the latest records it knows nothing.
     pub latency_s2: Vec<Option<f64>>,
 }
 
@@ -50,16 +51,18 @@ impl Twin {
         let own = seen(facts, &measured.intervals);
         let applied = |number: u32| facts.faults.get(&number).and_then(|times| times.applied);
         let begins: Vec<Moment> = input.faults.iter().filter_map(|fault| applied(fault.number)).collect();
+        let is_whole = is_whole(measured, input);
         let faults = input.faults.iter().zip(&measured.faults).zip(&measured.settled);
         let latency_s2 = faults.map(|((planned, fault), settled)| {
             let from = applied(planned.number).filter(|_| fault.fired)?;
             let settled = settled.unwrap_or(Moment::NEVER);
             let next = begins.iter().copied().filter(|begin| *begin > settled).min();
-            area((facts, input), &own, &self.seen, (from, next.unwrap_or(Moment::NEVER)))
+            let until = next.or(is_whole.then_some(Moment::NEVER))?;
+            area((facts, input), &own, &self.seen, (from, until))
         });
         Excess {
             latency_s2: latency_s2.collect(),
-            cpu_s: is_whole(measured, input).then_some(measured.cost.cpu_s - self.cpu_s),
+            cpu_s: is_whole.then_some(measured.cost.cpu_s - self.cpu_s),
         }
     }
 }

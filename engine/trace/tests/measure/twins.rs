@@ -94,4 +94,5 @@ fn costs_are_the_difference_and_both_numbers_reach_the_result() {
     // What a run did not do it did not save.
     run.events.retain(|(_, _, event)| !matches!(event, Event::ResultVisible { interval: 9, partition: 0, .. }));
     assert_eq!(excess_of(&run, &calm), None);
+    assert_eq!(areas(&run, &calm), [None]);
 }
