@@ -170,7 +170,8 @@ fn table(keys: u64) {
     table.end();
     let mut rows = RowBuffer::default();
     let alone = [("as they come", false, None), ("in its order, as in a task", true, None)];
-    let written = SEGMENTS.map(Some).map(|segments| [("as they come", false, segments), ("in its order", true, segments)]);
+    let written =
+        SEGMENTS.map(Some).map(|segments| [("as they come", false, segments), ("in its order", true, segments)]);
     for (name, in_order, segments) in alone.into_iter().chain(written.into_iter().flatten()) {
         let share = segments.map_or(String::new(), |segments| format!(", 1/{segments} of it written an interval"));
         let name = format!("table in place, keys {name}{share}");

@@ -409,11 +409,8 @@ pub enum ToPeer {
         epoch: u64,
     },
     /// The copy is refused: its origin's epoch is over, or whoever refuses has none itself.
-    CopyRefused {
-        /// The block.
-        block: BlockName,
-    },
-    /// From one that refused copies for want of an epoch: it has one now.
+    CopyRefused(BlockName),
+    /// It has an epoch now, for want of which it refused copies.
     TakesCopies,
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Tasks that a worker has at once, for each of its cores: one that runs and one that waits, so that no core idles for the
 /// length of a message, and a slow worker hoards no more than that.
-const TASKS_PER_CORE: u64 = 2;
+const TASKS_PER_CORE: usize = 2;
 
 /// Tasks that keep a core for less than this are the part of one that they take of it: so long a message may be on its way
 /// there and another one back, and a core whose next task is over sooner idles until the one after it comes.
@@ -26,7 +26,11 @@ const WHOLE: u64 = 1000;
 const NEW_SHARE: u32 = 4;
 
 /// The owner of a task's state may have so many times as many: state moves only away from a worker that is far behind.
-const OWNERS_SHARE: u64 = 2;
+const OWNERS_SHARE: usize = 2;
+
+/// More intervals at once are a backlog: one is worked on, the next one is sealed meanwhile, and results of the one before are
+/// on their way.
+const MANY_INTERVALS: usize = 3;
 
 /// Thousandths of the usual time that a worker takes which is as fast as others.
 const USUAL: u64 = 1000;
@@ -50,6 +54,8 @@ pub(super) struct Workers {
     pub(super) placement: Placement,
     /// Workers that take longer than others for the same: so many thousandths of the time.
     pub(super) drags: BTreeMap<u32, u64>,
+    /// Intervals that are sealed and not done.
+    pub(super) open: usize,
     /// How many tasks of the stage wait, this one included.
     pub(super) ahead: usize,
 }
@@ -144,19 +150,32 @@ impl Workers {
         self.running.keys().filter(lacks).count()
     }
 
-    fn has_room(&self, worker: u32, is_owner: bool) -> bool {
+    /// Whether the worker takes another task; `owner` has the task's state, if it has any.
+    fn has_room(&self, worker: u32, owner: Option<u32>) -> bool {
+        let Some(running) = self.running.get(&worker) else { return false };
         // What waits at one that takes long, waits long.
-        let at_once = if self.drag(worker) > USUAL { 1 } else { TASKS_PER_CORE };
-        let most = self.cores as u64 * at_once * if is_owner { OWNERS_SHARE } else { 1 };
-        let are_few = self.running.get(&worker).is_some_and(|running| *running < self.cores * MOST_TASKS_PER_CORE);
-        are_few && self.tasks(worker) < most * WHOLE
+        let at_once = self.cores * if self.drag(worker) > USUAL { 1 } else { TASKS_PER_CORE };
+        let has_work = *running >= self.cores * MOST_TASKS_PER_CORE || self.tasks(worker) >= at_once as u64 * WHOLE;
+        match owner {
+            None => !has_work,
+            // Steps of states are counted, however short, where there is no hurry: else all would stay with those who have
+            // them when others come.
+            Some(owner) if owner == worker => *running < at_once * OWNERS_SHARE || !has_work && self.is_behind(),
+            Some(_) => *running < at_once,
+        }
+    }
+
+    /// Whether intervals pile up, and nobody idles.
+    fn is_behind(&self) -> bool {
+        self.open > MANY_INTERVALS
+            && self.takers().all(|taker| self.running.get(&taker).is_some_and(|running| *running >= self.cores))
     }
 
     /// Of `candidates` the one with room and the lowest (`cost`, tasks, place in turn).
     fn best<C: Ord>(&self, candidates: &[u32], turn: u32, owner: Option<u32>, cost: impl Fn(u32) -> C) -> Option<u32> {
         let count = u32::try_from(candidates.len()).ok()?.max(1);
         let in_turn = |index: usize| (u32::try_from(index).unwrap_or(0) + count - turn % count) % count;
-        let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker, owner == Some(**worker)));
+        let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker, owner));
         free.min_by_key(|(index, worker)| (cost(**worker), self.tasks(**worker), in_turn(*index))).map(|(_, w)| *w)
     }
 
@@ -195,7 +214,7 @@ impl Workers {
     /// The same worker each time, of these.
     fn always(&self, of: &[u32], turn: u32) -> Option<Place> {
         let worker = *of.get(turn as usize % of.len().max(1))?;
-        Some(if self.has_room(worker, false) { Place::At(worker) } else { Place::Waits })
+        Some(if self.has_room(worker, None) { Place::At(worker) } else { Place::Waits })
     }
 
     /// A place for a task that reads blocks held by `holders`: of those who reach one, among the best connected, one with
@@ -282,27 +301,29 @@ mod tests {
         workers.iter().copied().collect()
     }
 
-    /// How many tasks of a stage, each so long, a worker of two cores is given at once; its state's owner.
+    /// How many tasks of a stage, each so long, a worker of two cores is given at once; those of states that it has while
+    /// nobody idles and while another one does, and of states that another one has.
     #[track_caller]
-    fn check_room(task_ms: u64, expected: (usize, usize)) {
-        let at_once = |is_owner: bool| {
-            let mut one = workers(&[(1, 0)], &[]);
+    fn check_room(task_ms: u64, expected: [usize; 4]) {
+        let at_once = |(owner, other): (Option<u32>, usize)| {
+            let mut one = Workers { open: MANY_INTERVALS + 1, ..workers(&[(1, 0), (2, other)], &[]) };
             (0..9).for_each(|_| one.took(3, Duration::from_millis(task_ms)));
-            while one.has_room(1, is_owner) {
+            while one.has_room(1, owner) {
                 one.take(1, 3);
             }
             let full = one.running[&1];
             one.free(1, 3);
-            assert!(one.has_room(1, is_owner));
+            assert!(one.has_room(1, owner));
             full
         };
-        assert_eq!((at_once(false), at_once(true)), expected, "{task_ms} ms");
+        let seen = [(None, 2), (Some(1), 2), (Some(1), 1), (Some(2), 2)].map(at_once);
+        assert_eq!(seen, expected, "{task_ms} ms");
     }
 
     #[test]
     fn a_worker_is_given_as_many_tasks_as_keep_its_cores_busy_while_messages_are_under_way() {
-        for (task_ms, expected) in [(100, (4, 8)), (20, (4, 8)), (10, (8, 16)), (4, (20, 32)), (0, (32, 32))] {
-            check_room(task_ms, expected);
+        for (task_ms, at_once) in [(100, 4), (20, 4), (10, 8), (4, 20), (0, 32)] {
+            check_room(task_ms, [at_once, at_once.max(8), 8, 4]);
         }
     }
 

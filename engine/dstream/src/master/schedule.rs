@@ -48,6 +48,7 @@ impl Scheduler<'_> {
     /// Places what it can, oldest interval first. Whether finished tasks were reset: then another round is due.
     pub(super) fn place_all(&mut self) -> bool {
         let intervals: Vec<u64> = self.runs.range(..self.begun_below).map(|(interval, _)| *interval).collect();
+        self.workers.open = self.runs.values().filter(|run| !run.is_over).count();
         for interval in intervals {
             for stage in 0..self.shape.stages.len() {
                 if matches!(self.place_stage(interval, stage), Placed::Reset) {

@@ -45,7 +45,7 @@ impl Worker {
                 self.receive(ReceiverEvent::CopyHeld { block, by }, Bytes::new());
             }
             // Where this epoch is over, whoever refuses has it from the master, which will say so here, too.
-            ToPeer::CopyRefused { block } => {
+            ToPeer::CopyRefused(block) => {
                 self.receive(ReceiverEvent::CopyRefused { block, by: from }, Bytes::new());
             }
             ToPeer::TakesCopies => self.receive(ReceiverEvent::TakesCopies(from), Bytes::new()),
@@ -71,7 +71,7 @@ impl Worker {
     }
 
     fn refuse_copy(&self, peer: &NodeName, block: BlockName) {
-        let word = seal(Vec::new(), &ToPeer::CopyRefused { block });
+        let word = seal(Vec::new(), &ToPeer::CopyRefused(block));
         self.send(peer, Lane::Control, Purpose::Control, word, 1);
     }
 

@@ -60,10 +60,7 @@ impl Twin {
             let until = next.or(is_whole.then_some(Moment::NEVER))?;
             area((facts, input), &own, &self.seen, (from, until))
         });
-        Excess {
-            latency_s2: latency_s2.collect(),
-            cpu_s: is_whole.then_some(measured.cost.cpu_s - self.cpu_s),
-        }
+        Excess { latency_s2: latency_s2.collect(), cpu_s: is_whole.then_some(measured.cost.cpu_s - self.cpu_s) }
     }
 }
 
