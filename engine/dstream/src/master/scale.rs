@@ -7,8 +7,9 @@
 //!
 //! ```text
 //! share(i) = core time of the tasks of i / (workers x cores x interval)
-//! average share of the last intervals >= UP and somebody waits -> call      fewer than at the beginning -> call at once
-//!                                     <= DOWN and more work than at the beginning -> spare one, if none was held down
+//! busy     = core time of all tasks that ended in as long as the last intervals take / (workers x cores x that time)
+//! average share of the last intervals, or busy >= UP and somebody waits -> call    fewer than at the beginning -> call at once
+//!                  <= DOWN and more work than at the beginning -> spare one, if none was held down
 //! ```
 
 use dstream_trace::Moment;
@@ -23,6 +24,9 @@ const DOWN: f64 = 0.3;
 
 /// So many intervals are averaged: one that had much to do is no load.
 const INTERVALS: usize = 4;
+
+/// As many as the constant says.
+const AVERAGED: u32 = INTERVALS as u32;
 
 /// What a worker did counts this much less with each interval.
 const MEMORY: f64 = 0.5;
@@ -75,6 +79,10 @@ pub(super) struct Scale {
     open: BTreeMap<u64, Open>,
     /// Shares of the last intervals, and whether they were held down.
     shares: VecDeque<(f64, bool)>,
+    /// Core time of all tasks so far, in seconds, and what it was when intervals were done. A backlog is worked off as fast
+    /// as cores can: its intervals cost no more than others, and yet no core has time for more.
+    worked_s: f64,
+    looked: VecDeque<(Moment, f64)>,
     /// worker -> what it did lately, in seconds
     did: BTreeMap<u32, f64>,
     /// Intervals sealed before this count for nothing: others worked then.
@@ -90,6 +98,8 @@ impl Scale {
             least: least.max(1),
             open: BTreeMap::new(),
             shares: VecDeque::new(),
+            worked_s: 0.0,
+            looked: VecDeque::new(),
             did: BTreeMap::new(),
             since: Moment::ZERO,
         }
@@ -105,6 +115,7 @@ impl Scale {
         if let Some(open) = self.open.get_mut(&interval) {
             open.cost_s += core_time.as_secs_f64();
         }
+        self.worked_s += core_time.as_secs_f64();
         *self.did.entry(worker).or_default() += core_time.as_secs_f64();
     }
 
@@ -112,25 +123,43 @@ impl Scale {
     pub(super) fn changed(&mut self, now: Moment) {
         self.since = now;
         self.shares.clear();
+        self.looked.clear();
     }
 
     /// The interval is done: what is to be done now.
-    pub(super) fn done(&mut self, interval: u64, staff: Staff<'_>) -> Option<Step> {
+    pub(super) fn done(&mut self, now: Moment, interval: u64, staff: Staff<'_>) -> Option<Step> {
         let Open { at, cost_s, is_held } = self.open.remove(&interval)?;
         self.did.retain(|worker, _| staff.takers.contains(worker));
-        let room_s = staff.takers.len() as f64 * self.cores * self.interval.as_secs_f64();
+        let cores = staff.takers.len() as f64 * self.cores;
+        let (room_s, busy) = (cores * self.interval.as_secs_f64(), self.busy(now, cores));
         if at >= self.since && room_s > 0.0 {
             self.shares.push_back((cost_s / room_s, is_held));
         }
         if self.shares.len() > INTERVALS {
             self.shares.pop_front();
         }
-        let step = self.step(staff);
+        let step = self.step(staff, busy);
         self.did.values_mut().for_each(|did| *did *= MEMORY);
         step
     }
 
-    fn step(&mut self, staff: Staff<'_>) -> Option<Step> {
+    /// The share of the cores' time that tasks took lately; nothing while the same have not worked for long enough.
+    fn busy(&mut self, now: Moment, cores: f64) -> f64 {
+        let window = self.interval * AVERAGED;
+        self.looked.push_back((now, self.worked_s));
+        while self.looked.get(1).is_some_and(|(at, _)| now.since(*at) >= window) {
+            self.looked.pop_front();
+        }
+        let (from, before_s) = self.looked.front().copied().unwrap_or((now, self.worked_s));
+        let elapsed = now.since(from);
+        let room_s = cores * elapsed.as_secs_f64();
+        if elapsed >= window && room_s > 0.0 { (self.worked_s - before_s) / room_s } else { 0.0 }
+    }
+
+    fn step(&mut self, staff: Staff<'_>, busy: f64) -> Option<Step> {
+        if !staff.is_changing && staff.waiting > 0 && busy >= UP {
+            return Some(Step::Up { busy_permille: (busy * 1000.0) as u64 });
+        }
         if staff.is_changing || self.shares.len() < INTERVALS {
             return None;
         }
@@ -180,7 +209,7 @@ mod tests {
                 scale.worked(interval, *worker, Duration::from_secs_f64(cost_s * spread(*worker) / whole));
             }
             let staff = Staff { takers: &takers, waiting: waiting.len(), is_changing: false };
-            let Some(step) = scale.done(interval, staff) else { continue };
+            let Some(step) = scale.done(now, interval, staff) else { continue };
             steps.push((interval, step));
             match step {
                 Step::Up { .. } => takers.push(waiting.remove(0)),
@@ -250,14 +279,31 @@ mod tests {
         assert_eq!(play(&[1.0, 1.0, 8.0, 1.0, 1.0, 1.0, 8.0, 1.0], evenly, &[3]), []);
     }
 
+    /// When somebody is called where intervals of a second, which cost two cores 1.2 s, are done one each `each_ms`.
+    fn called_at(each_ms: u64) -> Option<u64> {
+        let mut scale = Scale::new(Duration::from_secs(1), 2, 1);
+        (0..40).for_each(|interval| scale.sealed(Moment::ZERO, interval, false));
+        let staff = Staff { takers: &[1], waiting: 1, is_changing: false };
+        (0..40).map(|interval| (interval, 60_000 + each_ms * interval)).find_map(|(interval, ms)| {
+            scale.worked(interval, 1, Duration::from_millis(1200));
+            scale.done(Moment::from_millis(ms), interval, staff).map(|_| ms)
+        })
+    }
+
+    #[test]
+    fn somebody_is_called_when_a_backlog_keeps_all_cores_busy() {
+        assert_eq!([600, 1000].map(called_at), [Some(64_200), None]);
+    }
+
     #[test]
     fn nothing_is_decided_while_somebody_comes_or_goes_or_by_what_others_did() {
         let mut scale = Scale::new(Duration::from_secs(1), 1, 1);
         let staff = Staff { takers: &[1], waiting: 1, is_changing: false };
         let decide = |scale: &mut Scale, interval: u64, staff: Staff<'_>| {
-            scale.sealed(Moment::from_millis(interval * 1000), interval, false);
+            let now = Moment::from_millis(interval * 1000);
+            scale.sealed(now, interval, false);
             scale.worked(interval, 1, Duration::from_secs(2));
-            scale.done(interval, staff)
+            scale.done(now, interval, staff)
         };
         for interval in 0..9 {
             assert_eq!(decide(&mut scale, interval, Staff { is_changing: true, ..staff }), None);

@@ -85,7 +85,7 @@ impl Master {
         let is_changing = !self.leaving.is_empty() || !self.returning.is_empty() || !self.fencing.is_empty();
         let Some(spares) = &mut self.spares else { return };
         let staff = Staff { takers: &takers, waiting: spares.waiting.len(), is_changing };
-        match spares.scale.done(interval, staff) {
+        match spares.scale.done(now, interval, staff) {
             Some(Step::Up { busy_permille }) => self.call(busy_permille, actions),
             Some(Step::Down { worker, busy_permille }) => self.spare(now, worker, busy_permille, actions),
             None => self.call_if_short(actions),
