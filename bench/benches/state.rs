@@ -241,13 +241,7 @@ fn main() {
     let keys = words.iter().find_map(|word| word.parse().ok()).unwrap_or(KEYS);
     let wanted = words.iter().find(|word| word.parse::<u64>().is_err());
     println!("{keys} keys, 1/{SHARE} touched an interval, {INTERVALS} intervals, CPU time of one thread");
-    let parts = [
-        ("plain", floor as fn(u64)),
-        ("flat", overlapping_floor),
-        ("table", table),
-        ("task", task),
-        ("visits", visits),
-    ];
+    let parts = [("plain", floor as fn(u64)), ("flat", overlapping_floor), ("table", table), ("task", task)];
     for (name, part) in parts {
         if wanted.is_none_or(|wanted| wanted == name) {
             part(keys);

@@ -28,8 +28,8 @@ const NEW_SHARE: u32 = 4;
 /// The owner of a task's state may have so many times as many: state moves only away from a worker that is far behind.
 const OWNERS_SHARE: usize = 2;
 
-/// More intervals at once are a backlog: one is worked on, the next one is sealed meanwhile, and results of the one before are
-/// on their way.
+/// More intervals at once are a backlog: one is worked on, the next one is sealed meanwhile, and results of the one before
+/// are on their way.
 const MANY_INTERVALS: usize = 3;
 
 /// Thousandths of the usual time that a worker takes which is as fast as others.
@@ -155,14 +155,12 @@ impl Workers {
         let Some(running) = self.running.get(&worker) else { return false };
         // What waits at one that takes long, waits long.
         let at_once = self.cores * if self.drag(worker) > USUAL { 1 } else { TASKS_PER_CORE };
+        let by_count = at_once * if owner == Some(worker) { OWNERS_SHARE } else { 1 };
+        // Where nothing piles up tasks are counted, however short: else all would go to those who have their input or state,
+        // also when others come. Steps of a state stay with the one that has it as long as that takes any.
+        let may_have_more = owner.is_none_or(|owner| owner == worker) && self.is_behind();
         let has_work = *running >= self.cores * MOST_TASKS_PER_CORE || self.tasks(worker) >= at_once as u64 * WHOLE;
-        match owner {
-            None => !has_work,
-            // Steps of states are counted, however short, where there is no hurry: else all would stay with those who have
-            // them when others come.
-            Some(owner) if owner == worker => *running < at_once * OWNERS_SHARE || !has_work && self.is_behind(),
-            Some(_) => *running < at_once,
-        }
+        *running < by_count || may_have_more && !has_work
     }
 
     /// Whether intervals pile up, and nobody idles.
@@ -176,7 +174,7 @@ impl Workers {
         let count = u32::try_from(candidates.len()).ok()?.max(1);
         let in_turn = |index: usize| (u32::try_from(index).unwrap_or(0) + count - turn % count) % count;
         let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker, owner));
-        free.min_by_key(|(index, worker)| (cost(**worker), self.tasks(**worker), in_turn(*index))).map(|(_, w)| *w)
+        free.min_by_key(|(index, worker)| (cost(**worker), self.running[*worker], in_turn(*index))).map(|(_, w)| *w)
     }
 
     /// Members without those to avoid; all members if that leaves none.
@@ -187,7 +185,7 @@ impl Workers {
 
     /// How many tasks each core has before it takes another one.
     fn waves(&self, worker: u32) -> u64 {
-        self.tasks(worker) / (self.cores.max(1) as u64 * WHOLE)
+        self.running.get(&worker).map_or(0, |running| (running / self.cores.max(1)) as u64)
     }
 
     /// How many thousandths of the usual time the worker takes.

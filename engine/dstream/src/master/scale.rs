@@ -8,8 +8,9 @@
 //! ```text
 //! share(i) = core time of the tasks of i / (workers x cores x interval)
 //! busy     = core time of all tasks that ended in as long as the last intervals take / (workers x cores x that time)
-//! average share of the last intervals, or busy >= UP and somebody waits -> call    fewer than at the beginning -> call at once
-//!                  <= DOWN and more work than at the beginning -> spare one, if none was held down
+//! average share of the last intervals, or busy >= UP and somebody waits -> call
+//! average share of the last intervals <= DOWN and more work than at the beginning -> spare one, if none was held down
+//! fewer work than at the beginning -> call at once
 //! ```
 
 use dstream_trace::Moment;
