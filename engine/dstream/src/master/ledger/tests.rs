@@ -139,6 +139,8 @@ fn what_one_that_leaves_holds_is_not_gone_with_those_it_handed_it_on_to() {
             (700, LedgerEvent::Lost(member(2))),
             (701, LedgerEvent::Lost(member(3))),
             (702, LedgerEvent::Stays(1)),
+            (703, LedgerEvent::Orphans { by: 1, origin: member(2), blocks: vec![] }),
+            (704, LedgerEvent::Orphans { by: 1, origin: member(3), blocks: vec![] }),
         ],
         800,
         &[
