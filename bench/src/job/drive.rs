@@ -161,13 +161,14 @@ fn take(line: TraceLine, results: &mut Results) -> Result<(), Failure> {
             }
             results.copies_lack = *blocks > 0;
         }
-        Event::BlockLost { ranges, .. } => {
-            let lost: u64 = ranges.iter().map(|range| range.count()).sum();
-            console::log(&format!("{lost} lines are lost: every worker that held them is gone"));
-        }
         _ => {}
     }
+    let before = results.watch.lost();
     results.watch.take(line);
+    let lost = results.watch.lost() - before;
+    if lost > 0 {
+        console::log(&format!("{lost} lines are lost: every worker that held them is gone"));
+    }
     Ok(())
 }
 

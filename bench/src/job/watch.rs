@@ -33,8 +33,8 @@ pub struct Watch {
     parts: BTreeMap<u64, BTreeMap<String, Parts>>,
     next: u64,
     records: u64,
-    /// Acknowledged, and on no worker any more.
-    lost: u64,
+    /// Acknowledged, and on no worker any more. A master that takes over may say so again.
+    lost: RangeSet,
     /// Behind the last interval that had records.
     records_end: u64,
 }
@@ -58,7 +58,7 @@ impl Watch {
             parts: BTreeMap::new(),
             next: 0,
             records: 0,
-            lost: 0,
+            lost: RangeSet::new(),
             records_end: 0,
         }
     }
@@ -94,7 +94,7 @@ impl Watch {
                 for range in ranges {
                     self.open.remove(range);
                     self.settled.insert(range);
-                    self.lost += range.count();
+                    self.lost.insert(range);
                 }
             }
             _ => {}
@@ -137,7 +137,7 @@ impl Watch {
 
     /// Records that no result will hold, because every worker that held them is gone.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.lost.count()
     }
 
     /// Intervals of which something is known that did not come out.

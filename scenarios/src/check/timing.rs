@@ -112,9 +112,9 @@ fn is_held_by(input: &CheckInput<'_>, range: RecordRange, by: Moment) -> bool {
         .any(|held| held.client == range.client && held.first <= range.last && range.first <= held.last)
 }
 
-/// Records that the engine had given up, or that nobody held any more, and that a client, started again, sent once more:
-/// they are held anew, and that counts where it was not too long before `begin`. Where sources seal, who is declared lost
-/// forgets what it has when it hears so: it holds nothing from then on.
+/// Records that the engine had given up, or that nobody held any more, and that a client, started again, sent once more, or
+/// a worker brought back that had been away: they are held anew, and that counts where it was not too long before `begin`.
+/// Where sources seal, who is declared lost forgets what it has when it hears so: it holds nothing from then on.
 fn sent_again(input: &CheckInput<'_>, begin: Moment, bound: Duration) -> RangeSet {
     let (mut gone, mut again) = (RangeSet::new(), RangeSet::new());
     let mut holders = Holders::default();
@@ -134,7 +134,11 @@ fn sent_again(input: &CheckInput<'_>, begin: Moment, bound: Duration) -> RangeSe
                 away.insert(worker);
                 holders.die(worker).into_iter().for_each(|range| drop(gone.insert(range)));
             }
-            Event::WorkerJoined { worker, .. } => drop(away.remove(worker)),
+            Event::WorkerJoined { worker, .. } => {
+                away.remove(worker);
+                let brought = holders.held_by(worker).filter(|_| !forgets && line.at + bound >= begin);
+                brought.flat_map(|range| gone.overlap(*range)).for_each(|part| drop(again.insert(part)));
+            }
             Event::BlockHeld { block, ranges, .. } if dies_out => holders.hold(*block, &line.node, ranges),
             Event::BlockForgotten { block } => holders.forget(block, &line.node),
             Event::ProcessEnded => holders.die(&line.node).into_iter().for_each(|range| drop(gone.insert(range))),
@@ -159,6 +163,10 @@ impl Holders {
 
     fn has(&self, block: &BlockName) -> bool {
         self.0.get(block).is_some_and(|(holders, _)| !holders.is_empty())
+    }
+
+    fn held_by<'h>(&'h self, node: &'h NodeName) -> impl Iterator<Item = &'h RecordRange> {
+        self.0.values().filter(|(holders, _)| holders.contains(node)).flat_map(|(_, ranges)| ranges)
     }
 
     /// The node needs it no longer: its records are in results.

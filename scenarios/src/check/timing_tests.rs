@@ -84,6 +84,22 @@ fn records_that_were_given_up_and_acknowledged_once_more_count_from_then() {
 }
 
 #[test]
+fn records_that_were_given_up_and_that_a_worker_brings_back_count_from_then() {
+    // Workers 1 and 3 hold the block of records 20 to 29.
+    for (joined_at, worker, died, is_fine) in
+        [(4500, 1, false, true), (4499, 1, false, false), (4500, 2, false, false), (4500, 1, true, false)]
+    {
+        let (mut history, worker) = (moved_to(5), NodeName::worker(worker));
+        give_up(&mut history, 4200, vec![records(20, 29)], None);
+        if died {
+            history.add(4300, worker.as_str(), Event::ProcessEnded);
+        }
+        history.add(joined_at, "master", Event::WorkerJoined { worker, epoch: 9 });
+        check(&history, is_fine);
+    }
+}
+
+#[test]
 fn records_of_which_every_holder_died_count_from_their_next_acknowledgement() {
     // Workers 1 and 3 hold the block of records 20 to 29.
     let both = ["worker-1", "worker-3"];

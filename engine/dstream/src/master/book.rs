@@ -3,10 +3,10 @@
 //! Plain data beside the ledger and the tracker, which decide. Invariant: a snapshot says what the entries before it say,
 //! but for what is over.
 
-use crate::master::journal::{SealedInterval, Snapshot};
+use crate::master::journal::{GivenUp, SealedInterval, Snapshot};
 use crate::master::panes::Place;
-use dstream_trace::{BlockName, RangeSet, RecordRange};
-use std::collections::{BTreeMap, BTreeSet};
+use dstream_trace::{BlockName, RangeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 /// Without state there are no checkpoints: a snapshot is written after so many intervals, so that the journal stays short
@@ -19,6 +19,8 @@ pub(super) struct Book {
     allotted: RangeSet,
     next: u64,
     given_up: Vec<(BlockName, Option<u64>)>,
+    /// In the order in which they are written.
+    unsaid: VecDeque<GivenUp>,
     open: BTreeMap<u64, SealedInterval>,
     pub(super) left: BTreeSet<u32>,
     pub(super) lost: BTreeSet<u32>,
@@ -33,6 +35,7 @@ impl Book {
             allotted: found.allotted.iter().copied().collect(),
             next: found.next,
             given_up: found.given_up.clone(),
+            unsaid: VecDeque::new(),
             open: found.open.iter().map(|sealed| (sealed.interval, sealed.clone())).collect(),
             left: found.left.clone(),
             lost: found.lost.clone(),
@@ -46,8 +49,21 @@ impl Book {
         self.open.insert(sealed.interval, sealed);
     }
 
-    pub(super) fn given_up(&mut self, block: BlockName, interval: Option<u64>) {
-        self.given_up.push((block, interval));
+    /// A later master says it, too, as long as nobody has.
+    pub(super) fn given_up(&mut self, given_up: &GivenUp) {
+        self.given_up.push((given_up.block, given_up.interval));
+        self.unsaid.push_back(given_up.clone());
+    }
+
+    /// Records that are in no interval and never will be.
+    pub(super) fn gone(&mut self, gone: &GivenUp) {
+        gone.ranges.iter().for_each(|range| drop(self.allotted.insert(*range)));
+        self.unsaid.push_back(gone.clone());
+    }
+
+    /// The oldest of what was given up, or gone, has been said.
+    pub(super) fn is_said(&mut self) {
+        self.unsaid.pop_front();
     }
 
     /// Whether a worker that joins is one that had left or was lost.
@@ -59,11 +75,6 @@ impl Book {
     pub(super) fn back(&mut self, worker: u32) {
         self.left.remove(&worker);
         self.lost.remove(&worker);
-    }
-
-    /// Records that are in no interval and never will be.
-    pub(super) fn gone(&mut self, ranges: &[RecordRange]) {
-        ranges.iter().for_each(|range| drop(self.allotted.insert(*range)));
     }
 
     /// The blocks of these intervals.
@@ -111,6 +122,7 @@ impl Book {
             panes_below,
             checkpoints,
             given_up: self.given_up.clone(),
+            unsaid: self.unsaid.iter().cloned().collect(),
             open: self.open.range(below..).map(|(_, sealed)| sealed.clone()).collect(),
             left: self.left.clone(),
             lost: self.lost.clone(),

@@ -312,8 +312,7 @@ impl Master {
                     self.track(now, TrackerEvent::Sealed { interval, blocks }, actions);
                 }
                 LedgerAction::Gone(ranges) => {
-                    self.book.gone(&ranges);
-                    self.write(None, Entry::Gone(ranges), actions);
+                    self.gone_for_good(ranges, actions);
                 }
                 LedgerAction::GiveUp(given_up) => self.give_up(given_up, actions),
                 LedgerAction::Holders { block, holders } => {

@@ -47,6 +47,8 @@ struct Stage {
     master: Master,
     epochs: BTreeMap<u32, u64>,
     now_ms: u64,
+    /// What the sink has yet to answer, where it does not at once.
+    fences: Option<Vec<Member>>,
 }
 
 impl Stage {
@@ -54,7 +56,8 @@ impl Stage {
         let builder = QueryBuilder::new();
         builder.lines().output("lines");
         let query = builder.build().expect("a query of one output");
-        let mut stage = Stage { master: Master::new(limits, &query, &PlainCores), epochs: BTreeMap::new(), now_ms: 0 };
+        let master = Master::new(limits, &query, &PlainCores);
+        let mut stage = Stage { master, epochs: BTreeMap::new(), now_ms: 0, fences: None };
         stage.step(MasterEvent::Elected { term, found: Snapshot::default(), logged: Vec::new(), visible: Vec::new() });
         stage
     }
@@ -73,12 +76,13 @@ impl Stage {
                 })
                 .collect();
             events.extend((!written.is_empty()).then_some(MasterEvent::Written(written)));
-            events.extend(actions.iter().filter_map(|action| match action {
-                MasterAction::Fence { member, .. } => {
-                    Some(MasterEvent::Fenced { member: *member, visible: Vec::new() })
+            for action in &actions {
+                let MasterAction::Fence { member, .. } = action else { continue };
+                match &mut self.fences {
+                    Some(waiting) => waiting.push(*member),
+                    None => events.push(fenced(*member)),
                 }
-                _ => None,
-            }));
+            }
             for action in &actions {
                 if let MasterAction::Tell { worker, word: ToWorker::Welcome { epoch, .. } } = action {
                     self.epochs.insert(*worker, *epoch);
@@ -94,13 +98,28 @@ impl Stage {
     }
 
     fn joins(&mut self, worker: u32) -> Vec<MasterAction> {
-        self.says(worker, ToMaster::Join { incarnation: 1, epoch: None, blocks: Vec::new(), made: Vec::new() })
+        self.joins_as(worker, 1)
+    }
+
+    fn joins_as(&mut self, worker: u32, incarnation: u64) -> Vec<MasterAction> {
+        let word = ToMaster::Join { incarnation, epoch: None, blocks: Vec::new(), made: Vec::new() };
+        self.step(MasterEvent::Word { worker, incarnation, word })
+    }
+
+    /// All has come that belongs to intervals below this one.
+    fn has_closed(&mut self, worker: u32, closed_below: u64) {
+        let epoch = self.epochs[&worker];
+        self.says(worker, ToMaster::Announce { epoch, blocks: Vec::new(), closed_below });
     }
 
     fn beats(&mut self, worker: u32, unreachable: &[u32]) -> Vec<MasterAction> {
         let epoch = self.epochs[&worker];
         self.says(worker, ToMaster::Heartbeat { epoch, sent_ns: 0, unreachable: unreachable.to_vec() })
     }
+}
+
+fn fenced(member: Member) -> MasterEvent {
+    MasterEvent::Fenced { member, visible: Vec::new() }
 }
 
 /// Of `workers` these have come at once and lack connections with those; when the second master goes on.
@@ -195,4 +214,26 @@ fn nothing_of_an_interval_is_forgotten_before_its_results_are_written_where_that
         master.results_written(Moment::ZERO, 3, &mut actions);
         assert_eq!(master.forgotten_below, 3, "in the end all is");
     }
+}
+
+#[test]
+fn who_asks_to_leave_while_its_last_life_is_fenced_leaves() {
+    let mut stage = Stage::new(limits(3, 0), 1);
+    (1..=3).for_each(|worker| drop(stage.joins(worker)));
+    stage.fences = Some(Vec::new());
+    stage.joins_as(3, 2);
+    let asks = |stage: &mut Stage| {
+        let epoch = stage.epochs[&3];
+        let word = ToMaster::Leaving { epoch };
+        stage.step(MasterEvent::Word { worker: 3, incarnation: 2, word })
+    };
+    asks(&mut stage);
+    let waiting = stage.fences.take().expect("the sink was told to refuse its last life");
+    assert_eq!(waiting.len(), 1);
+    waiting.into_iter().for_each(|member| drop(stage.step(fenced(member))));
+    stage.has_closed(3, 1);
+    stage.beats(1, &[]);
+    stage.beats(2, &[]);
+    let left = |action: &MasterAction| matches!(action, MasterAction::Record(Event::WorkerLeft { .. }));
+    assert!(asks(&mut stage).iter().any(left), "the tracker knows that it is to leave");
 }

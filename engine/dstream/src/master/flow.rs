@@ -11,7 +11,7 @@
 //! able     = records / max(core time / cores, the longest step of state) x interval     of the last few intervals
 //! window   = interval + 2 x the shortest time in which an interval was done
 //! behind   = max(0, records under way - able x window / interval)
-//! limit    = share x able - I behind                   at most doubled; or eightfold, while that is half of what is able;
+//! limit    = share x able - I behind                   at most doubled; or 32 times, while that is half of what is able;
 //!                                                      or what just came through, while intervals are late
 //! share    = nine tenths; less after intervals that took longer than the window and came through more slowly than that
 //! ```
@@ -52,8 +52,9 @@ const MEMORY: f64 = 0.25;
 const MOST_GROWTH: f64 = 2.0;
 
 /// Or by this one, while the cluster was all but idle: it begins with so little that doubling alone would take ten
-/// intervals.
-const MOST_LEAP: f64 = 8.0;
+/// intervals, and what has to wait for these has to be worked off. So few records seem dearer than they are, as each task
+/// has a price of its own.
+const MOST_LEAP: f64 = 32.0;
 
 /// What it leaps to is no more than this share of what the cluster can do: it may be half as fast as it seems.
 const LEAP_SHARE: f64 = 0.5;
@@ -138,6 +139,16 @@ impl Flow {
             late: None,
             shortest: interval * UNKNOWN_INTERVALS,
         }
+    }
+
+    /// Another master has let in so many records in each of the last intervals, oldest first: this one begins with what the
+    /// middle one of the last three had.
+    pub(super) fn goes_on(&mut self, let_in: impl DoubleEndedIterator<Item = u64>) {
+        let mut last: Vec<u64> = let_in.rev().filter(|records| *records > 0).take(3).collect();
+        last.sort_unstable();
+        let Some(middle) = last.get(last.len() / 2) else { return };
+        self.limit = self.limit.max(*middle as f64);
+        (self.before, self.lowest) = (self.limit, self.limit);
     }
 
     /// Records a second that may come.
@@ -396,7 +407,7 @@ mod tests {
             (is_held, flow.limit as u64)
         };
         // Begins with 16; the limit that was raised when an interval was done does not count for what was read before.
-        let alike = [16, 128, 500, 800, 900, 400, 400, 890].map(|records| (records, records));
+        let alike = [16, 500, 800, 900, 900, 400, 400, 890].map(|records| (records, records));
         // One of two clients sends alone.
         let alone = [(450, 900), (350, 700)];
         let seen: Vec<(bool, u64)> = (0..).zip(alike.into_iter().chain(alone)).map(&mut held).collect();
@@ -417,6 +428,17 @@ mod tests {
             flow.limit as u64
         });
         assert_eq!(limits, [1000, 1000]);
+    }
+
+    #[test]
+    fn a_master_that_takes_over_begins_with_what_was_let_in_lately() {
+        for (let_in, expected) in
+            [(vec![], 16), (vec![5], 16), (vec![9000, 40, 700], 700), (vec![9000, 9000, 40, 700, 0, 600], 600)]
+        {
+            let mut flow = Flow::new(Duration::from_secs(1), (1, 1));
+            flow.goes_on(let_in.clone().into_iter());
+            assert_eq!(flow.per_second() as u64, expected, "{let_in:?}");
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Snapshot {
     pub checkpoints: Vec<(u64, Vec<(Place, u32)>)>,
     /// Blocks that stay given up whoever brings them back, each with the interval that went on without it.
     pub given_up: Vec<(BlockName, Option<u64>)>,
+    /// What is gone, though the master that wrote so may have ended before it said so: the next one says it, maybe again.
+    pub unsaid: Vec<GivenUp>,
     /// Intervals that are sealed and not over.
     pub open: Vec<SealedInterval>,
     /// Workers that have left: a new master does not wait for them.
@@ -69,8 +71,9 @@ pub enum Entry {
     Sealed(SealedInterval),
     /// Records are gone.
     GivenUp(GivenUp),
-    /// These records were acknowledged and nobody has them any more: they are in no interval, whoever brings them back.
-    Gone(Vec<RecordRange>),
+    /// These records were acknowledged and nobody has them any more, nor knows their block: they are in no interval, whoever
+    /// brings them back.
+    Gone(GivenUp),
     /// What came before is not needed any more.
     Snapshot(Snapshot),
     /// A worker has left.
@@ -138,8 +141,14 @@ pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
                     sealed.ranges.iter().for_each(|range| drop(allotted.insert(*range)));
                     open.insert(sealed.interval, sealed);
                 }
-                Entry::Gone(ranges) => ranges.into_iter().for_each(|range| drop(allotted.insert(range))),
-                Entry::GivenUp(GivenUp { block, interval, .. }) => now.given_up.push((block, interval)),
+                Entry::Gone(gone) => {
+                    gone.ranges.iter().for_each(|range| drop(allotted.insert(*range)));
+                    now.unsaid.push(gone);
+                }
+                Entry::GivenUp(given_up) => {
+                    now.given_up.push((given_up.block, given_up.interval));
+                    now.unsaid.push(given_up);
+                }
                 Entry::Left(worker) => _ = now.left.insert(worker),
                 Entry::Lost(worker) => _ = now.lost.insert(worker),
                 Entry::Back(worker) => {
@@ -197,6 +206,21 @@ mod tests {
         let snapshot = Snapshot { open: vec![sealed(4)], below: 4, ..snapshot };
         let slots = vec![slot(1, vec![Entry::Snapshot(snapshot), Entry::Sealed(sealed(5))])];
         check(slots, (6, &[4, 5], 60));
+    }
+
+    #[test]
+    fn what_was_given_up_is_said_until_a_snapshot_knows_that_it_was() {
+        let given_up = |number| {
+            let block = BlockName { origin: 1, epoch: 1, number };
+            Entry::GivenUp(GivenUp { block, ranges: Vec::new(), interval: Some(0) })
+        };
+        let unsaid = |entries: Vec<Entry>| -> Vec<u64> {
+            replay([slot(1, entries)]).unsaid.iter().map(|given_up| given_up.block.number).collect()
+        };
+        assert_eq!(unsaid(vec![given_up(1), given_up(2)]), [1, 2]);
+        assert_eq!(unsaid(vec![given_up(1), Entry::Snapshot(Snapshot::default()), given_up(2)]), [2]);
+        let of_first = replay([slot(1, vec![given_up(1)])]);
+        assert_eq!(unsaid(vec![given_up(1), Entry::Snapshot(of_first), given_up(2)]), [1, 2]);
     }
 
     #[test]

@@ -89,6 +89,9 @@ impl Master {
         self.fencing.remove(&member.worker);
         self.track(now, TrackerEvent::Lost { worker: member.worker, visible }, actions);
         if joined_again && self.members.contains_key(&member.worker) {
+            if self.leaving.contains(&member.worker) {
+                self.track(now, TrackerEvent::Leaving(member.worker), actions); // it asked meanwhile
+            }
             self.track(now, TrackerEvent::Joined(member.worker), actions);
         }
     }

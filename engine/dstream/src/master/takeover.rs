@@ -6,14 +6,14 @@
 use crate::log::LOG;
 use crate::master::book::Book;
 use crate::master::core::{Master, MasterAction};
-use crate::master::journal::Snapshot;
+use crate::master::journal::{SealedInterval, Snapshot};
 use crate::master::ledger::LedgerEvent;
 use crate::master::tracker::TrackerEvent;
-use crate::master::writing::say_sealed;
+use crate::master::writing::{say_gone, say_sealed};
 use crate::message::{BlockReport, ToWorker};
 use dstream_cluster::detector::DetectorEvent;
 use dstream_cluster::message::{ToClient, VisibleResult};
-use dstream_trace::{Event, Moment, NodeName};
+use dstream_trace::{Event, Moment, NodeName, RecordRange};
 use std::collections::BTreeSet;
 
 /// A new master waits for workers so many failure timeouts: who lives finds out that its connection is dead, and dials,
@@ -33,6 +33,10 @@ pub fn first_epoch(term: u64) -> u64 {
 fn whom_to_await(workers: u32, found: &Snapshot) -> BTreeSet<u32> {
     let stayed: BTreeSet<u32> = (1..=workers).filter(|worker| !found.left.contains(worker)).collect();
     if stayed.is_subset(&found.lost) { stayed } else { &stayed - &found.lost }
+}
+
+fn records_of(sealed: &SealedInterval) -> u64 {
+    sealed.ranges.iter().map(RecordRange::count).sum()
 }
 
 impl Master {
@@ -59,6 +63,10 @@ impl Master {
         self.replaying.sealed_below = found.next;
         (self.forgotten_below, self.panes_below) = (found.below, found.panes_below);
         found.open.iter().for_each(|sealed| say_sealed(sealed, actions));
+        found.unsaid.iter().for_each(|given_up| say_gone(given_up.clone(), actions));
+        if let Some((flow, _)) = &mut self.flow {
+            flow.goes_on(found.open.iter().map(records_of));
+        }
         self.book = Book::of(&found);
         self.account(now, LedgerEvent::Recovered(found.clone()), actions);
         self.account(now, LedgerEvent::Announced { by: LOG, blocks: logged, closed_below: None }, actions);

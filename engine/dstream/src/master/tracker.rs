@@ -448,10 +448,7 @@ impl Core for Tracker {
                     known.0 = holders;
                 }
             }
-            TrackerEvent::Joined(worker) => {
-                self.workers.leaving.remove(&worker);
-                self.workers.join(worker);
-            }
+            TrackerEvent::Joined(worker) => self.workers.join(worker),
             TrackerEvent::Fencing(worker) => {
                 self.workers.leave(worker);
                 self.fencing.insert(worker);

@@ -8,7 +8,7 @@ use crate::master::journal::{Entry, GivenUp, SealedInterval, Snapshot};
 use crate::master::ledger::LedgerEvent;
 use crate::master::run::map_inputs;
 use crate::master::tracker::{Checkpointed, TrackerEvent};
-use dstream_trace::{BlockName, Event, Moment};
+use dstream_trace::{BlockName, Event, Moment, RecordRange};
 
 impl Master {
     /// Nothing of the interval will be computed again.
@@ -30,8 +30,18 @@ impl Master {
     }
 
     pub(super) fn give_up(&mut self, given_up: GivenUp, actions: &mut Vec<MasterAction>) {
-        self.book.given_up(given_up.block, given_up.interval);
+        self.book.given_up(&given_up);
         self.write(given_up.interval, Entry::GivenUp(given_up), actions);
+    }
+
+    /// Records that were acknowledged are nowhere.
+    pub(super) fn gone_for_good(&mut self, ranges: Vec<RecordRange>, actions: &mut Vec<MasterAction>) {
+        self.times_gone += 1;
+        // No worker has the number 0: nobody knows the block's name.
+        let block = BlockName { origin: 0, epoch: self.term, number: self.times_gone };
+        let gone = GivenUp { block, ranges, interval: None };
+        self.book.gone(&gone);
+        self.write(None, Entry::Gone(gone), actions);
     }
 
     /// A checkpoint is complete: when that is written down, no master will ask for what it stands for.
@@ -51,16 +61,11 @@ impl Master {
                     self.seal_is_written(&sealed, actions);
                     Some(sealed.interval)
                 }
-                Entry::GivenUp(GivenUp { block, ranges, interval }) => {
-                    actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval }));
+                Entry::GivenUp(gone) | Entry::Gone(gone) => {
+                    self.book.is_said();
+                    let interval = gone.interval;
+                    say_gone(gone, actions);
                     interval
-                }
-                Entry::Gone(ranges) => {
-                    self.times_gone += 1;
-                    // No worker has the number 0: nobody knows the block's name.
-                    let block = BlockName { origin: 0, epoch: self.term, number: self.times_gone };
-                    actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval: None }));
-                    None
                 }
                 Entry::Left(_) | Entry::Lost(_) => None,
                 Entry::Back(worker) => {
@@ -106,6 +111,11 @@ impl Master {
         }
         actions.extend(over.into_iter().map(MasterAction::DropCheckpoint));
     }
+}
+
+/// The log hears that records are gone when no master will look for them any more.
+pub(super) fn say_gone(GivenUp { block, ranges, interval }: GivenUp, actions: &mut Vec<MasterAction>) {
+    actions.push(MasterAction::Record(Event::BlockLost { block, ranges, interval }));
 }
 
 /// The log hears of an interval when nobody can seal it otherwise any more.

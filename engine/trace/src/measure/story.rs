@@ -9,7 +9,7 @@ use crate::log::TraceLine;
 use crate::moment::Moment;
 use crate::name::NodeName;
 use crate::range::RecordRange;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A stretch of time in which a node was not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ fn hit_by_faults(lines: &[TraceLine], input: &MeasureInput) -> Vec<NodeState> {
 /// What the master said about its members, their partitions and their copies.
 pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
     let mut found: Vec<Happening> = Vec::new();
-    let mut below = 0;
+    let (mut below, mut gone) = (0, BTreeSet::new());
     let mut orphans = Orphans::default();
     for line in lines {
         let (what, node, amount) = match &line.event {
@@ -158,7 +158,11 @@ pub(super) fn happenings(lines: &[TraceLine]) -> Vec<Happening> {
                     _ => continue,
                 }
             }
-            Event::BlockLost { ranges, .. } => {
+            Event::BlockLost { block, ranges, .. } => {
+                // A master that takes over may say it again.
+                if !gone.insert(*block) {
+                    continue;
+                }
                 ("records gone", &line.node, ranges.iter().map(RecordRange::count).sum())
             }
             Event::ResultTentative { interval, .. } => match found.last_mut() {

@@ -203,6 +203,13 @@ fn who_leaves_gets_no_task_and_goes_when_its_slices_are_read() {
 }
 
 #[test]
+fn who_asked_to_leave_before_it_joined_again_gets_no_task() {
+    let mut events = vec![TrackerEvent::Fencing(1), lost(1), TrackerEvent::Leaving(1), TrackerEvent::Joined(1)];
+    events.extend(sealed(0, &[(0, &[1, 2])]));
+    check(&[1, 2], events, 5, &["2: stage 0 [0.0]"]);
+}
+
+#[test]
 fn who_stays_after_all_gets_tasks_again() {
     let mut events = vec![TrackerEvent::Leaving(1), TrackerEvent::Stays(1), TrackerEvent::MayLeave(1)];
     events.extend(sealed(0, &[(0, &[1])]));
