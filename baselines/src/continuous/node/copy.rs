@@ -170,28 +170,4 @@ fn in_messages<'e>(entries: impl Iterator<Item = &'e Entry>) -> Vec<(Vec<Made>, 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Panes of these sizes go in so many parts and come out as they were.
-    fn check(sizes: &[usize], parts: usize) {
-        let pane = |(number, bytes): (u64, &usize)| {
-            let header = PaneHeader { stage: 1, kept: 0, interval: number, bytes: *bytes as u64 };
-            (header, Bytes::from(vec![number as u8; *bytes]))
-        };
-        let panes: Vec<(PaneHeader, Bytes)> = (0..).zip(sizes).map(pane).collect();
-        let sent = in_parts(panes.clone());
-        assert_eq!(sent.len(), parts, "{sizes:?}");
-        let bytes = |part: &Vec<(PaneHeader, Bytes)>| part.iter().map(|(_, rows)| rows.len()).sum::<usize>();
-        assert!(sent.iter().all(|part| bytes(part) <= STATE_PART_BYTES), "{sizes:?}");
-        assert!(joined(sent.concat()) == panes, "{sizes:?}");
-    }
-
-    #[test]
-    fn a_state_goes_in_parts_and_comes_out_whole() {
-        check(&[], 1);
-        check(&[0, 7, 0], 1);
-        check(&[STATE_PART_BYTES, 0, 1], 2);
-        check(&[1, 3 * STATE_PART_BYTES, 5], 4);
-    }
-}
+mod tests;

@@ -216,6 +216,9 @@ impl Node {
         for partition in ready {
             self.start_running(partition, actions);
         }
+        // Who is to copy it may have asked before, and nothing else need give it an answer: without input there is no turn,
+        // and the input may wait for the end of a client's life, which waits for the copy.
+        self.serve_all_states(actions);
     }
 
     /// Whether it is known where each client was behind an interval: from who handed the input on, from the store, or from

@@ -1,0 +1,144 @@
+//! A state goes in parts and comes out whole; who is to copy a partition gets it as soon as it runs.
+
+use super::*;
+use crate::continuous::assignment::{Assignment, Place, Seat, Start};
+use crate::continuous::message::FromMaster;
+use crate::continuous::node::testing::limits;
+use crate::continuous::node::work::Work;
+use crate::continuous::node::{Done, NodeEvent, WorkDone};
+use dstream_cluster::core::Core;
+use dstream_kernel::Produced;
+use dstream_trace::Moment;
+use std::time::Duration;
+
+const NOW: Moment = Moment::from_millis(100);
+/// Of the words' count.
+const MAP: u32 = 0;
+
+/// Panes of these sizes go in so many parts and come out as they were.
+fn check(sizes: &[usize], parts: usize) {
+    let pane = |(number, bytes): (u64, &usize)| {
+        let header = PaneHeader { stage: 1, kept: 0, interval: number, bytes: *bytes as u64 };
+        (header, Bytes::from(vec![number as u8; *bytes]))
+    };
+    let panes: Vec<(PaneHeader, Bytes)> = (0..).zip(sizes).map(pane).collect();
+    let sent = in_parts(panes.clone());
+    assert_eq!(sent.len(), parts, "{sizes:?}");
+    let bytes = |part: &Vec<(PaneHeader, Bytes)>| part.iter().map(|(_, rows)| rows.len()).sum::<usize>();
+    assert!(sent.iter().all(|part| bytes(part) <= STATE_PART_BYTES), "{sizes:?}");
+    assert!(joined(sent.concat()) == panes, "{sizes:?}");
+}
+
+#[test]
+fn a_state_goes_in_parts_and_comes_out_whole() {
+    check(&[], 1);
+    check(&[0, 7, 0], 1);
+    check(&[STATE_PART_BYTES, 0, 1], 2);
+    check(&[1, 3 * STATE_PART_BYTES, 5], 4);
+}
+
+/// A member that does all its work at once; what it says to others is kept.
+struct Member {
+    node: Node,
+    said: Vec<NodeAction>,
+}
+
+impl Member {
+    /// Of three nodes, where all hosts of the only partition are heard.
+    fn new(number: NodeNumber) -> Member {
+        let mut limits = limits(3, 1);
+        (limits.node, limits.rules.reads_all) = (number, true);
+        let mut member = Member { node: Node::new(limits), said: Vec::new() };
+        member.hears(NodeEvent::Master(FromMaster::Welcome { epoch: 1 }));
+        (1..=3).filter(|other| *other != number).for_each(|other| member.hears(NodeEvent::PeerUp(other)));
+        member
+    }
+
+    fn hears(&mut self, event: NodeEvent) {
+        let mut actions = Vec::new();
+        self.node.step(NOW, event, &mut actions);
+        for action in actions {
+            match action {
+                NodeAction::Run { partition, since, works } => {
+                    let done = works.into_iter().map(done).collect();
+                    self.hears(NodeEvent::Ran { partition, since, done, cpu: Duration::ZERO });
+                }
+                NodeAction::HandIn { partition, since, stage, interval, .. } => {
+                    self.hears(NodeEvent::Visible { partition, since, stage, interval });
+                }
+                NodeAction::CopyState { partition, node, version, through } => {
+                    let (to, panes) = ((node, version), Vec::new());
+                    self.hears(NodeEvent::Copied { partition, to, through, panes });
+                }
+                action => self.said.push(action),
+            }
+        }
+    }
+
+    /// Hosts of the partition, each of which holds its input.
+    fn is_assigned(&mut self, version: u64, hosts: &[(NodeNumber, u64, Start)]) {
+        let seats: Vec<Seat> = hosts.iter().map(|(node, since, start)| seat(*node, *since, *start)).collect();
+        let places = vec![Place { hosts: seats.clone(), holders: seats }];
+        self.hears(NodeEvent::Master(FromMaster::Assign(Assignment { version, places })));
+    }
+
+    fn hears_peer(&mut self, from: NodeNumber, word: ToPeer) {
+        self.hears(NodeEvent::Peer { from, word, body: Bytes::new() });
+    }
+
+    /// What it said to a node.
+    fn said_to(&self, to: NodeNumber) -> Vec<(ToPeer, Bytes)> {
+        let word = |action: &NodeAction| match action {
+            NodeAction::Tell { node, word, body, .. } if *node == to => Some((word.clone(), body.concat().into())),
+            _ => None,
+        };
+        self.said.iter().filter_map(word).collect()
+    }
+}
+
+fn seat(node: NodeNumber, since: u64, start: Start) -> Seat {
+    Seat { node, since, start }
+}
+
+fn done(work: Work) -> WorkDone {
+    let done = match work {
+        Work::Map(batch) => {
+            let parts = BTreeMap::from([(MAP, BTreeMap::from([(0, Bytes::from_static(b"row"))]))]);
+            Done::Mapped { range: batch.range, interval: batch.interval, parts }
+        }
+        Work::Absorb { stage, interval, records, debt, .. } => {
+            Done::Absorbed { stage, interval, records, debt, running: None }
+        }
+        Work::Close { stage, interval, .. } => {
+            Done::Closed { stage, interval, produced: Produced::Rows(Bytes::new()), panes: None }
+        }
+        Work::SoFar { stage, interval, .. } => Done::SoFar { stage, interval, rows: None },
+    };
+    WorkDone { done, cost_ns: 1 }
+}
+
+/// The copy at node 3 asks node 1, which waits for node 2's input, before node 1 knows that it need not wait, or after.
+fn check_answered(asks_first: bool) {
+    let waits = (1, 1, Start::Restored { through: None, input_from: Some(2) });
+    let runs = (1, 2, Start::Restored { through: None, input_from: None });
+    let mut giver = Member::new(1);
+    giver.is_assigned(1, &[waits]);
+    let asks = |giver: &mut Member| giver.hears_peer(3, ToPeer::FetchState { partition: 0, version: 2 });
+    let assigned = |giver: &mut Member| giver.is_assigned(2, &[runs, (3, 2, Start::Copied { from: 1 })]);
+    if asks_first {
+        asks(&mut giver);
+        assert!(!giver.said_to(3).iter().any(|(word, _)| matches!(word, ToPeer::State { .. })));
+        assigned(&mut giver);
+    } else {
+        assigned(&mut giver);
+        asks(&mut giver);
+    }
+    let states = giver.said_to(3).into_iter().filter(|(word, _)| matches!(word, ToPeer::State { .. })).count();
+    assert_eq!(states, 1, "asked first: {asks_first}");
+}
+
+#[test]
+fn who_asked_before_the_partition_ran_gets_it_without_a_turn() {
+    check_answered(true);
+    check_answered(false);
+}
