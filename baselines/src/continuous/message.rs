@@ -331,6 +331,8 @@ pub enum ToPeer {
         version: u64,
         /// The border: behind this interval.
         through: Option<u64>,
+        /// What was made of the source's input is among what came before as far as this interval.
+        mapped_through: Option<u64>,
         /// Names the given-up input that the state lacks; 0: none.
         lacks: u64,
         /// Results through this interval lack what came before the giver's border.

@@ -9,6 +9,7 @@ use crate::continuous::node::core::Node;
 use crate::continuous::node::event::NodeAction;
 use crate::continuous::node::input::INPUT_MESSAGE_BYTES;
 use crate::continuous::outbox::{Entry, Outbox};
+use crate::continuous::source::Source;
 use bytes::Bytes;
 use dstream_trace::Purpose;
 use std::collections::BTreeMap;
@@ -42,8 +43,8 @@ impl Node {
     }
 
     /// The interval behind which all of the partition's operators stand, if it is one. The source may be further on, or
-    /// wait: its input goes along, and the copy maps what comes behind the border itself. Results up to there the copy does
-    /// not make again, so they must be out.
+    /// behind: its input goes along, and the copy maps itself what comes behind the border, or was not sealed before.
+    /// Results up to there the copy does not make again, so they must be out.
     fn common_border(&self, partition: u32) -> Option<Option<u64>> {
         let hosted = self.hosted.get(&partition)?;
         if !hosted.handed_in.is_empty() || !hosted.withheld.is_empty() {
@@ -67,10 +68,14 @@ impl Node {
     ) {
         self.hand_on_input(node, partition, version, self.safe, actions);
         let Some(hosted) = self.hosted.get(&partition) else { return };
+        // Operators close what a twin's source has sealed. What this one has not, the copy maps itself: readers may lack it.
+        let mapped_through = through.min(hosted.source.as_ref().and_then(Source::sealed));
         for (stage, outbox) in &hosted.outboxes {
             let (stage, after) = (*stage, outbox.trimmed());
             let is_scaled = self.writes_single_records(stage);
-            for (entries, body) in in_messages(outbox.kept_through(through)) {
+            let is_map = self.limits.topology.maps.iter().any(|(map, _)| *map == stage);
+            let whole_through = if is_map { mapped_through } else { through };
+            for (entries, body) in in_messages(outbox.kept_through(whole_through)) {
                 let word = ToPeer::Made { partition, version, stage, after, entries };
                 actions.push(NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled });
             }
@@ -81,7 +86,8 @@ impl Node {
         while let Some(part) = parts.next() {
             let (panes, body) = part.into_iter().unzip();
             let is_last = parts.peek().is_none();
-            let word = ToPeer::State { partition, version, through, lacks, mute_through, panes, is_last };
+            let word =
+                ToPeer::State { partition, version, through, mapped_through, lacks, mute_through, panes, is_last };
             actions.push(NodeAction::Tell { node, word, body, purpose: Purpose::Recovery, is_scaled: false });
         }
     }
@@ -103,7 +109,10 @@ impl Node {
 
     /// Takes the state, which comes last.
     pub(super) fn take_state(&mut self, word: ToPeer, mut body: Bytes, actions: &mut Vec<NodeAction>) {
-        let ToPeer::State { partition, version, through, lacks, mute_through, panes, is_last } = word else { return };
+        let ToPeer::State { partition, version, through, mapped_through, lacks, mute_through, panes, is_last } = word
+        else {
+            return;
+        };
         let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == version) else { return };
         for header in panes {
             let Some(bytes) = usize::try_from(header.bytes).ok().filter(|bytes| *bytes <= body.len()) else { return };
@@ -113,7 +122,7 @@ impl Node {
             return;
         }
         hosted.panes = joined(std::mem::take(&mut hosted.panes));
-        (hosted.through, hosted.lacks) = (through, lacks);
+        (hosted.through, hosted.mapped_through, hosted.lacks) = (through, mapped_through, lacks);
         (hosted.is_loaded, hosted.is_copy, hosted.mute_through) = (true, true, mute_through);
         self.run_what_is_ready(actions);
     }

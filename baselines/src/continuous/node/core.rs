@@ -109,6 +109,8 @@ pub(super) struct Hosted {
     pub since: u64,
     /// The border behind which it began.
     pub through: Option<u64>,
+    /// The border behind which its source began: of a copy, what its model's source had sealed, if that is less.
+    pub mapped_through: Option<u64>,
     /// Its state is here, or none is needed.
     pub is_loaded: bool,
     /// Its state is that of another host, which the store may not have.

@@ -210,7 +210,7 @@ impl Node {
             .hosted
             .iter()
             .filter(|(partition, hosted)| hosted.source.is_none() && hosted.is_loaded && is_whole(partition))
-            .filter(|(_, hosted)| hosted.through.is_none_or(|through| self.knows_border(through)))
+            .filter(|(_, hosted)| hosted.mapped_through.is_none_or(|through| self.knows_border(through)))
             .map(|(partition, _)| *partition)
             .collect();
         for partition in ready {
@@ -234,11 +234,11 @@ impl Node {
         let topology = &self.limits.topology;
         let mutes = self.limits.rules.checkpoint_intervals.is_none() && self.limits.rules.replays;
         let hosted = self.hosted.get_mut(&partition).expect("it was just found ready");
-        let through = hosted.through;
+        let (through, mapped) = (hosted.through, hosted.mapped_through);
         let held = self.held.get(&partition).expect("its input is here");
         // What is behind the border is past.
-        let known = held.known(&self.punctuations, self.clients.gates(), through.map_or(0, |through| through + 1));
-        let source = Source::new(partition, self.limits.cut, self.limits.clients, through, &known);
+        let known = held.known(&self.punctuations, self.clients.gates(), mapped.map_or(0, |through| through + 1));
+        let source = Source::new(partition, self.limits.cut, self.limits.clients, mapped, &known);
         hosted.source = Some(source);
         let inboxes = topology.keyed_of(partition).map(|keyed| (keyed.stage, Inbox::new(keyed.writers, through)));
         hosted.inboxes = inboxes.collect();
@@ -282,6 +282,7 @@ impl Hosted {
         Hosted {
             since,
             through,
+            mapped_through: through,
             is_loaded: false,
             is_copy: false,
             panes: Vec::new(),

@@ -1,19 +1,23 @@
-//! A state goes in parts and comes out whole; who is to copy a partition gets it as soon as it runs.
+//! A state goes in parts and comes out whole; who is to copy a partition gets it as soon as it runs, and what its source had
+//! not mapped the copy maps.
 
 use super::*;
 use crate::continuous::assignment::{Assignment, Place, Seat, Start};
-use crate::continuous::message::FromMaster;
+use crate::continuous::message::{Element, FromMaster, Part, Position, Reader, Subscription, Writer};
 use crate::continuous::node::testing::limits;
 use crate::continuous::node::work::Work;
 use crate::continuous::node::{Done, NodeEvent, WorkDone};
 use dstream_cluster::core::Core;
+use dstream_cluster::message::{Batch, FromClient};
 use dstream_kernel::Produced;
-use dstream_trace::Moment;
+use dstream_trace::{Moment, RecordRange};
 use std::time::Duration;
 
 const NOW: Moment = Moment::from_millis(100);
+const RECORD: RecordRange = RecordRange { client: 1, first: 0, last: 0 };
 /// Of the words' count.
 const MAP: u32 = 0;
+const COUNT: u32 = 1;
 
 /// Panes of these sizes go in so many parts and come out as they were.
 fn check(sizes: &[usize], parts: usize) {
@@ -82,8 +86,16 @@ impl Member {
         self.hears(NodeEvent::Master(FromMaster::Assign(Assignment { version, places })));
     }
 
+    fn hears_client(&mut self, word: FromClient) {
+        self.hears(NodeEvent::Client { client: 1, word, lines: Bytes::from_static(b"line\n") });
+    }
+
     fn hears_peer(&mut self, from: NodeNumber, word: ToPeer) {
         self.hears(NodeEvent::Peer { from, word, body: Bytes::new() });
+    }
+
+    fn has_lease(&mut self) {
+        self.hears(NodeEvent::Master(FromMaster::Lease { epoch: 1, sent_ns: NOW.0 }));
     }
 
     /// What it said to a node.
@@ -141,4 +153,47 @@ fn check_answered(asks_first: bool) {
 fn who_asked_before_the_partition_ran_gets_it_without_a_turn() {
     check_answered(true);
     check_answered(false);
+}
+
+/// Node 1 without a lease, whose twin at node 2 has sealed interval 0: its operator closes that, its own source does not.
+fn behind_its_operator() -> Member {
+    let mut giver = Member::new(1);
+    giver.is_assigned(1, &[(1, 1, Start::Empty), (2, 1, Start::Empty)]);
+    giver.hears_client(FromClient::View { version: 1, acked_below: Vec::new() });
+    giver.hears_client(FromClient::Records(Batch { range: RECORD, interval: 0 }));
+    giver.hears_client(FromClient::Punctuations(vec![(0, 1)]));
+    let token = giver.said_to(2).into_iter().find_map(|(word, _)| match word {
+        ToPeer::Subscribe(asked) => asked.first().map(|subscription| subscription.token),
+        _ => None,
+    });
+    let (writer, reader) = (Writer { stage: MAP, partition: 0 }, Reader { stage: COUNT, partition: 0 });
+    let part = |number| Part { reader, token: token.expect("it asks its twin"), number, bytes: 0 };
+    let element = |number, records| Element { writer, interval: 0, records, lacks: 0, to: vec![part(number)] };
+    giver.hears_peer(2, ToPeer::Elements(vec![element(0, Some(RECORD)), element(1, None)]));
+    giver
+}
+
+#[test]
+fn a_copy_maps_what_its_models_source_had_not_though_the_operators_have_closed_it() {
+    let mut giver = behind_its_operator();
+    giver.hears_peer(3, ToPeer::FetchState { partition: 0, version: 2 });
+    let mut copy = Member::new(3);
+    copy.is_assigned(2, &[(1, 1, Start::Empty), (3, 2, Start::Copied { from: 1 })]);
+    copy.has_lease();
+    for (word, body) in giver.said_to(3) {
+        if let ToPeer::State { through, mapped_through, .. } = word {
+            assert_eq!((through, mapped_through), (Some(0), None));
+        }
+        copy.hears(NodeEvent::Peer { from: 1, word, body });
+    }
+    // A reader of which both others have lost the state begins anew.
+    let (writer, reader) = (Writer { stage: MAP, partition: 0 }, Reader { stage: COUNT, partition: 0 });
+    let subscription = Subscription { writer, reader, token: 9, version: 2, position: Position::default() };
+    copy.hears_peer(2, ToPeer::Subscribe(vec![subscription]));
+    let elements = copy.said_to(2).into_iter().filter_map(|(word, _)| match word {
+        ToPeer::Elements(elements) => Some(elements),
+        _ => None,
+    });
+    let got: Vec<_> = elements.flatten().map(|element| (element.interval, element.records)).collect();
+    assert_eq!(got, [(0, Some(RECORD)), (0, None)]);
 }
