@@ -153,10 +153,17 @@ impl Frame {
     }
 
     /// One for every second core up to two for each, so that there are reduces to be struck, and not so many that they are
-    /// the load.
+    /// the load; and no fewer than [`Frame::least_partitions`].
     fn partitions(&self, dice: &Dice) -> u64 {
         let halves = self.workers * self.cores * dice.pick("partitions", &[1, 2, 4, 4]);
-        (halves / 2).clamp(LEAST_PARTITIONS, MOST_PARTITIONS)
+        (halves / 2).max(self.least_partitions()).clamp(LEAST_PARTITIONS, MOST_PARTITIONS)
+    }
+
+    /// How many partitions there must be. Where one is a chain of operators it has one core, however many idle: its part of
+    /// the load must take no larger share of that core than the load may take of all, or what is made again from the
+    /// beginning is not worked off by the end of the calm.
+    fn least_partitions(&self) -> u64 {
+        (self.workers * self.cores * self.load).div_ceil(MOST_LOAD)
     }
 
     /// How many workers may die for good: at most every second one, and no more than the load allows.

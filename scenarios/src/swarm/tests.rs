@@ -87,6 +87,25 @@ fn no_interval_waits_for_another_for_longer_than_the_load_allows() {
 }
 
 #[test]
+fn no_partition_has_more_to_do_than_the_load_allows_a_core() {
+    // Workers, cores, load in percent; the least number of partitions. Five partitions had 60 % of a core each to do at
+    // 30 % of ten cores: what eight seconds had brought was made again in thirteen, and 9.7 were allowed.
+    for (workers, cores, load, least) in [(5, 2, 30, 8), (5, 2, 20, 5), (8, 4, 30, 24), (2, 1, 30, 2), (4, 4, 2, 1)] {
+        let frame = Frame { workers, cores, interval: Duration::from_secs(1), storm: Duration::from_secs(7), load };
+        assert_eq!(frame.least_partitions(), least, "{workers} workers, {cores} cores, {load} %");
+    }
+    let mut fewest = u64::MAX;
+    for seed in 0..60 {
+        let frame = Frame::draw(&Dice::new(seed), &Template::read("").expect("the template is a mapping"));
+        let partitions = u64::from(drawn(seed, "").cluster.partitions);
+        let (cores, load) = (frame.workers * frame.cores, frame.load);
+        assert!(cores * load <= partitions * MOST_LOAD, "seed {seed}: {partitions} partitions, {load} % of {cores}");
+        fewest = fewest.min(partitions * 100 / cores);
+    }
+    assert!(fewest <= 75, "few partitions are drawn where the load allows it");
+}
+
+#[test]
 fn what_the_template_says_stays() {
     let template = "
 cluster: { workers: 7, link: { latency: 3ms } }
