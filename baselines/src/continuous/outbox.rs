@@ -1,8 +1,9 @@
 //! The backup buffer of one operator: what it made, until every reader is safe from having to ask for it again.
 //!
 //! Upstream backup in one word: the reader says where it is, the writer sends from there, and keeps everything that a
-//! heir of the reader would ask for (Hwang et al., ICDE'05). Invariant: a reader gets the entries in their order, each once
-//! in a subscription, from the first that its position lacks.
+//! heir of the reader would ask for (Hwang et al., ICDE'05). Invariants: a reader gets the entries in their order, each once
+//! in a subscription, from the first that its position lacks; no interval's end is left out, so a reader is never told of an
+//! end without what came before it.
 //!
 //! ```text
 //! push --> [ trimmed | kept ............................ ]
@@ -91,6 +92,8 @@ pub struct Outbox {
     base: u64,
     entries: VecDeque<Entry>,
     trimmed: Option<u64>,
+    /// The interval whose end came last.
+    ended: Option<u64>,
     bytes: usize,
     cursors: BTreeMap<(Reader, NodeNumber), Cursor>,
 }
@@ -98,11 +101,20 @@ pub struct Outbox {
 impl Outbox {
     /// A buffer of an operator that begins behind an interval: nothing of it or before it will come.
     pub fn behind(through: Option<u64>) -> Outbox {
-        Outbox { trimmed: through, ..Outbox::default() }
+        Outbox { trimmed: through, ended: through, ..Outbox::default() }
     }
 
     /// Appends what the operator made.
+    ///
+    /// # Panics
+    ///
+    /// The entry ends an interval, and the one before that has not ended.
     pub fn push(&mut self, entry: Entry) {
+        if entry.records.is_none() {
+            let (interval, next) = (entry.interval, self.ended.map_or(0, |ended| ended + 1));
+            assert!(interval <= next, "interval {interval} ends, and {next} has not: readers would lack it unseen");
+            self.ended = self.ended.max(Some(interval));
+        }
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
     }
@@ -207,3 +219,29 @@ impl Outbox {
 
 /// What an element counts beside its rows: about its header on the wire, so that empty ones are bounded, too.
 pub const ELEMENT_BYTES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ends of these intervals come in a buffer of an operator that begins behind one.
+    fn ends(through: Option<u64>, intervals: &[u64]) -> Outbox {
+        let mut outbox = Outbox::behind(through);
+        let end = |interval: &u64| Entry { interval: *interval, records: None, parts: BTreeMap::new(), lacks: 0 };
+        intervals.iter().map(end).for_each(|entry| outbox.push(entry));
+        outbox
+    }
+
+    #[test]
+    fn intervals_end_one_after_the_other_from_the_border_on() {
+        for (through, intervals) in [(None, &[0, 1][..]), (Some(4), &[5, 6]), (Some(4), &[3, 4, 5])] {
+            assert_eq!(ends(through, intervals).ended, intervals.last().copied());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "interval 7 ends, and 6 has not")]
+    fn an_end_that_is_left_out_is_no_result_without_it() {
+        ends(Some(4), &[5, 7]);
+    }
+}
