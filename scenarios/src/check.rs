@@ -8,6 +8,7 @@ mod calm;
 mod damage;
 mod held;
 mod invariant;
+mod limits;
 mod operators;
 mod outcome;
 mod outputs;

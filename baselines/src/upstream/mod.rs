@@ -61,7 +61,7 @@ impl Engine for UpstreamBackup {
             2 => "exact while at most one node is lost at a time, until its input is held twice again".to_owned(),
             more => format!("exact while at most {} nodes are lost at a time", more - 1),
         };
-        Promise { words, losses_at_once: copies.saturating_sub(1), copies, logs: false, replays: None }
+        Promise { words, losses_at_once: copies.saturating_sub(1), copies, logs: false, replays: None, limits: false }
     }
 
     fn heirs(&self, _workers: u32, options: &Options) -> Vec<NodeName> {

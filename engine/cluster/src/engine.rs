@@ -33,6 +33,8 @@ pub struct Promise {
     /// An acknowledged record is in the journal instead, and its client sends it again; unless that stays away for longer
     /// than this.
     pub replays: Option<Duration>,
+    /// Clients send no more than they are let, and nothing before they have heard how much that is.
+    pub limits: bool,
 }
 
 /// How far a run has come, by what it left in its store.

@@ -69,13 +69,14 @@ impl Engine for DStreams {
     }
 
     fn promise(&self, cluster: &ClusterSpec, options: &Options) -> Promise {
-        let Settings { copies, input, .. } = Settings::from_options(options);
+        let Settings { copies, input, backpressure: limits, .. } = Settings::from_options(options);
         let whoever = |words: &str, logs, replays| Promise {
             words: words.to_owned(),
             losses_at_once: cluster.workers,
             copies: 1,
             logs,
             replays,
+            limits,
         };
         match input {
             Input::Memory => {}
@@ -93,7 +94,7 @@ impl Engine for DStreams {
             2 => "exact while at most one worker is lost at a time, until its copies are made again".to_owned(),
             more => format!("exact while at most {} workers are lost at a time", more - 1),
         };
-        Promise { words, losses_at_once: copies.saturating_sub(1), copies, logs: false, replays: None }
+        Promise { words, losses_at_once: copies.saturating_sub(1), copies, logs: false, replays: None, limits }
     }
 
     fn recovers_master(&self) -> bool {

@@ -125,6 +125,8 @@ pub enum Event {
     ConnectionRefused { why: Word },
 
     // -- clients ---------------------------------------------------------------------------------------
+    /// From now on the client sends no more than so many records in a thousand seconds.
+    SendingLimited { in_1000_s: u64 },
     /// Records were sent for the first time; scheduled times in between are evenly spaced.
     RecordsSent { range: RecordRange, first_scheduled: Moment, last_scheduled: Moment },
     /// A batch was sent again, to another worker.

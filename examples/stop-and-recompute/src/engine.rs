@@ -44,7 +44,7 @@ impl Engine for StopAndRecompute {
 
     fn promise(&self, cluster: &ClusterSpec, _options: &Options) -> Promise {
         let words = "exact however many workers are lost: the log holds every acknowledged record".to_owned();
-        Promise { words, losses_at_once: cluster.workers, copies: 1, logs: false, replays: None }
+        Promise { words, losses_at_once: cluster.workers, copies: 1, logs: false, replays: None, limits: false }
     }
 
     fn map_ns_per_byte(&self, cluster: &ClusterSpec, _options: &Options) -> f64 {

@@ -49,6 +49,8 @@ pub(super) struct History {
     pub copies: u32,
     /// Clients send again what nobody holds.
     pub replays: Option<Duration>,
+    /// Clients are told how much they may send.
+    pub limits: bool,
     /// Idle nodes that the engine has beside its workers.
     pub heirs: u32,
     pub interrupted: bool,
@@ -149,6 +151,7 @@ impl History {
             faults: Vec::new(),
             copies: 2,
             replays: None,
+            limits: false,
             heirs: 0,
             interrupted: false,
             end_ms: closed(intervals),
@@ -329,6 +332,7 @@ impl History {
             copies: self.copies,
             logs: false,
             replays: self.replays,
+            limits: self.limits,
         };
         let query = WordCount.query(&self.params, INTERVAL).unwrap();
         let input = CheckInput {

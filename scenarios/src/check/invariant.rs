@@ -1,7 +1,7 @@
 //! Laws that the log of every run obeys, whatever the faults: seal before use, one seal, the fence, equal attempts, nothing
 //! tentative left.
 
-use super::{CheckInput, Finding, records};
+use super::{CheckInput, Finding, limits, records};
 use dstream_trace::measure::{FaultFacts, FaultTimes, Lost};
 use dstream_trace::result::CheckResult;
 use dstream_trace::{Event, Moment, NodeName, TraceLine};
@@ -28,6 +28,9 @@ pub(super) fn laws(input: &CheckInput<'_>) -> Vec<CheckResult> {
     ];
     if input.lines.iter().any(|line| matches!(line.event, Event::WorkerLeaving { .. })) {
         laws.push(leavers_get_nothing(input.lines).named("trace: who leaves gets no task"));
+    }
+    if input.promise.limits {
+        laws.push(limits::are_kept(input.lines).named("trace: clients send no more than they are let"));
     }
     if !input.facts.shares.is_empty() {
         laws.push(tentative_are_replaced(input).named("trace: tentative results are replaced"));

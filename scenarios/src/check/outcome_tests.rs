@@ -83,6 +83,7 @@ pub(super) fn run(history: &History, expect: Vec<Expectation>, drained: bool, in
             copies: 2,
             logs: false,
             replays: history.replays,
+            limits: false,
         },
         query: &query,
         world: "sim",

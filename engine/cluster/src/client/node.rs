@@ -197,7 +197,7 @@ impl Shell {
             Ok((ToClient::Held(_), _)) if self.awaits_members => {}
             // An earlier master, which does not know yet that it is one.
             Ok((word, _)) if !self.leader.is_heard(&by, &word) => {}
-            Ok((ToClient::Quota { in_1000_s }, _)) => self.throttle_to(in_1000_s as f64 / 1000.0),
+            Ok((ToClient::Quota { in_1000_s }, _)) => self.throttle_to(in_1000_s),
             Ok((ToClient::Held(ranges), _)) => self.step(ClientEvent::Held { by, ranges }),
             Ok((ToClient::Members(members), _)) => {
                 self.awaits_members = false;
@@ -258,8 +258,9 @@ impl Shell {
         }
     }
 
-    fn throttle_to(&mut self, per_second: f64) {
-        let now = self.host.clock.now();
+    fn throttle_to(&mut self, in_1000_s: u64) {
+        let (now, per_second) = (self.host.clock.now(), in_1000_s as f64 / 1000.0);
+        self.host.trace.record(Event::SendingLimited { in_1000_s });
         match &mut self.throttle {
             Some(throttle) => throttle.set(now, per_second),
             None => self.throttle = Some(Throttle::new(now, per_second)),
