@@ -159,7 +159,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dstream_trace::Moment;
+    use dstream_trace::{BlockName, Moment};
 
     fn range(first: u64, last: u64) -> RecordRange {
         RecordRange { client: 1, first, last }
@@ -246,6 +246,20 @@ mod tests {
         // A late acknowledgement of what is in a result opens nothing.
         assert!(take(&mut watch, Event::RecordsAcked { range: range(10, 14) }));
         assert_eq!((out, watch.records()), (vec![3], 5));
+    }
+
+    #[test]
+    fn records_that_two_masters_say_are_lost_are_lost_once() {
+        let mut watch = Watch::new([("counts".to_string(), 1)], 1);
+        let lost = |first, last| Event::BlockLost {
+            block: BlockName { origin: 1, epoch: 1, number: first },
+            ranges: vec![range(first, last)],
+            interval: None,
+        };
+        for event in [sent(0, 19), lost(3, 5), lost(3, 5), lost(10, 10)] {
+            watch.take(TraceLine { at: Moment::ZERO, sequence: 0, node: NodeName::client(1), event });
+        }
+        assert_eq!(watch.lost(), 4);
     }
 
     #[test]
