@@ -13,6 +13,8 @@
 use crate::master::ledger::Allotment;
 use crate::master::panes::Place;
 use crate::master::program::Program;
+use bytes::Bytes;
+use dstream_cluster::message::{open, seal};
 use dstream_trace::{BlockName, RangeSet, RecordRange};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +96,21 @@ pub struct Slot {
     pub begins: Option<Box<Program>>,
     /// In the order in which they were decided.
     pub entries: Vec<Entry>,
+}
+
+/// What slots begin with. It grows whenever they say something else, so that what another build wrote is refused and never
+/// misread.
+const FORM: u32 = 1;
+
+/// A slot as the store holds it.
+pub fn written(slot: &Slot) -> Bytes {
+    seal(FORM.to_le_bytes().to_vec(), slot)
+}
+
+/// What the store holds, as a slot; nothing if it is none of this form.
+pub fn as_read(bytes: &Bytes) -> Option<Slot> {
+    let (slot, form) = open(bytes).ok()?;
+    (*form == FORM.to_le_bytes()).then_some(slot)
 }
 
 /// What the keys of slots begin with.
@@ -250,6 +267,30 @@ mod tests {
         assert_eq!(replay(changed.clone()).below, 1);
         assert_eq!(super::program(&changed), program(2).as_deref());
         assert_eq!(super::program(&changed[..2]), program(1).as_deref());
+    }
+
+    /// Whoever changes what slots say changes their form.
+    #[test]
+    fn a_slot_of_this_form_is_read_and_one_of_another_build_is_refused() {
+        let given_up = GivenUp { block: BlockName { origin: 1, epoch: 2, number: 3 }, ranges: vec![], interval: Some(4) };
+        let snapshot = Snapshot { next: 9, unsaid: vec![given_up.clone()], left: [7].into(), ..Snapshot::default() };
+        let entries = vec![
+            Entry::Sealed(sealed(2)),
+            Entry::GivenUp(given_up.clone()),
+            Entry::Gone(given_up),
+            Entry::Snapshot(snapshot),
+            Entry::Left(5),
+            Entry::Lost(6),
+            Entry::Back(5),
+        ];
+        let slot = slot(3, entries);
+        let bytes = written(&slot);
+        assert_eq!(as_read(&bytes), Some(slot.clone()));
+        assert_eq!(as_read(&seal(Vec::new(), &slot)), None);
+        assert_eq!(as_read(&seal((FORM + 1).to_le_bytes().to_vec(), &slot)), None);
+        let of_form_1 = "0100000003000700020101141d00010102030001040201020300010403000900000000010102030001040001070004050506060530000000";
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((FORM, hex.as_str()), (1, of_form_1));
     }
 
     #[test]

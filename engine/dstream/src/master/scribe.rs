@@ -8,7 +8,6 @@
 use crate::master::journal::{self, Entry, PREFIX, Slot, Snapshot, replay, slot_key, slot_number};
 use crate::master::program::Program;
 use dstream_cluster::Progress;
-use dstream_cluster::message::{open, seal};
 use dstream_host::{Host, NodeError, Store, StoreError};
 use dstream_trace::RangeSet;
 use std::collections::BTreeSet;
@@ -75,7 +74,7 @@ impl Read {
 /// wrote once more, or this very slot is there, though the store said that it failed.
 pub async fn begin(host: &Host, (term, number): (u64, u64), program: &Program, pause: Duration) -> Option<()> {
     let slot = Slot { term, begins: Some(Box::new(program.clone())), entries: Vec::new() };
-    let bytes = seal(Vec::new(), &slot);
+    let bytes = journal::written(&slot);
     loop {
         match host.store.create(&slot_key(number), bytes.clone()).await {
             Ok(()) => return Some(()),
@@ -101,8 +100,8 @@ async fn read_all(store: &Arc<dyn Store>) -> Result<Result<Vec<(u64, Slot)>, Sto
         while let Some(Ok((read, key))) = reads.join_next().await {
             match read {
                 Ok(bytes) => {
-                    let slot = open::<Slot>(&bytes).ok().zip(slot_number(&key));
-                    let ((slot, _), number) = slot.ok_or_else(|| {
+                    let slot = journal::as_read(&bytes).zip(slot_number(&key));
+                    let (slot, number) = slot.ok_or_else(|| {
                         NodeError(format!("`{key}` in the store is no slot of this build's journal; move it away"))
                     })?;
                     slots.push((number, slot));
@@ -118,7 +117,7 @@ async fn read_all(store: &Arc<dyn Store>) -> Result<Result<Vec<(u64, Slot)>, Sto
 
 /// Writes a slot, again and again until the store takes it.
 pub async fn write(host: &Host, number: u64, slot: &Slot, pause: Duration) -> Result<(), Deposed> {
-    let (key, bytes) = (slot_key(number), seal(Vec::new(), slot));
+    let (key, bytes) = (slot_key(number), journal::written(slot));
     loop {
         match host.store.create(&key, bytes.clone()).await {
             Ok(()) => return Ok(()),
