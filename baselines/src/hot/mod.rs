@@ -60,7 +60,14 @@ impl Engine for HotReplication {
             1 => "exact while no node is lost",
             _ => "exact while at most one node is lost at a time, until every partition has a new twin",
         };
-        Promise { words: words.to_owned(), losses_at_once: replicas - 1, copies, logs: false, replays: None, limits: false }
+        Promise {
+            words: words.to_owned(),
+            losses_at_once: replicas - 1,
+            copies,
+            logs: false,
+            replays: None,
+            limits: false,
+        }
     }
 
     fn heirs(&self, workers: u32, options: &Options) -> Vec<NodeName> {

@@ -10,8 +10,9 @@
 //! ```text
 //! able     = records / max(core time / cores, the longest step of state) x interval     of the last few intervals
 //! window   = interval + 2 x the shortest time in which an interval was done
+//! beyond   = the same, if what is added costs what the last interval added to the smaller one before it
 //! behind   = max(0, records under way - able x window / interval)
-//! limit    = share x able - I behind                   at most doubled; or 32 times, while that is half of what is able;
+//! limit    = share x able - I behind                   at most doubled; or 32 times, while that is half of `beyond`;
 //!                                                      or what just came through, while intervals are late
 //! share    = nine tenths; less after intervals that took longer than the window and came through more slowly than that
 //! ```
@@ -58,6 +59,12 @@ const MOST_LEAP: f64 = 32.0;
 
 /// What it leaps to is no more than this share of what the cluster can do: it may be half as fast as it seems.
 const LEAP_SHARE: f64 = 0.5;
+
+/// What tasks cost however little they read is told by two intervals of which one had at least so many times the records.
+const APART: f64 = 2.0;
+
+/// And believed to be up to three quarters of what the larger one cost.
+const MOST_BEYOND: f64 = 4.0;
 
 /// Nothing queues while no more is under way than comes in so many times the shortest time of an interval. The shortest one
 /// had little to do.
@@ -112,6 +119,8 @@ pub(super) struct Flow {
     sealed: BTreeMap<u64, Sealed>,
     last_done: Moment,
     lately: Lately,
+    /// Records of the interval that was done last, and how long they kept all cores.
+    last: Option<(f64, f64)>,
     /// Which part of what cores can do is let in.
     share: f64,
     /// What came through when the last interval was done, if that was late.
@@ -135,6 +144,7 @@ impl Flow {
             sealed: BTreeMap::new(),
             last_done: Moment::ZERO,
             lately: Lately::default(),
+            last: None,
             share: SHARE,
             late: None,
             shortest: interval * UNKNOWN_INTERVALS,
@@ -205,20 +215,24 @@ impl Flow {
         let Some(able) = self.able() else { return false };
         self.judge(took, able);
         let wide = self.before.max(records as f64);
-        let most = match self.late {
+        let leap = (self.beyond(records as f64, worked, able) * LEAP_SHARE).min(wide * MOST_LEAP);
+        let behind = self.behind(able);
+        let wanted = self.share * able - INTEGRAL * behind;
+        self.limit = match self.late {
             // What just came through may come again.
-            Some(passed) => self.limit.max(passed.min(wide * MOST_GROWTH)),
+            Some(passed) => wanted.min(self.limit.max(passed.min(wide * MOST_GROWTH))),
+            None if behind == 0.0 && self.share >= SHARE && leap > wanted => leap.max(self.limit),
             // What the one before it gave is not taken back because this one had less.
-            None => (able * LEAP_SHARE).min(wide * MOST_LEAP).max(wide * MOST_GROWTH).max(self.limit),
-        };
-        self.limit = self.wanted(able).min(most).max(self.least());
+            None => wanted.min(leap.max(wide * MOST_GROWTH).max(self.limit)),
+        }
+        .max(self.least());
         self.lowest = self.lowest.min(self.limit);
         true
     }
 
     /// Whether the interval was late tells which part of what cores can do comes through.
     fn judge(&mut self, took: Duration, able: f64) {
-        if took.as_secs_f64() <= self.window_s() + self.lately.needed_s(self.cores * self.workers) {
+        if took.as_secs_f64() <= self.window_s() + self.lately.worked.needed_s(self.cores * self.workers) {
             self.share = (self.share * REGAINED).min(SHARE);
             self.late = None;
             return;
@@ -231,16 +245,29 @@ impl Flow {
         }
     }
 
-    /// The limit that the cluster's work and what waits ask for, whatever it was before.
-    fn wanted(&self, able: f64) -> f64 {
+    /// How many records wait.
+    fn behind(&self, able: f64) -> f64 {
         let under_way: u64 = self.sealed.values().map(|sealed| sealed.records).sum();
-        let behind = (under_way as f64 - able * self.window_s() / self.length_s()).max(0.0);
-        self.share * able - INTEGRAL * behind
+        (under_way as f64 - able * self.window_s() / self.length_s()).max(0.0)
+    }
+
+    /// How many records of an interval the cluster can work off if most of what these cost was for tasks and not for records,
+    /// as the one before tells, which had far fewer. Never less than what is able as it is.
+    fn beyond(&mut self, records: f64, worked: Worked, able: f64) -> f64 {
+        let needed_s = worked.needed_s(self.cores * self.workers);
+        let Some((before, before_s)) = self.last.replace((records, needed_s)) else { return able };
+        if records < before * APART {
+            return able;
+        }
+        let record_s = ((needed_s - before_s) / (records - before)).max(0.0);
+        let tasks_s = needed_s - records * record_s;
+        let beyond = (self.length_s() - tasks_s) / record_s;
+        if beyond.is_nan() { able } else { beyond.clamp(able, able * MOST_BEYOND) }
     }
 
     /// How many records of an interval the cluster can work off in the time of one; nothing before it is measured.
     fn able(&self) -> Option<f64> {
-        let needed_s = self.lately.needed_s(self.cores * self.workers);
+        let needed_s = self.lately.worked.needed_s(self.cores * self.workers);
         (needed_s > 0.0).then(|| self.lately.records / needed_s * self.length_s())
     }
 
@@ -257,17 +284,19 @@ impl Flow {
     }
 }
 
+impl Worked {
+    /// How long this keeps so many cores.
+    fn needed_s(&self, cores: f64) -> f64 {
+        (self.cores_s / cores).max(self.step_s)
+    }
+}
+
 impl Lately {
     fn add(&mut self, records: f64, worked: Worked, took_s: f64) {
         self.records = self.records * MEMORY + records;
         self.worked.cores_s = self.worked.cores_s * MEMORY + worked.cores_s;
         self.worked.step_s = self.worked.step_s * MEMORY + worked.step_s;
         self.took_s = self.took_s * MEMORY + took_s;
-    }
-
-    /// How long these records keep so many cores.
-    fn needed_s(&self, cores: f64) -> f64 {
-        (self.worked.cores_s / cores).max(self.worked.step_s)
     }
 }
 
@@ -428,6 +457,21 @@ mod tests {
             flow.limit as u64
         });
         assert_eq!(limits, [1000, 1000]);
+    }
+
+    #[test]
+    fn where_tasks_cost_most_and_records_little_it_leaps_over_what_the_average_record_costs() {
+        // So many records, and the core time of their tasks: 0.3 s for these, and 0.1 ms for each record, or 1 ms.
+        for (record_ms, expected) in [(0.1, 38_500), (1.0, 3_850)] {
+            let mut flow = Flow::new(Duration::from_secs(2), (4, 1));
+            for (interval, records) in [(0, 64), (1, 1600)] {
+                flow.sealed(Moment::from_millis(2000 * (interval + 1)), interval, records, records);
+                let cost_ms = 300.0 + records as f64 * record_ms;
+                flow.worked(interval, Duration::from_secs_f64(cost_ms / 1000.0), false);
+                flow.done(Moment::from_millis(2000 * (interval + 1) + 200), interval, 4);
+            }
+            assert_eq!(flow.limit as u64, expected, "{record_ms} ms a record");
+        }
     }
 
     #[test]

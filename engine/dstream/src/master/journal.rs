@@ -272,7 +272,8 @@ mod tests {
     /// Whoever changes what slots say changes their form.
     #[test]
     fn a_slot_of_this_form_is_read_and_one_of_another_build_is_refused() {
-        let given_up = GivenUp { block: BlockName { origin: 1, epoch: 2, number: 3 }, ranges: vec![], interval: Some(4) };
+        let given_up =
+            GivenUp { block: BlockName { origin: 1, epoch: 2, number: 3 }, ranges: vec![], interval: Some(4) };
         let snapshot = Snapshot { next: 9, unsaid: vec![given_up.clone()], left: [7].into(), ..Snapshot::default() };
         let entries = vec![
             Entry::Sealed(sealed(2)),

@@ -232,6 +232,8 @@ pub struct Ledger {
     clients: Clients,
     /// client that asked -> which of its records it hears of when they are held
     owed: BTreeMap<u32, RangeSet>,
+    /// Blocks whose records are all in others: whoever holds one forgets it, and acknowledges it, when those have their copies.
+    masked: BTreeMap<BlockName, Vec<RecordRange>>,
     /// Blocks that were given up stay given up, also when a holder comes back: the run has said that they are gone.
     given_up: BTreeSet<BlockName>,
     next: u64,
@@ -251,6 +253,7 @@ impl Ledger {
             copies: Copies::new(promised, limits.patience, limits.placement),
             clients: Clients::new(limits.patience),
             owed: BTreeMap::new(),
+            masked: BTreeMap::new(),
             limits,
             members: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -325,13 +328,12 @@ impl Ledger {
             .map(|(name, _)| *name)
             .collect();
         let (mut ranges, mut blocks) = (RangeSet::new(), Vec::new());
-        let mut masked = Vec::new();
         for name in candidates {
             let block = self.blocks.get_mut(&name).expect("its key was just read");
             let (fresh, skip) = allot(&mut self.allotted, &block.ranges);
             if fresh.is_empty() {
-                self.blocks.remove(&name);
-                masked.push(name);
+                let masked = self.blocks.remove(&name).map(|block| block.ranges);
+                self.masked.extend(masked.map(|ranges| (name, ranges)));
                 continue;
             }
             block.allotted = Some(interval);
@@ -347,9 +349,6 @@ impl Ledger {
         }
         let ranges: Vec<RecordRange> = ranges.iter().collect();
         actions.push(LedgerAction::Seal { interval, ranges, blocks });
-        if !masked.is_empty() {
-            actions.push(LedgerAction::Forget { by: None, blocks: masked });
-        }
     }
 
     fn done(&mut self, interval: u64, actions: &mut Vec<LedgerAction>) {
@@ -447,6 +446,7 @@ impl Core for Ledger {
         self.give_up_unallotted(actions);
         self.seal_ready(now, actions);
         self.do_without_clients(now, actions);
+        self.forget_masked(actions);
         self.answer_what_is_owed(actions);
         let known = Known { takers: self.takers(), leaving: &self.leaving, blocks: &self.blocks };
         self.copies.repair(now, &known, membership_changed, actions);

@@ -449,12 +449,7 @@ impl Shell {
     /// Removes blocks that nobody reads any more from the log. What cannot be removed now stays until a master takes over.
     fn drop_logged(&self, blocks: Vec<BlockName>) {
         let host = self.host.clone();
-        tokio::spawn(async move {
-            for block in blocks {
-                host.trace.record(Event::BlockUnlogged { block });
-                log::remove(&host, block).await;
-            }
-        });
+        tokio::spawn(async move { log::remove(&host, &blocks).await });
     }
 
     /// Has the sink refuse a worker's results, again and again until the sink says so.

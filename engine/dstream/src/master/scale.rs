@@ -24,10 +24,13 @@ const UP: f64 = 0.85;
 const DOWN: f64 = 0.3;
 
 /// So many intervals are averaged: one that had much to do is no load.
-const INTERVALS: usize = 4;
+const MOST_AVERAGED: u32 = 4;
 
-/// As many as the constant says.
-const AVERAGED: u32 = INTERVALS as u32;
+/// Or as many as take this time, where intervals are long; but more than one. Whoever waits for a load to be told waits for
+/// results that are late meanwhile.
+const AVERAGED_OVER: Duration = Duration::from_secs(4);
+
+const LEAST_AVERAGED: u32 = 2;
 
 /// What a worker did counts this much less with each interval.
 const MEMORY: f64 = 0.5;
@@ -75,6 +78,8 @@ pub(super) struct Staff<'a> {
 pub(super) struct Scale {
     interval: Duration,
     cores: f64,
+    /// So many intervals are averaged.
+    averaged: u32,
     /// As many work at the beginning, and never fewer.
     least: usize,
     open: BTreeMap<u64, Open>,
@@ -90,12 +95,18 @@ pub(super) struct Scale {
     since: Moment,
 }
 
+fn averaged(interval: Duration) -> u32 {
+    let whole = AVERAGED_OVER.as_nanos() / interval.as_nanos().max(1);
+    u32::try_from(whole).unwrap_or(MOST_AVERAGED).clamp(LEAST_AVERAGED, MOST_AVERAGED)
+}
+
 impl Scale {
     /// One that has seen nothing; `cores` of each worker.
     pub(super) fn new(interval: Duration, cores: usize, least: usize) -> Scale {
         Scale {
             interval,
             cores: cores.max(1) as f64,
+            averaged: averaged(interval),
             least: least.max(1),
             open: BTreeMap::new(),
             shares: VecDeque::new(),
@@ -136,7 +147,7 @@ impl Scale {
         if at >= self.since && room_s > 0.0 {
             self.shares.push_back((cost_s / room_s, is_held));
         }
-        if self.shares.len() > INTERVALS {
+        if self.shares.len() > self.averaged as usize {
             self.shares.pop_front();
         }
         let step = self.step(staff, busy);
@@ -146,7 +157,7 @@ impl Scale {
 
     /// The share of the cores' time that tasks took lately; nothing while the same have not worked for long enough.
     fn busy(&mut self, now: Moment, cores: f64) -> f64 {
-        let window = self.interval * AVERAGED;
+        let window = self.interval * self.averaged;
         self.looked.push_back((now, self.worked_s));
         while self.looked.get(1).is_some_and(|(at, _)| now.since(*at) >= window) {
             self.looked.pop_front();
@@ -161,10 +172,10 @@ impl Scale {
         if !staff.is_changing && staff.waiting > 0 && busy >= UP {
             return Some(Step::Up { busy_permille: (busy * 1000.0) as u64 });
         }
-        if staff.is_changing || self.shares.len() < INTERVALS {
+        if staff.is_changing || self.shares.len() < self.averaged as usize {
             return None;
         }
-        let share = self.shares.iter().map(|(share, _)| share).sum::<f64>() / INTERVALS as f64;
+        let share = self.shares.iter().map(|(share, _)| share).sum::<f64>() / f64::from(self.averaged);
         let busy_permille = (share * 1000.0) as u64;
         if share >= UP && staff.waiting > 0 {
             return Some(Step::Up { busy_permille });
@@ -219,6 +230,12 @@ mod tests {
             scale.changed(now + Duration::from_millis(500));
         }
         steps
+    }
+
+    #[test]
+    fn of_long_intervals_fewer_are_averaged_and_never_a_single_one() {
+        let of = |ms| averaged(Duration::from_millis(ms));
+        assert_eq!([10, 1000, 1500, 2000, 30_000].map(of), [4, 4, 2, 2, 2]);
     }
 
     fn evenly(_worker: u32) -> f64 {

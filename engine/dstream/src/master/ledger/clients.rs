@@ -7,7 +7,7 @@ use super::{Block, Ledger, LedgerAction};
 use crate::log::LOG;
 use crate::options::Input;
 use crate::replay::CLIENTS;
-use dstream_trace::{Moment, RangeSet, RecordRange};
+use dstream_trace::{BlockName, Moment, RangeSet, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -100,13 +100,7 @@ impl Ledger {
     /// Which records of a client are held by as many members as can be asked for, or in an interval that is done; where
     /// clients keep what they sent, those that are in an interval. Then those that are in blocks and not held so.
     fn known_of(&self, client: u32) -> (RangeSet, RangeSet) {
-        let needed = (self.limits.copies as usize).min(self.members.len());
-        let is_held = |block: &&Block| match self.limits.input {
-            Input::Memory => block.holders.len() >= needed,
-            Input::Log => block.holders.contains(&LOG),
-            Input::Replay => block.allotted.is_some(),
-        };
-        let (held, lacking): (Vec<&Block>, Vec<&Block>) = self.blocks.values().partition(is_held);
+        let (held, lacking): (Vec<&Block>, Vec<&Block>) = self.blocks.values().partition(|block| self.is_held(block));
         let of = |blocks: &[&Block]| -> RangeSet {
             let ranges = blocks.iter().flat_map(|block| &block.ranges);
             ranges.filter(|range| range.client == client).copied().collect()
@@ -120,6 +114,31 @@ impl Ledger {
         let known: RangeSet = settled.chain(held.iter()).collect();
         let lacking = lacking.iter().flat_map(|range| known.gaps(range)).collect();
         (known, lacking)
+    }
+
+    fn is_held(&self, block: &Block) -> bool {
+        match self.limits.input {
+            Input::Memory => block.holders.len() >= (self.limits.copies as usize).min(self.members.len()),
+            Input::Log => block.holders.contains(&LOG),
+            Input::Replay => block.allotted.is_some(),
+        }
+    }
+
+    /// Lets go of blocks whose records are all in others that are held: whoever forgets a block acknowledges it.
+    pub(super) fn forget_masked(&mut self, actions: &mut Vec<LedgerAction>) {
+        if self.masked.is_empty() {
+            return;
+        }
+        let (held, lacking): (Vec<&Block>, Vec<&Block>) = self.blocks.values().partition(|block| self.is_held(block));
+        let of =
+            |blocks: Vec<&Block>| -> RangeSet { blocks.into_iter().flat_map(|block| block.ranges.clone()).collect() };
+        let (held, lacking) = (of(held), of(lacking));
+        let lacks = |range: &RecordRange| lacking.overlap(*range).iter().any(|part| !held.gaps(*part).is_empty());
+        let over = self.masked.extract_if(.., |_, ranges| !ranges.iter().any(lacks)).map(|(name, _)| name);
+        let blocks: Vec<BlockName> = over.collect();
+        if !blocks.is_empty() {
+            actions.push(LedgerAction::Forget { by: None, blocks });
+        }
     }
 
     /// Whoever sent what is in the blocks that an earlier master left, and is not there, is away from now on.

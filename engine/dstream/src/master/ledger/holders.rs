@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 impl Ledger {
     /// Takes note of blocks that `by` holds: also one that is to leave, which does not count itself among those who promise
-    /// them, holds them until it goes. What is over already, `by` may forget.
+    /// them, holds them until it goes. What was given up `by` may forget.
     pub(super) fn learn(&mut self, by: u32, reports: Vec<BlockReport>, actions: &mut Vec<LedgerAction>) {
         let mut over = Vec::new();
         for report in reports {
@@ -26,8 +26,10 @@ impl Ledger {
                     let holders = block.holders.iter().copied().collect();
                     actions.push(LedgerAction::Holders { block: report.name, holders });
                 }
-            } else if self.given_up.contains(&report.name) || self.is_covered(&report.ranges) {
+            } else if self.given_up.contains(&report.name) {
                 over.push(report.name);
+            } else if self.is_covered(&report.ranges) {
+                self.masked.insert(report.name, report.ranges);
             } else if !holders.is_empty() {
                 let BlockReport { name, interval, ranges, .. } = report;
                 self.blocks.insert(name, Block { ranges, interval, holders, allotted: None });
