@@ -6,6 +6,7 @@
 use crate::master::core::{Master, MasterAction};
 use crate::master::journal::Entry;
 use crate::master::ledger::LedgerEvent;
+use crate::master::spares::Spares;
 use crate::master::tracker::TrackerEvent;
 use crate::message::{Member, ToWorker};
 use dstream_cluster::detector::DetectorEvent;
@@ -18,7 +19,8 @@ impl Master {
         let Member { worker, epoch } = member;
         self.members.insert(worker, epoch);
         actions.push(MasterAction::Record(Event::WorkerJoined { worker: NodeName::worker(worker), epoch }));
-        self.spares.iter_mut().for_each(|spares| spares.scale.changed(now));
+        let takers = self.takers().count();
+        self.spares.iter_mut().for_each(|spares| spares.joined(now, takers));
         self.welcome(member, actions);
         self.tell_members(actions);
         self.account(now, LedgerEvent::Joined(member), actions);
@@ -51,6 +53,7 @@ impl Master {
             self.note_lost(worker, actions);
         }
         self.gone(now, member, actions);
+        self.spares.iter_mut().for_each(Spares::lost);
         self.call_if_short(actions);
     }
 

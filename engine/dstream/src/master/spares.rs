@@ -25,11 +25,24 @@ pub(super) struct Spares {
     waiting: BTreeMap<u32, (u64, ToMaster)>,
     /// Members that are to wait.
     going: BTreeSet<u32>,
+    /// As many have been here as work at the beginning, or one was lost: before, those who will work are yet to come.
+    has_begun: bool,
 }
 
 impl Spares {
     pub(super) fn new(scale: Scale) -> Spares {
-        Spares { scale, waiting: BTreeMap::new(), going: BTreeSet::new() }
+        Spares { scale, waiting: BTreeMap::new(), going: BTreeSet::new(), has_begun: false }
+    }
+
+    /// So many work now.
+    pub(super) fn joined(&mut self, now: Moment, takers: usize) {
+        self.has_begun |= !self.scale.is_short(takers);
+        self.scale.changed(now);
+    }
+
+    /// Whoever worked and is lost is missed.
+    pub(super) fn lost(&mut self) {
+        self.has_begun = true;
     }
 
     /// The connection with it is gone: it joins again on the next.
@@ -95,9 +108,8 @@ impl Master {
     /// Where fewer work than at the beginning, whoever waits is called.
     pub(super) fn call_if_short(&mut self, actions: &mut Vec<MasterAction>) {
         let (takers, coming) = (self.takers().count(), self.returning.len() + self.awaited.len());
-        let is_short = self.spares.as_ref().is_some_and(|spares| spares.scale.is_short(takers + coming));
-        // At the very beginning nobody is there yet who will come.
-        if is_short && self.done_below > 0 {
+        let Some(spares) = &self.spares else { return };
+        if spares.scale.is_short(takers + coming) && (spares.has_begun || self.done_below > 0) {
             self.call(0, actions);
         }
     }
