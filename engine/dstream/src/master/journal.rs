@@ -289,7 +289,8 @@ mod tests {
         assert_eq!(as_read(&bytes), Some(slot.clone()));
         assert_eq!(as_read(&seal(Vec::new(), &slot)), None);
         assert_eq!(as_read(&seal((FORM + 1).to_le_bytes().to_vec(), &slot)), None);
-        let of_form_1 = "0100000003000700020101141d00010102030001040201020300010403000900000000010102030001040001070004050506060530000000";
+        let of_form_1 = "0100000003000700020101141d000101020300010402010203000104\
+            03000900000000010102030001040001070004050506060530000000";
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!((FORM, hex.as_str()), (1, of_form_1));
     }

@@ -232,7 +232,8 @@ pub struct Ledger {
     clients: Clients,
     /// client that asked -> which of its records it hears of when they are held
     owed: BTreeMap<u32, RangeSet>,
-    /// Blocks whose records are all in others: whoever holds one forgets it, and acknowledges it, when those have their copies.
+    /// Blocks whose records are all in others: whoever holds one forgets it, and acknowledges it, when those have their
+    /// copies.
     masked: BTreeMap<BlockName, Vec<RecordRange>>,
     /// Blocks that were given up stay given up, also when a holder comes back: the run has said that they are gone.
     given_up: BTreeSet<BlockName>,
