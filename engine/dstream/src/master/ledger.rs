@@ -322,14 +322,13 @@ impl Ledger {
     fn seal(&mut self, actions: &mut Vec<LedgerAction>) {
         let interval = self.next;
         self.next += 1;
-        let candidates: Vec<BlockName> = self
-            .blocks
-            .iter()
-            .filter(|(_, block)| block.allotted.is_none() && block.interval <= interval && self.is_to_stay(block))
-            .map(|(name, _)| *name)
-            .collect();
+        let open = self.blocks.iter().filter(|(_, block)| block.allotted.is_none() && block.interval <= interval);
+        let open = open.filter(|(_, block)| self.is_to_stay(block));
+        let mut candidates: Vec<(bool, BlockName)> = open.map(|(name, block)| (!self.is_held(block), *name)).collect();
+        // Of records that two blocks have, those count that are in the one with all its copies.
+        candidates.sort_unstable();
         let (mut ranges, mut blocks) = (RangeSet::new(), Vec::new());
-        for name in candidates {
+        for (_, name) in candidates {
             let block = self.blocks.get_mut(&name).expect("its key was just read");
             let (fresh, skip) = allot(&mut self.allotted, &block.ranges);
             if fresh.is_empty() {
@@ -348,6 +347,7 @@ impl Ledger {
             let order = BlockOrder { name, holders, skip, ranges: Vec::new() };
             blocks.push(Allotment { order, ranges: fresh });
         }
+        blocks.sort_unstable_by_key(|block: &Allotment| block.order.name);
         let ranges: Vec<RecordRange> = ranges.iter().collect();
         actions.push(LedgerAction::Seal { interval, ranges, blocks });
     }

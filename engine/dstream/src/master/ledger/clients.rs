@@ -116,7 +116,7 @@ impl Ledger {
         (known, lacking)
     }
 
-    fn is_held(&self, block: &Block) -> bool {
+    pub(super) fn is_held(&self, block: &Block) -> bool {
         match self.limits.input {
             Input::Memory => block.holders.len() >= (self.limits.copies as usize).min(self.members.len()),
             Input::Log => block.holders.contains(&LOG),

@@ -315,6 +315,21 @@ fn a_block_whose_records_are_in_another_one_is_forgotten_when_that_has_its_copie
 }
 
 #[test]
+fn of_two_blocks_with_the_same_records_the_one_with_all_its_copies_counts() {
+    let first = |holders: &[u32]| announced(1, vec![report(1, 0, (0, 9), holders)], 0);
+    let second = |holders: &[u32]| announced(2, vec![report(2, 0, (0, 14), holders)], 0);
+    for (of_first, of_second, expected) in [
+        (&[1, 2][..], &[2][..], "1002 seal 0 [1:0-14] [b1.1.0, b2.2.0 skip [(0, 0..10)]]"),
+        (&[1], &[1, 2], "1002 seal 0 [1:0-14] [b2.2.0]"),
+    ] {
+        let closed = [(1001, announced(1, vec![], 1)), (1002, announced(2, vec![], 1))];
+        let events = [(800, first(of_first)), (900, second(of_second))].into_iter().chain(closed).collect();
+        let said = said(limits(), &[1, 2], events, 1002);
+        assert!(said.iter().any(|word| word == expected), "{said:?}");
+    }
+}
+
+#[test]
 fn the_blocks_of_a_lost_worker_are_announced_by_the_holders_of_their_copies() {
     let orphan = report(1, 0, (0, 9), &[2]);
     check(
