@@ -432,7 +432,8 @@ impl Master {
         match self.limits.redundancy.border {
             Border::Saved { .. } => progress.saved,
             Border::Replayed { reach } => progress.passed_on?.checked_sub(reach?),
-            Border::Closed => progress.closed,
+            // What is closed and not out yet an heir has to make again, where nobody else can hand it in.
+            Border::Closed => progress.closed.min(progress.passed_on),
         }
     }
 }

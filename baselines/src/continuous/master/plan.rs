@@ -21,7 +21,7 @@ pub enum Border {
         /// How many intervals a result looks back.
         reach: Option<u64>,
     },
-    /// The last that every host has closed: replicas have the state.
+    /// The last that every host has closed, and whose results are out: replicas have the state.
     Closed,
 }
 

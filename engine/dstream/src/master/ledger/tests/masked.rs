@@ -1,0 +1,38 @@
+//! Records that two blocks have.
+
+use super::*;
+
+#[test]
+fn a_block_whose_records_are_in_another_one_is_forgotten_when_that_has_its_copies() {
+    // Worker 2 has them, too, in a block of its own, when only worker 1 has the first one: sealed with it, or later.
+    for (at, sealed_with) in [(900, true), (1200, false)] {
+        let again = announced(2, vec![report(2, 0, (0, 9), &[2])], u64::from(!sealed_with));
+        let mut events = vec![
+            (800, announced(1, vec![report(1, 0, (0, 9), &[1])], 0)),
+            (at, again),
+            (1001, announced(1, vec![], 1)),
+            (1002, announced(2, vec![], 1)),
+            (1300, LedgerEvent::CopyHeld { by: member(2), block: report(1, 0, (0, 9), &[]).name }),
+        ];
+        events.sort_by_key(|(at, _)| *at);
+        let said = said(limits(), &[1, 2], events, 1400);
+        let sealed = said.iter().position(|word| word == "1002 seal 0 [1:0-9] [b1.1.0]").expect("it is sealed");
+        assert!(said[sealed..].iter().any(|word| word == "1300 forget [b2.2.0] at None"), "{said:?}");
+        assert_eq!(said.iter().filter(|word| word.contains("forget")).count(), 1, "{said:?}");
+    }
+}
+
+#[test]
+fn of_two_blocks_with_the_same_records_the_one_with_all_its_copies_counts() {
+    let first = |holders: &[u32]| announced(1, vec![report(1, 0, (0, 9), holders)], 0);
+    let second = |holders: &[u32]| announced(2, vec![report(2, 0, (0, 14), holders)], 0);
+    for (of_first, of_second, expected) in [
+        (&[1, 2][..], &[2][..], "1002 seal 0 [1:0-14] [b1.1.0, b2.2.0 skip [(0, 0..10)]]"),
+        (&[1], &[1, 2], "1002 seal 0 [1:0-14] [b2.2.0]"),
+    ] {
+        let closed = [(1001, announced(1, vec![], 1)), (1002, announced(2, vec![], 1))];
+        let events = [(800, first(of_first)), (900, second(of_second))].into_iter().chain(closed).collect();
+        let said = said(limits(), &[1, 2], events, 1002);
+        assert!(said.iter().any(|word| word == expected), "{said:?}");
+    }
+}
