@@ -41,6 +41,8 @@ impl Tracker {
                 task.blocks.retain(|block| !given_up.contains(&block.name));
                 run.given_up += u32::try_from(before - task.blocks.len()).unwrap_or(u32::MAX);
             }
+            // Whatever was made before was made of what was not given up by then.
+            run.stages.iter_mut().flatten().for_each(|task| task.made_without = Some(run.given_up));
             self.runs.insert(sealed.interval, run);
             for one in sealed.blocks.into_iter().filter(|one| !given_up.contains(&one.order.name)) {
                 self.blocks.insert(one.order.name, (without_workers(&one.order).holders, one.ranges));
