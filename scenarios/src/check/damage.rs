@@ -296,8 +296,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     /// The last copy of the block went, because operators have taken in what is in it. The word to let it go may have been
     /// under way when the state was lost: then it is gone with that.
     fn let_into_state(&mut self, block: BlockName, ranges: Vec<RecordRange>, now: Moment) {
-        let until = |at: Moment| at + self.input.run.failure_timeout + LOSS_GRACE;
-        match self.state_gone.clone().filter(|(at, _)| now <= until(*at)) {
+        match self.state_gone.clone().filter(|(at, _)| now <= heard_by(self.input, *at)) {
             Some((at, lost)) => {
                 let interval = self.intervals.get(&block).copied();
                 self.damage.push(Damage { at, lost, interval, ranges });
@@ -438,6 +437,21 @@ pub(super) fn held_off(input: &CheckInput<'_>, worker: &NodeName, at: Moment) ->
         let hits = keeps_away(fault, worker);
         let until = times.ended.map_or(Moment::NEVER, |ended| ended + input.run.failure_timeout + LOSS_GRACE);
         hits && times.applied.is_some_and(|applied| applied <= at) && at <= until
+    })
+}
+
+/// When the master must have heard of a loss at `at`: a failure timeout and some grace later, or after the end of a fault
+/// that kept it from hearing then.
+fn heard_by(input: &CheckInput<'_>, at: Moment) -> Moment {
+    let master = NodeName::new("master");
+    let timeout = input.run.failure_timeout + LOSS_GRACE;
+    let at_master = |fault: &&FaultFacts| fault.nodes.contains(&master) || fault.others.contains(&master);
+    let held_off = input.run.faults.iter().filter(at_master);
+    let mut times: Vec<_> = held_off.filter_map(|fault| input.facts.faults.get(&fault.number)).collect();
+    times.sort_by_key(|times| times.applied);
+    times.into_iter().fold(at + timeout, |until, times| match (times.applied, times.ended) {
+        (Some(applied), Some(ended)) if applied <= until => until.max(ended + timeout),
+        _ => until,
     })
 }
 

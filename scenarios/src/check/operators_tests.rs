@@ -290,6 +290,15 @@ fn what_is_let_go_just_after_the_state_was_lost_is_gone_with_it() {
     };
     check(&let_go_at(1500), "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]");
     check(&let_go_at(1501), "lost 0 doubled 0 wrong 1, not exact, not declared, given up 5 in [3]");
+    // A master that hears of nothing until a second later has that long from then on.
+    let paused = |after: u64| {
+        let mut history = let_go_at(after);
+        history.fault_of(7, closed(3) + 30, "pause", NodeName::new("master"), Effect::HeldByPause);
+        history.add(closed(3) + 1035, "driver", Event::FaultEnded { fault: 7, node: NodeName::new("master") });
+        history
+    };
+    check(&paused(2500), "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]");
+    check(&paused(2501), "lost 0 doubled 0 wrong 1, not exact, not declared, given up 5 in [3]");
 }
 
 #[test]

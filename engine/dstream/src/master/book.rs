@@ -24,6 +24,7 @@ pub(super) struct Book {
     open: BTreeMap<u64, SealedInterval>,
     pub(super) left: BTreeSet<u32>,
     pub(super) lost: BTreeSet<u32>,
+    pub(super) let_in: u64,
     /// The last snapshot was written when intervals below this one were over.
     snapshot_below: u64,
 }
@@ -39,6 +40,7 @@ impl Book {
             open: found.open.iter().map(|sealed| (sealed.interval, sealed.clone())).collect(),
             left: found.left.clone(),
             lost: found.lost.clone(),
+            let_in: found.let_in,
             snapshot_below: found.below,
         }
     }
@@ -126,6 +128,7 @@ impl Book {
             open: self.open.range(below..).map(|(_, sealed)| sealed.clone()).collect(),
             left: self.left.clone(),
             lost: self.lost.clone(),
+            let_in: self.let_in,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::members::if_alike;
 use crate::master::replaying::Replaying;
 use crate::master::results::Results;
-use crate::master::scale::Scale;
+use crate::master::scale::{Came, Scale};
 use crate::master::spares::Spares;
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::master::trimming::Trimming;
@@ -304,7 +304,8 @@ impl Master {
                         flow.sealed(now, interval, records, if_alike(&ranges, *clients))
                     });
                     if let Some(spares) = &mut self.spares {
-                        spares.scale.sealed(now, interval, is_held);
+                        let came = if records > 0 { Came::Some { is_held } } else { Came::None };
+                        spares.scale.sealed(now, interval, came);
                     }
                     let sealed = SealedInterval { interval, ranges, blocks: blocks.clone() };
                     self.book.sealed(sealed.clone());
@@ -388,6 +389,7 @@ impl Master {
         let takers = u32::try_from(self.takers().count()).unwrap_or(u32::MAX);
         if self.flow.as_mut().is_some_and(|(flow, _)| flow.done(now, interval, takers)) {
             actions.extend(self.quota().map(MasterAction::TellClients));
+            self.write_let_in(actions);
         }
         if !self.keeps_state {
             self.results.done.insert(interval);

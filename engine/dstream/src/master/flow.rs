@@ -42,6 +42,10 @@ const LEAST_RECORDS_PER_CORE: f64 = 1.0;
 /// While an interval runs, the limit is lowered when it can be by this much: seldom enough for a message to all clients.
 const WORTH_SAYING: f64 = 0.8;
 
+/// What is let in is written down when it is so many times what is written, or the other way round: seldom, for a write to
+/// the store, and near enough to begin with.
+const FAR: f64 = 1.5;
+
 /// An interval with this share of what was let in had all of it: clients read in steps, and blocks are cut late.
 const HELD: f64 = 0.9;
 
@@ -151,14 +155,20 @@ impl Flow {
         }
     }
 
-    /// Another master has let in so many records in each of the last intervals, oldest first: this one begins with what the
-    /// middle one of the last three had.
-    pub(super) fn goes_on(&mut self, let_in: impl DoubleEndedIterator<Item = u64>) {
-        let mut last: Vec<u64> = let_in.rev().filter(|records| *records > 0).take(3).collect();
+    /// Another master has written that it lets in so many records, and the last intervals had so many, oldest first: this one
+    /// begins with that, or with what the middle one of the last three had.
+    pub(super) fn goes_on(&mut self, written: u64, had: impl DoubleEndedIterator<Item = u64>) {
+        let mut last: Vec<u64> = had.rev().filter(|records| *records > 0).take(3).collect();
         last.sort_unstable();
-        let Some(middle) = last.get(last.len() / 2) else { return };
-        self.limit = self.limit.max(*middle as f64);
+        let middle = last.get(last.len() / 2).copied().unwrap_or(0);
+        self.limit = self.limit.max(middle.max(written) as f64);
         (self.before, self.lowest) = (self.limit, self.limit);
+    }
+
+    /// How many records are let in, if that is far from what is written.
+    pub(super) fn is_far_from(&self, written: u64) -> Option<u64> {
+        let (limit, written) = (self.limit, written as f64);
+        (limit > written * FAR || limit * FAR < written).then_some(limit as u64)
     }
 
     /// Records a second that may come.

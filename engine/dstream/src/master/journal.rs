@@ -64,6 +64,8 @@ pub struct Snapshot {
     pub left: BTreeSet<u32>,
     /// Workers that were lost: a new master does not wait for them as long as there are others.
     pub lost: BTreeSet<u32>,
+    /// About so many records were let in in the time of an interval; none if that was never said.
+    pub let_in: u64,
 }
 
 /// One thing that is written down.
@@ -85,6 +87,8 @@ pub enum Entry {
     /// A worker that had left or was lost is back: it is a member when this is written, so that each later master waits for
     /// it.
     Back(u32),
+    /// About so many records are let in in the time of an interval: a new master begins with that.
+    LetIn(u64),
 }
 
 /// What stands in a slot.
@@ -100,7 +104,7 @@ pub struct Slot {
 
 /// What slots begin with. It grows whenever they say something else, so that what another build wrote is refused and never
 /// misread.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// A slot as the store holds it.
 pub fn written(slot: &Slot) -> Bytes {
@@ -148,6 +152,7 @@ pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
             if program.is_some_and(|before| before != begins) {
                 open.clear();
                 now.below = now.next;
+                now.let_in = 0;
             }
             program = Some(begins);
         }
@@ -172,6 +177,7 @@ pub fn replay(slots: impl IntoIterator<Item = Slot>) -> Snapshot {
                     now.left.remove(&worker);
                     now.lost.remove(&worker);
                 }
+                Entry::LetIn(records) => now.let_in = records,
                 Entry::Snapshot(snapshot) => {
                     allotted = snapshot.allotted.iter().copied().collect();
                     open = snapshot.open.iter().map(|sealed| (sealed.interval, sealed.clone())).collect();
@@ -283,16 +289,17 @@ mod tests {
             Entry::Left(5),
             Entry::Lost(6),
             Entry::Back(5),
+            Entry::LetIn(8),
         ];
         let slot = slot(3, entries);
         let bytes = written(&slot);
         assert_eq!(as_read(&bytes), Some(slot.clone()));
         assert_eq!(as_read(&seal(Vec::new(), &slot)), None);
         assert_eq!(as_read(&seal((FORM + 1).to_le_bytes().to_vec(), &slot)), None);
-        let of_form_1 = "0100000003000700020101141d000101020300010402010203000104\
-            03000900000000010102030001040001070004050506060530000000";
+        let of_form_2 = "0200000003000800020101141d000101020300010402010203000104\
+            03000900000000010102030001040001070000040505060605070833000000";
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!((FORM, hex.as_str()), (1, of_form_1));
+        assert_eq!((FORM, hex.as_str()), (2, of_form_2));
     }
 
     #[test]

@@ -211,7 +211,7 @@ impl Workers {
 
     /// The same worker each time, of these.
     fn always(&self, of: &[u32], turn: u32) -> Option<Place> {
-        let worker = *of.get(turn as usize % of.len().max(1))?;
+        let worker = *of.get(aperiodic(turn as usize, of.len()))?;
         Some(if self.has_room(worker, None) { Place::At(worker) } else { Place::Waits })
     }
 
@@ -281,6 +281,17 @@ impl Workers {
         let owner = owner.filter(|owner| self.running.contains_key(owner));
         owner.into_iter().chain(self.running.keys().copied()).find(reaches_all)
     }
+}
+
+/// Which of `count` has this turn: each has one in `count` turns, but not the same one in all of them. Copies of blocks go
+/// round as well, and were turns to go round with them, some holders would have most of the tasks and others none. The sum of
+/// the turn's digits, as in the sequence of Thue and Morse.
+fn aperiodic(turn: usize, count: usize) -> usize {
+    if count < 2 {
+        return 0;
+    }
+    let digits = std::iter::successors(Some(turn), |rest| (*rest >= count).then_some(rest / count));
+    digits.map(|rest| rest % count).sum::<usize>() % count
 }
 
 #[cfg(test)]
@@ -356,9 +367,24 @@ mod tests {
     #[test]
     fn fixed_places_stay_and_wait() {
         let fixed = Workers { placement: Placement::Fixed, ..workers(&[(1, 4), (2, 0), (3, 0)], &[]) };
-        assert_eq!(fixed.for_slices(&set(&[]), &set(&[]), None, 4), Place::At(2));
-        assert_eq!(fixed.for_slices(&set(&[]), &set(&[]), None, 3), Place::Waits);
+        assert_eq!(fixed.for_slices(&set(&[]), &set(&[]), None, 4), Place::At(3));
+        assert_eq!(fixed.for_slices(&set(&[]), &set(&[]), None, 5), Place::Waits);
         assert_eq!(fixed.for_blocks(&[1, 3], &set(&[]), 1), Place::At(3));
+        assert_eq!(Workers { running: BTreeMap::new(), ..fixed }.for_blocks(&[1], &set(&[]), 1), Place::NobodyFree);
+    }
+
+    #[test]
+    fn fixed_places_are_spread_over_all_however_copies_alternate() {
+        let fixed = Workers { placement: Placement::Fixed, ..workers(&[(1, 0), (2, 0), (3, 0)], &[]) };
+        let mut placed: BTreeMap<u32, usize> = BTreeMap::new();
+        for turn in 0..24 {
+            let from = turn / 8 + 1;
+            let copies: Vec<u32> = (1..=3).filter(|worker| *worker != from).collect();
+            let holders = [from, copies[turn as usize % 2]];
+            let Place::At(worker) = fixed.for_blocks(&holders, &set(&[]), turn) else { panic!("{turn}") };
+            *placed.entry(worker).or_default() += 1;
+        }
+        assert_eq!(placed, [(1, 8), (2, 8), (3, 8)].into());
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Program {
 
 /// What another program finds when all that was sealed is over: nothing to compute again.
 pub fn as_over(found: Snapshot) -> Snapshot {
-    Snapshot { below: found.next, open: Vec::new(), ..found }
+    Snapshot { below: found.next, open: Vec::new(), let_in: 0, ..found }
 }
 
 fn unfinished(first: u64, next: u64, what: &str) -> String {

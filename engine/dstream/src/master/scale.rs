@@ -9,6 +9,7 @@
 //! share(i) = core time of the tasks of i / (workers x cores x interval)
 //! busy     = core time of all tasks that ended in as long as the last intervals take / (workers x cores x that time)
 //! average share of the last intervals, or busy >= UP and somebody waits -> call
+//! average share >= UP_WHEN_HELD, all of them were held down and somebody waits -> call
 //! average share of the last intervals <= DOWN and more work than at the beginning -> spare one, if none was held down
 //! fewer work than at the beginning -> call at once
 //! ```
@@ -19,6 +20,10 @@ use std::time::Duration;
 
 /// From this share on one more is called. Backpressure lets in nine tenths of what the cluster can do: less than that.
 const UP: f64 = 0.85;
+
+/// Or from this one, while clients have more than they may send: then cores idle only because there are fewer tasks than
+/// cores at the end of a stage, or one task has more to do than the others.
+const UP_WHEN_HELD: f64 = 0.5;
 
 /// Up to this share one is spared. A step up never leads here: from one worker to two halves the share.
 const DOWN: f64 = 0.3;
@@ -52,14 +57,25 @@ pub(super) enum Step {
     },
 }
 
+/// What came for an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// No records.
+    None,
+    /// Some.
+    Some {
+        /// Clients might have sent more, and were not to: that its tasks cost little does not say that there is little to do.
+        is_held: bool,
+    },
+}
+
 /// An interval that is under way.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     at: Moment,
     /// What its tasks cost.
     cost_s: f64,
-    /// Clients might have sent more, and were not to: that its tasks cost little does not say that there is little to do.
-    is_held: bool,
+    came: Came,
 }
 
 /// Who works, and who could.
@@ -117,9 +133,9 @@ impl Scale {
         }
     }
 
-    /// The interval's tasks may run. `is_held`: clients sent all that they were let.
-    pub(super) fn sealed(&mut self, now: Moment, interval: u64, is_held: bool) {
-        self.open.insert(interval, Open { at: now, cost_s: 0.0, is_held });
+    /// The interval's tasks may run.
+    pub(super) fn sealed(&mut self, now: Moment, interval: u64, came: Came) {
+        self.open.insert(interval, Open { at: now, cost_s: 0.0, came });
     }
 
     /// A task of the interval kept one of the worker's cores for so long.
@@ -140,11 +156,17 @@ impl Scale {
 
     /// The interval is done: what is to be done now.
     pub(super) fn done(&mut self, now: Moment, interval: u64, staff: Staff<'_>) -> Option<Step> {
-        let Open { at, cost_s, is_held } = self.open.remove(&interval)?;
+        let Open { at, cost_s, came } = self.open.remove(&interval)?;
         self.did.retain(|worker, _| staff.takers.contains(worker));
         let cores = staff.takers.len() as f64 * self.cores;
         let (room_s, busy) = (cores * self.interval.as_secs_f64(), self.busy(now, cores));
-        if at >= self.since && room_s > 0.0 {
+        // That nothing came behind what was held down does not say that there was nothing: it could not come.
+        let has_more = self.shares.back().is_some_and(|(_, is_held)| *is_held);
+        let told = match came {
+            Came::None => (!has_more).then_some(false),
+            Came::Some { is_held } => Some(is_held),
+        };
+        if let Some(is_held) = told.filter(|_| at >= self.since && room_s > 0.0) {
             self.shares.push_back((cost_s / room_s, is_held));
         }
         if self.shares.len() > self.averaged as usize {
@@ -177,7 +199,9 @@ impl Scale {
         }
         let share = self.shares.iter().map(|(share, _)| share).sum::<f64>() / f64::from(self.averaged);
         let busy_permille = (share * 1000.0) as u64;
-        if share >= UP && staff.waiting > 0 {
+        let are_all_held = self.shares.iter().all(|(_, is_held)| *is_held);
+        let up = if are_all_held { UP_WHEN_HELD } else { UP };
+        if share >= up && staff.waiting > 0 {
             return Some(Step::Up { busy_permille });
         }
         let is_held = self.shares.iter().any(|(_, is_held)| *is_held);
@@ -215,7 +239,7 @@ mod tests {
         let (mut takers, mut waiting, mut steps) = (vec![1, 2], waiting.to_vec(), Vec::new());
         for (interval, (cost_s, is_held)) in (0u64..).zip(costs_s) {
             let now = Moment::from_millis(1000 * (interval + 1));
-            scale.sealed(now, interval, *is_held);
+            scale.sealed(now, interval, Came::Some { is_held: *is_held });
             let whole: f64 = takers.iter().copied().map(spread).sum();
             for worker in &takers {
                 scale.worked(interval, *worker, Duration::from_secs_f64(cost_s * spread(*worker) / whole));
@@ -292,6 +316,31 @@ mod tests {
     }
 
     #[test]
+    fn somebody_is_called_sooner_while_clients_are_held_down() {
+        let called = |costs: &[(f64, bool)]| play_held(costs, evenly, &[3]).first().map(|(interval, _)| *interval);
+        assert_eq!(called(&[(2.0, true); 6]), Some(3));
+        assert_eq!(called(&[(2.0, false); 6]), None);
+        assert_eq!(called(&[(2.0, true), (2.0, false), (2.0, true), (2.0, true), (2.0, true), (2.0, true)]), Some(5));
+        assert_eq!(called(&[(1.9, true); 6]), None);
+    }
+
+    #[test]
+    fn that_nothing_came_while_nothing_could_says_nothing() {
+        let shares = |all: &[Came]| {
+            let mut scale = Scale::new(Duration::from_secs(1), 1, 1);
+            for (interval, came) in (0u64..).zip(all) {
+                scale.sealed(Moment::from_millis(interval), interval, *came);
+                let staff = Staff { takers: &[1], waiting: 1, is_changing: false };
+                scale.done(Moment::from_millis(interval), interval, staff);
+            }
+            scale.shares.len()
+        };
+        let [free, held] = [false, true].map(|is_held| Came::Some { is_held });
+        assert_eq!(shares(&[held, Came::None, held]), 2);
+        assert_eq!(shares(&[free, Came::None, held]), 3);
+    }
+
+    #[test]
     fn a_step_up_is_not_taken_back_and_a_single_interval_is_no_load() {
         assert_eq!(play(&[3.4; 40], evenly, &[3]), [(3, Step::Up { busy_permille: 850 })]);
         assert_eq!(play(&[1.0, 1.0, 8.0, 1.0, 1.0, 1.0, 8.0, 1.0], evenly, &[3]), []);
@@ -300,7 +349,7 @@ mod tests {
     /// When somebody is called where intervals of a second, which cost two cores 1.2 s, are done one each `each_ms`.
     fn called_at(each_ms: u64) -> Option<u64> {
         let mut scale = Scale::new(Duration::from_secs(1), 2, 1);
-        (0..40).for_each(|interval| scale.sealed(Moment::ZERO, interval, false));
+        (0..40).for_each(|interval| scale.sealed(Moment::ZERO, interval, Came::Some { is_held: false }));
         let staff = Staff { takers: &[1], waiting: 1, is_changing: false };
         (0..40).map(|interval| (interval, 60_000 + each_ms * interval)).find_map(|(interval, ms)| {
             scale.worked(interval, 1, Duration::from_millis(1200));
@@ -319,7 +368,7 @@ mod tests {
         let staff = Staff { takers: &[1], waiting: 1, is_changing: false };
         let decide = |scale: &mut Scale, interval: u64, staff: Staff<'_>| {
             let now = Moment::from_millis(interval * 1000);
-            scale.sealed(now, interval, false);
+            scale.sealed(now, interval, Came::Some { is_held: false });
             scale.worked(interval, 1, Duration::from_secs(2));
             scale.done(now, interval, staff)
         };

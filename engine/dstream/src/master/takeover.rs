@@ -65,7 +65,7 @@ impl Master {
         found.open.iter().for_each(|sealed| say_sealed(sealed, actions));
         found.unsaid.iter().for_each(|given_up| say_gone(given_up.clone(), actions));
         if let Some((flow, _)) = &mut self.flow {
-            flow.goes_on(found.open.iter().map(records_of));
+            flow.goes_on(found.let_in, found.open.iter().map(records_of));
         }
         self.book = Book::of(&found);
         self.account(now, LedgerEvent::Recovered(found.clone()), actions);

@@ -29,6 +29,15 @@ impl Master {
         actions.push(MasterAction::Journal(entry));
     }
 
+    /// Has it written how much is let in, when that is far from what was written.
+    pub(super) fn write_let_in(&mut self, actions: &mut Vec<MasterAction>) {
+        let let_in = self.flow.as_ref().and_then(|(flow, _)| flow.is_far_from(self.book.let_in));
+        if let Some(let_in) = let_in {
+            self.book.let_in = let_in;
+            self.write(None, Entry::LetIn(let_in), actions);
+        }
+    }
+
     pub(super) fn give_up(&mut self, given_up: GivenUp, actions: &mut Vec<MasterAction>) {
         self.book.given_up(&given_up);
         self.write(given_up.interval, Entry::GivenUp(given_up), actions);
@@ -67,7 +76,7 @@ impl Master {
                     say_gone(gone, actions);
                     interval
                 }
-                Entry::Left(_) | Entry::Lost(_) => None,
+                Entry::Left(_) | Entry::Lost(_) | Entry::LetIn(_) => None,
                 Entry::Back(worker) => {
                     self.is_back(now, worker, actions);
                     None

@@ -174,13 +174,23 @@ fn where_tasks_cost_most_and_records_little_it_leaps_over_what_the_average_recor
 
 #[test]
 fn a_master_that_takes_over_begins_with_what_was_let_in_lately() {
-    for (let_in, expected) in
-        [(vec![], 16), (vec![5], 16), (vec![9000, 40, 700], 700), (vec![9000, 9000, 40, 700, 0, 600], 600)]
-    {
-        let mut flow = Flow::new(Duration::from_secs(1), (1, 1));
-        flow.goes_on(let_in.clone().into_iter());
-        assert_eq!(flow.per_second() as u64, expected, "{let_in:?}");
+    let had: [(&[u64], u64); 4] =
+        [(&[], 16), (&[5], 16), (&[9000, 40, 700], 700), (&[9000, 9000, 40, 700, 0, 600], 600)];
+    for (had, expected) in had {
+        for (written, expected) in [(0, expected), (500, expected.max(500)), (2000, 2000)] {
+            let mut flow = Flow::new(Duration::from_secs(1), (1, 1));
+            flow.goes_on(written, had.iter().copied());
+            assert_eq!(flow.per_second() as u64, expected, "{written}, {had:?}");
+        }
     }
+}
+
+#[test]
+fn what_is_let_in_is_written_when_it_is_far_from_what_was() {
+    let flow = Flow::new(Duration::from_secs(1), (1, 1));
+    let far = |written| flow.is_far_from(written).is_some();
+    assert_eq!([0, 10, 11, 16, 24, 25].map(far), [true, true, false, false, false, true]);
+    assert_eq!(flow.is_far_from(0), Some(16));
 }
 
 #[test]
