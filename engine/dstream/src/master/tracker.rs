@@ -220,6 +220,8 @@ pub struct Tracker {
     runs: BTreeMap<u64, Run>,
     blocks: Blocks,
     panes: Panes,
+    /// Intervals that went on without a block, those among them that are over.
+    lacking: BTreeSet<u64>,
     checkpoint: Option<Checkpoint>,
     workers: Workers,
     pace: Pace,
@@ -247,6 +249,7 @@ impl Tracker {
             runs: BTreeMap::new(),
             blocks: Blocks::new(),
             panes: Panes::default(),
+            lacking: BTreeSet::new(),
             checkpoint: None,
             workers: Workers::new(limits.cores, limits.placement),
             pace: Pace::new(limits.speculation, limits.cores, &alike),

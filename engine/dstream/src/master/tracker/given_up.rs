@@ -32,6 +32,7 @@ impl Tracker {
                     if let Some((_, ranges)) = self.blocks.remove(&block) {
                         actions.push(TrackerAction::GiveUp(GivenUp { block, ranges, interval: Some(*interval) }));
                         run.given_up += 1;
+                        self.lacking.insert(*interval);
                         // A later master must know it before anything is computed without the block.
                         run.is_journalled = false;
                     }

@@ -30,6 +30,7 @@ impl Tracker {
         if self.reach > 0 {
             self.panes.restore(&found.checkpoints, found.below);
         }
+        self.lacking = found.given_up.iter().filter_map(|(_, interval)| *interval).collect();
         let given_up: BTreeSet<_> = found.given_up.iter().map(|(block, _)| *block).collect();
         for sealed in found.open {
             let orders: Vec<BlockOrder> = sealed.blocks.iter().map(|one| without_workers(&one.order)).collect();
@@ -79,22 +80,22 @@ impl Tracker {
     }
 
     /// What was made with a block that has been given up since does not count: slices of that block, what was put together
-    /// from slices on the way to results, and panes that are taken away from later ones or are parts of one state.
+    /// from slices on the way to results, and panes that are taken away from later ones or are parts of one state. That
+    /// interval may be over: one that was lost before it was made again brings what it had first made.
     fn is_as_it_should_be(&self, id: TaskId, is_pane: bool) -> bool {
         let Some(shape) = self.shape.stages.get(id.stage as usize).filter(|shape| shape.kept.is_empty() != is_pane)
         else {
             return false;
         };
-        let is_whole = |run: &Run| run.given_up == 0;
         if is_pane {
             let ties = shape.ties();
-            let mut read = self.runs.range(id.interval.saturating_sub(ties)..=id.interval);
-            return ties == 0 || read.all(|(_, run)| is_whole(run));
+            let mut lacking = self.lacking.range(id.interval.saturating_sub(ties)..=id.interval);
+            return ties == 0 || lacking.next().is_none();
         }
         let Some(run) = self.runs.get(&id.interval) else { return false };
         let task = run.stages[id.stage as usize].get(id.partition as usize);
         let has_block = shape.parent.is_none() && task.is_some_and(|task| !task.blocks.is_empty());
-        has_block || is_whole(run)
+        has_block || run.given_up == 0
     }
 
     /// All workers that will have said what they hold: the rest is made again.

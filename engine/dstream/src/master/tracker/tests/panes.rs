@@ -237,6 +237,28 @@ fn a_window_made_of_a_given_up_block_is_made_again_when_its_values_lack_it() {
 }
 
 #[test]
+fn panes_of_before_a_block_was_given_up_do_not_count_though_their_interval_is_over() {
+    // Worker 2 was lost when it had made interval 0; a checkpoint goes through interval 1.
+    let block = BlockName { origin: 1, epoch: 1, number: 0 };
+    let taken_over = |given_up: Vec<(BlockName, Option<u64>)>| {
+        let checkpoints = vec![(1, vec![((1, 0), 5)])];
+        let found = Snapshot { next: 2, below: 2, checkpoints, given_up, ..Snapshot::default() };
+        let made = vec![Made { interval: 0, stage: 1, partition: 0, pane: Some(7) }];
+        let mut events = vec![TrackerEvent::Recovered { term: 2, found, visible: Vec::new() }];
+        events.extend([TrackerEvent::Held { worker: 2, made }, TrackerEvent::Resumed]);
+        events.extend(sealed(2, &[(2, &[1, 3])]));
+        events.push(done_in(2, 1, 0, 65536));
+        events
+    };
+    let check = |given_up: &[(BlockName, Option<u64>)], expected: &str| {
+        check_query(&with_inverse(), &[1, 2, 3], taken_over(given_up.to_vec()), 1, &[expected]);
+    };
+    check(&[], "2: stage 1 [0.65536 on 0@2@store1.5 1@store1.5]");
+    check(&[(block, Some(0))], "1: stage 1 [0.65536 on 0@store1.5 1@store1.5]");
+    check(&[(block, None)], "2: stage 1 [0.65536 on 0@2@store1.5 1@store1.5]");
+}
+
+#[test]
 fn what_a_later_attempt_saved_is_read_whatever_an_earlier_one_still_writes() {
     let mut events = computed(2);
     events.extend([lost(1), done_in(0, 3, 0, 1), done_in(1, 2, 0, 1), done_in(0, 3, 1, 1), done_in(1, 3, 1, 1)]);
