@@ -1,7 +1,7 @@
 //! What other members and another epoch mean for blocks that are not acknowledged.
 //!
-//! Part of the receiver. Invariants: how many nodes must hold a block is asked again until the master has heard of it; where
-//! memory alone has blocks, none is dropped that an interval may have by another's copy.
+//! Part of the receiver. Invariants: how many nodes must hold a block is asked again until the master has heard of it; none
+//! is dropped that an interval may have, unless the log has it: a client that could send it again may be gone for good.
 
 use super::{Copying, Receiver, ReceiverAction};
 use crate::log::LOG_MEMBER;
@@ -81,9 +81,9 @@ impl Receiver {
         let copying = std::mem::take(&mut self.copying).into_keys();
         let blocks: Vec<BlockName> = unacknowledged.chain(copying).collect();
         match self.limits.input {
-            Input::Memory if blocks.is_empty() => {}
-            Input::Memory => actions.push(ReceiverAction::HandOn(blocks)),
-            Input::Log | Input::Replay => actions.extend(blocks.into_iter().map(ReceiverAction::DropBlock)),
+            Input::Memory | Input::Replay if blocks.is_empty() => {}
+            Input::Memory | Input::Replay => actions.push(ReceiverAction::HandOn(blocks)),
+            Input::Log => actions.extend(blocks.into_iter().map(ReceiverAction::DropBlock)),
         }
     }
 }

@@ -312,9 +312,11 @@ fn a_fence_ends_what_nobody_was_told_of_and_the_next_epoch_begins_anew() {
     events.push((400, ReceiverEvent::Welcome { epoch: 7, sealed_below: 0, keeps: false }));
     let mut seen = ["200 seal b1.1.0 in 0", "200 copy b1.1.0 to 2", "300 drop open", "300 hand on [b1.1.0]"];
     check(2, events.clone(), 900, &seen);
-    // Clients that keep what they sent are asked for whatever an interval has of it.
-    seen[3] = "300 drop b1.1.0";
-    check_limits(true, ReceiverLimits { input: Input::Replay, ..limits(2) }, events, 900, &seen);
+    // A client that keeps what it sent may be gone for good, and an interval have it.
+    check_limits(true, ReceiverLimits { input: Input::Replay, ..limits(2) }, events.clone(), 900, &seen);
+    // The log has what an interval has.
+    (seen[1], seen[3]) = ("200 log b1.1.0", "300 drop b1.1.0");
+    check_limits(true, ReceiverLimits { input: Input::Log, ..limits(2) }, events, 900, &seen);
 }
 
 #[test]
