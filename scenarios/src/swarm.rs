@@ -166,7 +166,8 @@ impl Frame {
         (self.workers * self.cores * self.load).div_ceil(MOST_LOAD)
     }
 
-    /// How many workers may die for good: at most every second one, and no more than the load allows.
+    /// How many workers may die for good, or wait until they are called, which takes longer than the calm where little else
+    /// tells that they are needed: at most every second one, and no more than the load allows.
     fn may_go(&self) -> u64 {
         let needed = (self.workers * self.load).div_ceil(MOST_LOAD);
         (self.workers / 2).min(self.workers.saturating_sub(needed))
@@ -263,6 +264,7 @@ fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame, offs: Offs) -
             "checkpoint" => Some(millis(frame.interval * dice.pick("intervals", &[1u32, 2, 3, 5]))),
             _ if dice.below("default", 2) == 0 => None,
             "overlap" => value(&dice, option, frame).map(|value| no_less(value, frame.least_overlap())),
+            "spares" => value(&dice, option, frame).map(|value| no_more(value, frame.may_go())),
             _ => value(&dice, option, frame),
         };
         let value = value.filter(|value| offs == Offs::Drawn || value != "off");
@@ -273,6 +275,11 @@ fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame, offs: Offs) -
 
 fn value(dice: &Dice, option: &OptionSpec, frame: &Frame) -> Option<String> {
     value_of(dice, &option.kind, &option.default, frame)
+}
+
+/// The count, or this one; what is no count stays.
+fn no_more(value: String, most: u64) -> String {
+    value.parse().map_or(value, |count: u64| count.min(most).to_string())
 }
 
 /// The count, or this one; what is no count stays.

@@ -22,6 +22,7 @@ fn context() -> Context {
             OptionKind::OrOff(Box::new(OptionKind::Count { at_least: 1, at_most: 64 })),
             OptionValue::Off,
         ),
+        option("spares", OptionKind::Count { at_least: 0, at_most: 16 }, OptionValue::Count(0)),
         option("mode", OptionKind::Choice(&["fast", "safe"]), OptionValue::Choice("fast".to_owned())),
     ];
     let engine = EngineDeclaration { options, built: true, moves: true, ..EngineDeclaration::unbuilt("any") };
@@ -103,6 +104,21 @@ fn no_partition_has_more_to_do_than_the_load_allows_a_core() {
         fewest = fewest.min(partitions * 100 / cores);
     }
     assert!(fewest <= 75, "few partitions are drawn where the load allows it");
+}
+
+#[test]
+fn no_more_workers_wait_than_the_load_allows() {
+    // Two of four worked off 30 % of all cores and what an outage had left, for longer than the calm.
+    let (mut most, mut drawn_with_spares) = (0, 0);
+    for seed in 0..200 {
+        let frame = Frame::draw(&Dice::new(seed), &Template::read("").expect("the template is a mapping"));
+        let OptionValue::Count(spares) = drawn(seed, "").engines[0].options["spares"] else { panic!("{seed}") };
+        let working = frame.workers - spares;
+        assert!(frame.workers * frame.load <= working * MOST_LOAD, "seed {seed}: {working} of {}", frame.workers);
+        most = most.max(spares);
+        drawn_with_spares += u64::from(spares > 0);
+    }
+    assert!(most == 2 && drawn_with_spares > 20, "up to {most} in {drawn_with_spares} of 200");
 }
 
 #[test]
