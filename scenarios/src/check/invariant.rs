@@ -128,9 +128,12 @@ fn losses_are_fenced(input: &CheckInput<'_>) -> Finding {
 fn terms_end_for_a_reason(input: &CheckInput<'_>) -> Finding {
     let mut finding = Finding::default();
     for pair in input.facts.elected.windows(2) {
-        let [(_, before), (at, next)] = pair else { continue };
+        let [(since, before), (at, next)] = pair else { continue };
         let is_hit = |node: &NodeName| node == before || *node == NodeName::store();
-        if !is_under_fault(input, is_hit, (*at, *at), OVERTAKEN_AFTER) {
+        // Over a slow store it may take long until another leads, or the same one in its next life.
+        let ended = |line: &&TraceLine| line.node == *before && line.event == Event::ProcessEnded;
+        let has_ended = input.lines.iter().filter(ended).any(|line| *since <= line.at && line.at <= *at);
+        if !has_ended && !is_under_fault(input, is_hit, (*at, *at), OVERTAKEN_AFTER) {
             finding.add(|| format!("{next} led at {at}, though nothing had happened to {before}"));
         }
     }
