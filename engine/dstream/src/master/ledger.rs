@@ -323,7 +323,8 @@ impl Ledger {
         let interval = self.next;
         self.next += 1;
         let open = self.blocks.iter().filter(|(_, block)| block.allotted.is_none() && block.interval <= interval);
-        let open = open.filter(|(_, block)| self.is_to_stay(block));
+        let elsewhere = self.held_beside_the_silent(interval);
+        let open = open.filter(|(_, block)| self.is_to_stay(block) && !self.is_left_to(&elsewhere, interval, block));
         let mut candidates: Vec<(bool, BlockName)> = open.map(|(name, block)| (!self.is_held(block), *name)).collect();
         // Of records that two blocks have, those count that are in the one with all its copies.
         candidates.sort_unstable();

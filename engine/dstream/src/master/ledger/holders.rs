@@ -7,7 +7,7 @@ use super::{Block, Ledger, LedgerAction};
 use crate::log::LOG;
 use crate::message::{BlockReport, Member};
 use crate::options::Input;
-use dstream_trace::{BlockName, RecordRange};
+use dstream_trace::{BlockName, RangeSet, RecordRange};
 use std::collections::BTreeSet;
 
 impl Ledger {
@@ -38,6 +38,30 @@ impl Ledger {
         if !over.is_empty() {
             actions.push(LedgerAction::Forget { by: Some(by), blocks: over });
         }
+    }
+
+    /// Whether the member has not reported for the interval, nor for all that others have.
+    fn is_silent(&self, interval: u64, member: u32) -> bool {
+        let reported = self.closed_below.get(&member).copied().unwrap_or(0);
+        let by_others = self.closed_below.values().max().copied().unwrap_or(0);
+        self.members.contains_key(&member) && reported <= interval && reported < by_others
+    }
+
+    /// What blocks have that are in no interval yet and that somebody holds who is not silent.
+    pub(super) fn held_beside_the_silent(&self, interval: u64) -> RangeSet {
+        if self.members.keys().all(|member| !self.is_silent(interval, *member)) {
+            return RangeSet::new();
+        }
+        let open = self.blocks.values().filter(|block| block.allotted.is_none());
+        let held = open.filter(|block| block.holders.iter().any(|holder| !self.is_silent(interval, *holder)));
+        held.flat_map(|block| block.ranges.clone()).collect()
+    }
+
+    /// Whether the interval does without the block: only those have it that were waited for in vain and may be dead, and its
+    /// clients have sent all of it to others already, who have it for a later interval.
+    pub(super) fn is_left_to(&self, elsewhere: &RangeSet, interval: u64, block: &Block) -> bool {
+        block.holders.iter().all(|holder| self.is_silent(interval, *holder))
+            && block.ranges.iter().all(|range| elsewhere.gaps(*range).is_empty())
     }
 
     /// Whether all these records are allotted.

@@ -36,3 +36,21 @@ fn of_two_blocks_with_the_same_records_the_one_with_all_its_copies_counts() {
         assert!(said.iter().any(|word| word == expected), "{said:?}");
     }
 }
+
+#[test]
+fn what_only_a_silent_member_has_is_left_to_the_one_to_whom_it_was_sent_again() {
+    let again = |records| BlockReport { interval: 1, ..report(2, 0, records, &[2]) };
+    let check = |sent_again: (u64, u64), reported: u64, expected: &[&str]| {
+        let first = announced(1, vec![report(1, 0, (0, 9), &[1])], 0);
+        let reports = announced(1, vec![], reported);
+        let events = vec![(500, first), (900, announced(2, vec![again(sent_again)], 1)), (950, reports)];
+        let seen = said(limits(), &[1, 2], events, 2600);
+        let seals: Vec<&str> = seen.iter().map(String::as_str).filter(|word| word.contains(" seal ")).collect();
+        assert_eq!(seals, expected);
+    };
+    check((0, 14), 0, &["1500 seal 0 [] []", "2500 seal 1 [1:0-14] [b2.2.0]"]);
+    // It speaks, or not all of it came again.
+    let first = "seal 0 [1:0-9] [b1.1.0]";
+    check((0, 14), 1, &[&format!("1000 {first}"), "2500 seal 1 [1:10-14] [b2.2.0 skip [(0, 0..10)]]"]);
+    check((5, 14), 0, &[&format!("1500 {first}"), "2500 seal 1 [1:10-14] [b2.2.0 skip [(0, 0..5)]]"]);
+}
