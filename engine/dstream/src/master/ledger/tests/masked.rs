@@ -1,4 +1,4 @@
-//! Records that two blocks have.
+//! Records that two blocks have, or may have soon.
 
 use super::*;
 
@@ -35,4 +35,38 @@ fn of_two_blocks_with_the_same_records_the_one_with_all_its_copies_counts() {
         let said = said(limits(), &[1, 2], events, 1002);
         assert!(said.iter().any(|word| word == expected), "{said:?}");
     }
+}
+
+/// Worker 2, which had been away, joins with records that nobody else has, and is lost after the seal; their client sends
+/// them to worker 1. In which intervals they are.
+fn sealed_in(copied: bool) -> Vec<String> {
+    let brought = LedgerEvent::Announced { by: 2, blocks: vec![report(2, 0, (0, 9), &[2])], closed_below: None };
+    let mut events = vec![(900, brought)];
+    if copied {
+        events.push((950, LedgerEvent::CopyHeld { by: member(1), block: report(2, 0, (0, 9), &[]).name }));
+    }
+    events.extend((1..=3).map(|worker| (1000, announced(worker, vec![], 1))));
+    events.push((1010, LedgerEvent::Lost(member(2))));
+    let orphans = |by| LedgerEvent::Orphans { by, origin: member(2), blocks: vec![] };
+    events.extend([(1020, orphans(1)), (1020, orphans(3))]);
+    events.push((1500, announced(1, vec![report(1, 0, (0, 9), &[1, 3])], 1)));
+    events.extend([(2000, announced(1, vec![], 2)), (2000, announced(3, vec![], 2))]);
+    said(limits(), &[1, 2, 3], events, 2100).into_iter().filter(|word| word.contains("seal")).collect()
+}
+
+#[test]
+fn what_only_one_has_that_has_just_come_back_is_in_no_interval_before_it_has_its_copies() {
+    assert_eq!(sealed_in(true), ["1000 seal 0 [1:0-9] [b2.2.0]", "2000 seal 1 [] []"]);
+    assert_eq!(sealed_in(false), ["1000 seal 0 [] []", "2000 seal 1 [1:0-9] [b1.1.0]"]);
+}
+
+#[test]
+fn what_gets_no_copies_waits_for_an_interval_at_most() {
+    let brought = LedgerEvent::Announced { by: 2, blocks: vec![report(2, 0, (0, 9), &[2])], closed_below: None };
+    let mut events = vec![(900, brought)];
+    for interval in 1..=2 {
+        events.extend((1..=2).map(|worker| (interval * 1000, announced(worker, vec![], interval))));
+    }
+    let seals = said(limits(), &[1, 2], events, 2000).into_iter().filter(|word| word.contains("seal"));
+    assert_eq!(seals.collect::<Vec<_>>(), ["1000 seal 0 [] []", "2000 seal 1 [1:0-9] [b2.2.0]"]);
 }
