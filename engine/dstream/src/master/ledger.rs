@@ -409,7 +409,9 @@ impl Core for Ledger {
                 }
             }
             LedgerEvent::Orphans { by, origin, blocks } => {
-                self.learn(by, blocks, None, actions);
+                // What was on its way to others in its last life a worker names when it has joined.
+                let is_back = origin.worker == by && !self.is_recovering;
+                self.learn(by, blocks, is_back.then_some(now), actions);
                 if let Some(waiting) = self.orphans.get_mut(&origin) {
                     waiting.remove(&by);
                 }

@@ -37,11 +37,20 @@ fn of_two_blocks_with_the_same_records_the_one_with_all_its_copies_counts() {
     }
 }
 
-/// Worker 2, which had been away, joins with records that nobody else has, and is lost after the seal; their client sends
-/// them to worker 1. In which intervals they are.
-fn sealed_in(copied: bool) -> Vec<String> {
-    let brought = LedgerEvent::Announced { by: 2, blocks: vec![report(2, 0, (0, 9), &[2])], closed_below: None };
-    let mut events = vec![(900, brought)];
+/// A worker that had been away says with its join, or just after it, what it has of its last life.
+fn brought(with_its_join: bool) -> LedgerEvent {
+    let blocks = vec![report(2, 0, (0, 9), &[2])];
+    if with_its_join {
+        LedgerEvent::Announced { by: 2, blocks, closed_below: None }
+    } else {
+        LedgerEvent::Orphans { by: 2, origin: Member { worker: 2, epoch: 1 }, blocks }
+    }
+}
+
+/// Worker 2 brings records that nobody else has, and is lost after the seal; their client sends them to worker 1. In which
+/// intervals they are.
+fn sealed_in(with_its_join: bool, copied: bool) -> Vec<String> {
+    let mut events = vec![(900, brought(with_its_join))];
     if copied {
         events.push((950, LedgerEvent::CopyHeld { by: member(1), block: report(2, 0, (0, 9), &[]).name }));
     }
@@ -56,14 +65,15 @@ fn sealed_in(copied: bool) -> Vec<String> {
 
 #[test]
 fn what_only_one_has_that_has_just_come_back_is_in_no_interval_before_it_has_its_copies() {
-    assert_eq!(sealed_in(true), ["1000 seal 0 [1:0-9] [b2.2.0]", "2000 seal 1 [] []"]);
-    assert_eq!(sealed_in(false), ["1000 seal 0 [] []", "2000 seal 1 [1:0-9] [b1.1.0]"]);
+    for with_its_join in [true, false] {
+        assert_eq!(sealed_in(with_its_join, true), ["1000 seal 0 [1:0-9] [b2.2.0]", "2000 seal 1 [] []"]);
+        assert_eq!(sealed_in(with_its_join, false), ["1000 seal 0 [] []", "2000 seal 1 [1:0-9] [b1.1.0]"]);
+    }
 }
 
 #[test]
 fn what_gets_no_copies_waits_for_an_interval_at_most() {
-    let brought = LedgerEvent::Announced { by: 2, blocks: vec![report(2, 0, (0, 9), &[2])], closed_below: None };
-    let mut events = vec![(900, brought)];
+    let mut events = vec![(900, brought(true))];
     for interval in 1..=2 {
         events.extend((1..=2).map(|worker| (interval * 1000, announced(worker, vec![], interval))));
     }
