@@ -64,7 +64,7 @@ pub(super) enum Came {
     None,
     /// Some.
     Some {
-        /// Clients might have sent more, and were not to: that its tasks cost little does not say that there is little to do.
+        /// Clients might have sent more, and were not to: that tasks cost little does not say that there is little to do.
         is_held: bool,
     },
 }
@@ -164,7 +164,7 @@ impl Scale {
         let cores = staff.takers.len() as f64 * self.cores;
         let (room_s, busy) = (cores * self.interval.as_secs_f64(), self.busy(now, cores));
         self.empty = if came == Came::None { self.empty.saturating_add(1) } else { 0 };
-        // That nothing came behind what was held down does not say that there was nothing: it could not come. But not for long.
+        // That nothing came behind what was held down does not say that there was nothing: it could not come. For a while.
         let has_more = self.shares.back().is_some_and(|(_, is_held)| *is_held) && self.empty <= self.averaged;
         let told = match came {
             Came::None => (!has_more).then_some(false),

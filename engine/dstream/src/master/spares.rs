@@ -25,8 +25,8 @@ pub(super) struct Spares {
     waiting: BTreeMap<u32, (u64, ToMaster)>,
     /// Members that are to wait.
     going: BTreeSet<u32>,
-    /// As many have been here as work at the beginning, or one was lost, or had the time to come to a new master: before, those
-    /// who will work are yet to come.
+    /// As many have been here as work at the beginning, or one was lost, or all had the time to come to a new master:
+    /// before, those who will work are yet to come.
     has_begun: bool,
 }
 

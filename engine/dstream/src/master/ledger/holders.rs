@@ -47,8 +47,8 @@ impl Ledger {
     }
 
     /// Whether an interval is not to have the block yet, which would be gone with the next loss of the worker that has just
-    /// brought it: nobody was told that it is held, so its clients may be about to send it to others. Not for ever: copies may
-    /// be refused.
+    /// brought it: nobody was told that it is held, so its clients may be about to send it to others. Not for ever: copies
+    /// may be refused.
     pub(super) fn waits_for_copies(&self, now: Moment, block: &Block) -> bool {
         let until = block.brought.map(|at| at + self.limits.patience.max(self.limits.interval));
         self.limits.input == Input::Memory && !self.is_held(block) && until.is_some_and(|until| now < until)
