@@ -280,7 +280,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 && is_needed
                 && lives_on
             {
-                self.let_into_state(block, held.ranges, at);
+                self.let_into_state(block, held.ranges, node, at);
             }
         }
     }
@@ -295,8 +295,12 @@ impl<'a, 'b> Walk<'a, 'b> {
 
     /// The last copy of the block went, because operators have taken in what is in it. The word to let it go may have been
     /// under way when the state was lost: then it is gone with that.
-    fn let_into_state(&mut self, block: BlockName, ranges: Vec<RecordRange>, now: Moment) {
-        match self.state_gone.clone().filter(|(at, _)| now <= heard_by(self.input, *at)) {
+    fn let_into_state(&mut self, block: BlockName, ranges: Vec<RecordRange>, by: &NodeName, now: Moment) {
+        let is_in_time = |(at, lost): &(Moment, Vec<NodeName>)| {
+            let of: Vec<&NodeName> = lost.iter().chain([by]).collect();
+            now <= heard_by(self.input, *at, &of)
+        };
+        match self.state_gone.clone().filter(is_in_time) {
             Some((at, lost)) => {
                 let interval = self.intervals.get(&block).copied();
                 self.damage.push(Damage { at, lost, interval, ranges });
@@ -440,13 +444,18 @@ pub(super) fn held_off(input: &CheckInput<'_>, worker: &NodeName, at: Moment) ->
     })
 }
 
-/// When the master must have heard of a loss at `at`: a failure timeout and some grace later, or after the end of a fault
-/// that kept it from hearing then.
-fn heard_by(input: &CheckInput<'_>, at: Moment) -> Moment {
+/// When the master must have heard of a loss at `at`, and its words must have been heard: a failure timeout and some grace
+/// later, or after the end of a fault that then hit it, or stood between it and one of these nodes.
+fn heard_by(input: &CheckInput<'_>, at: Moment, of: &[&NodeName]) -> Moment {
     let master = NodeName::new("master");
     let timeout = input.run.failure_timeout + LOSS_GRACE;
-    let at_master = |fault: &&FaultFacts| fault.nodes.contains(&master) || fault.others.contains(&master);
-    let held_off = input.run.faults.iter().filter(at_master);
+    let is_one = |nodes: &[NodeName]| of.iter().any(|node| nodes.contains(node));
+    let keeps_from = |fault: &&FaultFacts| match (fault.nodes.contains(&master), fault.others.contains(&master)) {
+        (true, _) => fault.others.is_empty() || is_one(&fault.others),
+        (false, true) => is_one(&fault.nodes),
+        (false, false) => false,
+    };
+    let held_off = input.run.faults.iter().filter(keeps_from);
     let mut times: Vec<_> = held_off.filter_map(|fault| input.facts.faults.get(&fault.number)).collect();
     times.sort_by_key(|times| times.applied);
     times.into_iter().fold(at + timeout, |until, times| match (times.applied, times.ended) {

@@ -299,6 +299,17 @@ fn what_is_let_go_just_after_the_state_was_lost_is_gone_with_it() {
     };
     check(&paused(2500), "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]");
     check(&paused(2501), "lost 0 doubled 0 wrong 1, not exact, not declared, given up 5 in [3]");
+    // One that is cut off from a node that was lost, or that let it go, and from no other.
+    let cut_off = |node: &str| {
+        let mut history = paused(2500);
+        let fault = history.faults.iter_mut().find(|fault| fault.number == 7).expect("it was just planned");
+        (fault.others, fault.effect) = (vec![NodeName::new(node)], Effect::MessageCut);
+        history
+    };
+    for (node, declared) in [("replica-1", true), ("worker-3", true), ("worker-2", false), ("client-1", false)] {
+        let (said, gone) = if declared { ("declared", 10) } else { ("not declared", 5) };
+        check(&cut_off(node), &format!("lost 0 doubled 0 wrong 1, not exact, {said}, given up {gone} in [3]"));
+    }
 }
 
 #[test]

@@ -120,8 +120,11 @@ fn sent_again(input: &CheckInput<'_>, begin: Moment, bound: Duration) -> RangeSe
     let mut holders = Holders::default();
     let dies_out = !input.promise.logs && input.promise.replays.is_none();
     let forgets = dies_out && !input.facts.shares.is_empty();
-    let mut away: BTreeSet<&NodeName> = BTreeSet::new();
+    let (mut away, mut lost): (BTreeSet<&NodeName>, BTreeSet<&NodeName>) = (BTreeSet::new(), BTreeSet::new());
     for line in input.lines {
+        if let Event::WorkerLost { worker, .. } = &line.event {
+            lost.insert(worker);
+        }
         match &line.event {
             Event::BlockLost { ranges, interval: None, .. } => {
                 ranges.iter().for_each(|range| drop(gone.insert(*range)))
@@ -136,7 +139,8 @@ fn sent_again(input: &CheckInput<'_>, begin: Moment, bound: Duration) -> RangeSe
             }
             Event::WorkerJoined { worker, .. } => {
                 away.remove(worker);
-                let brought = holders.held_by(worker).filter(|_| !forgets && line.at + bound >= begin);
+                let is_back = lost.remove(worker) && !forgets && line.at + bound >= begin;
+                let brought = holders.held_by(worker).filter(|_| is_back);
                 brought.flat_map(|range| gone.overlap(*range)).for_each(|part| drop(again.insert(part)));
             }
             Event::BlockHeld { block, ranges, .. } if dies_out => holders.hold(*block, &line.node, ranges),

@@ -86,10 +86,18 @@ fn records_that_were_given_up_and_acknowledged_once_more_count_from_then() {
 #[test]
 fn records_that_were_given_up_and_that_a_worker_brings_back_count_from_then() {
     // Workers 1 and 3 hold the block of records 20 to 29.
-    for (joined_at, worker, died, is_fine) in
-        [(4500, 1, false, true), (4499, 1, false, false), (4500, 2, false, false), (4500, 1, true, false)]
-    {
+    for (joined_at, worker, was_lost, died, is_fine) in [
+        (4500, 1, true, false, true),
+        (4499, 1, true, false, false),
+        (4500, 2, true, false, false),
+        (4500, 1, true, true, false),
+        // It had been there all the time.
+        (4500, 1, false, false, false),
+    ] {
         let (mut history, worker) = (moved_to(5), NodeName::worker(worker));
+        if was_lost {
+            history.add(4100, "master", Event::WorkerLost { worker: worker.clone(), epoch: 1 });
+        }
         give_up(&mut history, 4200, vec![records(20, 29)], None);
         if died {
             history.add(4300, worker.as_str(), Event::ProcessEnded);

@@ -471,3 +471,6 @@ impl Core for Master {
         self.detector.deadline().into_iter().chain(self.clients.deadline()).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,12 +53,17 @@ struct Stage {
 
 impl Stage {
     fn new(limits: MasterLimits, term: u64) -> Stage {
+        Stage::behind(limits, term, Snapshot::default())
+    }
+
+    /// Earlier masters' journal says this.
+    fn behind(limits: MasterLimits, term: u64, found: Snapshot) -> Stage {
         let builder = QueryBuilder::new();
         builder.lines().output("lines");
         let query = builder.build().expect("a query of one output");
         let master = Master::new(limits, &query, &PlainCores);
         let mut stage = Stage { master, epochs: BTreeMap::new(), now_ms: 0, fences: None };
-        stage.step(MasterEvent::Elected { term, found: Snapshot::default(), logged: Vec::new(), visible: Vec::new() });
+        stage.step(MasterEvent::Elected { term, found, logged: Vec::new(), visible: Vec::new() });
         stage
     }
 
@@ -192,6 +197,32 @@ fn the_last_workers_wait_and_replace_whoever_is_lost_once_all_who_work_have_come
     let called = seen.iter().any(|action| matches!(action, MasterAction::Record(Event::WorkerCalled { .. })));
     assert_eq!((called, words_to(4, &seen)), (true, vec!["welcome"]));
     assert_eq!(words_to(3, &stage.joins(3)), ["wait"]);
+}
+
+#[test]
+fn who_waits_replaces_whoever_does_not_come_to_a_new_master() {
+    // Nothing is done yet. Of the three who worked two died with the master, or before it: as many are called.
+    for lost in [vec![], vec![3]] {
+        let found = Snapshot { left: [4, 5, 6].into(), lost: lost.into_iter().collect(), ..Snapshot::default() };
+        let mut stage = Stage::behind(limits(6, 3), 2, found);
+        (4..=6).for_each(|worker| assert_eq!(words_to(worker, &stage.joins(worker)), ["wait"]));
+        stage.joins(1);
+        for _ in 0..20 {
+            stage.now_ms += BEAT_MS;
+            let come: Vec<u32> = stage.epochs.keys().copied().collect();
+            come.into_iter().for_each(|worker| drop(stage.beats(worker, &[])));
+            stage.step(MasterEvent::Tick);
+        }
+        assert_eq!(stage.epochs.keys().copied().collect::<Vec<_>>(), [1, 4, 5]);
+    }
+}
+
+#[test]
+fn nobody_is_called_for_one_that_has_just_started_again() {
+    let mut stage = Stage::new(limits(3, 1), 1);
+    (1..=3).for_each(|worker| drop(stage.joins(worker)));
+    let actions = stage.joins_as(2, 2);
+    assert_eq!((words_to(2, &actions), words_to(3, &actions)), (vec!["welcome"], vec![]));
 }
 
 #[test]

@@ -211,6 +211,8 @@ pub(super) struct Block {
     pub(super) interval: u64,
     pub(super) holders: BTreeSet<u32>,
     pub(super) allotted: Option<u64>,
+    /// When a worker that had been away brought it, and nobody else was known to have it.
+    pub(super) brought: Option<Moment>,
 }
 
 /// The ledger's core.
@@ -301,7 +303,7 @@ impl Ledger {
             if !is_due && now < self.patience_ends() {
                 return;
             }
-            self.seal(actions);
+            self.seal(now, actions);
         }
     }
 
@@ -319,12 +321,13 @@ impl Ledger {
         self.last_step = now;
     }
 
-    fn seal(&mut self, actions: &mut Vec<LedgerAction>) {
+    fn seal(&mut self, now: Moment, actions: &mut Vec<LedgerAction>) {
         let interval = self.next;
         self.next += 1;
         let open = self.blocks.iter().filter(|(_, block)| block.allotted.is_none() && block.interval <= interval);
         let elsewhere = self.held_beside_the_silent(interval);
-        let open = open.filter(|(_, block)| self.is_to_stay(block) && !self.is_left_to(&elsewhere, interval, block));
+        let open = open.filter(|(_, block)| self.is_to_stay(block) && !self.waits_for_copies(now, block));
+        let open = open.filter(|(_, block)| !self.is_left_to(&elsewhere, interval, block));
         let mut candidates: Vec<(bool, BlockName)> = open.map(|(name, block)| (!self.is_held(block), *name)).collect();
         // Of records that two blocks have, those count that are in the one with all its copies.
         candidates.sort_unstable();
@@ -401,13 +404,16 @@ impl Core for Ledger {
                 membership_changed = true;
             }
             LedgerEvent::Announced { by, blocks, closed_below } => {
-                self.learn(by, blocks, actions);
+                let is_back = closed_below.is_none() && !self.is_recovering;
+                self.learn(by, blocks, is_back.then_some(now), actions);
                 if let Some(below) = closed_below {
                     self.closed_below.insert(by, below);
                 }
             }
             LedgerEvent::Orphans { by, origin, blocks } => {
-                self.learn(by, blocks, actions);
+                // What was on its way to others in its last life a worker names when it has joined.
+                let is_back = origin.worker == by && !self.is_recovering;
+                self.learn(by, blocks, is_back.then_some(now), actions);
                 if let Some(waiting) = self.orphans.get_mut(&origin) {
                     waiting.remove(&by);
                 }

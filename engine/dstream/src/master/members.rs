@@ -53,7 +53,7 @@ impl Master {
             self.note_lost(worker, actions);
         }
         self.gone(now, member, actions);
-        self.spares.iter_mut().for_each(Spares::lost);
+        self.spares.iter_mut().for_each(Spares::begin);
         self.call_if_short(actions);
     }
 

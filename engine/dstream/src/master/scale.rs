@@ -64,7 +64,7 @@ pub(super) enum Came {
     None,
     /// Some.
     Some {
-        /// Clients might have sent more, and were not to: that its tasks cost little does not say that there is little to do.
+        /// Clients might have sent more, and were not to: that tasks cost little does not say that there is little to do.
         is_held: bool,
     },
 }
@@ -99,6 +99,8 @@ pub(super) struct Scale {
     /// As many work at the beginning, and never fewer.
     least: usize,
     open: BTreeMap<u64, Open>,
+    /// So many intervals in a row had no records.
+    empty: u32,
     /// Shares of the last intervals, and whether they were held down.
     shares: VecDeque<(f64, bool)>,
     /// Core time of all tasks so far, in seconds, and what it was when intervals were done. A backlog is worked off as fast
@@ -125,6 +127,7 @@ impl Scale {
             averaged: averaged(interval),
             least: least.max(1),
             open: BTreeMap::new(),
+            empty: 0,
             shares: VecDeque::new(),
             worked_s: 0.0,
             looked: VecDeque::new(),
@@ -160,8 +163,9 @@ impl Scale {
         self.did.retain(|worker, _| staff.takers.contains(worker));
         let cores = staff.takers.len() as f64 * self.cores;
         let (room_s, busy) = (cores * self.interval.as_secs_f64(), self.busy(now, cores));
-        // That nothing came behind what was held down does not say that there was nothing: it could not come.
-        let has_more = self.shares.back().is_some_and(|(_, is_held)| *is_held);
+        self.empty = if came == Came::None { self.empty.saturating_add(1) } else { 0 };
+        // That nothing came behind what was held down does not say that there was nothing: it could not come. For a while.
+        let has_more = self.shares.back().is_some_and(|(_, is_held)| *is_held) && self.empty <= self.averaged;
         let told = match came {
             Came::None => (!has_more).then_some(false),
             Came::Some { is_held } => Some(is_held),
@@ -338,6 +342,19 @@ mod tests {
         let [free, held] = [false, true].map(|is_held| Came::Some { is_held });
         assert_eq!(shares(&[held, Came::None, held]), 2);
         assert_eq!(shares(&[free, Came::None, held]), 3);
+    }
+
+    #[test]
+    fn somebody_is_spared_when_nothing_comes_any_more_though_the_last_that_came_was_held_down() {
+        let mut scale = Scale::new(Duration::from_secs(1), 1, 1);
+        let spared = (0u64..20).find(|interval| {
+            let came = if *interval < 6 { Came::Some { is_held: true } } else { Came::None };
+            scale.sealed(Moment::from_millis(*interval), *interval, came);
+            let staff = Staff { takers: &[1, 2], waiting: 0, is_changing: false };
+            scale.done(Moment::from_millis(*interval), *interval, staff).is_some()
+        });
+        // Nothing is said by four of them, and then it takes four more.
+        assert_eq!(spared, Some(13));
     }
 
     #[test]

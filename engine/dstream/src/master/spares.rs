@@ -25,7 +25,8 @@ pub(super) struct Spares {
     waiting: BTreeMap<u32, (u64, ToMaster)>,
     /// Members that are to wait.
     going: BTreeSet<u32>,
-    /// As many have been here as work at the beginning, or one was lost: before, those who will work are yet to come.
+    /// As many have been here as work at the beginning, or one was lost, or all had the time to come to a new master:
+    /// before, those who will work are yet to come.
     has_begun: bool,
 }
 
@@ -40,8 +41,8 @@ impl Spares {
         self.scale.changed(now);
     }
 
-    /// Whoever worked and is lost is missed.
-    pub(super) fn lost(&mut self) {
+    /// Whoever worked and does not any more is missed.
+    pub(super) fn begin(&mut self) {
         self.has_begun = true;
     }
 
@@ -99,27 +100,33 @@ impl Master {
         let Some(spares) = &mut self.spares else { return };
         let staff = Staff { takers: &takers, waiting: spares.waiting.len(), is_changing };
         match spares.scale.done(now, interval, staff) {
-            Some(Step::Up { busy_permille }) => self.call(busy_permille, actions),
+            Some(Step::Up { busy_permille }) => _ = self.call(busy_permille, actions),
             Some(Step::Down { worker, busy_permille }) => self.spare(now, worker, busy_permille, actions),
             None => self.call_if_short(actions),
         }
     }
 
-    /// Where fewer work than at the beginning, whoever waits is called.
+    /// Where fewer work than at the beginning, as many of those who wait are called.
     pub(super) fn call_if_short(&mut self, actions: &mut Vec<MasterAction>) {
-        let (takers, coming) = (self.takers().count(), self.returning.len() + self.awaited.len());
-        let Some(spares) = &self.spares else { return };
-        if spares.scale.is_short(takers + coming) && (spares.has_begun || self.done_below > 0) {
-            self.call(0, actions);
-        }
+        while self.is_short() && self.call(0, actions) {}
     }
 
-    /// The first of those who wait is to work.
-    fn call(&mut self, busy_permille: u64, actions: &mut Vec<MasterAction>) {
-        let Some((worker, word)) = self.spares.as_mut().and_then(|spares| spares.waiting.pop_first()) else { return };
+    fn is_short(&self) -> bool {
+        // The last life of one that joins just now is lost first.
+        let joins_again = self.joining.is_some_and(|worker| !self.members.contains_key(&worker));
+        let coming = self.returning.len() + self.awaited.len() + usize::from(joins_again);
+        self.spares.as_ref().is_some_and(|spares| {
+            spares.scale.is_short(self.takers().count() + coming) && (spares.has_begun || self.done_below > 0)
+        })
+    }
+
+    /// The first of those who wait is to work; false if nobody waits.
+    fn call(&mut self, busy_permille: u64, actions: &mut Vec<MasterAction>) -> bool {
+        let first = self.spares.as_mut().and_then(|spares| spares.waiting.pop_first());
+        let Some((worker, word)) = first else { return false };
         let called = Event::WorkerCalled { worker: NodeName::worker(worker), busy_permille };
         actions.push(MasterAction::Record(called));
-        self.returns(worker, word, actions);
+        self.returns(worker, word, actions)
     }
 
     /// The worker is to hand on what it has, and to wait.

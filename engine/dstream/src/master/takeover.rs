@@ -8,6 +8,7 @@ use crate::master::book::Book;
 use crate::master::core::{Master, MasterAction};
 use crate::master::journal::{SealedInterval, Snapshot};
 use crate::master::ledger::LedgerEvent;
+use crate::master::spares::Spares;
 use crate::master::tracker::TrackerEvent;
 use crate::master::writing::{say_gone, say_sealed};
 use crate::message::{BlockReport, ToWorker};
@@ -107,5 +108,7 @@ impl Master {
         for client in std::mem::take(&mut self.asked) {
             self.account(now, LedgerEvent::Asked { client }, actions);
         }
+        self.spares.iter_mut().for_each(Spares::begin);
+        self.call_if_short(actions);
     }
 }

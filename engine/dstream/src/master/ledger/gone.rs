@@ -52,7 +52,7 @@ impl Ledger {
                 if !self.given_up.contains(&order.name) {
                     let allotted = Some(sealed.interval);
                     let holders = order.holders.into_iter().filter(|holder| is_beyond_workers(*holder)).collect();
-                    let block = Block { ranges, interval: sealed.interval, holders, allotted };
+                    let block = Block { ranges, interval: sealed.interval, holders, allotted, brought: None };
                     self.blocks.insert(order.name, block);
                 }
             }

@@ -7,13 +7,19 @@ use super::{Block, Ledger, LedgerAction};
 use crate::log::LOG;
 use crate::message::{BlockReport, Member};
 use crate::options::Input;
-use dstream_trace::{BlockName, RangeSet, RecordRange};
+use dstream_trace::{BlockName, Moment, RangeSet, RecordRange};
 use std::collections::BTreeSet;
 
 impl Ledger {
     /// Takes note of blocks that `by` holds: also one that is to leave, which does not count itself among those who promise
-    /// them, holds them until it goes. What was given up `by` may forget.
-    pub(super) fn learn(&mut self, by: u32, reports: Vec<BlockReport>, actions: &mut Vec<LedgerAction>) {
+    /// them, holds them until it goes. What was given up `by` may forget. `brought`: it has just joined.
+    pub(super) fn learn(
+        &mut self,
+        by: u32,
+        reports: Vec<BlockReport>,
+        brought: Option<Moment>,
+        actions: &mut Vec<LedgerAction>,
+    ) {
         let mut over = Vec::new();
         for report in reports {
             let promised = report.holders.iter().filter(|holder| self.is_member(holder)).map(|holder| holder.worker);
@@ -32,7 +38,7 @@ impl Ledger {
                 self.masked.insert(report.name, report.ranges);
             } else if !holders.is_empty() {
                 let BlockReport { name, interval, ranges, .. } = report;
-                self.blocks.insert(name, Block { ranges, interval, holders, allotted: None });
+                self.blocks.insert(name, Block { ranges, interval, holders, allotted: None, brought });
             }
         }
         if !over.is_empty() {
@@ -62,6 +68,14 @@ impl Ledger {
     pub(super) fn is_left_to(&self, elsewhere: &RangeSet, interval: u64, block: &Block) -> bool {
         block.holders.iter().all(|holder| self.is_silent(interval, *holder))
             && block.ranges.iter().all(|range| elsewhere.gaps(*range).is_empty())
+    }
+
+    /// Whether an interval is not to have the block yet, which would be gone with the next loss of the worker that has just
+    /// brought it: nobody was told that it is held, so its clients may be about to send it to others. Not for ever: copies
+    /// may be refused.
+    pub(super) fn waits_for_copies(&self, now: Moment, block: &Block) -> bool {
+        let until = block.brought.map(|at| at + self.limits.patience.max(self.limits.interval));
+        self.limits.input == Input::Memory && !self.is_held(block) && until.is_some_and(|until| now < until)
     }
 
     /// Whether all these records are allotted.

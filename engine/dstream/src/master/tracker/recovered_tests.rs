@@ -1,16 +1,19 @@
 //! A new master's tracker: what it runs when workers have said what they hold of an earlier one's.
 
-use super::tests::{LIMITS, check_limits, holders, id, sealed, word_count};
+use super::tests::{LIMITS, check_limits, holders, id, panes, sealed, word_count};
 use super::*;
 use crate::master::journal::SealedInterval;
 
 /// Interval 0 with blocks 0 and 1 was sealed in term 1.
 fn found() -> Snapshot {
-    let Some(TrackerEvent::Sealed { interval, blocks }) = sealed(0, &[(0, &[1, 3]), (1, &[2, 3])]).into_iter().next()
-    else {
+    Snapshot { next: 1, open: vec![open(0, &[(0, &[1, 3]), (1, &[2, 3])])], ..Snapshot::default() }
+}
+
+fn open(interval: u64, blocks: &[(u64, &[u32])]) -> SealedInterval {
+    let Some(TrackerEvent::Sealed { interval, blocks }) = sealed(interval, blocks).into_iter().next() else {
         unreachable!("an interval is sealed first")
     };
-    Snapshot { next: 1, open: vec![SealedInterval { interval, ranges: vec![], blocks }], ..Snapshot::default() }
+    SealedInterval { interval, ranges: vec![], blocks }
 }
 
 fn recovered(visible: &[u32], held: &[(u32, &[(u32, u32)])]) -> Vec<(u64, TrackerEvent)> {
@@ -61,4 +64,32 @@ fn a_late_word_of_an_earlier_masters_attempt_changes_nothing() {
     let mut events = recovered(&[], &[]);
     events.push((5, TrackerEvent::Done { worker: 1, task: id(0, 0, 0) }));
     check_limits(&word_count(), LIMITS, &[1, 2, 3], events, 1, &[]);
+}
+
+#[test]
+fn a_window_that_a_worker_kept_is_made_again_when_its_values_lack_what_this_master_gives_up() {
+    // Intervals 0 and 1 have a block each. Their results are out, and worker 1 has what they left; nobody has block 0.
+    let open = vec![open(0, &[(0, &[1])]), open(1, &[(1, &[1, 3])])];
+    let found = Snapshot { next: 2, open, ..Snapshot::default() };
+    let visible = [0, 1].map(|interval| VisibleResult { interval, output: "counts".into(), partition: 0 }).to_vec();
+    let made = [0, 1].map(|interval| Made { interval, stage: 1, partition: 0, pane: Some(0) }).to_vec();
+    let mut events = vec![TrackerEvent::Recovered { term: 2, found, visible }, holders(1, &[1, 3])];
+    events.extend([TrackerEvent::Held { worker: 1, made }, TrackerEvent::Resumed]);
+    let check = |events: &[TrackerEvent], expected: &[&str]| {
+        let events = events.iter().map(|event| (0, event.clone())).collect();
+        check_limits(&panes::with_inverse(), LIMITS, &[1, 2, 3], events, 1, expected);
+    };
+    check(&events, &["done 0", "done 1", "1: save 1.0 again through 1: 0@1 1@1"]);
+    let failed = Some(NotFetched { panes_missing: vec![(0, 1)], ..NotFetched::default() });
+    events.push(TrackerEvent::Saved { worker: 1, through: 1, stage: 1, partition: 0, attempt: 65536, failed });
+    check(&events, &["give up b1.1.0", "1: stage 0 [0.65536 again]"]);
+    events.push(panes::done_in(0, 1, 0, 65536));
+    check(&events, &["1: stage 1 [0.65536 again for its panes]"]);
+    events.push(panes::done_in(0, 1, 1, 65536));
+    // Block 0 is taken out of the window of interval 1 some day: it must not be in it. Its slices are gone, too.
+    check(&events, &["1: stage 0 [0.65536 again]"]);
+    events.push(panes::done_in(1, 1, 0, 65536));
+    check(&events, &["1: stage 1 [0.65536 again on 0@1 for its panes]"]);
+    events.push(panes::done_in(1, 1, 1, 65536));
+    check(&events, &["1: save 1.0 again through 1: 0@1 1@1"]);
 }

@@ -382,4 +382,4 @@ fn nothing_is_given_up_before_the_sink_has_said_what_the_lost_worker_handed_in()
 }
 
 mod demand;
-mod panes;
+pub(super) mod panes;

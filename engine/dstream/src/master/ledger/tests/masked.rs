@@ -1,4 +1,4 @@
-//! Records that two blocks have.
+//! Records that two blocks have, or may have soon.
 
 use super::*;
 
@@ -53,4 +53,48 @@ fn what_only_a_silent_member_has_is_left_to_the_one_to_whom_it_was_sent_again() 
     let first = "seal 0 [1:0-9] [b1.1.0]";
     check((0, 14), 1, &[&format!("1000 {first}"), "2500 seal 1 [1:10-14] [b2.2.0 skip [(0, 0..10)]]"]);
     check((5, 14), 0, &[&format!("1500 {first}"), "2500 seal 1 [1:10-14] [b2.2.0 skip [(0, 0..5)]]"]);
+}
+
+/// A worker that had been away says with its join, or just after it, what it has of its last life.
+fn brought(with_its_join: bool) -> LedgerEvent {
+    let blocks = vec![report(2, 0, (0, 9), &[2])];
+    if with_its_join {
+        LedgerEvent::Announced { by: 2, blocks, closed_below: None }
+    } else {
+        LedgerEvent::Orphans { by: 2, origin: Member { worker: 2, epoch: 1 }, blocks }
+    }
+}
+
+/// Worker 2 brings records that nobody else has, and is lost after the seal; their client sends them to worker 1. In which
+/// intervals they are.
+fn sealed_in(with_its_join: bool, copied: bool) -> Vec<String> {
+    let mut events = vec![(900, brought(with_its_join))];
+    if copied {
+        events.push((950, LedgerEvent::CopyHeld { by: member(1), block: report(2, 0, (0, 9), &[]).name }));
+    }
+    events.extend((1..=3).map(|worker| (1000, announced(worker, vec![], 1))));
+    events.push((1010, LedgerEvent::Lost(member(2))));
+    let orphans = |by| LedgerEvent::Orphans { by, origin: member(2), blocks: vec![] };
+    events.extend([(1020, orphans(1)), (1020, orphans(3))]);
+    events.push((1500, announced(1, vec![report(1, 0, (0, 9), &[1, 3])], 1)));
+    events.extend([(2000, announced(1, vec![], 2)), (2000, announced(3, vec![], 2))]);
+    said(limits(), &[1, 2, 3], events, 2100).into_iter().filter(|word| word.contains("seal")).collect()
+}
+
+#[test]
+fn what_only_one_has_that_has_just_come_back_is_in_no_interval_before_it_has_its_copies() {
+    for with_its_join in [true, false] {
+        assert_eq!(sealed_in(with_its_join, true), ["1000 seal 0 [1:0-9] [b2.2.0]", "2000 seal 1 [] []"]);
+        assert_eq!(sealed_in(with_its_join, false), ["1000 seal 0 [] []", "2000 seal 1 [1:0-9] [b1.1.0]"]);
+    }
+}
+
+#[test]
+fn what_gets_no_copies_waits_for_an_interval_at_most() {
+    let mut events = vec![(900, brought(true))];
+    for interval in 1..=2 {
+        events.extend((1..=2).map(|worker| (interval * 1000, announced(worker, vec![], interval))));
+    }
+    let seals = said(limits(), &[1, 2], events, 2000).into_iter().filter(|word| word.contains("seal"));
+    assert_eq!(seals.collect::<Vec<_>>(), ["1000 seal 0 [] []", "2000 seal 1 [1:0-9] [b2.2.0]"]);
 }

@@ -14,7 +14,7 @@ pub(super) fn windowed() -> Query {
     query
 }
 
-pub(super) fn done_in(interval: u64, worker: u32, stage: u32, attempt: u32) -> TrackerEvent {
+pub(in crate::master::tracker) fn done_in(interval: u64, worker: u32, stage: u32, attempt: u32) -> TrackerEvent {
     TrackerEvent::Done { worker, task: TaskId { interval, stage, partition: 0, attempt } }
 }
 
@@ -203,7 +203,7 @@ fn a_part_of_a_checkpoint_that_could_not_be_saved_is_ordered_again() {
 }
 
 /// As `windowed`, with an inverse: a window is the one before it, and values that enter and leave.
-fn with_inverse() -> Query {
+pub(in crate::master::tracker) fn with_inverse() -> Query {
     let mut query = windowed();
     let kept = |label: &str, back| Kept { label: label.to_owned(), rows: ROWS.to_owned(), back };
     query.stages[1].kept = vec![kept("values", 2..=2), kept("window", 1..=1)];
