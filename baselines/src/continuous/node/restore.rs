@@ -224,9 +224,10 @@ impl Node {
     /// Whether it is known where each client was behind an interval: from who handed the input on, from the store, or from
     /// the client; or that the client's life ended, so that its input says it.
     fn knows_border(&self, through: u64) -> bool {
+        let gates = self.clients.gates_behind_borders();
         (1..=self.limits.clients).all(|client| {
             let is_said = self.punctuations.get(&client).is_some_and(|ends| ends.contains_key(&through));
-            is_said || self.clients.gates().get(&client).is_some_and(|gate| gate.closes(through, through + 1))
+            is_said || gates.get(&client).is_some_and(|gate| gate.closes(through, through + 1))
         })
     }
 
@@ -237,7 +238,8 @@ impl Node {
         let (through, mapped) = (hosted.through, hosted.mapped_through);
         let held = self.held.get(&partition).expect("its input is here");
         // What is behind the border is past.
-        let known = held.known(&self.punctuations, self.clients.gates(), mapped.map_or(0, |through| through + 1));
+        let gates = self.clients.gates_behind_borders();
+        let known = held.known(&self.punctuations, &gates, mapped.map_or(0, |through| through + 1));
         let source = Source::new(partition, self.limits.cut, self.limits.clients, mapped, &known);
         hosted.source = Some(source);
         let inboxes = topology.keyed_of(partition).map(|keyed| (keyed.stage, Inbox::new(keyed.writers, through)));
