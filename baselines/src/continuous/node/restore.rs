@@ -43,6 +43,7 @@ impl Node {
         };
         self.wanted_states.retain(|wanted| is_wanted(*wanted));
         self.wanted_inputs.retain(|(wanted, _)| is_wanted(*wanted));
+        self.cut_copies_short();
         self.serve_inputs(actions);
         self.fetch_from(None, actions);
         self.run_what_is_ready(actions);
@@ -150,11 +151,28 @@ impl Node {
         copies && self.hosted.get(&partition).is_some_and(|hosted| !hosted.is_loaded)
     }
 
+    /// Copies that are not whole when their model is gone are given up, as the master must know which they are.
+    fn cut_copies_short(&mut self) {
+        let since = |hosted: &BTreeMap<u32, Hosted>, partition: u32| hosted.get(&partition).map(|hosted| hosted.since);
+        let mut cut_short = std::mem::take(&mut self.cut_short);
+        cut_short.retain(|partition, seat| since(&self.hosted, *partition) == Some(*seat));
+        for (partition, place) in self.assignment.iter().filter(|(partition, _)| self.lacks_copy(*partition)) {
+            let Some(seat) = place.host(self.limits.node) else { continue };
+            if place.has_lost_model(seat) {
+                cut_short.insert(partition, seat.since);
+            }
+        }
+        self.cut_short = cut_short;
+    }
+
     /// Asks for the input and the states that other nodes have, those that can be reached; of one node, or of all.
     pub(super) fn fetch_from(&mut self, node: Option<NodeNumber>, actions: &mut Vec<NodeAction>) {
         for (partition, place) in self.assignment.iter() {
             let Some(seat) = place.holder(self.limits.node) else { continue };
             let lacks_copy = self.lacks_copy(partition);
+            if self.cut_short.get(&partition) == Some(&seat.since) {
+                continue;
+            }
             let held = self.held.get_mut(&partition).filter(|held| !held.is_whole || lacks_copy);
             let Some(held) = held else { continue };
             let (from, word) = match seat.start {
