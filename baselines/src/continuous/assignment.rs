@@ -66,6 +66,13 @@ impl Place {
         self.holders.iter().find(|seat| seat.node == node)
     }
 
+    /// Whether the seat is that of a copy whose model runs the partition no more, or came back since and is a copy itself.
+    pub fn has_lost_model(&self, seat: &Seat) -> bool {
+        let Start::Copied { from } = seat.start else { return false };
+        let is_later_copy = |model: &Seat| model.since > seat.since && matches!(model.start, Start::Copied { .. });
+        self.host(from).is_none_or(is_later_copy)
+    }
+
     /// The newest change of who is here.
     pub fn changed(&self) -> u64 {
         self.hosts.iter().chain(&self.holders).map(|seat| seat.since).max().unwrap_or(0)

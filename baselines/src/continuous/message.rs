@@ -42,6 +42,13 @@ pub enum ToMaster {
         /// (source, the version under which it became a holder)
         of: Vec<(u32, u64)>,
     },
+    /// What I was to copy of these partitions has not all come, and who ran them runs them no more. I wait for no more of it.
+    Lacks {
+        /// Its epoch.
+        epoch: u64,
+        /// (partition, the version under which it became a host)
+        of: Vec<(u32, u64)>,
+    },
     /// So much do I hold that nobody may be told before you know; and where clients said that intervals end.
     Holds {
         /// Its epoch.

@@ -63,6 +63,8 @@ pub struct Cluster {
     waits: BTreeMap<(u32, NodeNumber, u64), NodeNumber>,
     /// What holders would say next.
     unsaid: BTreeSet<(u32, NodeNumber, u64)>,
+    /// Copies that wait no more, as their model is gone; some have said so.
+    cut_short: BTreeMap<(u32, NodeNumber, u64), bool>,
     /// Sources of which something is nowhere any more.
     lost: BTreeSet<u32>,
 }
@@ -93,6 +95,7 @@ impl Cluster {
             known: BTreeSet::new(),
             waits: BTreeMap::new(),
             unsaid: BTreeSet::new(),
+            cut_short: BTreeMap::new(),
             lost: BTreeSet::new(),
         };
         (1..=nodes).for_each(|node| cluster.join(node));
@@ -150,40 +153,42 @@ impl Cluster {
         self.known.retain(|(_, holder)| *holder != node);
         self.waits.retain(|(_, holder, _), _| *holder != node);
         self.unsaid.retain(|(_, holder, _)| *holder != node);
+        self.cut_short.retain(|(_, holder, _), _| *holder != node);
     }
 
-    /// A holder gets what it waits for, if its giver lives and has it.
-    pub fn copy(&mut self, which: u32) {
+    /// A holder gets what it waits for, if its giver lives and has it; whether there was one.
+    pub fn copy(&mut self, which: u32) -> bool {
         let can_give =
             |((source, _, _), giver): &(&(u32, NodeNumber, u64), &NodeNumber)| self.has.contains(&(*source, **giver));
         let ready: Vec<(u32, NodeNumber, u64)> = self.waits.iter().filter(can_give).map(|(seat, _)| *seat).collect();
-        if let Some(seat) = chosen(ready.iter(), which) {
-            self.waits.remove(&seat);
-            self.has.insert((seat.0, seat.1));
-            self.unsaid.insert(seat);
-        }
+        let Some(seat) = chosen(ready.iter(), which) else { return false };
+        self.waits.remove(&seat);
+        self.has.insert((seat.0, seat.1));
+        self.unsaid.insert(seat)
     }
 
-    /// A holder says that it has everything.
-    pub fn say(&mut self, which: u32) {
-        let Some(seat) = chosen(self.unsaid.iter(), which) else { return };
-        self.unsaid.remove(&seat);
+    /// A holder says that it has everything, or that the rest will not come; whether there was one.
+    pub fn say(&mut self, which: u32) -> bool {
+        let cut_short = self.cut_short.iter().filter(|(_, is_said)| !**is_said).map(|(seat, _)| seat);
+        let Some(seat) = chosen(self.unsaid.iter().chain(cut_short), which) else { return false };
         let (source, node, since) = seat;
-        let of = vec![(source, since)];
-        let word = ToMaster::Whole { epoch: self.members[&node], of };
-        self.known.insert((source, node));
+        let (epoch, of) = (self.members[&node], vec![(source, since)]);
+        let word = if self.unsaid.remove(&seat) {
+            self.known.insert((source, node));
+            ToMaster::Whole { epoch, of }
+        } else {
+            self.cut_short.insert(seat, true);
+            ToMaster::Lacks { epoch, of }
+        };
         self.step(MasterEvent::Word { node, incarnation: 1, word });
+        true
     }
 
     /// Everything that can be copied is, and said; then nobody waits any more.
     pub fn settle(&mut self) {
-        let mut before = usize::MAX;
-        while before != self.waits.len() + self.unsaid.len() {
-            before = self.waits.len() + self.unsaid.len();
-            self.copy(0);
-            self.say(0);
-        }
+        while self.copy(0) | self.say(0) {}
         assert!(self.waits.is_empty(), "{:?} wait for ever in {:?}", self.waits, self.assignment);
+        assert!(self.cut_short.is_empty(), "{:?} are left in {:?}", self.cut_short, self.assignment);
     }
 
     /// No holder lacks anything.
@@ -223,10 +228,17 @@ impl Cluster {
             let is_now = |node: NodeNumber, since: u64| place.holder(node).is_some_and(|seat| seat.since == since);
             self.waits.retain(|(of, node, since), _| *of != source || is_now(*node, *since));
             self.unsaid.retain(|(of, node, since)| *of != source || is_now(*node, *since));
+            self.cut_short.retain(|(of, node, since), _| *of != source || is_now(*node, *since));
             let is_new = |seat: &&Seat| old.holder(seat.node).is_none_or(|old| old.since != seat.since);
             let new: Vec<Seat> = place.holders.iter().filter(is_new).cloned().collect();
             new.iter().for_each(|seat| self.begin(source, seat, before.version == 0));
             new.iter().for_each(|seat| self.check_giver(source, place, seat));
+            for seat in place.hosts.iter().filter(|seat| place.has_lost_model(seat)) {
+                let key = (source, seat.node, seat.since);
+                if self.waits.remove(&key).is_some() {
+                    self.cut_short.insert(key, false);
+                }
+            }
         }
     }
 
@@ -254,7 +266,9 @@ impl Cluster {
     fn check_giver(&self, source: u32, place: &Place, seat: &Seat) {
         match seat.start {
             Start::Restored { input_from: Some(from), .. } => {
-                assert!(self.has.contains(&(source, from)), "{from} is to give source {source}: {place:?}");
+                // It gives what there is, if nobody else can.
+                let is_last = place.host(from).is_some_and(|seat| place.has_lost_model(seat));
+                assert!(is_last || self.has.contains(&(source, from)), "{from} is to give source {source}: {place:?}");
             }
             Start::Copied { from } => assert!(place.host(from).is_some(), "{from} runs nothing: {place:?}"),
             Start::Empty | Start::Restored { input_from: None, .. } => {}
@@ -279,7 +293,8 @@ impl Cluster {
                 let now = now.iter().find(|now| now.node == node);
                 let is_kept = now.is_some_and(|now| now.since == since);
                 let becomes_host = old.host(node).is_none() && place.host(node).is_some();
-                let lost_giver = giver_of(start).is_some_and(|giver| !stayed.contains(&giver));
+                let lost_giver =
+                    giver_of(start).is_some_and(|giver| !stayed.contains(&giver)) || old.has_lost_model(seat);
                 let waits_in_vain = lost_giver && !self.known.contains(&(source, node));
                 assert!(now.is_some() && (is_kept || becomes_host || waits_in_vain), "{node} was moved in {place:?}");
             }

@@ -107,6 +107,8 @@ pub struct Master {
     pub(super) progress: BTreeMap<(u32, NodeNumber), Progress>,
     /// (source, node, since): all of the source's input is there
     pub(super) whole: BTreeSet<(u32, NodeNumber, u64)>,
+    /// (partition, node, since): said that it lacks what it was to copy, of which the model is gone
+    lacks: BTreeSet<(u32, NodeNumber, u64)>,
     /// (partition, node, since): was the foremost once, or level with it
     pub(super) kept_up: BTreeSet<(u32, NodeNumber, u64)>,
     /// Nodes that were given up for being slow: they are heirs where need be, and otherwise run nothing.
@@ -141,6 +143,7 @@ impl Master {
             start_at: Moment::NEVER,
             progress: BTreeMap::new(),
             whole: BTreeSet::new(),
+            lacks: BTreeSet::new(),
             kept_up: BTreeSet::new(),
             given_up: BTreeSet::new(),
             began_behind: BTreeMap::new(),
@@ -237,7 +240,7 @@ impl Master {
         }
         let first = self.limits.redundancy.initial(self.limits.partitions);
         let members = self.members.keys().copied().collect();
-        let scene = Scene { members: &members, safe: None, whole: &self.whole };
+        let scene = Scene { members: &members, safe: None, whole: &self.whole, lacks: &self.lacks };
         // Seats of nodes that are not here are given to others before anybody hears of them: all of them start empty.
         let mut mended = self.limits.redundancy.mend(&first, &scene).unwrap_or(first);
         for place in &mut mended.places {
@@ -250,9 +253,9 @@ impl Master {
     fn mend(&mut self, actions: &mut Vec<MasterAction>) {
         let Some(now) = self.assignment.clone() else { return };
         let members: BTreeSet<NodeNumber> = self.members.keys().copied().collect();
-        let scene = Scene { members: &members, safe: self.safe, whole: &self.whole };
+        let scene = Scene { members: &members, safe: self.safe, whole: &self.whole, lacks: &self.lacks };
         let before = self.limits.redundancy.with_reachable_givers(&now, &scene);
-        self.say_lost_states(&now, &members, actions);
+        self.say_lost_states(&now, &scene, actions);
         let next = self.limits.redundancy.mend(&before, &scene);
         if let Some(next) = next.or((before != now).then_some(before)) {
             self.assign(now, next, actions);
@@ -260,16 +263,20 @@ impl Master {
     }
 
     /// Where replicas are the only copies of a state and all that had it are gone, its results will lack what was in it.
-    fn say_lost_states(&self, now: &Assignment, members: &BTreeSet<NodeNumber>, actions: &mut Vec<MasterAction>) {
+    fn say_lost_states(&self, now: &Assignment, scene: &Scene<'_>, actions: &mut Vec<MasterAction>) {
         // Where a result looks back at nothing there is no state.
         let keeps_state = self.limits.redundancy.border == Border::Closed && self.limits.reach != Some(0);
         let Some(through) = self.safe.filter(|_| keeps_state) else { return };
         for (partition, place) in now.iter() {
             let has_state = |seat: &&Seat| {
                 let progress = self.progress.get(&(partition, seat.node));
-                members.contains(&seat.node) && progress.is_some_and(|of| of.since == seat.since && of.is_running)
+                scene.members.contains(&seat.node) && progress.is_some_and(|of| of.since == seat.since && of.is_running)
             };
-            if place.hosts.iter().any(|seat| has_state(&seat)) {
+            let may_have_state = |seat: &Seat| has_state(&seat) || scene.is_in_doubt(partition, place, seat);
+            // Of one that begins without it that was said before.
+            let begins_bare =
+                |seat: &Seat| scene.members.contains(&seat.node) && matches!(seat.start, Start::Restored { .. });
+            if place.hosts.iter().any(|seat| may_have_state(seat) || begins_bare(seat)) {
                 continue;
             }
             let after = self.limits.reach.and_then(|reach| through.checked_sub(reach));
@@ -312,6 +319,7 @@ impl Master {
         let sits = |(partition, node, since): &(u32, NodeNumber, u64)| {
             place(*partition).and_then(|place| place.host(*node)).is_some_and(|seat| seat.since == *since)
         };
+        self.lacks.retain(sits);
         self.kept_up.retain(sits);
         self.began_behind.retain(|seat, _| sits(seat));
         self.progress.retain(|(partition, node), progress| sits(&(*partition, *node, progress.since)));
@@ -359,6 +367,13 @@ impl Master {
             }
             ToMaster::Whole { epoch, of } if self.members.get(&node) == Some(&epoch) => {
                 self.whole.extend(of.into_iter().map(|(source, since)| (source, node, since)));
+                if !self.lacks.is_empty() {
+                    self.mend(actions); // there may be one to copy from now
+                }
+            }
+            ToMaster::Lacks { epoch, of } if self.members.get(&node) == Some(&epoch) => {
+                self.lacks.extend(of.into_iter().map(|(partition, since)| (partition, node, since)));
+                self.mend(actions);
             }
             ToMaster::Holds { epoch, of, punctuations } if self.members.get(&node) == Some(&epoch) => {
                 let (noted, safe) = self.holdings.tell(node, &of);
@@ -379,6 +394,7 @@ impl Master {
             }
             ToMaster::Progress { .. }
             | ToMaster::Whole { .. }
+            | ToMaster::Lacks { .. }
             | ToMaster::Holds { .. }
             | ToMaster::Filling { .. }
             | ToMaster::ClientHeld { .. }

@@ -149,9 +149,24 @@ pub struct Scene<'s> {
     pub safe: Option<u64>,
     /// (source, node, since): all of the source's input is there.
     pub whole: &'s BTreeSet<(u32, NodeNumber, u64)>,
+    /// (partition, node, since): a copy whose model was gone before all of it had come.
+    pub lacks: &'s BTreeSet<(u32, NodeNumber, u64)>,
 }
 
 impl Scene<'_> {
+    /// Whether the seat is that of a copy whose model is gone, and which has not said yet whether all of it had come before.
+    pub fn is_in_doubt(&self, partition: u32, place: &Place, seat: &Seat) -> bool {
+        let key = (partition, seat.node, seat.since);
+        let has_said = self.whole.contains(&key) || self.lacks.contains(&key);
+        self.members.contains(&seat.node) && !has_said && self.has_lost_model(place, seat)
+    }
+
+    /// Whether the one that the seat is a copy of runs the partition no more.
+    fn has_lost_model(&self, place: &Place, seat: &Seat) -> bool {
+        let is_gone = matches!(seat.start, Start::Copied { from } if !self.members.contains(&from));
+        is_gone || place.has_lost_model(seat)
+    }
+
     /// A beginning behind the border, with the input of a holder that has all of it: of the node itself, if it does; or else
     /// of one that has as much as is left and waits for nobody.
     fn restored(&self, partition: usize, place: &Place, node: NodeNumber) -> Start {
@@ -163,7 +178,8 @@ impl Scene<'_> {
         let waits_for_nobody = |seat: &&Seat| match seat.start {
             Start::Empty => true,
             Start::Restored { input_from, .. } => input_from.is_none_or(|giver| giver == seat.node),
-            Start::Copied { .. } => false,
+            // It waits for nobody either: it has what had come.
+            Start::Copied { .. } => self.has_lost_model(place, seat),
         };
         let giver = own.or_else(|| others.clone().find(is_whole)).or_else(|| others.find(waits_for_nobody));
         Start::Restored { through: self.safe, input_from: giver.map(|seat| seat.node) }
@@ -211,30 +227,32 @@ impl Loads {
 }
 
 impl Redundancy {
-    /// The assignment with a new beginning for every seat that still waits for input or state of a node that is gone.
+    /// The assignment with a new beginning for every seat that still waits for input or state of a node that is gone. Where
+    /// only replicas have the state, none begins without it while one of them may have it, but could not say so yet.
     pub fn with_reachable_givers(&self, now: &Assignment, scene: &Scene<'_>) -> Assignment {
         let Scene { members, whole, .. } = *scene;
         let mut next = Assignment { version: now.version + 1, places: now.places.clone() };
         for (partition, place) in (0u32..).zip(&mut next.places) {
             let waits_for_lost = |seat: &Seat| {
-                let giver = match seat.start {
-                    Start::Empty => None,
-                    Start::Restored { input_from, .. } => input_from,
-                    Start::Copied { from } => Some(from),
+                let is_gone = match seat.start {
+                    Start::Restored { input_from: Some(giver), .. } => !members.contains(&giver),
+                    Start::Empty | Start::Restored { input_from: None, .. } => false,
+                    Start::Copied { .. } => scene.has_lost_model(place, seat),
                 };
-                members.contains(&seat.node)
-                    && giver.is_some_and(|giver| !members.contains(&giver))
-                    && !whole.contains(&(partition, seat.node, seat.since))
+                members.contains(&seat.node) && is_gone && !whole.contains(&(partition, seat.node, seat.since))
             };
             let stuck: Vec<NodeNumber> =
                 place.holders.iter().filter(|seat| waits_for_lost(seat)).map(|seat| seat.node).collect();
             let before = place.clone();
+            let in_doubt = before.hosts.iter().any(|seat| scene.is_in_doubt(partition, &before, seat));
+            let may_have_state = self.border == Border::Closed && in_doubt;
             for node in stuck {
                 let can_give =
                     |seat: &&Seat| members.contains(&seat.node) && whole.contains(&(partition, seat.node, seat.since));
                 let host = before.hosts.iter().find(|seat| seat.node != node && can_give(seat));
                 let start = match (before.host(node), host) {
                     (Some(_), Some(running)) if self.hosts > 1 => Start::Copied { from: running.node },
+                    (Some(_), None) if may_have_state => continue,
                     _ => scene.restored(partition as usize, &place.clone(), node),
                 };
                 let since = next.version;

@@ -33,6 +33,8 @@ struct Question {
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     gates: BTreeMap<u32, Gate>,
+    /// Clients whose life had ended when they were asked about anew.
+    asked_after_end: BTreeSet<u32>,
     /// Clients of which nothing is taken.
     closed: BTreeSet<u32>,
     /// Closed clients that said something.
@@ -45,6 +47,16 @@ impl Clients {
     /// Where clients' lives ended.
     pub fn gates(&self) -> &BTreeMap<u32, Gate> {
         &self.gates
+    }
+
+    /// The same, as they were when any interval was closed that is: a question opens none of those again. Who begins behind
+    /// one must not wait for the answer, which waits for whoever copies from it.
+    pub fn gates_behind_borders(&self) -> BTreeMap<u32, Gate> {
+        let mut gates = self.gates.clone();
+        for (client, gate) in &mut gates {
+            gate.is_ended |= self.asked_after_end.contains(client);
+        }
+        gates
     }
 
     /// Whether what the client says is not taken; it is told so by a new connection when it is again.
@@ -110,8 +122,10 @@ impl Node {
 
     /// The master asks what is here. A client that had ended may be back: nothing is closed without its word meanwhile.
     pub(super) fn ask_client(&mut self, now: Moment, client: u32, round: u64, actions: &mut Vec<NodeAction>) {
-        if let Some(gate) = self.clients.gates.get_mut(&client) {
-            gate.is_ended = false;
+        if let Some(gate) = self.clients.gates.get_mut(&client)
+            && std::mem::take(&mut gate.is_ended)
+        {
+            self.clients.asked_after_end.insert(client);
         }
         self.clients.questions.remove(&client);
         self.say_client_held(now, client, round, actions);
@@ -258,7 +272,10 @@ impl Node {
         self.clients.questions.remove(&client);
         let is_new = self.clients.gates.get(&client).is_none_or(|known| known.round < gate.round);
         let is_closed = is_asked || gate.is_ended;
-        gate.is_ended &= !is_asked;
+        self.clients.asked_after_end.remove(&client);
+        if is_asked && std::mem::take(&mut gate.is_ended) {
+            self.clients.asked_after_end.insert(client);
+        }
         self.clients.gates.insert(client, gate);
         if is_new {
             self.end_life(client, actions);
@@ -302,3 +319,6 @@ impl Node {
         ends.extend(gate.punctuations.iter().filter(|(interval, _)| self.safe <= Some(**interval)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,9 @@ impl Node {
         else {
             return;
         };
+        if self.cut_short.get(&partition) == Some(&version) {
+            return; // the master counts on nothing of it
+        }
         let Some(hosted) = self.hosted.get_mut(&partition).filter(|hosted| hosted.since == version) else { return };
         for header in panes {
             let Some(bytes) = usize::try_from(header.bytes).ok().filter(|bytes| *bytes <= body.len()) else { return };

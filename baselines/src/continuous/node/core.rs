@@ -190,6 +190,9 @@ pub struct Node {
     pub(super) shown: BTreeMap<(u32, u32), (Vec<RecordRange>, Vec<Bytes>)>,
     said: BTreeMap<u32, Progress>,
     pub(super) said_whole: BTreeMap<u32, u64>,
+    /// Copies whose model is gone, and that wait for no more of it: partition -> since when it is to run here
+    pub(super) cut_short: BTreeMap<u32, u64>,
+    said_cut_short: BTreeMap<u32, u64>,
     /// partition -> since when it is to run here, and what is wrong with its saved state
     pub(super) broken: BTreeMap<u32, (u64, String)>,
     next_beat: Moment,
@@ -226,6 +229,8 @@ impl Node {
             shown: BTreeMap::new(),
             said: BTreeMap::new(),
             said_whole: BTreeMap::new(),
+            cut_short: BTreeMap::new(),
+            said_cut_short: BTreeMap::new(),
             broken: BTreeMap::new(),
             next_beat: Moment::ZERO,
             next_progress: Moment::ZERO,
@@ -252,6 +257,7 @@ impl Node {
                 self.next_beat = now; // the first beat brings the first lease
                 self.said.clear();
                 self.said_whole.clear();
+                self.said_cut_short.clear();
                 self.say_all_back(actions);
                 self.note_again();
             }
@@ -327,6 +333,8 @@ impl Node {
         self.shown.clear();
         self.said.clear();
         self.said_whole.clear();
+        self.said_cut_short.clear();
+        self.cut_short.clear();
         (self.safe, self.visible) = (None, None);
         (self.said_filling, self.save_at) = (false, None);
     }
@@ -337,6 +345,8 @@ impl Node {
         if now < self.next_progress {
             return;
         }
+        // What runs is whole: who hears that it runs may relieve the one it was copied from.
+        self.say_whole(epoch, actions);
         let moved: Vec<Progress> = self.hosted.keys().filter_map(|partition| self.progress(*partition)).collect();
         let moved: Vec<Progress> =
             moved.into_iter().filter(|progress| self.said.get(&progress.partition) != Some(progress)).collect();
@@ -345,6 +355,10 @@ impl Node {
             self.said.extend(moved.iter().map(|progress| (progress.partition, *progress)));
             actions.push(NodeAction::TellMaster(ToMaster::Progress { epoch, of: moved }));
         }
+    }
+
+    /// Says what is here of the partitions that it is to hold, and what will not come.
+    fn say_whole(&mut self, epoch: u64, actions: &mut Vec<NodeAction>) {
         let whole: Vec<(u32, u64)> = self
             .held
             .iter()
@@ -358,6 +372,13 @@ impl Node {
         if !whole.is_empty() {
             self.said_whole.extend(whole.iter().copied());
             actions.push(NodeAction::TellMaster(ToMaster::Whole { epoch, of: whole }));
+        }
+        let said = &mut self.said_cut_short;
+        let is_new = |(partition, since): &(&u32, &u64)| said.insert(**partition, **since) != Some(**since);
+        let cut_short = self.cut_short.iter();
+        let lacks: Vec<(u32, u64)> = cut_short.filter(is_new).map(|(partition, since)| (*partition, *since)).collect();
+        if !lacks.is_empty() {
+            actions.push(NodeAction::TellMaster(ToMaster::Lacks { epoch, of: lacks }));
         }
     }
 
@@ -403,6 +424,7 @@ impl Core for Node {
                 self.said_filling = false;
                 self.said.clear();
                 self.said_whole.clear();
+                self.said_cut_short.clear();
                 actions.push(NodeAction::TellMaster(self.join()));
             }
             NodeEvent::PeerUp(node) => self.peer_up(node, actions),

@@ -187,6 +187,9 @@ impl Node {
     /// Takes over what another node holds of a source.
     pub(super) fn take_input(&mut self, word: ToPeer, body: Bytes, actions: &mut Vec<NodeAction>) {
         let ToPeer::Input { source, version, batches, punctuations, floors, is_last } = word else { return };
+        if self.cut_short.get(&source) == Some(&version) {
+            return; // others count on there being no more than there was
+        }
         let Some(held) = self.held.get_mut(&source).filter(|held| held.since == version) else { return };
         if !held.take(&batches, body, actions) {
             return;

@@ -43,6 +43,7 @@ impl Node {
         };
         self.wanted_states.retain(|wanted| is_wanted(*wanted));
         self.wanted_inputs.retain(|(wanted, _)| is_wanted(*wanted));
+        self.cut_copies_short();
         self.serve_inputs(actions);
         self.fetch_from(None, actions);
         self.run_what_is_ready(actions);
@@ -150,11 +151,28 @@ impl Node {
         copies && self.hosted.get(&partition).is_some_and(|hosted| !hosted.is_loaded)
     }
 
+    /// Copies that are not whole when their model is gone are given up, as the master must know which they are.
+    fn cut_copies_short(&mut self) {
+        let since = |hosted: &BTreeMap<u32, Hosted>, partition: u32| hosted.get(&partition).map(|hosted| hosted.since);
+        let mut cut_short = std::mem::take(&mut self.cut_short);
+        cut_short.retain(|partition, seat| since(&self.hosted, *partition) == Some(*seat));
+        for (partition, place) in self.assignment.iter().filter(|(partition, _)| self.lacks_copy(*partition)) {
+            let Some(seat) = place.host(self.limits.node) else { continue };
+            if place.has_lost_model(seat) {
+                cut_short.insert(partition, seat.since);
+            }
+        }
+        self.cut_short = cut_short;
+    }
+
     /// Asks for the input and the states that other nodes have, those that can be reached; of one node, or of all.
     pub(super) fn fetch_from(&mut self, node: Option<NodeNumber>, actions: &mut Vec<NodeAction>) {
         for (partition, place) in self.assignment.iter() {
             let Some(seat) = place.holder(self.limits.node) else { continue };
             let lacks_copy = self.lacks_copy(partition);
+            if self.cut_short.get(&partition) == Some(&seat.since) {
+                continue;
+            }
             let held = self.held.get_mut(&partition).filter(|held| !held.is_whole || lacks_copy);
             let Some(held) = held else { continue };
             let (from, word) = match seat.start {
@@ -224,9 +242,10 @@ impl Node {
     /// Whether it is known where each client was behind an interval: from who handed the input on, from the store, or from
     /// the client; or that the client's life ended, so that its input says it.
     fn knows_border(&self, through: u64) -> bool {
+        let gates = self.clients.gates_behind_borders();
         (1..=self.limits.clients).all(|client| {
             let is_said = self.punctuations.get(&client).is_some_and(|ends| ends.contains_key(&through));
-            is_said || self.clients.gates().get(&client).is_some_and(|gate| gate.closes(through, through + 1))
+            is_said || gates.get(&client).is_some_and(|gate| gate.closes(through, through + 1))
         })
     }
 
@@ -237,7 +256,8 @@ impl Node {
         let (through, mapped) = (hosted.through, hosted.mapped_through);
         let held = self.held.get(&partition).expect("its input is here");
         // What is behind the border is past.
-        let known = held.known(&self.punctuations, self.clients.gates(), mapped.map_or(0, |through| through + 1));
+        let gates = self.clients.gates_behind_borders();
+        let known = held.known(&self.punctuations, &gates, mapped.map_or(0, |through| through + 1));
         let source = Source::new(partition, self.limits.cut, self.limits.clients, mapped, &known);
         hosted.source = Some(source);
         let inboxes = topology.keyed_of(partition).map(|keyed| (keyed.stage, Inbox::new(keyed.writers, through)));

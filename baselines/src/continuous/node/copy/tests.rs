@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::continuous::assignment::{Assignment, Place, Seat, Start};
-use crate::continuous::message::{Element, FromMaster, Part, Position, Reader, Subscription, Writer};
+use crate::continuous::message::{Element, FromMaster, Part, Position, Reader, Subscription, ToMaster, Writer};
 use crate::continuous::node::testing::limits;
 use crate::continuous::node::work::Work;
 use crate::continuous::node::{Done, NodeEvent, WorkDone};
@@ -196,4 +196,50 @@ fn a_copy_maps_what_its_models_source_had_not_though_the_operators_have_closed_i
     });
     let got: Vec<_> = elements.flatten().map(|element| (element.interval, element.records)).collect();
     assert_eq!(got, [(0, Some(RECORD)), (0, None)]);
+}
+
+/// Node 3 is to copy the partition from node 1, which is gone before the state comes, or after. Whether it says that it
+/// lacks it, and runs in the end, though the state comes.
+fn check_model_gone(comes_before: bool, expected: (bool, bool)) {
+    let copied = (3, 2, Start::Copied { from: 1 });
+    let mut copy = Member::new(3);
+    copy.is_assigned(2, &[(1, 1, Start::Empty), copied]);
+    let gone = |copy: &mut Member| copy.is_assigned(3, &[copied, (2, 3, Start::Copied { from: 3 })]);
+    if !comes_before {
+        gone(&mut copy);
+    }
+    let (batches, floors, punctuations) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    copy.hears_peer(1, ToPeer::Input { source: 0, version: 2, batches, punctuations, floors, is_last: true });
+    let (through, mapped_through, mute_through, panes) = (None, None, None, Vec::new());
+    let state = ToPeer::State {
+        partition: 0,
+        version: 2,
+        through,
+        mapped_through,
+        lacks: 0,
+        mute_through,
+        panes,
+        is_last: true,
+    };
+    copy.hears_peer(1, state);
+    if comes_before {
+        gone(&mut copy);
+    }
+    for later in 1..=2 {
+        copy.node.step(NOW + Duration::from_secs(later), NodeEvent::Tick, &mut copy.said);
+    }
+    let lacks = |action: &&NodeAction| match action {
+        NodeAction::TellMaster(ToMaster::Lacks { of, .. }) => *of == [(0, 2)],
+        _ => false,
+    };
+    let says = copy.said.iter().filter(lacks).count();
+    assert!(says <= 1, "it says so {says} times");
+    let runs = copy.said.iter().any(|action| matches!(action, NodeAction::Open { partition: 0, .. }));
+    assert_eq!((says == 1, runs), expected, "comes before: {comes_before}");
+}
+
+#[test]
+fn a_copy_whose_model_is_gone_says_what_it_lacks_and_waits_for_no_more_of_it() {
+    check_model_gone(false, (true, false));
+    check_model_gone(true, (false, true));
 }
