@@ -46,11 +46,13 @@ impl Ledger {
         }
     }
 
-    /// Whether the member has not reported for the interval, nor for all that others have.
+    /// Whether others have reported for more than the member has, which has not for the interval or is far behind: who lives
+    /// reports when an interval ends, as all do.
     fn is_silent(&self, interval: u64, member: u32) -> bool {
         let reported = self.closed_below.get(&member).copied().unwrap_or(0);
         let by_others = self.closed_below.values().max().copied().unwrap_or(0);
-        self.members.contains_key(&member) && reported <= interval && reported < by_others
+        let is_behind = reported + 1 < by_others || reported <= interval && reported < by_others;
+        self.members.contains_key(&member) && is_behind
     }
 
     /// What blocks have that are in no interval yet and that somebody holds who is not silent.

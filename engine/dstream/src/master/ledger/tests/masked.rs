@@ -1,6 +1,7 @@
 //! Records that two blocks have, or may have soon.
 
 use super::*;
+use crate::master::journal::Snapshot;
 
 #[test]
 fn a_block_whose_records_are_in_another_one_is_forgotten_when_that_has_its_copies() {
@@ -52,6 +53,16 @@ fn what_only_a_silent_member_has_is_left_to_the_one_to_whom_it_was_sent_again() 
     // It speaks, or not all of it came again.
     let first = "seal 0 [1:0-9] [b1.1.0]";
     check((0, 14), 1, &[&format!("1000 {first}"), "2500 seal 1 [1:10-14] [b2.2.0 skip [(0, 0..10)]]"]);
+    // It had closed the interval, and nothing since, when that is sealed at last: a master had stood still.
+    let late = |reported: u64| {
+        let first = announced(1, vec![report(1, 0, (0, 9), &[1])], 1);
+        let second = announced(2, vec![again((0, 14))], reported);
+        let events = [(0, LedgerEvent::Recovered(Snapshot::default())), (3000, first), (3001, second)];
+        let events = events.into_iter().chain([(3002, LedgerEvent::Resumed)]).collect();
+        said(limits(), &[1, 2], events, 3002).into_iter().find(|word| word.contains(" seal 0 "))
+    };
+    assert_eq!(late(2).as_deref(), Some("3002 seal 0 [1:0-9] [b1.1.0]"));
+    assert_eq!(late(3).as_deref(), Some("3002 seal 0 [] []"));
     check((5, 14), 0, &[&format!("1500 {first}"), "2500 seal 1 [1:10-14] [b2.2.0 skip [(0, 0..5)]]"]);
 }
 
