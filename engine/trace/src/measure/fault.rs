@@ -134,11 +134,14 @@ impl Measure<'_> {
     }
 
     /// When anybody knew: a node was declared lost, a second attempt launched, another master led; or, where those who would
-    /// have declared it lost were lost too, a later life of it became a member.
+    /// have declared it lost were lost too, a later life of it became a member. Who joins or leaves is no loss: a second attempt
+    /// beside one of its tasks has other reasons.
     fn detect(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
         let declared = self.declared_lost(fault, t0).first().copied();
         let again = self.joined_again(fault, t0).map(|joined| joined.at).min();
-        [declared, self.twin(fault, t0), self.succeeded(fault, t0), again].into_iter().flatten().min()
+        let is_loss = !matches!(fault.effect, Effect::Joined | Effect::Left);
+        let twin = is_loss.then(|| self.twin(fault, t0)).flatten();
+        [declared, twin, self.succeeded(fault, t0), again].into_iter().flatten().min()
     }
 
     /// The first time that each worker whose process the fault ended became a member again.

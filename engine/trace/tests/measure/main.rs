@@ -408,6 +408,9 @@ fn a_twin_beside_a_running_attempt_detects_a_straggler() {
     run.events.retain(|(_, _, event)| !matches!(event, Event::TaskLaunched { task, .. } if task.attempt == 1));
     run.add_task(6400, 6700, task(4, 1, 1, 1), 1, false);
     check_faults(&run, &["900 1200 1500 1200 0 1500"]);
+    // A worker that joins is no straggler, whatever a second attempt is launched for.
+    run.input.faults[0].effect = Effect::Joined;
+    check_faults(&run, &["- 1200 1500 1200 0 1500"]);
 }
 
 #[test]
