@@ -410,6 +410,7 @@ fn a_twin_beside_a_running_attempt_detects_a_straggler() {
     check_faults(&run, &["900 1200 1500 1200 0 1500"]);
     // A worker that joins is no straggler, whatever a second attempt is launched for.
     run.input.faults[0].effect = Effect::Joined;
+    run.add(5600, "master", Event::WorkerJoined { worker: node("worker-2"), epoch: 9 });
     check_faults(&run, &["- 1200 1500 1200 0 1500"]);
 }
 
