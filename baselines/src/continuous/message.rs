@@ -42,7 +42,8 @@ pub enum ToMaster {
         /// (source, the version under which it became a holder)
         of: Vec<(u32, u64)>,
     },
-    /// What I was to copy of these partitions has not all come, and who ran them runs them no more. I wait for no more of it.
+    /// What I was to copy of these partitions has not all come, and who ran them runs them no more. I wait for no more
+    /// of it.
     Lacks {
         /// Its epoch.
         epoch: u64,

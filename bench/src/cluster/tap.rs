@@ -37,6 +37,17 @@ impl Refusals {
     }
 }
 
+/// What is said when a node's own disk refuses what it is asked.
+fn disk_refused(node: &NodeName, event: &Event) -> Option<String> {
+    let Event::DiskRefused { why } = event else { return None };
+    let folder = std::env::temp_dir();
+    Some(format!(
+        "{node} cannot put anything into {} (`TMPDIR`): {why}; \
+         what is more than `memory` allows stays in memory until it can",
+        folder.display()
+    ))
+}
+
 impl EventTap {
     /// A tap and its outlet.
     pub fn new() -> (Arc<EventTap>, mpsc::Receiver<TraceLine>) {
@@ -69,6 +80,7 @@ pub fn is_wanted(event: &Event) -> bool {
 impl Journal for EventTap {
     fn write(&self, at: Moment, node: &NodeName, event: Event) {
         self.refusals.note(node, &event);
+        disk_refused(node, &event).iter().for_each(|refused| console::log(refused));
         if !is_wanted(&event) {
             return;
         }

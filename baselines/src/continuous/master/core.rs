@@ -350,18 +350,7 @@ impl Master {
                 }
             }
             ToMaster::Progress { epoch, of } if self.members.get(&node) == Some(&epoch) => {
-                for progress in of {
-                    if let Some(sealed) = progress.sealed {
-                        let last = self.sealed.entry(progress.partition).or_default();
-                        *last = sealed.max(*last);
-                    }
-                    if progress.is_running {
-                        let seat = (progress.partition, node, progress.since);
-                        self.began_behind.entry(seat).or_insert(progress.closed);
-                    }
-                    self.note_saved(node, &progress);
-                    self.progress.insert((progress.partition, node), progress);
-                }
+                of.into_iter().for_each(|progress| self.note_progress(node, progress));
                 self.balance(now, actions);
                 self.advance(actions);
             }
@@ -400,6 +389,20 @@ impl Master {
             | ToMaster::ClientHeld { .. }
             | ToMaster::ClientBack { .. } => {}
         }
+    }
+
+    /// How far the node is with one of its partitions.
+    fn note_progress(&mut self, node: NodeNumber, progress: Progress) {
+        if let Some(sealed) = progress.sealed {
+            let last = self.sealed.entry(progress.partition).or_default();
+            *last = sealed.max(*last);
+        }
+        if progress.is_running {
+            let seat = (progress.partition, node, progress.since);
+            self.began_behind.entry(seat).or_insert(progress.closed);
+        }
+        self.note_saved(node, &progress);
+        self.progress.insert((progress.partition, node), progress);
     }
 
     /// Moves the borders: what nobody needs any more, and what is visible.

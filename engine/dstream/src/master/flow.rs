@@ -155,8 +155,8 @@ impl Flow {
         }
     }
 
-    /// Another master has written that it lets in so many records, and the last intervals had so many, oldest first: this one
-    /// begins with that, or with what the middle one of the last three had.
+    /// Another master has written that it lets in so many records, and the last intervals had so many, oldest first: this
+    /// one begins with that, or with what the middle one of the last three had.
     pub(super) fn goes_on(&mut self, written: u64, had: impl DoubleEndedIterator<Item = u64>) {
         let mut last: Vec<u64> = had.rev().filter(|records| *records > 0).take(3).collect();
         last.sort_unstable();

@@ -284,8 +284,8 @@ impl Workers {
 }
 
 /// Which of `count` has this turn: each has one in `count` turns, but not the same one in all of them. Copies of blocks go
-/// round as well, and were turns to go round with them, some holders would have most of the tasks and others none. The sum of
-/// the turn's digits, as in the sequence of Thue and Morse.
+/// round as well, and were turns to go round with them, some holders would have most of the tasks and others none. The sum
+/// of the turn's digits, as in the sequence of Thue and Morse.
 fn aperiodic(turn: usize, count: usize) -> usize {
     if count < 2 {
         return 0;

@@ -134,8 +134,8 @@ impl Measure<'_> {
     }
 
     /// When anybody knew: a node was declared lost, a second attempt launched, another master led; or, where those who would
-    /// have declared it lost were lost too, a later life of it became a member. Who joins or leaves is no loss: a second attempt
-    /// beside one of its tasks has other reasons.
+    /// have declared it lost were lost too, a later life of it became a member. Who joins or leaves is no loss: a second
+    /// attempt beside one of its tasks has other reasons.
     fn detect(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
         let declared = self.declared_lost(fault, t0).first().copied();
         let again = self.joined_again(fault, t0).map(|joined| joined.at).min();
