@@ -1,5 +1,7 @@
 //! Input that is had again from its clients: they keep what they sent, the journal says which records are in which block.
 //!
+//! Where clients let go what is acknowledged, they still have what is not, and can be asked for that.
+//!
 //! Knows no journal and no master. To ledger, tracker and tasks the clients of a block are one more holder of it, as a log
 //! is, with a number that no worker has. Invariant: a block that is read again has the records that its interval has from it
 //! in their order, and no others: what came in another block is in nobody's way, and its client may have let it go.
@@ -17,16 +19,34 @@ use std::collections::BTreeMap;
 /// network cards. Whether a client is there its connection tells much sooner.
 const DEADLINES: u32 = 8;
 
-/// The clients among the holders of a block. Workers are counted from 1.
+/// The clients among the holders of a block, where they keep what they sent. Workers are counted from 1.
 pub const CLIENTS: u32 = u32::MAX;
+
+/// The clients of a block that was put into an interval before anybody could tell them that it is held. They have its
+/// records for as long as nobody does.
+pub const UNTOLD_CLIENTS: u32 = CLIENTS - 1;
 
 /// Whether the holder is none of the workers, and is not lost with them.
 pub fn is_beyond_workers(holder: u32) -> bool {
-    holder == LOG || holder == CLIENTS
+    holder == LOG || is_clients(holder)
 }
 
-/// Has the clients of a block send its records again; nothing if one of them does not.
-pub async fn send_again(context: &TaskContext, order: &BlockOrder, interval: u64) -> Option<HeldBlock> {
+/// Whether the holder stands for the clients of a block.
+pub fn is_clients(holder: u32) -> bool {
+    holder == CLIENTS || holder == UNTOLD_CLIENTS
+}
+
+/// Why clients have not sent a block again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// One of them does not answer.
+    Silent,
+    /// One of them does not have the records.
+    Missing,
+}
+
+/// Has the clients of a block send its records again.
+pub async fn send_again(context: &TaskContext, order: &BlockOrder, interval: u64) -> Result<HeldBlock, NotSent> {
     let mut by_client: BTreeMap<u32, Vec<RecordRange>> = BTreeMap::new();
     for range in &order.ranges {
         by_client.entry(range.client).or_default().push(*range);
@@ -41,9 +61,10 @@ pub async fn send_again(context: &TaskContext, order: &BlockOrder, interval: u64
     let asked: Vec<_> = by_client.into_iter().map(ask).collect();
     let mut answers = BTreeMap::new();
     for (client, answer) in asked {
-        answers.insert(client, lines_of(&answer.await.ok()?)?);
+        let answer = answer.await.map_err(|_| NotSent::Silent)?;
+        answers.insert(client, lines_of(&answer).ok_or(NotSent::Missing)?);
     }
-    block_of(order, interval, answers)
+    block_of(order, interval, answers).ok_or(NotSent::Missing)
 }
 
 /// The lines of each range that was asked for, the first one last.

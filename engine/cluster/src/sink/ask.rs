@@ -6,6 +6,10 @@ use dstream_host::peer::Peers;
 use dstream_trace::{NodeName, Purpose};
 use std::time::Duration;
 
+/// A request fails at once while its connection is only being made: it is made again after this part of its deadline, by
+/// when a connection is there, and not at once, as a sink that is away for long is asked by many.
+const PAUSES_OF_A_DEADLINE: u32 = 8;
+
 /// Has the sink refuse results of a node under this and older epochs, again and again until the sink says so. Returns which
 /// of the node's results are visible, from interval `since` on.
 pub async fn fence(
@@ -25,6 +29,6 @@ pub async fn fence(
         {
             return visible;
         }
-        host.sleep(deadline).await;
+        host.sleep(deadline / PAUSES_OF_A_DEADLINE).await;
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::master::ledger::{Block, LedgerAction};
 use crate::options::Placement;
+use crate::replay::is_beyond_workers;
 use dstream_trace::{BlockName, Event, Moment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -163,7 +164,8 @@ impl Copies {
                 continue;
             }
             let has_room = |worker: &u32| room.get(worker).is_none_or(|room| *room > 0);
-            let holders: Vec<u32> = block.holders.iter().copied().filter(has_room).collect();
+            let workers = block.holders.iter().copied().filter(|holder| !is_beyond_workers(*holder));
+            let holders: Vec<u32> = workers.filter(has_room).collect();
             if holders.is_empty() {
                 continue;
             }

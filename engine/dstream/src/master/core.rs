@@ -332,6 +332,7 @@ impl Master {
                 LedgerAction::OrderCopy { block, from, to } => {
                     actions.push(MasterAction::Tell { worker: from, word: ToWorker::Copy { block, to } });
                 }
+                LedgerAction::Heard { by, blocks } => self.heard(by, blocks, actions),
                 LedgerAction::Forget { by, blocks } => {
                     self.trimming.over(&blocks);
                     self.say_when_written(LedgerAction::Forget { by, blocks }, actions);

@@ -10,12 +10,12 @@
 //! interval: open --all members closed it and all orphans are known, or waited long enough--> sealed
 //! ```
 
-use crate::log::{LOG, LOG_MEMBER};
+use crate::log::LOG_MEMBER;
 use crate::master::copies::{Copies, Known};
 use crate::master::journal::{GivenUp, Snapshot};
 use crate::message::{BlockOrder, BlockReport, Member, Skip};
 use crate::options::{Input, Placement};
-use crate::replay::CLIENTS;
+use crate::replay::{CLIENTS, UNTOLD_CLIENTS};
 use clients::Clients;
 pub use clients::patience_with_clients;
 use dstream_cluster::core::Core;
@@ -23,6 +23,7 @@ use dstream_trace::{BlockName, Event, Moment, RangeSet, RecordRange};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use untold::Untold;
 
 /// What the ledger must know.
 #[derive(Clone, Debug)]
@@ -187,6 +188,13 @@ pub enum LedgerAction {
         /// The blocks.
         blocks: Vec<BlockName>,
     },
+    /// The member may tell its clients that these blocks are held, which it has announced.
+    Heard {
+        /// The member.
+        by: u32,
+        /// The blocks.
+        blocks: Vec<BlockName>,
+    },
     /// Tell the client which of its records are held by as many members as can be asked for, or in results.
     Answer {
         /// The client.
@@ -237,6 +245,7 @@ pub struct Ledger {
     /// Blocks whose records are all in others: whoever holds one forgets it, and acknowledges it, when those have their
     /// copies.
     masked: BTreeMap<BlockName, Vec<RecordRange>>,
+    untold: Untold,
     /// Blocks that were given up stay given up, also when a holder comes back: the run has said that they are gone.
     given_up: BTreeSet<BlockName>,
     next: u64,
@@ -254,9 +263,10 @@ impl Ledger {
         let promised = if limits.input == Input::Log { 0 } else { limits.copies };
         Ledger {
             copies: Copies::new(promised, limits.patience, limits.placement),
-            clients: Clients::new(limits.patience),
+            clients: Clients::new(limits.input, limits.patience),
             owed: BTreeMap::new(),
             masked: BTreeMap::new(),
+            untold: Untold::default(),
             limits,
             members: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -269,15 +279,6 @@ impl Ledger {
             is_recovering: false,
             last_step: Moment::ZERO,
             resumed: Moment::ZERO,
-        }
-    }
-
-    /// Whether an interval may have the block. Where there is a log, one that it does not hold is acknowledged to nobody
-    /// yet: a worker named it to a new master that counts on all that earlier ones may have sealed.
-    fn is_to_stay(&self, block: &Block) -> bool {
-        match self.limits.input {
-            Input::Log => block.holders.contains(&LOG),
-            Input::Memory | Input::Replay => !block.holders.is_empty(),
         }
     }
 
@@ -325,14 +326,14 @@ impl Ledger {
         let interval = self.next;
         self.next += 1;
         let open = self.blocks.iter().filter(|(_, block)| block.allotted.is_none() && block.interval <= interval);
-        let elsewhere = self.held_beside_the_silent(interval);
+        let came_later = self.came_later(interval);
         let open = open.filter(|(_, block)| self.is_to_stay(block) && !self.waits_for_copies(now, block));
-        let open = open.filter(|(_, block)| !self.is_left_to(&elsewhere, interval, block));
+        let open = open.filter(|(_, block)| !self.is_left_to(&came_later, block));
         let mut candidates: Vec<(bool, BlockName)> = open.map(|(name, block)| (!self.is_held(block), *name)).collect();
         // Of records that two blocks have, those count that are in the one with all its copies.
         candidates.sort_unstable();
         let (mut ranges, mut blocks) = (RangeSet::new(), Vec::new());
-        for (_, name) in candidates {
+        for (lacks_copies, name) in candidates {
             let block = self.blocks.get_mut(&name).expect("its key was just read");
             let (fresh, skip) = allot(&mut self.allotted, &block.ranges);
             if fresh.is_empty() {
@@ -341,8 +342,13 @@ impl Ledger {
                 continue;
             }
             block.allotted = Some(interval);
-            if self.limits.input == Input::Replay {
-                block.holders.insert(CLIENTS);
+            match self.limits.input {
+                Input::Replay => _ = block.holders.insert(CLIENTS),
+                Input::Memory if lacks_copies => {
+                    block.holders.insert(UNTOLD_CLIENTS);
+                    self.untold.blocks.insert(name);
+                }
+                Input::Memory | Input::Log => {}
             }
             for range in &fresh {
                 ranges.insert(*range);
@@ -405,9 +411,11 @@ impl Core for Ledger {
             }
             LedgerEvent::Announced { by, blocks, closed_below } => {
                 let is_back = closed_below.is_none() && !self.is_recovering;
+                let announced: Vec<BlockName> = blocks.iter().map(|block| block.name).collect();
                 self.learn(by, blocks, is_back.then_some(now), actions);
                 if let Some(below) = closed_below {
                     self.closed_below.insert(by, below);
+                    self.heard(by, announced, actions);
                 }
             }
             LedgerEvent::Orphans { by, origin, blocks } => {
@@ -455,6 +463,7 @@ impl Core for Ledger {
         self.seal_ready(now, actions);
         self.do_without_clients(now, actions);
         self.forget_masked(actions);
+        self.hear_at_last(actions);
         self.answer_what_is_owed(actions);
         let known = Known { takers: self.takers(), leaving: &self.leaving, blocks: &self.blocks };
         self.copies.repair(now, &known, membership_changed, actions);
@@ -480,3 +489,4 @@ mod holders;
 mod leaving;
 #[cfg(test)]
 mod tests;
+mod untold;

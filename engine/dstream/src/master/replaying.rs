@@ -11,7 +11,7 @@
 use crate::master::core::{Master, MasterAction};
 use crate::master::journal::SealedInterval;
 use crate::master::ledger::{LedgerAction, LedgerEvent};
-use crate::message::{BlockReport, ToWorker};
+use crate::message::ToWorker;
 use dstream_cluster::layout::Role;
 use dstream_cluster::message::ToClient;
 use dstream_trace::{BlockName, Moment, NodeName};
@@ -77,13 +77,16 @@ impl Master {
         }
     }
 
-    /// Which of these blocks their receiver may acknowledge.
-    pub(super) fn heard(&self, blocks: &[BlockReport]) -> Vec<BlockName> {
+    /// Tells a receiver which of these blocks it may acknowledge.
+    pub(super) fn heard(&self, worker: u32, mut blocks: Vec<BlockName>, actions: &mut Vec<MasterAction>) {
         let is_written = |name: &BlockName| {
             let sealed = self.book.interval_of(name);
             !self.replaying.is_on || sealed.is_some_and(|interval| interval < self.replaying.sealed_below)
         };
-        blocks.iter().map(|block| block.name).filter(is_written).collect()
+        blocks.retain(is_written);
+        if let Some(epoch) = self.members.get(&worker).copied().filter(|_| !blocks.is_empty()) {
+            actions.push(MasterAction::Tell { worker, word: ToWorker::Heard { epoch, blocks } });
+        }
     }
 
     /// The seal is written: receivers hear of their blocks in it.
@@ -141,7 +144,7 @@ mod tests {
     use crate::master::ledger::LedgerLimits;
     use crate::master::tracker::TrackerLimits;
     use crate::master::tracker::tests::LIMITS;
-    use crate::message::{TaskId, ToMaster};
+    use crate::message::{BlockReport, TaskId, ToMaster};
     use crate::options::{Input, Placement};
     use dstream_kernel::QueryBuilder;
     use dstream_trace::RecordRange;

@@ -18,7 +18,7 @@ use crate::message::{
     BlockOrder, Launch, Made, NotFetched, PaneSource, Reads, Save, Stored, TaskFailure, TaskId, TaskOrder,
 };
 use crate::options::{Placement, Recovery};
-use crate::replay::CLIENTS;
+use crate::replay::is_clients;
 use dstream_cluster::core::Core;
 use dstream_cluster::message::VisibleResult;
 use dstream_kernel::Query;
@@ -375,7 +375,7 @@ impl Tracker {
             return BlockOrder { holders: Vec::new(), ..block.clone() };
         };
         // To ask its clients for it, and to know what they sent again from what was received first.
-        let is_needed = holders.contains(&CLIENTS) || !block.skip.is_empty();
+        let is_needed = holders.iter().any(|holder| is_clients(*holder)) || !block.skip.is_empty();
         let ranges = if is_needed { ranges.clone() } else { Vec::new() };
         BlockOrder { holders: holders.clone(), ranges, ..block.clone() }
     }

@@ -5,7 +5,7 @@
 use crate::master::core::{Master, MasterAction};
 use crate::master::ledger::LedgerEvent;
 use crate::master::tracker::TrackerEvent;
-use crate::message::{BlockReport, Member, NotFetched, TaskFailure, TaskId, ToMaster, ToWorker};
+use crate::message::{BlockReport, Member, NotFetched, TaskFailure, TaskId, ToMaster};
 use dstream_cluster::detector::DetectorEvent;
 use dstream_trace::Moment;
 use std::time::Duration;
@@ -46,9 +46,8 @@ impl Master {
                 self.beats(now, (Member { worker, epoch }, sent_ns), unreachable, actions);
             }
             ToMaster::Announce { epoch, blocks, closed_below } if self.is_member(worker, epoch) => {
-                let (closed_below, heard) = (Some(closed_below), self.heard(&blocks));
+                let closed_below = Some(closed_below);
                 self.account(now, LedgerEvent::Announced { by: worker, blocks, closed_below }, actions);
-                actions.push(MasterAction::Tell { worker, word: ToWorker::Heard { epoch, blocks: heard } });
             }
             ToMaster::Orphans { epoch, origin, origin_epoch, blocks } if self.is_member(worker, epoch) => {
                 let origin = Member { worker: origin, epoch: origin_epoch };

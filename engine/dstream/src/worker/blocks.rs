@@ -5,7 +5,7 @@
 
 use crate::log::{self, LOG};
 use crate::message::{BlockOrder, BlockReport, Fetch, Fetched, NotFetched, Skip, TaskFailure, ToMaster};
-use crate::replay::{CLIENTS, is_beyond_workers, send_again};
+use crate::replay::{NotSent, UNTOLD_CLIENTS, is_beyond_workers, is_clients, send_again};
 use crate::worker::receiver::held_event;
 use crate::worker::store::HeldBlock;
 use crate::worker::task::{Answer, TaskContext, fetch};
@@ -67,14 +67,20 @@ async fn fetch_block(
             Answer::None => failed.unreachable.push(*holder),
         }
     }
-    if order.holders.contains(&CLIENTS) {
-        if let Some(held) = send_again(context, order, interval).await {
-            context.hold_again(epoch, &held).await;
-            return Ok(held);
+    if let Some(clients) = order.holders.iter().find(|holder| is_clients(**holder)) {
+        match send_again(context, order, interval).await {
+            Ok(held) => {
+                context.hold_again(epoch, &held).await;
+                return Ok(held);
+            }
+            // It was told meanwhile that they are held.
+            Err(NotSent::Missing) if *clients == UNTOLD_CLIENTS => failed.blocks_missing.push((order.name, *clients)),
+            // It is away, or has yet to read its source again: the next attempt must not come at once.
+            Err(_) => {
+                context.host.sleep(context.deadline).await;
+                failed.is_client_silent = true;
+            }
         }
-        // It is away, or has yet to read its source again: the next attempt must not come at once.
-        context.host.sleep(context.deadline).await;
-        failed.is_client_silent = true;
     }
     if order.holders.contains(&LOG) {
         match log::read(&context.host, order.name, context.scale).await {

@@ -6,7 +6,7 @@
 use super::{Block, Ledger, LedgerAction};
 use crate::log::LOG;
 use crate::options::Input;
-use crate::replay::CLIENTS;
+use crate::replay::{CLIENTS, UNTOLD_CLIENTS, is_beyond_workers};
 use dstream_trace::{BlockName, Moment, RangeSet, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,6 +19,14 @@ const TIMEOUTS_TO_COME_BACK: u32 = 20;
 /// How long a client may stay away before what only it has is given up.
 pub fn patience_with_clients(failure_timeout: Duration) -> Duration {
     failure_timeout * TIMEOUTS_TO_COME_BACK
+}
+
+/// Where clients do not keep what they sent, nobody waits for one to be started again: it would have nothing.
+fn patience_with(input: Input, failure_timeout: Duration) -> Duration {
+    match input {
+        Input::Replay => patience_with_clients(failure_timeout),
+        Input::Memory | Input::Log => failure_timeout,
+    }
 }
 
 /// Which clients are there.
@@ -35,8 +43,8 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(failure_timeout: Duration) -> Clients {
-        let patience = patience_with_clients(failure_timeout);
+    pub(super) fn new(input: Input, failure_timeout: Duration) -> Clients {
+        let patience = patience_with(input, failure_timeout);
         Clients { patience, there: BTreeSet::new(), away: BTreeMap::new(), gone: BTreeSet::new(), is_back: false }
     }
 
@@ -105,20 +113,24 @@ impl Ledger {
             let ranges = blocks.iter().flat_map(|block| &block.ranges);
             ranges.filter(|range| range.client == client).copied().collect()
         };
-        let (held, lacking) = (of(&held), of(&lacking));
+        let (untold, held, lacking) = (self.untold(), of(&held), of(&lacking));
         let in_intervals = self.allotted.iter().filter(|range| range.client == client);
         let settled = in_intervals.flat_map(|range| match self.limits.input {
             Input::Memory | Input::Log => lacking.gaps(range),
             Input::Replay => vec![range],
         });
-        let known: RangeSet = settled.chain(held.iter()).collect();
+        let held = held.iter().flat_map(|range| untold.gaps(range));
+        let known: RangeSet = settled.chain(held).collect();
         let lacking = lacking.iter().flat_map(|range| known.gaps(range)).collect();
         (known, lacking)
     }
 
     pub(super) fn is_held(&self, block: &Block) -> bool {
         match self.limits.input {
-            Input::Memory => block.holders.len() >= (self.limits.copies as usize).min(self.members.len()),
+            Input::Memory => {
+                let workers = block.holders.iter().filter(|holder| !is_beyond_workers(**holder));
+                workers.count() >= (self.limits.copies as usize).min(self.members.len())
+            }
             Input::Log => block.holders.contains(&LOG),
             Input::Replay => block.allotted.is_some(),
         }
@@ -152,13 +164,14 @@ impl Ledger {
     pub(super) fn do_without_clients(&mut self, now: Moment, actions: &mut Vec<LedgerAction>) {
         // Asked first whatever the input: a deadline that nobody takes note of would be due for ever.
         let has_changed = self.clients.has_changed(now);
-        if self.limits.input != Input::Replay || !has_changed {
+        if !has_changed {
             return;
         }
         for (name, block) in self.blocks.iter_mut().filter(|(_, block)| block.allotted.is_some()) {
             let changed = match self.clients.have(block) {
-                true => block.holders.insert(CLIENTS),
-                false => block.holders.remove(&CLIENTS),
+                true => self.limits.input == Input::Replay && block.holders.insert(CLIENTS),
+                // Who comes back has forgotten what it was not told.
+                false => block.holders.remove(&CLIENTS) || block.holders.remove(&UNTOLD_CLIENTS),
             };
             if changed {
                 let holders = block.holders.iter().copied().collect();

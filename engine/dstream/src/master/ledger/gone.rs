@@ -53,6 +53,8 @@ impl Ledger {
                     let allotted = Some(sealed.interval);
                     let holders = order.holders.into_iter().filter(|holder| is_beyond_workers(*holder)).collect();
                     let block = Block { ranges, interval: sealed.interval, holders, allotted, brought: None };
+                    // Which of them lack copies is looked at when it matters.
+                    self.untold.blocks.insert(order.name);
                     self.blocks.insert(order.name, block);
                 }
             }

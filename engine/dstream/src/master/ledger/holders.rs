@@ -7,7 +7,7 @@ use super::{Block, Ledger, LedgerAction};
 use crate::log::LOG;
 use crate::message::{BlockReport, Member};
 use crate::options::Input;
-use dstream_trace::{BlockName, Moment, RangeSet, RecordRange};
+use dstream_trace::{BlockName, Moment, RecordRange};
 use std::collections::BTreeSet;
 
 impl Ledger {
@@ -46,38 +46,13 @@ impl Ledger {
         }
     }
 
-    /// Whether others have reported for more than the member has, which has not for the interval or is far behind: who lives
-    /// reports when an interval ends, as all do.
-    fn is_silent(&self, interval: u64, member: u32) -> bool {
-        let reported = self.closed_below.get(&member).copied().unwrap_or(0);
-        let by_others = self.closed_below.values().max().copied().unwrap_or(0);
-        let is_behind = reported + 1 < by_others || reported <= interval && reported < by_others;
-        self.members.contains_key(&member) && is_behind
-    }
-
-    /// What blocks have that are in no interval yet and that somebody holds who is not silent.
-    pub(super) fn held_beside_the_silent(&self, interval: u64) -> RangeSet {
-        if self.members.keys().all(|member| !self.is_silent(interval, *member)) {
-            return RangeSet::new();
+    /// Whether an interval may have the block. Where there is a log, one that it does not hold is acknowledged to nobody
+    /// yet: a worker named it to a new master that counts on all that earlier ones may have sealed.
+    pub(super) fn is_to_stay(&self, block: &Block) -> bool {
+        match self.limits.input {
+            Input::Log => block.holders.contains(&LOG),
+            Input::Memory | Input::Replay => !block.holders.is_empty(),
         }
-        let open = self.blocks.values().filter(|block| block.allotted.is_none());
-        let held = open.filter(|block| block.holders.iter().any(|holder| !self.is_silent(interval, *holder)));
-        held.flat_map(|block| block.ranges.clone()).collect()
-    }
-
-    /// Whether the interval does without the block: only those have it that were waited for in vain and may be dead, and its
-    /// clients have sent all of it to others already, who have it for a later interval.
-    pub(super) fn is_left_to(&self, elsewhere: &RangeSet, interval: u64, block: &Block) -> bool {
-        block.holders.iter().all(|holder| self.is_silent(interval, *holder))
-            && block.ranges.iter().all(|range| elsewhere.gaps(*range).is_empty())
-    }
-
-    /// Whether an interval is not to have the block yet, which would be gone with the next loss of the worker that has just
-    /// brought it: nobody was told that it is held, so its clients may be about to send it to others. Not for ever: copies
-    /// may be refused.
-    pub(super) fn waits_for_copies(&self, now: Moment, block: &Block) -> bool {
-        let until = block.brought.map(|at| at + self.limits.patience.max(self.limits.interval));
-        self.limits.input == Input::Memory && !self.is_held(block) && until.is_some_and(|until| now < until)
     }
 
     /// Whether all these records are allotted.

@@ -4,6 +4,7 @@
 
 use super::{Ledger, LedgerAction};
 use crate::options::Input;
+use crate::replay::UNTOLD_CLIENTS;
 use dstream_trace::Moment;
 use std::collections::BTreeMap;
 
@@ -39,8 +40,9 @@ impl Ledger {
 }
 
 impl super::Block {
-    /// How many holders it has without those that are to leave.
+    /// How many holders it has without those that are to leave, and without clients that may let it go at any moment.
     pub(in crate::master) fn stays_at(&self, leaving: &BTreeMap<u32, u64>) -> usize {
-        self.holders.iter().filter(|holder| !leaving.contains_key(holder)).count()
+        let lasting = self.holders.iter().filter(|holder| **holder != UNTOLD_CLIENTS);
+        lasting.filter(|holder| !leaving.contains_key(holder)).count()
     }
 }

@@ -1,7 +1,6 @@
 //! Records that two blocks have, or may have soon.
 
 use super::*;
-use crate::master::journal::Snapshot;
 
 #[test]
 fn a_block_whose_records_are_in_another_one_is_forgotten_when_that_has_its_copies() {
@@ -38,32 +37,77 @@ fn of_two_blocks_with_the_same_records_the_one_with_all_its_copies_counts() {
     }
 }
 
+/// Worker 1 alone has records of interval 0; worker 2 has them with all copies, and some more, for interval 1.
+fn sent_again(of_first: &[u32], again: (u64, u64)) -> Vec<String> {
+    let second = BlockReport { interval: 1, ..report(2, 0, again, &[1, 2]) };
+    let mut events = vec![(500, announced(1, vec![report(1, 0, (0, 9), of_first)], 0))];
+    events.push((900, announced(2, vec![second], 1)));
+    events.extend([(1000, announced(1, vec![], 1)), (2000, announced(1, vec![], 2)), (2000, announced(2, vec![], 2))]);
+    said(limits(), &[1, 2], events, 2000).into_iter().filter(|word| word.contains(" seal ")).collect()
+}
+
 #[test]
-fn what_only_a_silent_member_has_is_left_to_the_one_to_whom_it_was_sent_again() {
-    let again = |records| BlockReport { interval: 1, ..report(2, 0, records, &[2]) };
-    let check = |sent_again: (u64, u64), reported: u64, expected: &[&str]| {
-        let first = announced(1, vec![report(1, 0, (0, 9), &[1])], 0);
-        let reports = announced(1, vec![], reported);
-        let events = vec![(500, first), (900, announced(2, vec![again(sent_again)], 1)), (950, reports)];
-        let seen = said(limits(), &[1, 2], events, 2600);
-        let seals: Vec<&str> = seen.iter().map(String::as_str).filter(|word| word.contains(" seal ")).collect();
-        assert_eq!(seals, expected);
-    };
-    check((0, 14), 0, &["1500 seal 0 [] []", "2500 seal 1 [1:0-14] [b2.2.0]"]);
-    // It speaks, or not all of it came again.
-    let first = "seal 0 [1:0-9] [b1.1.0]";
-    check((0, 14), 1, &[&format!("1000 {first}"), "2500 seal 1 [1:10-14] [b2.2.0 skip [(0, 0..10)]]"]);
-    // It had closed the interval, and nothing since, when that is sealed at last: a master had stood still.
-    let late = |reported: u64| {
-        let first = announced(1, vec![report(1, 0, (0, 9), &[1])], 1);
-        let second = announced(2, vec![again((0, 14))], reported);
-        let events = [(0, LedgerEvent::Recovered(Snapshot::default())), (3000, first), (3001, second)];
-        let events = events.into_iter().chain([(3002, LedgerEvent::Resumed)]).collect();
-        said(limits(), &[1, 2], events, 3002).into_iter().find(|word| word.contains(" seal 0 "))
-    };
-    assert_eq!(late(2).as_deref(), Some("3002 seal 0 [1:0-9] [b1.1.0]"));
-    assert_eq!(late(3).as_deref(), Some("3002 seal 0 [] []"));
-    check((5, 14), 0, &[&format!("1500 {first}"), "2500 seal 1 [1:10-14] [b2.2.0 skip [(0, 0..5)]]"]);
+fn what_lacks_copies_is_left_to_those_to_whom_it_was_sent_again_for_a_later_interval() {
+    assert_eq!(sent_again(&[1], (0, 14)), ["1000 seal 0 [] []", "2000 seal 1 [1:0-14] [b2.2.0]"]);
+    let rest = "2000 seal 1 [1:0-14] [b1.1.0 skip [(0, 5..10)], b2.2.0]";
+    assert_eq!(sent_again(&[1], (5, 14)), ["1000 seal 0 [] []", rest]);
+    let first = "1000 seal 0 [1:0-9] [b1.1.0]";
+    assert_eq!(sent_again(&[1, 2], (0, 14)), [first, "2000 seal 1 [1:10-14] [b2.2.0 skip [(0, 0..10)]]"]);
+    assert_eq!(sent_again(&[1], (10, 14)), [first, "2000 seal 1 [1:10-14] [b2.2.0]"]);
+}
+
+/// What happens to a block that only worker 1 has when its interval is sealed, and worker 1 is lost thereafter.
+fn lost_untold(then: &[(u64, LedgerEvent)]) -> Vec<String> {
+    let mut events = vec![
+        (100, LedgerEvent::Client { client: 1, is_there: true }),
+        (900, announced(1, vec![report(1, 0, (0, 9), &[1])], 1)),
+        (901, announced(2, vec![], 1)),
+        (1100, LedgerEvent::Lost(member(1))),
+        (1101, LedgerEvent::Orphans { by: 2, origin: member(1), blocks: vec![] }),
+        (1102, announced(2, vec![], 99)),
+    ];
+    events.extend_from_slice(then);
+    events.sort_by_key(|(at, _)| *at);
+    let said = said(limits(), &[1, 2], events, 2900);
+    said.into_iter().filter(|word| word.contains("b1.1.0") && !word.contains("copy")).collect()
+}
+
+#[test]
+fn what_nobody_could_say_is_held_its_clients_have_still_when_its_only_holder_is_lost() {
+    let mut expected = vec!["1000 seal 0 [1:0-9] [b1.1.0]", "1100 holders b1.1.0 [4294967294]"];
+    assert_eq!(lost_untold(&[]), expected);
+    // They send it to the other, let it go, or are gone.
+    let name = report(1, 0, (0, 9), &[]).name;
+    for (then, holders) in [
+        (LedgerEvent::CopyHeld { by: member(2), block: name }, "1200 holders b1.1.0 [2, 4294967294]"),
+        (LedgerEvent::NotHeld { at: UNTOLD_CLIENTS, block: name }, "1200 holders b1.1.0 []"),
+        (LedgerEvent::Client { client: 1, is_there: false }, "1700 holders b1.1.0 []"),
+    ] {
+        expected.truncate(2);
+        expected.push(holders);
+        assert_eq!(lost_untold(&[(1200, then)]), expected);
+    }
+}
+
+/// Worker 1 alone has records of a sealed interval, and gets a copy of them, or is lost and they with it; worker 2
+/// announces the same ones, and perhaps others. What they hear.
+fn heard(again: (u64, u64), ends: LedgerEvent) -> Vec<String> {
+    let mut events = vec![(900, announced(1, vec![report(1, 0, (0, 9), &[1])], 1)), (901, announced(2, vec![], 1))];
+    events.push((1200, announced(2, vec![report(2, 0, again, &[1, 2])], 1)));
+    events.push((1300, ends));
+    let of_them = |word: &String| word.contains("heard of") || word.contains("forget");
+    all_said(limits(), &[1, 2], events, 1400).into_iter().filter(of_them).collect()
+}
+
+#[test]
+fn who_has_what_is_in_another_block_that_lacks_copies_hears_that_it_is_held_when_that_one_has_them_or_is_gone() {
+    let name = report(1, 0, (0, 9), &[]).name;
+    for ends in [LedgerEvent::CopyHeld { by: member(2), block: name }, LedgerEvent::GivenUp(name)] {
+        let first = "900 1 heard of [b1.1.0]";
+        assert_eq!(heard((0, 9), ends.clone()), [first, "1300 forget [b2.2.0] at None"]);
+        assert_eq!(heard((5, 14), ends.clone()), [first, "1300 2 heard of [b2.2.0]"]);
+        assert_eq!(heard((10, 14), ends), [first, "1200 2 heard of [b2.2.0]"]);
+    }
 }
 
 /// A worker that had been away says with its join, or just after it, what it has of its last life.
