@@ -10,6 +10,7 @@ use super::bounds::{self, Seen};
 use crate::oracle::{Answer, Expected};
 use dstream_kernel::OutputSpec;
 use dstream_trace::measure::{Facts, Visible};
+use dstream_trace::{Event, Moment, TraceLine};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +67,7 @@ pub(super) fn compare(
     lost_states: &BTreeSet<u32>,
 ) -> Comparison {
     let mixes = mixes(input);
-    let declared = answer.reduced.is_some() && !mixes;
+    let declared = !mixes && would_show(input, interval, answer);
     let unexplained = |wrong: String| Comparison { wrong: Some(wrong), explained: false, declared };
     if !input.facts.sealed.contains_key(&interval) {
         return unexplained("it was never sealed".to_owned());
@@ -97,6 +98,26 @@ pub(super) fn compare(
         Some(name) => unexplained(format!("it has results of `{name}`, which is no output of the job")),
         None => found,
     }
+}
+
+/// Whether what was declared gone would show, if it were there after all: in the results that came after the word, or in
+/// all if none did, which had no need of it. Those that came before have it and may be all that has.
+fn would_show(input: &CheckInput<'_>, interval: u64, answer: &Answer) -> bool {
+    let Some(reduced) = &answer.reduced else { return false };
+    let word =
+        |line: &&TraceLine| matches!(&line.event, Event::BlockLost { interval: at, .. } if *at == Some(interval));
+    let said = input.lines.iter().find(word).map_or(Moment::ZERO, |line| line.at);
+    let results = input.facts.results.get(&interval);
+    let all = input.outputs.iter().flat_map(|spec| {
+        let partitions = results.and_then(|outputs| outputs.get(&spec.name));
+        partitions.into_iter().flat_map(BTreeMap::values).map(move |result| (spec, result))
+    });
+    let mut late = all.filter(|(_, result)| result.at >= said).peekable();
+    let has_more = |(spec, result): (&OutputSpec, &Visible)| {
+        let rows = (spec.render)(&result.rows.0).unwrap_or_default();
+        Side::new(&reduced.rows, &spec.name).difference(&rows).is_some()
+    };
+    late.peek().is_none() || late.any(has_more)
 }
 
 fn stranger<'a>(input: &'a CheckInput<'_>, interval: u64) -> Option<&'a str> {

@@ -431,6 +431,27 @@ fn a_loss_that_is_declared_and_did_not_happen_is_found() {
 }
 
 #[test]
+fn what_earlier_results_have_is_declared_rightly_where_no_later_one_would_have_it() {
+    let place = |word: &str| dstream_kernel::partition::partition_of(word.as_bytes(), 2);
+    // A record all of whose words go to one partition.
+    let gone =
+        (30..40).find(|record| place(&format!("w{}", record % 7)) == place("all")).expect("seven words, two places");
+    for (early, expected) in [(place("all"), "exact, declared"), (1 - place("all"), "exact, not declared")] {
+        let mut history = slow_interval_3();
+        history.crash(0, closed(3) + 5, 1).crash(1, closed(3) + 15, 2);
+        move_results_to_worker_3(&mut history);
+        history.add(closed(3) + 600, "master", lost(block(3), gone, gone, Some(3)));
+        add_late_results(&mut history, &[(30, 39)]);
+        history.remove(
+            |event| matches!(event, Event::ResultVisible { interval: 3, partition, .. } if *partition == early),
+        );
+        let result = history.result(3, early, &[records(30, 39)]);
+        history.add(closed(3) + 4, "sink", result);
+        check(&history, &format!("lost 0 doubled 0 wrong 0, {expected}, given up 0 in []"));
+    }
+}
+
+#[test]
 fn unsealed_blocks_of_two_lost_workers_are_lost_records_as_declared() {
     let mut history = History::calm(10);
     history.remove(|event| match event {

@@ -141,6 +141,13 @@ impl Task {
         (self.state, self.current) = (TaskState::Done { worker: beside.worker }, beside.attempt);
     }
 
+    /// A second worker has what the task made, should the first one be lost.
+    pub(super) fn is_also_at(&mut self, worker: u32, attempt: u32) {
+        if self.worker() != Some(worker) {
+            self.beside.get_or_insert(Beside { attempt, worker, is_done: true });
+        }
+    }
+
     /// What the state tells of is gone: the attempt beside it takes its place, if what that makes counts.
     pub(super) fn falls_back(&mut self) -> bool {
         let Some(beside) = self.beside.take_if(|beside| beside.attempt >= self.stale_below) else { return false };

@@ -59,7 +59,7 @@ impl Tracker {
     }
 
     /// What a worker has of earlier masters' tasks need not be made again, if it is still what it should be. Of two
-    /// that have the same the later attempt counts.
+    /// that have the same the later attempt counts; of slices the other one is kept in mind.
     pub(super) fn held(&mut self, worker: u32, made: Vec<Made>) {
         for Made { interval, stage, partition, pane } in made {
             let id = TaskId { interval, stage, partition, attempt: pane.unwrap_or_default() };
@@ -69,6 +69,9 @@ impl Tracker {
             if let Some(task) = self.task(id) {
                 let is_later = task.is_there() && task.current < id.attempt;
                 if !is_later && !matches!(task.state, TaskState::Spent | TaskState::Waiting) {
+                    if pane.is_none() {
+                        task.is_also_at(worker, id.attempt);
+                    }
                     continue;
                 }
                 (task.state, task.current) = (TaskState::Done { worker }, id.attempt);

@@ -52,6 +52,16 @@ fn slices_that_workers_hold_are_read_where_they_are() {
 }
 
 #[test]
+fn slices_that_two_workers_hold_are_read_at_the_second_when_the_first_is_lost() {
+    let mut events = recovered(&[1], &[(1, &[(0, 0)]), (3, &[(0, 0)]), (2, &[(0, 1)])]);
+    let steps = events.len() - 1;
+    events.insert(steps, (0, TrackerEvent::Lost { worker: 1, visible: vec![] }));
+    // Nobody has the block, either.
+    events.insert(steps, (0, holders(0, &[])));
+    check_limits(&word_count(), LIMITS, &[1, 2, 3], events, steps, &["2: stage 1 [0.65536 again]"]);
+}
+
+#[test]
 fn nothing_runs_before_all_have_said_what_they_hold() {
     let mut events = recovered(&[], &[]);
     events.pop();
