@@ -93,10 +93,10 @@ pub enum TrackerEvent {
         /// Whom it has no connection with.
         unreachable: BTreeSet<u32>,
     },
-    /// A task of the stage kept a core for so long.
+    /// A task kept a core for so long.
     Took {
-        /// The stage.
-        stage: u32,
+        /// The task.
+        task: TaskId,
         /// How long.
         core_time: Duration,
     },
@@ -461,7 +461,7 @@ impl Core for Tracker {
             TrackerEvent::MayLeave(worker) => return self.may_leave(worker, actions),
             TrackerEvent::Lost { worker, visible } => self.lost(worker, &visible, actions),
             TrackerEvent::Links { worker, unreachable } => _ = self.workers.unreachable.insert(worker, unreachable),
-            TrackerEvent::Took { stage, core_time } => return self.workers.took(stage as usize, core_time),
+            TrackerEvent::Took { task, core_time } => return self.took(task, core_time),
             TrackerEvent::Done { worker, task } => self.done(worker, task, actions),
             TrackerEvent::Failed { worker, task, why } => self.failed(worker, task, why, actions),
             TrackerEvent::Saved { worker, through, stage, partition, attempt, failed } => {

@@ -91,7 +91,7 @@ impl Master {
         (task, core_time): (TaskId, Duration),
         actions: &mut Vec<MasterAction>,
     ) {
-        self.track(now, TrackerEvent::Took { stage: task.stage, core_time }, actions);
+        self.track(now, TrackerEvent::Took { task, core_time }, actions);
         if let Some(spares) = &mut self.spares {
             spares.scale.worked(task.interval, worker, core_time);
         }

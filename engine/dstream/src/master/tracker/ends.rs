@@ -7,6 +7,7 @@ use super::{Tracker, TrackerAction};
 use crate::master::run::{Task, TaskState, Which};
 use crate::message::{NotFetched, TaskFailure, TaskId};
 use dstream_trace::Event;
+use std::time::Duration;
 
 /// A task whose function panics this often stops the run: it would panic for ever, since it is deterministic.
 pub(super) const MOST_BROKEN_ATTEMPTS: u32 = 4;
@@ -19,6 +20,16 @@ impl Tracker {
             self.workers.free(worker, id.stage as usize);
         }
         which
+    }
+
+    /// What a task takes tells how many of its stage keep a core busy; but one without input, of an interval in which
+    /// nothing came, tells nothing of those that read blocks.
+    pub(super) fn took(&mut self, id: TaskId, core_time: Duration) {
+        let reads_blocks = self.shape.stages.get(id.stage as usize).is_some_and(|stage| stage.parent.is_none());
+        let has_input = self.task(id).is_some_and(|task| !reads_blocks || !task.blocks.is_empty());
+        if has_input {
+            self.workers.took(id.stage as usize, core_time);
+        }
     }
 
     pub(super) fn done(&mut self, worker: u32, id: TaskId, actions: &mut Vec<TrackerAction>) {

@@ -381,5 +381,23 @@ fn nothing_is_given_up_before_the_sink_has_said_what_the_lost_worker_handed_in()
     check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
 }
 
+/// Worker 1 has taken a millisecond for a task of interval 0, which had these blocks; three others without any wait behind
+/// it, and one with many blocks.
+fn piled_up(first: &[(u64, &[u32])]) -> Vec<TrackerEvent> {
+    let mut events = sealed(0, first);
+    events.push(TrackerEvent::Took { task: id(0, 0, 0), core_time: Duration::from_millis(1) });
+    events.extend((1..=3).flat_map(|interval| sealed(interval, &[])));
+    let many: Vec<(u64, &[u32])> = (10..14).map(|number| (number, &[1][..])).collect();
+    events.extend(sealed(4, &many));
+    events.push(done(1, 0, 0));
+    events
+}
+
+#[test]
+fn how_long_a_task_without_input_takes_tells_nothing_of_those_that_read_blocks() {
+    check(&[1], piled_up(&[]), 3, &["1: stage 1 [0.0]"]);
+    check(&[1], piled_up(&[(0, &[1])]), 3, &["1: stage 0 [0.0, 1.0, 2.0, 3.0]", "1: stage 1 [0.0, 1.0]"]);
+}
+
 mod demand;
 pub(super) mod panes;
