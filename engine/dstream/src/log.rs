@@ -111,7 +111,7 @@ pub async fn reports(
     is_known: impl Fn(&BlockName) -> bool,
 ) -> Result<Vec<BlockReport>, StoreError> {
     let [lines, said] = [LINES, REPORTS].map(|part| prefix_of(part, origin));
-    let (lines, said) = (host.store.list(&lines).await?, host.store.list(&said).await?);
+    let (lines, said) = tokio::try_join!(host.store.list(&lines), host.store.list(&said))?;
     let lines: BTreeSet<BlockName> = lines.iter().filter_map(|key| block_name(LINES, key)).collect();
     let said = said.iter().filter_map(|key| block_name(REPORTS, key));
     let names: Vec<BlockName> = said.filter(|name| lines.contains(name) && !is_known(name)).collect();

@@ -14,10 +14,10 @@
 use crate::cores::CoreFactory;
 use crate::log::LOG;
 use crate::master::book::Book;
-use crate::master::flow::Flow;
+use crate::master::flow::{Content, Flow};
 use crate::master::journal::{Entry, SealedInterval, Snapshot};
 use crate::master::leaving::Consent;
-use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
+use crate::master::ledger::{Allotment, LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::members::if_alike;
 use crate::master::replaying::Replaying;
 use crate::master::results::Results;
@@ -31,7 +31,7 @@ use dstream_cluster::core::{BoxCore, Core};
 use dstream_cluster::detector::{DetectorAction, DetectorEvent};
 use dstream_cluster::layout::Role;
 use dstream_cluster::message::{ToClient, VisibleResult};
-use dstream_kernel::Query;
+use dstream_kernel::{Query, StageInput};
 use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -189,6 +189,8 @@ pub struct Master {
     pub(super) spares: Option<Spares>,
     /// The stages whose tasks wait for those of the interval before.
     pub(super) steps: BTreeSet<u32>,
+    /// The stages whose tasks read blocks.
+    pub(super) readers: BTreeSet<u32>,
     /// interval -> how many entries its tasks wait for
     pub(super) unwritten: BTreeMap<u64, u32>,
     /// Checkpoints whose snapshots are being written: what follows from them waits.
@@ -256,6 +258,7 @@ impl Master {
             flow: limits.flow(),
             spares: limits.spares(),
             steps: steps_of(query),
+            readers: readers_of(query),
             unwritten: BTreeMap::new(),
             unsaid: BTreeMap::new(),
             term: 1,
@@ -301,7 +304,9 @@ impl Master {
                     self.sealed_below = self.sealed_below.max(interval + 1);
                     let records = ranges.iter().map(RecordRange::count).sum();
                     let is_held = self.flow.as_mut().is_some_and(|(flow, clients)| {
-                        flow.sealed(now, interval, records, if_alike(&ranges, *clients))
+                        let records_of = |block: &Allotment| block.ranges.iter().map(RecordRange::count).sum();
+                        let blocks = blocks.iter().map(records_of).collect();
+                        flow.sealed(now, interval, Content { records, if_alike: if_alike(&ranges, *clients), blocks })
                     });
                     if let Some(spares) = &mut self.spares {
                         let came = if records > 0 { Came::Some { is_held } } else { Came::None };
@@ -416,6 +421,11 @@ impl Master {
 fn steps_of(query: &Query) -> BTreeSet<u32> {
     let goes_on = query.stages.iter().filter(|stage| stage.kept.iter().any(|kept| kept.back.contains(&1)));
     goes_on.map(|stage| stage.id.0).collect()
+}
+
+/// The stages that read what comes.
+fn readers_of(query: &Query) -> BTreeSet<u32> {
+    query.stages.iter().filter(|stage| stage.input == StageInput::Lines).map(|stage| stage.id.0).collect()
 }
 
 impl Core for Master {

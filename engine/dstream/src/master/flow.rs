@@ -16,10 +16,18 @@
 //!                                                      or what just came through, while intervals are late
 //! share    = nine tenths; less after intervals that took longer than the window and came through more slowly than that
 //! ```
+//! An interval's first tasks tell how much cheaper its records are than the last ones': where that lets in far more, it is
+//! let in before the interval is done. Intervals may be long, and much may wait.
 
 use dstream_trace::Moment;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// The tasks that read so much of an interval tell what its records cost: a quarter are several tasks of each core.
+const FORESEEN: f64 = 0.25;
+
+/// What they tell is acted on where it lets in so many times as much: seldom, for a message to all clients.
+const WORTH_FORESEEING: f64 = 1.25;
 
 /// Of what the cluster can do so much is let in: tasks are not cut so finely that no core ever idles, and what waits is
 /// worked off by the rest.
@@ -82,11 +90,37 @@ const FORGETTING: u32 = 32;
 const UNKNOWN_INTERVALS: u32 = 5;
 
 /// An interval that is under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Sealed {
     at: Moment,
     records: u64,
+    /// Of each of its blocks.
+    blocks: Vec<u64>,
     worked: Worked,
+    /// What its first tasks told is acted on.
+    is_foreseen: bool,
+}
+
+/// What an interval has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    /// Records.
+    pub(super) records: u64,
+    /// As many as there would be if each client had sent as many as the one that sent most.
+    pub(super) if_alike: u64,
+    /// Records of each of its blocks, in the order of the tasks that read them.
+    pub(super) blocks: Vec<u64>,
+}
+
+/// What a task does beside keeping a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// It reads a block of its interval.
+    Reads(usize),
+    /// It waited for that of the interval before.
+    Steps,
+    /// Nothing of either.
+    Other,
 }
 
 /// What an interval's tasks cost, in seconds.
@@ -96,6 +130,10 @@ struct Worked {
     cores_s: f64,
     /// The longest of those that wait for the one of the interval before.
     step_s: f64,
+    /// Those that read blocks.
+    reads_s: f64,
+    /// How many records these have read.
+    read: f64,
 }
 
 /// What the last intervals had and took; earlier ones count less.
@@ -176,23 +214,62 @@ impl Flow {
         self.limit / self.length_s()
     }
 
-    /// An interval has this many records, and would have `if_alike` if each client had sent as many as the one that sent
-    /// most. Whether that one may have sent all that it was let, so that more waits outside.
-    pub(super) fn sealed(&mut self, now: Moment, interval: u64, records: u64, if_alike: u64) -> bool {
+    /// An interval has this. Whether the client that sent most may have sent all that it was let, so that more waits outside.
+    pub(super) fn sealed(&mut self, now: Moment, interval: u64, content: Content) -> bool {
+        let Content { records, if_alike, blocks } = content;
         let is_held = if_alike as f64 >= self.lowest * HELD;
         self.lowest = self.before.min(self.limit);
         self.before = self.limit;
-        self.sealed.insert(interval, Sealed { at: now, records, worked: Worked::default() });
+        let worked = Worked::default();
+        self.sealed.insert(interval, Sealed { at: now, records, blocks, worked, is_foreseen: false });
         is_held
     }
 
-    /// A task of the interval kept a core for so long. `is_step`: it waited for that of the interval before.
-    pub(super) fn worked(&mut self, interval: u64, core_time: Duration, is_step: bool) {
-        let Some(Sealed { worked, .. }) = self.sealed.get_mut(&interval) else { return };
-        worked.cores_s += core_time.as_secs_f64();
-        if is_step {
-            worked.step_s = worked.step_s.max(core_time.as_secs_f64());
+    /// A task of the interval kept a core for so long. Whether there is a new limit.
+    pub(super) fn worked(&mut self, interval: u64, core_time: Duration, work: Work) -> bool {
+        let Some(Sealed { blocks, worked, .. }) = self.sealed.get_mut(&interval) else { return false };
+        let took_s = core_time.as_secs_f64();
+        worked.cores_s += took_s;
+        match work {
+            Work::Steps => worked.step_s = worked.step_s.max(took_s),
+            Work::Reads(block) => {
+                worked.reads_s += took_s;
+                worked.read += blocks.get(block).copied().unwrap_or(0) as f64;
+            }
+            Work::Other => {}
         }
+        matches!(work, Work::Reads(_)) && self.foresees(interval)
+    }
+
+    /// Whether the interval's first tasks let in more before it is done. Of what they tell no more is believed than if all
+    /// of it had been done.
+    fn foresees(&mut self, interval: u64) -> bool {
+        let Some(able) = self.foreseen(interval) else { return false };
+        let Some(sealed) = self.sealed.get_mut(&interval) else { return false };
+        sealed.is_foreseen = true;
+        let wide = self.before.max(sealed.records as f64);
+        let leap = (able * LEAP_SHARE).min(wide * MOST_LEAP);
+        let limit = leap.max((able * SHARE).min(wide * MOST_GROWTH));
+        let is_more = self.late.is_none()
+            && self.share >= SHARE
+            && self.behind(able) == 0.0
+            && limit > self.limit * WORTH_FORESEEING;
+        if is_more {
+            self.limit = limit;
+        }
+        is_more
+    }
+
+    /// How many records of an interval the cluster can work off, if all that these cost has changed as reading them has
+    /// since the last intervals. Nothing where that is not known yet or any more, or where steps hold all up.
+    fn foreseen(&self, interval: u64) -> Option<f64> {
+        let Sealed { records, worked, is_foreseen, .. } = self.sealed.get(&interval)?;
+        let (lately, all_read) = (self.lately.worked, *records as f64);
+        let is_known = !is_foreseen && worked.read > 0.0 && worked.read >= all_read * FORESEEN && lately.read > 0.0;
+        let is_held_up = lately.step_s > lately.cores_s / (self.cores * self.workers);
+        let (before_s, now_s) = (lately.reads_s / lately.read, worked.reads_s / worked.read);
+        let able = self.able().filter(|_| is_known && !is_held_up)?;
+        (now_s > 0.0).then(|| able * before_s / now_s)
     }
 
     /// An interval that takes too long tells that before it is done. Whether there is a new limit.
@@ -212,7 +289,7 @@ impl Flow {
 
     /// All its results are out, with so many workers that take tasks. Whether there is a new limit.
     pub(super) fn done(&mut self, now: Moment, interval: u64, workers: u32) -> bool {
-        let Some(Sealed { at, records, worked }) = self.sealed.remove(&interval) else { return false };
+        let Some(Sealed { at, records, worked, .. }) = self.sealed.remove(&interval) else { return false };
         let before = self.last_done;
         self.last_done = before.max(now);
         self.workers = f64::from(workers.max(1));
@@ -306,6 +383,8 @@ impl Lately {
         self.records = self.records * MEMORY + records;
         self.worked.cores_s = self.worked.cores_s * MEMORY + worked.cores_s;
         self.worked.step_s = self.worked.step_s * MEMORY + worked.step_s;
+        self.worked.reads_s = self.worked.reads_s * MEMORY + worked.reads_s;
+        self.worked.read = self.worked.read * MEMORY + worked.read;
         self.took_s = self.took_s * MEMORY + took_s;
     }
 }

@@ -259,12 +259,15 @@ impl Shell {
             let MasterConfig { deadline, logs, .. } = config;
             let sealed = found.open.iter().flat_map(|sealed| &sealed.blocks).map(|block| block.order.name);
             let known = sealed.chain(found.given_up.iter().map(|(block, _)| *block)).collect();
-            let logged = if logs { read_log(&host, None, &known, deadline).await } else { Vec::new() };
-            let visible = match term {
-                // There was nobody before.
-                1 => Vec::new(),
-                _ => fence_all(&host, &peers, &config, (first_epoch(term), found.below)).await,
+            let logged = async { if logs { read_log(&host, None, &known, deadline).await } else { Vec::new() } };
+            let visible = async {
+                match term {
+                    // There was nobody before.
+                    1 => Vec::new(),
+                    _ => fence_all(&host, &peers, &config, (first_epoch(term), found.below)).await,
+                }
             };
+            let (logged, visible) = tokio::join!(logged, visible);
             let found = if verdict == Verdict::Agrees { as_over(found) } else { found };
             let prepared = Prepared { found, next, begins, logged, visible };
             let _ = answered.send(Answer::Prepared(Box::new(Ok(prepared)))).await;

@@ -3,6 +3,7 @@
 //! Part of the master's core. Invariant: a word of an epoch that is over changes nothing.
 
 use crate::master::core::{Master, MasterAction};
+use crate::master::flow::Work;
 use crate::master::ledger::LedgerEvent;
 use crate::master::tracker::TrackerEvent;
 use crate::message::{BlockReport, Member, NotFetched, TaskFailure, TaskId, ToMaster};
@@ -95,8 +96,13 @@ impl Master {
         if let Some(spares) = &mut self.spares {
             spares.scale.worked(task.interval, worker, core_time);
         }
-        if let Some((flow, _)) = &mut self.flow {
-            flow.worked(task.interval, core_time, self.steps.contains(&task.stage));
+        let work = match task.stage {
+            stage if self.readers.contains(&stage) => Work::Reads(task.partition as usize),
+            stage if self.steps.contains(&stage) => Work::Steps,
+            _ => Work::Other,
+        };
+        if self.flow.as_mut().is_some_and(|(flow, _)| flow.worked(task.interval, core_time, work)) {
+            actions.extend(self.quota().map(MasterAction::TellClients));
         }
     }
 }

@@ -19,6 +19,10 @@ struct Play {
     in_steps: bool,
 }
 
+fn content(records: u64, if_alike: u64) -> Content {
+    Content { records, if_alike, blocks: Vec::new() }
+}
+
 /// What became of an interval.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -53,9 +57,13 @@ impl Play {
             outside += self.load * length_s;
             let records = (flow.per_second() * length_s).min(outside) as u64;
             outside -= records as f64;
-            flow.sealed(at(sealed_s), interval, records, records);
+            flow.sealed(at(sealed_s), interval, content(records, records));
             let cost_s = records as f64 / capacity(interval);
-            flow.worked(interval, Duration::from_secs_f64(cost_s), self.in_steps);
+            flow.worked(
+                interval,
+                Duration::from_secs_f64(cost_s),
+                if self.in_steps { Work::Steps } else { Work::Other },
+            );
             free_s = free_s.max(sealed_s) + cost_s;
             let (from, to) = self.stands_still_s;
             free_s = if (from..to).contains(&free_s) { to } else { free_s };
@@ -128,8 +136,8 @@ fn an_interval_with_all_that_was_let_in_was_held_down_and_one_with_less_was_not(
     let mut flow = Flow::new(Duration::from_secs(1), (1, 1));
     let mut held = |(interval, (records, if_alike)): (u64, (u64, u64))| {
         let at = Moment::from_millis(interval * 1000);
-        let is_held = flow.sealed(at, interval, records, if_alike);
-        flow.worked(interval, Duration::from_millis(records), false);
+        let is_held = flow.sealed(at, interval, content(records, if_alike));
+        flow.worked(interval, Duration::from_millis(records), Work::Other);
         flow.done(at + Duration::from_millis(100), interval, 1);
         (is_held, flow.limit as u64)
     };
@@ -146,8 +154,8 @@ fn an_interval_with_all_that_was_let_in_was_held_down_and_one_with_less_was_not(
 fn what_an_interval_gave_is_not_taken_back_because_the_next_had_less() {
     let mut flow = Flow::new(Duration::from_secs(2), (3, 2));
     let limits = [(0, 500), (1, 120)].map(|(interval, records)| {
-        flow.sealed(Moment::from_millis(2000 * (interval + 1)), interval, records, records);
-        flow.worked(interval, Duration::from_millis(records * 8), false);
+        flow.sealed(Moment::from_millis(2000 * (interval + 1)), interval, content(records, records));
+        flow.worked(interval, Duration::from_millis(records * 8), Work::Other);
         (interval, records)
     });
     let limits = limits.map(|(interval, _)| {
@@ -163,9 +171,9 @@ fn where_tasks_cost_most_and_records_little_it_leaps_over_what_the_average_recor
     for (record_ms, expected) in [(0.1, 38_500), (1.0, 3_850)] {
         let mut flow = Flow::new(Duration::from_secs(2), (4, 1));
         for (interval, records) in [(0, 64), (1, 1600)] {
-            flow.sealed(Moment::from_millis(2000 * (interval + 1)), interval, records, records);
+            flow.sealed(Moment::from_millis(2000 * (interval + 1)), interval, content(records, records));
             let cost_ms = 300.0 + records as f64 * record_ms;
-            flow.worked(interval, Duration::from_secs_f64(cost_ms / 1000.0), false);
+            flow.worked(interval, Duration::from_secs_f64(cost_ms / 1000.0), Work::Other);
             flow.done(Moment::from_millis(2000 * (interval + 1) + 200), interval, 4);
         }
         assert_eq!(flow.limit as u64, expected, "{record_ms} ms a record");
@@ -196,14 +204,48 @@ fn what_is_let_in_is_written_when_it_is_far_from_what_was() {
 #[test]
 fn an_interval_without_records_changes_nothing_and_the_limit_never_is_none() {
     let mut flow = Flow::new(Duration::from_secs(1), (2, 2));
-    flow.sealed(Moment::from_millis(1000), 0, 0, 0);
+    flow.sealed(Moment::from_millis(1000), 0, content(0, 0));
     assert!(!flow.done(Moment::from_millis(1001), 0, 2));
     assert_eq!(flow.per_second(), 64.0);
     for interval in 1..40 {
-        flow.sealed(Moment::from_millis(interval * 1000), interval, 1, 1);
-        flow.worked(interval, Duration::from_secs(2000), false);
+        flow.sealed(Moment::from_millis(interval * 1000), interval, content(1, 1));
+        flow.worked(interval, Duration::from_secs(2000), Work::Other);
         assert!(flow.done(Moment::from_millis(interval * 1000 + 500_000), interval, 2));
     }
     assert_eq!(flow.per_second(), 4.0);
     assert!(!flow.done(Moment::ZERO, 1, 2), "an interval is done once");
+}
+
+/// An interval of so many records, a millisecond each, is done; of a second one with this many, in four blocks, so many are
+/// read, at so much each. The limits before and after.
+fn foreseen(first: u64, second: u64, blocks: usize, record_us: u64) -> (u64, u64) {
+    let mut flow = Flow::new(Duration::from_secs(2), (2, 1));
+    let content = |records: u64| Content { records, if_alike: records, blocks: vec![records / 4; 4] };
+    let mut before = 0;
+    for (interval, records, read, record_us) in [(0, first, 4, 1000), (1, second, blocks, record_us)] {
+        let at = Moment::from_millis(2000 * (interval + 1));
+        flow.sealed(at, interval, content(records));
+        before = flow.limit as u64;
+        let core_time = Duration::from_micros(records / 4 * record_us);
+        let changed: Vec<bool> = (0..read).map(|block| flow.worked(interval, core_time, Work::Reads(block))).collect();
+        assert!(changed.iter().filter(|changed| **changed).count() <= 1, "{changed:?}");
+        if interval == 0 {
+            flow.done(at + Duration::from_millis(100), interval, 2);
+        }
+    }
+    (before, flow.limit as u64)
+}
+
+#[test]
+fn the_first_tasks_of_an_interval_let_in_more_before_it_is_done_where_its_records_are_cheaper() {
+    // Half of 4000 a core and interval, which is what records of a millisecond allow; then of twenty times that, 32 times
+    // the last limit at most, and nine tenths where the limit is near enough.
+    assert_eq!(foreseen(400, 2000, 1, 50), (2000, 40_000));
+    assert_eq!(foreseen(400, 2000, 4, 50), (2000, 40_000));
+    assert_eq!(foreseen(16, 1000, 1, 10), (1024, 32_768));
+    assert_eq!(foreseen(400, 2000, 1, 1000), (2000, 3600));
+    // Nobody has read any yet; they are dearer; nothing was known before.
+    assert_eq!(foreseen(400, 2000, 0, 50), (2000, 2000));
+    assert_eq!(foreseen(400, 2000, 1, 4000), (2000, 2000));
+    assert_eq!(foreseen(0, 2000, 1, 50).0, foreseen(0, 2000, 1, 50).1);
 }
