@@ -100,13 +100,13 @@ pub(super) fn compare(
     }
 }
 
-/// Whether what was declared gone would show, if it were there after all: in the results that came after the word, or in
-/// all if none did, which had no need of it. Those that came before have it and may be all that has.
+/// Whether what was declared gone shows in results that came after the last word of it. Those that came before have it and
+/// may be all that has; where all did, the interval had no need of the word, which says what is not so.
 fn would_show(input: &CheckInput<'_>, interval: u64, answer: &Answer) -> bool {
     let Some(reduced) = &answer.reduced else { return false };
     let word =
         |line: &&TraceLine| matches!(&line.event, Event::BlockLost { interval: at, .. } if *at == Some(interval));
-    let said = input.lines.iter().find(word).map_or(Moment::ZERO, |line| line.at);
+    let said = input.lines.iter().rfind(word).map_or(Moment::ZERO, |line| line.at);
     let results = input.facts.results.get(&interval);
     let all = input.outputs.iter().flat_map(|spec| {
         let partitions = results.and_then(|outputs| outputs.get(&spec.name));

@@ -94,7 +94,7 @@ const UNKNOWN_INTERVALS: u32 = 5;
 struct Sealed {
     at: Moment,
     records: u64,
-    /// Of each of its blocks.
+    /// Of each of its blocks that has yet to be read.
     blocks: Vec<u64>,
     worked: Worked,
     /// What its first tasks told is acted on.
@@ -233,8 +233,10 @@ impl Flow {
         match work {
             Work::Steps => worked.step_s = worked.step_s.max(took_s),
             Work::Reads(block) => {
-                worked.reads_s += took_s;
-                worked.read += blocks.get(block).copied().unwrap_or(0) as f64;
+                // A block counts once, however often it is read.
+                let records = blocks.get_mut(block).map(std::mem::take).unwrap_or(0) as f64;
+                worked.reads_s += if records > 0.0 { took_s } else { 0.0 };
+                worked.read += records;
             }
             Work::Other => {}
         }

@@ -221,6 +221,8 @@ pub(super) struct Block {
     pub(super) allotted: Option<u64>,
     /// When a worker that had been away brought it, and nobody else was known to have it.
     pub(super) brought: Option<Moment>,
+    /// Clients may have been told that it is held.
+    pub(super) is_told: bool,
 }
 
 /// The ledger's core.
@@ -263,7 +265,7 @@ impl Ledger {
         let promised = if limits.input == Input::Log { 0 } else { limits.copies };
         Ledger {
             copies: Copies::new(promised, limits.patience, limits.placement),
-            clients: Clients::new(limits.input, limits.patience),
+            clients: Clients::new(limits.patience),
             owed: BTreeMap::new(),
             masked: BTreeMap::new(),
             untold: Untold::default(),
@@ -329,11 +331,13 @@ impl Ledger {
         let came_later = self.came_later(interval);
         let open = open.filter(|(_, block)| self.is_to_stay(block) && !self.waits_for_copies(now, block));
         let open = open.filter(|(_, block)| !self.is_left_to(&came_later, block));
-        let mut candidates: Vec<(bool, BlockName)> = open.map(|(name, block)| (!self.is_held(block), *name)).collect();
-        // Of records that two blocks have, those count that are in the one with all its copies.
+        let rank = |block: &Block| (!self.is_held(block), !block.is_told);
+        let mut candidates: Vec<_> = open.map(|(name, block)| (rank(block), *name)).collect();
+        // Of records that two blocks have, those count that are in the one with all its copies, or in the one of which
+        // clients may have heard.
         candidates.sort_unstable();
         let (mut ranges, mut blocks) = (RangeSet::new(), Vec::new());
-        for (lacks_copies, name) in candidates {
+        for ((lacks_copies, is_untold), name) in candidates {
             let block = self.blocks.get_mut(&name).expect("its key was just read");
             let (fresh, skip) = allot(&mut self.allotted, &block.ranges);
             if fresh.is_empty() {
@@ -344,7 +348,7 @@ impl Ledger {
             block.allotted = Some(interval);
             match self.limits.input {
                 Input::Replay => _ = block.holders.insert(CLIENTS),
-                Input::Memory if lacks_copies => {
+                Input::Memory if lacks_copies && is_untold => {
                     block.holders.insert(UNTOLD_CLIENTS);
                     self.untold.blocks.insert(name);
                 }

@@ -150,7 +150,10 @@ impl Task {
 
     /// What the state tells of is gone: the attempt beside it takes its place, if what that makes counts.
     pub(super) fn falls_back(&mut self) -> bool {
-        let Some(beside) = self.beside.take_if(|beside| beside.attempt >= self.stale_below) else { return false };
+        let stale_below = self.stale_below;
+        // What was made of another input is in nobody's way.
+        self.beside.take_if(|beside| beside.is_done && beside.attempt < stale_below);
+        let Some(beside) = self.beside.take_if(|beside| beside.attempt >= stale_below) else { return false };
         let worker = beside.worker;
         self.state = if beside.is_done { TaskState::Done { worker } } else { TaskState::Running { worker } };
         self.current = beside.attempt;

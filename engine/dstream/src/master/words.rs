@@ -97,12 +97,14 @@ impl Master {
             spares.scale.worked(task.interval, worker, core_time);
         }
         let work = match task.stage {
-            stage if self.readers.contains(&stage) => Work::Reads(task.partition as usize),
+            // Of several that read blocks the first one to do so would speak for all.
+            stage if self.readers.contains(&stage) && self.readers.len() == 1 => Work::Reads(task.partition as usize),
             stage if self.steps.contains(&stage) => Work::Steps,
             _ => Work::Other,
         };
         if self.flow.as_mut().is_some_and(|(flow, _)| flow.worked(task.interval, core_time, work)) {
             actions.extend(self.quota().map(MasterAction::TellClients));
+            self.write_let_in(actions);
         }
     }
 }

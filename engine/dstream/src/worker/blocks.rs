@@ -14,6 +14,10 @@ use dstream_host::StoreError;
 use dstream_kernel::{LineBlock, TaskInput};
 use dstream_trace::{BlockName, Event, Purpose, RecordRange};
 
+/// Clients that do not answer are asked so often for what they were not told is held: a connection that broke is there again
+/// within two deadlines, and the interval waits meanwhile.
+const TRIES: u32 = 4;
+
 /// The blocks of a map task as the kernel reads them.
 pub(super) async fn fetch_blocks(
     context: &TaskContext,
@@ -68,18 +72,14 @@ async fn fetch_block(
         }
     }
     if let Some(clients) = order.holders.iter().find(|holder| is_clients(**holder)) {
-        match send_again(context, order, interval).await {
-            Ok(held) => {
-                context.hold_again(epoch, &held).await;
-                return Ok(held);
-            }
-            // It was told meanwhile that they are held.
-            Err(NotSent::Missing) if *clients == UNTOLD_CLIENTS => failed.blocks_missing.push((order.name, *clients)),
-            // It is away, or has yet to read its source again: the next attempt must not come at once.
-            Err(_) => {
-                context.host.sleep(context.deadline).await;
-                failed.is_client_silent = true;
-            }
+        if let Some(held) = sent_again(context, order, interval).await {
+            context.hold_again(epoch, &held).await;
+            return Ok(held);
+        }
+        match *clients {
+            UNTOLD_CLIENTS => failed.blocks_missing.push((order.name, *clients)),
+            // It is away, or has yet to read its source again.
+            _ => failed.is_client_silent = true,
         }
     }
     if order.holders.contains(&LOG) {
@@ -91,6 +91,22 @@ async fn fetch_block(
         }
     }
     Err(TaskFailure::NotFetched(failed))
+}
+
+/// Asks the clients of a block for it, and again after a while if they do not answer. Who was told meanwhile that it is held
+/// has it no more; who is away for longer than that may be gone, and what nobody was told is held is promised to nobody.
+/// Where clients keep what they sent, the next attempt goes on asking, elsewhere.
+async fn sent_again(context: &TaskContext, order: &BlockOrder, interval: u64) -> Option<HeldBlock> {
+    let is_untold = order.holders.contains(&UNTOLD_CLIENTS);
+    for _ in 0..if is_untold { TRIES } else { 1 } {
+        match send_again(context, order, interval).await {
+            Ok(held) => return Some(held),
+            Err(NotSent::Missing) if is_untold => return None,
+            // The next try must not come at once.
+            Err(_) => context.host.sleep(context.deadline).await,
+        }
+    }
+    None
 }
 
 impl TaskContext {

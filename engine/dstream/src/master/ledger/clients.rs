@@ -6,7 +6,7 @@
 use super::{Block, Ledger, LedgerAction};
 use crate::log::LOG;
 use crate::options::Input;
-use crate::replay::{CLIENTS, UNTOLD_CLIENTS, is_beyond_workers};
+use crate::replay::{CLIENTS, is_beyond_workers};
 use dstream_trace::{BlockName, Moment, RangeSet, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,14 +19,6 @@ const TIMEOUTS_TO_COME_BACK: u32 = 20;
 /// How long a client may stay away before what only it has is given up.
 pub fn patience_with_clients(failure_timeout: Duration) -> Duration {
     failure_timeout * TIMEOUTS_TO_COME_BACK
-}
-
-/// Where clients do not keep what they sent, nobody waits for one to be started again: it would have nothing.
-fn patience_with(input: Input, failure_timeout: Duration) -> Duration {
-    match input {
-        Input::Replay => patience_with_clients(failure_timeout),
-        Input::Memory | Input::Log => failure_timeout,
-    }
 }
 
 /// Which clients are there.
@@ -43,8 +35,8 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(input: Input, failure_timeout: Duration) -> Clients {
-        let patience = patience_with(input, failure_timeout);
+    pub(super) fn new(failure_timeout: Duration) -> Clients {
+        let patience = patience_with_clients(failure_timeout);
         Clients { patience, there: BTreeSet::new(), away: BTreeMap::new(), gone: BTreeSet::new(), is_back: false }
     }
 
@@ -164,14 +156,13 @@ impl Ledger {
     pub(super) fn do_without_clients(&mut self, now: Moment, actions: &mut Vec<LedgerAction>) {
         // Asked first whatever the input: a deadline that nobody takes note of would be due for ever.
         let has_changed = self.clients.has_changed(now);
-        if !has_changed {
+        if self.limits.input != Input::Replay || !has_changed {
             return;
         }
         for (name, block) in self.blocks.iter_mut().filter(|(_, block)| block.allotted.is_some()) {
             let changed = match self.clients.have(block) {
-                true => self.limits.input == Input::Replay && block.holders.insert(CLIENTS),
-                // Who comes back has forgotten what it was not told.
-                false => block.holders.remove(&CLIENTS) || block.holders.remove(&UNTOLD_CLIENTS),
+                true => block.holders.insert(CLIENTS),
+                false => block.holders.remove(&CLIENTS),
             };
             if changed {
                 let holders = block.holders.iter().copied().collect();

@@ -52,7 +52,8 @@ impl Ledger {
                 if !self.given_up.contains(&order.name) {
                     let allotted = Some(sealed.interval);
                     let holders = order.holders.into_iter().filter(|holder| is_beyond_workers(*holder)).collect();
-                    let block = Block { ranges, interval: sealed.interval, holders, allotted, brought: None };
+                    let block =
+                        Block { ranges, interval: sealed.interval, holders, allotted, brought: None, is_told: false };
                     // Which of them lack copies is looked at when it matters.
                     self.untold.blocks.insert(order.name);
                     self.blocks.insert(order.name, block);

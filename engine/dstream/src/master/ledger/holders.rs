@@ -38,7 +38,7 @@ impl Ledger {
                 self.masked.insert(report.name, report.ranges);
             } else if !holders.is_empty() {
                 let BlockReport { name, interval, ranges, .. } = report;
-                self.blocks.insert(name, Block { ranges, interval, holders, allotted: None, brought });
+                self.blocks.insert(name, Block { ranges, interval, holders, allotted: None, brought, is_told: false });
             }
         }
         if !over.is_empty() {

@@ -62,7 +62,7 @@ impl Ledger {
             self.untold.unheard.extend(later.into_iter().map(|block| (block, by)));
         }
         if !blocks.is_empty() {
-            actions.push(LedgerAction::Heard { by, blocks });
+            self.tell(by, blocks, actions);
         }
     }
 
@@ -71,19 +71,41 @@ impl Ledger {
         self.blocks.get(block).is_some_and(has)
     }
 
-    /// Who waited for it hears of its blocks, when those that lacked copies have them or are over.
+    /// Who waited for it hears of its blocks, when those that lacked copies have them or are over. What has come to be in
+    /// others altogether meanwhile it may forget in time.
     pub(super) fn hear_at_last(&mut self, actions: &mut Vec<LedgerAction>) {
         if self.untold.blocks.is_empty() {
             return;
         }
-        let mut blocks = std::mem::take(&mut self.untold.blocks);
-        blocks.retain(|name| self.is_untold(name));
-        self.untold.blocks = blocks;
+        let all = std::mem::take(&mut self.untold.blocks);
+        let (still, told): (BTreeSet<BlockName>, _) = all.into_iter().partition(|name| self.is_untold(name));
+        self.untold.blocks = still;
+        told.iter().for_each(|name| self.is_told(name, actions));
         let untold = self.untold();
-        let unheard = std::mem::take(&mut self.untold.unheard);
-        let (still, now) = unheard.into_iter().partition(|(name, _)| self.has_of(name, &untold));
+        let mut unheard = std::mem::take(&mut self.untold.unheard);
+        unheard.retain(|name, _| !self.masked.contains_key(name));
+        let (still, now): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            unheard.into_iter().partition(|(name, _)| self.has_of(name, &untold));
         self.untold.unheard = still;
-        let now: BTreeMap<BlockName, u32> = now;
-        actions.extend(now.into_iter().map(|(block, by)| LedgerAction::Heard { by, blocks: vec![block] }));
+        let mut by_member: BTreeMap<u32, Vec<BlockName>> = BTreeMap::new();
+        now.into_iter().for_each(|(block, by)| by_member.entry(by).or_default().push(block));
+        by_member.into_iter().for_each(|(by, blocks)| self.tell(by, blocks, actions));
+    }
+
+    fn tell(&mut self, by: u32, blocks: Vec<BlockName>, actions: &mut Vec<LedgerAction>) {
+        for name in &blocks {
+            self.blocks.get_mut(name).into_iter().for_each(|block| block.is_told = true);
+        }
+        actions.push(LedgerAction::Heard { by, blocks });
+    }
+
+    /// The block has its copies: from now on its clients may let it go.
+    fn is_told(&mut self, name: &BlockName, actions: &mut Vec<LedgerAction>) {
+        if let Some(block) = self.blocks.get_mut(name)
+            && block.holders.remove(&UNTOLD_CLIENTS)
+        {
+            let holders = block.holders.iter().copied().collect();
+            actions.push(LedgerAction::Holders { block: *name, holders });
+        }
     }
 }

@@ -56,11 +56,17 @@ fn what_lacks_copies_is_left_to_those_to_whom_it_was_sent_again_for_a_later_inte
     assert_eq!(sent_again(&[1], (10, 14)), [first, "2000 seal 1 [1:10-14] [b2.2.0]"]);
 }
 
+/// Worker 1 alone has these records, from one that is lost, and has said so to nobody but the master.
+fn left_to_1() -> LedgerEvent {
+    LedgerEvent::Orphans { by: 1, origin: member(9), blocks: vec![report(1, 0, (0, 9), &[1])] }
+}
+
 /// What happens to a block that only worker 1 has when its interval is sealed, and worker 1 is lost thereafter.
 fn lost_untold(then: &[(u64, LedgerEvent)]) -> Vec<String> {
     let mut events = vec![
         (100, LedgerEvent::Client { client: 1, is_there: true }),
-        (900, announced(1, vec![report(1, 0, (0, 9), &[1])], 1)),
+        (800, left_to_1()),
+        (900, announced(1, vec![], 1)),
         (901, announced(2, vec![], 1)),
         (1100, LedgerEvent::Lost(member(1))),
         (1101, LedgerEvent::Orphans { by: 2, origin: member(1), blocks: vec![] }),
@@ -76,23 +82,21 @@ fn lost_untold(then: &[(u64, LedgerEvent)]) -> Vec<String> {
 fn what_nobody_could_say_is_held_its_clients_have_still_when_its_only_holder_is_lost() {
     let mut expected = vec!["1000 seal 0 [1:0-9] [b1.1.0]", "1100 holders b1.1.0 [4294967294]"];
     assert_eq!(lost_untold(&[]), expected);
-    // They send it to the other, let it go, or are gone.
+    // That the master has no word of theirs says nothing of whether workers have.
+    assert_eq!(lost_untold(&[(1200, LedgerEvent::Client { client: 1, is_there: false })]), expected);
+    // They let it go, or send it to the other, which has as many copies as can be.
     let name = report(1, 0, (0, 9), &[]).name;
-    for (then, holders) in [
-        (LedgerEvent::CopyHeld { by: member(2), block: name }, "1200 holders b1.1.0 [2, 4294967294]"),
-        (LedgerEvent::NotHeld { at: UNTOLD_CLIENTS, block: name }, "1200 holders b1.1.0 []"),
-        (LedgerEvent::Client { client: 1, is_there: false }, "1700 holders b1.1.0 []"),
-    ] {
-        expected.truncate(2);
-        expected.push(holders);
-        assert_eq!(lost_untold(&[(1200, then)]), expected);
-    }
+    expected.push("1200 holders b1.1.0 []");
+    assert_eq!(lost_untold(&[(1200, LedgerEvent::NotHeld { at: UNTOLD_CLIENTS, block: name })]), expected);
+    expected[2] = "1200 holders b1.1.0 [2, 4294967294]";
+    expected.push("1200 holders b1.1.0 [2]");
+    assert_eq!(lost_untold(&[(1200, LedgerEvent::CopyHeld { by: member(2), block: name })]), expected);
 }
 
 /// Worker 1 alone has records of a sealed interval, and gets a copy of them, or is lost and they with it; worker 2
 /// announces the same ones, and perhaps others. What they hear.
 fn heard(again: (u64, u64), ends: LedgerEvent) -> Vec<String> {
-    let mut events = vec![(900, announced(1, vec![report(1, 0, (0, 9), &[1])], 1)), (901, announced(2, vec![], 1))];
+    let mut events = vec![(800, left_to_1()), (900, announced(1, vec![], 1)), (901, announced(2, vec![], 1))];
     events.push((1200, announced(2, vec![report(2, 0, again, &[1, 2])], 1)));
     events.push((1300, ends));
     let of_them = |word: &String| word.contains("heard of") || word.contains("forget");
@@ -103,11 +107,39 @@ fn heard(again: (u64, u64), ends: LedgerEvent) -> Vec<String> {
 fn who_has_what_is_in_another_block_that_lacks_copies_hears_that_it_is_held_when_that_one_has_them_or_is_gone() {
     let name = report(1, 0, (0, 9), &[]).name;
     for ends in [LedgerEvent::CopyHeld { by: member(2), block: name }, LedgerEvent::GivenUp(name)] {
-        let first = "900 1 heard of [b1.1.0]";
-        assert_eq!(heard((0, 9), ends.clone()), [first, "1300 forget [b2.2.0] at None"]);
-        assert_eq!(heard((5, 14), ends.clone()), [first, "1300 2 heard of [b2.2.0]"]);
-        assert_eq!(heard((10, 14), ends), [first, "1200 2 heard of [b2.2.0]"]);
+        assert_eq!(heard((0, 9), ends.clone()), ["1300 forget [b2.2.0] at None"]);
+        assert_eq!(heard((5, 14), ends.clone()), ["1300 2 heard of [b2.2.0]"]);
+        assert_eq!(heard((10, 14), ends), ["1200 2 heard of [b2.2.0]"]);
     }
+}
+
+#[test]
+fn what_waits_for_another_block_and_comes_in_a_third_one_is_not_heard_of_before_the_first_has_its_copies() {
+    let block = |origin, records, holders: &[u32]| BlockReport { interval: 1, ..report(origin, 1, records, holders) };
+    let mut events = vec![(800, left_to_1())];
+    events.extend((1..=3).map(|worker| (900, announced(worker, vec![], 1))));
+    // Some are in a block that only worker 1 has, and the rest in one that is allotted first.
+    events.push((1200, announced(2, vec![block(2, (5, 14), &[2, 3])], 1)));
+    events.push((1300, announced(1, vec![block(1, (10, 14), &[1, 3])], 1)));
+    events.extend((1..=3).map(|worker| (2000, announced(worker, vec![], 2))));
+    events.push((2200, LedgerEvent::CopyHeld { by: member(2), block: report(1, 0, (0, 9), &[]).name }));
+    let of_second = |word: &String| word.contains("b2.2.1") && (word.contains("heard of") || word.contains("forget"));
+    let said = all_said(limits(), &[1, 2, 3], events, 2300).into_iter().filter(of_second);
+    assert_eq!(said.collect::<Vec<_>>(), ["2200 forget [b2.2.1] at None"]);
+}
+
+#[test]
+fn of_two_blocks_that_lack_copies_the_one_that_was_heard_of_counts_and_its_clients_are_not_asked() {
+    let mut events = vec![(700, announced(2, vec![report(2, 0, (0, 9), &[2, 3])], 1))];
+    events.push((800, LedgerEvent::Lost(member(3))));
+    // A copy of another one turns up, of which nobody had heard.
+    let copies = |by| if by == 1 { vec![report(1, 0, (0, 9), &[1])] } else { vec![] };
+    events.extend([1, 2].map(|by| (801, LedgerEvent::Orphans { by, origin: member(3), blocks: copies(by) })));
+    events.push((900, announced(1, vec![], 1)));
+    events.extend([(1100, LedgerEvent::Lost(member(1)))]);
+    let said = said(limits(), &[1, 2, 3], events, 1100).into_iter().filter(|word| !word.contains("copy"));
+    let of_blocks: Vec<String> = said.filter(|word| word.contains("seal") || word.contains("holders")).collect();
+    assert_eq!(of_blocks, ["1000 seal 0 [1:0-9] [b2.2.0]"]);
 }
 
 /// A worker that had been away says with its join, or just after it, what it has of its last life.
