@@ -33,6 +33,14 @@ fn held(worker: u32, first: u64, last: u64) -> ClientEvent {
     ClientEvent::Held { by: NodeName::worker(worker), ranges: vec![range(first, last)] }
 }
 
+fn refused(worker: u32, first: u64, last: u64, least: u64) -> ClientEvent {
+    ClientEvent::Refused { by: NodeName::worker(worker), ranges: vec![range(first, last)], least }
+}
+
+fn not_sent(worker: u32, first: u64) -> ClientEvent {
+    ClientEvent::NotSent { first, to: NodeName::worker(worker) }
+}
+
 fn up(worker: u32) -> ClientEvent {
     ClientEvent::Up(NodeName::worker(worker))
 }
@@ -118,8 +126,55 @@ fn records_of_a_source_are_acknowledged_in_their_order() {
 
 #[test]
 fn what_a_connection_did_not_take_goes_again_after_a_while() {
-    let events = [places(1, &[&[1], &[1]]), up(1), batch(0, 9), ClientEvent::NotSent { first: 0 }, ClientEvent::Tick];
+    let events = [places(1, &[&[1], &[1]]), up(1), batch(0, 9), not_sent(1, 0), ClientEvent::Tick];
     check(&events, &["view 1 [(0, 10), (1, 0)] to 1", "0>1", "again 0", "0>1"]);
+}
+
+#[test]
+fn what_one_connection_did_not_take_goes_again_to_none_of_the_others() {
+    let events = [places(1, &[&[1], &[1, 2]]), up(1), up(2), batch(0, 9), not_sent(2, 0), ClientEvent::Tick];
+    check(&events, &["view 1 [(0, 10), (1, 0)] to 1", "view 1 [(1, 0)] to 2", "0>1", "0+2", "0+2"]);
+}
+
+#[test]
+fn whoever_holds_a_source_all_along_is_sent_its_batches_once() {
+    let start = [places(1, &[&[1], &[1, 2]]), up(1), up(2), up(3), batch(0, 9)];
+    let sent = ["view 1 [(0, 10), (1, 0)] to 1", "view 1 [(1, 0)] to 2", "view 1 [] to 3", "0>1", "0+2"];
+    let views = |version: u64, second: u32| {
+        let view = |node: u32, of: &str| format!("view {version} [{of}] to {node}");
+        let of = |node: u32| if node == second { "(1, 0)" } else { "" };
+        [view(1, "(0, 10), (1, 0)"), view(2, of(2)), view(3, of(3))]
+    };
+    let seen = |views: [String; 3], more: &[&str]| {
+        let all = sent.iter().map(|said| (*said).to_owned()).chain(views);
+        all.chain(more.iter().map(|said| (*said).to_owned())).collect::<Vec<_>>()
+    };
+    for (next, version, second, again) in [
+        (places(2, &[&[1], &[1, 2]]), 2, 2, &[][..]),
+        (places(2, &[&[1], &[2, 1]]), 2, 2, &[]),
+        (places(2, &[&[1], &[1, 3]]), 2, 3, &["0+3"]),
+        // Who knows what was in between: all may have forgotten what they had.
+        (places(3, &[&[1], &[1, 2]]), 3, 2, &["again 0", "0>1", "0+2"]),
+    ] {
+        let expected = seen(views(version, second), again);
+        check(&[&start[..], &[next]].concat(), &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_a_holder_refused_it_is_sent_again_when_the_client_knows_what_it_goes_by() {
+    let start = [places(1, &[&[1], &[1]]), up(1), batch(0, 9)];
+    let (sent, later) = (["view 1 [(0, 10), (1, 0)] to 1", "0>1"], ["view 2 [(0, 10), (1, 0)] to 1"]);
+    let anew = places(2, &[&[1], &[1]]);
+    let again = ["again 0", "0>1"];
+    check(&[&start[..], &[refused(1, 0, 9, 2)]].concat(), &sent);
+    for events in [[refused(1, 0, 9, 2), anew.clone()], [anew.clone(), refused(1, 0, 9, 2)]] {
+        check(&[&start[..], &events].concat(), &[&sent[..], &later, &again].concat());
+    }
+    // Of another holder's word, or of one on other records, nothing follows.
+    for other in [refused(2, 0, 9, 2), refused(1, 0, 4, 2)] {
+        check(&[&start[..], &[anew.clone(), other]].concat(), &[&sent[..], &later].concat());
+    }
 }
 
 #[test]
@@ -143,10 +198,14 @@ enum Step {
     Batch(u64),
     Up(u32),
     Down(u32),
-    Places(Vec<BTreeSet<u32>>),
+    /// So many versions later.
+    Places(u64, Vec<BTreeSet<u32>>),
     /// A node says that it holds what it was sent in this connection: one of it.
     Say(u32, prop::sample::Index),
-    NotSent(prop::sample::Index),
+    /// It says that it did not take one of it, as the client has to know a version that is so much later.
+    Refuse(u32, prop::sample::Index, u64),
+    /// The connection to it did not take one of it.
+    NotSent(u32, prop::sample::Index),
     Tick,
 }
 
@@ -157,9 +216,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (1..10u64).prop_map(Step::Batch),
         2 => node().prop_map(Step::Up),
         1 => node().prop_map(Step::Down),
-        1 => proptest::collection::vec(holders, SOURCES as usize).prop_map(Step::Places),
+        1 => (1..3u64, proptest::collection::vec(holders, SOURCES as usize))
+            .prop_map(|(later, holders)| Step::Places(later, holders)),
         8 => (node(), any::<prop::sample::Index>()).prop_map(|(node, which)| Step::Say(node, which)),
-        1 => any::<prop::sample::Index>().prop_map(Step::NotSent),
+        2 => (node(), any::<prop::sample::Index>(), 0..2u64)
+            .prop_map(|(node, which, later)| Step::Refuse(node, which, later)),
+        1 => (node(), any::<prop::sample::Index>()).prop_map(|(node, which)| Step::NotSent(node, which)),
         1 => Just(Step::Tick),
     ];
     proptest::collection::vec(step, 0..80)
@@ -214,9 +276,16 @@ impl Stream {
                 self.said.retain(|(by, _)| by != node);
                 self.step(down(*node));
             }
-            Step::Places(holders) => {
-                self.version += 1;
-                self.holders.clone_from(holders);
+            Step::Places(later, holders) => {
+                self.version += later;
+                let before = std::mem::replace(&mut self.holders, holders.clone());
+                // What a node has it forgets when it is no holder, as it may have been in a version that nobody saw.
+                let keeps = |(node, first): &(u32, u64)| {
+                    let source = cut().source_of(1, *first) as usize;
+                    *later == 1 && before[source].contains(node) && holders[source].contains(node)
+                };
+                self.sent.retain(keeps);
+                self.said.retain(keeps);
                 let holders: Vec<Vec<u32>> = holders.iter().map(|nodes| nodes.iter().copied().collect()).collect();
                 let holders: Vec<&[u32]> = holders.iter().map(Vec::as_slice).collect();
                 self.step(places(self.version, &holders));
@@ -227,14 +296,27 @@ impl Stream {
                     self.say(*node, *which.get(&sent));
                 }
             }
-            Step::NotSent(which) => {
-                let open: Vec<u64> = self.open.keys().copied().collect();
-                if !open.is_empty() {
-                    self.step(ClientEvent::NotSent { first: *which.get(&open) });
+            Step::Refuse(node, which, later) => {
+                if let Some((first, last)) = self.lose(*node, which) {
+                    self.step(refused(*node, first, last, self.version + later));
+                }
+            }
+            Step::NotSent(node, which) => {
+                if let Some((first, _)) = self.lose(*node, which) {
+                    self.step(not_sent(*node, first));
                 }
             }
             Step::Tick => self.step(ClientEvent::Tick),
         }
+    }
+
+    /// One batch that a node was sent and has said nothing of, and that it has not.
+    fn lose(&mut self, node: u32, which: &prop::sample::Index) -> Option<(u64, u64)> {
+        let is_unsaid = |of: &&(u32, u64)| of.0 == node && !self.said.contains(of) && self.open.contains_key(&of.1);
+        let unsaid: Vec<u64> = self.sent.iter().filter(is_unsaid).map(|(_, first)| *first).collect();
+        let first = (!unsaid.is_empty()).then(|| *which.get(&unsaid))?;
+        self.sent.remove(&(node, first));
+        Some((first, self.open[&first]))
     }
 
     fn say(&mut self, node: u32, first: u64) {
@@ -254,7 +336,7 @@ impl Stream {
                     let node = (1..=NODES).find(|node| NodeName::worker(*node) == to).unwrap();
                     assert!(self.open.contains_key(&first), "{first} is sent after it was acknowledged");
                     assert!(self.up.contains(&node), "{first} is sent to {node}, which is not connected");
-                    self.sent.insert((node, first));
+                    assert!(self.sent.insert((node, first)), "{first} is sent to {node}, which has it or gets it");
                 }
                 ClientAction::Record(Event::RecordsAcked { range }) => {
                     let holders = &self.holders[cut().source_of(1, range.first) as usize];
@@ -270,9 +352,9 @@ impl Stream {
 
     /// Trouble is over: everybody is there and says what he holds.
     fn finish(&mut self) {
-        if self.version == 0 {
-            self.play(&Step::Places(vec![BTreeSet::from([1]); SOURCES as usize]));
-        }
+        let holders =
+            if self.version == 0 { vec![BTreeSet::from([1]); SOURCES as usize] } else { self.holders.clone() };
+        self.play(&Step::Places(1, holders));
         (1..=NODES).for_each(|node| self.play(&Step::Up(node)));
         self.step(ClientEvent::Tick);
         let sent = self.sent.clone();

@@ -1,12 +1,14 @@
 //! The client's core where records go to fixed sources: each batch to every node that holds its source's input.
 //!
 //! Knows neither the records' bytes nor who runs what. Invariant: a batch is either acknowledged by all of its source's
-//! present holders or outstanding; to a connected holder, outstanding batches of one source go in their records' order.
+//! present holders or outstanding; to a connected holder, outstanding batches of one source go in their records' order, but
+//! for those that were not taken. In one connection a holder is sent a batch once, unless it refused it or may have
+//! forgotten it.
 //!
 //! ```text
 //! batch:  queued --holder connected--> sent --Held by all present holders--> acknowledged
 //!            ^                           |
-//!            +--- the connection broke, or the holders changed
+//!            +--- the connection broke, the holder refused it, or another one holds it now
 //! ```
 
 use dstream_cluster::client::{ClientAction, ClientEvent, Cut};
@@ -159,14 +161,16 @@ impl Feeder {
         if version <= self.version {
             return;
         }
+        let has_seen_all = version == self.version + 1;
         let before = std::mem::replace(&mut self.holders, holders);
         self.version = version;
         for batch in self.outstanding.values_mut() {
-            // A node that refused a batch because of this client's old view gets it again, now that the view is new.
-            batch.sent_to.clear();
-            // One that was no holder in between may have forgotten what it had.
+            // One that was no holder in between may have forgotten what it had. Who has been one all along has what it was
+            // sent, or gets it yet, or says that it refused it: were it sent again at each change, a stream of changes would
+            // fill the link with the same records, and what is new would wait behind them.
             let was_holder = |node: &NodeName| before.get(batch.source as usize).is_some_and(|of| of.contains(node));
-            batch.held_by.retain(was_holder);
+            batch.sent_to.retain(|node| has_seen_all && was_holder(node));
+            batch.held_by.retain(|node| has_seen_all && was_holder(node));
         }
         let connected: Vec<NodeName> = self.connected.iter().cloned().collect();
         connected.iter().for_each(|node| self.introduce(node, actions));
@@ -181,6 +185,17 @@ impl Feeder {
             }
         }
         self.acknowledge(actions);
+    }
+
+    /// A node did not take what was sent before this client had heard of the places that it goes by. It is sent again when
+    /// that is so.
+    fn refused(&mut self, by: &NodeName, ranges: &[RecordRange], least: u64, actions: &mut Vec<ClientAction>) {
+        for range in ranges {
+            let batch = self.outstanding.get_mut(&range.first).filter(|batch| batch.range == *range);
+            if batch.is_some_and(|batch| batch.sent_to.remove(by)) && least <= self.version {
+                self.send(range.first, actions);
+            }
+        }
     }
 
     /// Lets go of what all present holders have, of each source in the order of its records: what is acknowledged is then
@@ -244,6 +259,7 @@ impl Core for Feeder {
             ClientEvent::LeaderGone | ClientEvent::Members(_) | ClientEvent::Released { .. } => {}
             ClientEvent::Known(ranges) => self.resume(ranges, actions),
             ClientEvent::Held { by, ranges } => self.held(&by, &ranges, actions),
+            ClientEvent::Refused { by, ranges, least } => self.refused(&by, &ranges, least, actions),
             ClientEvent::Punctuation { interval, end } => {
                 self.punctuations.insert(interval, end);
                 let nodes = self.connected.iter().filter(|node| runs_sources(node));
@@ -254,9 +270,10 @@ impl Core for Feeder {
                 let oldest = interval.saturating_sub(REMEMBERED_INTERVALS);
                 self.punctuations = self.punctuations.split_off(&oldest);
             }
-            ClientEvent::NotSent { first } => {
+            ClientEvent::NotSent { first, to } => {
                 if let Some(batch) = self.outstanding.get_mut(&first) {
-                    batch.sent_to.clear();
+                    // The other holders have it, or will: sent to all again, it would keep busy what one of them waits for.
+                    batch.sent_to.remove(&to);
                     self.retry_at = now + RETRY_AFTER;
                 }
             }

@@ -300,6 +300,9 @@ impl World {
                 (End::Node(node), ToClient::Held(ranges)) => {
                     self.client(client, ClientEvent::Held { by: NodeName::worker(node), ranges });
                 }
+                (End::Node(node), ToClient::Refused { ranges, least }) => {
+                    self.client(client, ClientEvent::Refused { by: NodeName::worker(node), ranges, least });
+                }
                 (_, ToClient::Places { version, holders }) => {
                     self.client(client, ClientEvent::Places { version, holders });
                 }

@@ -91,6 +91,13 @@ pub enum ToClient {
         /// A record is held when all of them have it.
         holders: Vec<Vec<NodeName>>,
     },
+    /// From a node: these records were not taken. It takes such from clients that have heard of this version or a later one.
+    Refused {
+        /// The records.
+        ranges: Vec<RecordRange>,
+        /// Of [`ToClient::Places`].
+        least: u64,
+    },
     /// From the master: the client may read so many records, and no more.
     Quota {
         /// Records moved in 1000 s, of this client.

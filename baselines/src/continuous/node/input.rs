@@ -65,6 +65,8 @@ impl Node {
             if view < self.assignment.version {
                 actions.push(NodeAction::TellClient(client, self.places()));
             }
+            // It may have sent it before it heard of those places, and takes it for sent.
+            actions.push(NodeAction::TellClient(client, ToClient::Refused { ranges: vec![range], least }));
             return;
         }
         admit(held, batch, actions);
@@ -95,9 +97,19 @@ impl Node {
     }
 
     /// Nothing is here of the source any more: what waits to be acknowledged must not be said if this node holds it again.
-    pub(super) fn leave_unsaid(&mut self, source: u32) {
-        let cut = self.limits.cut;
-        self.unsaid.retain(|(client, range)| cut.source_of(*client, range.first) != source);
+    /// A client that knows it as such a later holder already takes for sent what was forgotten.
+    pub(super) fn leave_unsaid(&mut self, source: u32, actions: &mut Vec<NodeAction>) {
+        let (cut, views, least) = (self.limits.cut, &self.views, self.assignment.version + 1);
+        let mut forgotten: BTreeMap<u32, Vec<RecordRange>> = BTreeMap::new();
+        self.unsaid.retain(|(client, range)| {
+            let is_left = cut.source_of(*client, range.first) == source;
+            if is_left && views.get(client).is_some_and(|view| *view >= least) {
+                forgotten.entry(*client).or_default().push(*range);
+            }
+            !is_left
+        });
+        let refused = |(client, ranges)| NodeAction::TellClient(client, ToClient::Refused { ranges, least });
+        actions.extend(forgotten.into_iter().map(refused));
     }
 
     /// Acknowledges what waits for it and the master knows of, if this node may, and holds no more than it should.

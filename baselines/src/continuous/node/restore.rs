@@ -82,7 +82,7 @@ impl Node {
                 let held = self.held.remove(&source).expect("it was just there");
                 let gone = held.log.iter().map(|batch| Event::BlockForgotten { block: batch.name() });
                 actions.extend(gone.map(NodeAction::Record));
-                self.leave_unsaid(source);
+                self.leave_unsaid(source, actions);
             }
             return;
         };

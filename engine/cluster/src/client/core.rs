@@ -87,6 +87,15 @@ pub enum ClientEvent {
         /// The records.
         ranges: Vec<RecordRange>,
     },
+    /// A node did not take the records: it takes such from clients that have heard of these places or of later ones.
+    Refused {
+        /// The node.
+        by: NodeName,
+        /// The records.
+        ranges: Vec<RecordRange>,
+        /// The version of the places.
+        least: u64,
+    },
     /// No further record of this interval or an earlier one will come; the next record's number is `end`.
     Punctuation {
         /// The interval.
@@ -110,6 +119,8 @@ pub enum ClientEvent {
     NotSent {
         /// The batch, by its first record.
         first: u64,
+        /// To whom it was to go.
+        to: NodeName,
     },
     /// Time passed.
     Tick,
@@ -421,8 +432,9 @@ impl Core for Client {
             ClientEvent::Released { below } => self.released(below, actions),
             ClientEvent::Held { ranges, .. } => self.held(now, ranges, actions),
             // Whoever assigns records by their arrival needs none of these.
-            ClientEvent::Punctuation { .. } | ClientEvent::Places { .. } | ClientEvent::Done { .. } => {}
-            ClientEvent::NotSent { first } => {
+            ClientEvent::Punctuation { .. } | ClientEvent::Places { .. } => {}
+            ClientEvent::Refused { .. } | ClientEvent::Done { .. } => {}
+            ClientEvent::NotSent { first, .. } => {
                 if let Some(batch) = self.outstanding.get_mut(&first) {
                     batch.with = None;
                     self.retry_at = now + self.limits.patience;

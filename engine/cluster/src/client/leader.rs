@@ -51,7 +51,7 @@ fn is_of_leader(word: &ToClient) -> bool {
     match word {
         ToClient::Members(_) | ToClient::Done { .. } | ToClient::Known(_) | ToClient::Quota { .. } => true,
         ToClient::Released { .. } => true,
-        ToClient::Held(_) | ToClient::Lead { .. } | ToClient::Places { .. } => false,
+        ToClient::Held(_) | ToClient::Refused { .. } | ToClient::Lead { .. } | ToClient::Places { .. } => false,
     }
 }
 

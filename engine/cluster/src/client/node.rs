@@ -203,6 +203,7 @@ impl Shell {
                 self.awaits_members = false;
                 self.step(ClientEvent::Members(members));
             }
+            Ok((ToClient::Refused { ranges, least }, _)) => self.step(ClientEvent::Refused { by, ranges, least }),
             Ok((ToClient::Places { version, holders }, _)) => self.step(ClientEvent::Places { version, holders }),
             Ok((ToClient::Done { interval }, _)) => {
                 self.done_below = self.done_below.max(interval + 1);
@@ -452,13 +453,13 @@ impl Shell {
                 ClientAction::Send { first, to, is_copy } => {
                     let purpose = if is_copy { Purpose::Copy } else { Purpose::Input };
                     if !self.send(first, &to, purpose) {
-                        not_sent.push(first);
+                        not_sent.push(ClientEvent::NotSent { first, to });
                     }
                 }
             }
         }
-        for first in not_sent {
-            self.core.step(self.host.clock.now(), ClientEvent::NotSent { first }, &mut Vec::new());
+        for event in not_sent {
+            self.core.step(self.host.clock.now(), event, &mut Vec::new());
         }
     }
 }

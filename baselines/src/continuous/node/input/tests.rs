@@ -101,6 +101,28 @@ fn a_holder_takes_what_clients_send_that_know_it_as_one_and_says_so_with_a_lease
 }
 
 #[test]
+fn whoever_sends_what_is_not_taken_is_told_so_and_what_he_has_to_know() {
+    for (heard, expected) in [
+        (&[Seated(1, 2), Sends(2)][..], None),
+        (&[Seated(1, 2), Sends(1)], Some(2)),
+        (&[Seated(1, 2), Seated(2, 3), Sends(2)], Some(4)),
+        (&[Seated(2, 2), Sends(3)], None),
+        // It takes it, and forgets it as the holder that it was.
+        (&[Seated(1, 2), Sends(4), Seated(2, 3)], Some(4)),
+        (&[Seated(1, 2), Sends(3), Seated(2, 3)], None),
+    ] {
+        let (mut node, mut actions) = (node(), Vec::new());
+        let all = [Welcome].iter().chain(heard).flat_map(|heard| events(*heard, &[]));
+        all.for_each(|event| node.step(NOW, event, &mut actions));
+        let refused = actions.iter().find_map(|action| match action {
+            NodeAction::TellClient(1, ToClient::Refused { ranges, least }) => Some((ranges.clone(), *least)),
+            _ => None,
+        });
+        assert_eq!(refused, expected.map(|least| (vec![RANGE], least)), "{heard:?}");
+    }
+}
+
+#[test]
 fn nothing_is_acknowledged_of_which_the_master_does_not_know() {
     check(&[Welcome, Seated(1, 2), Lease, Sends(2)], false, false);
     // The master had noted it of the holder of a version that is over.
