@@ -22,8 +22,8 @@ const DEADLINES: u32 = 8;
 /// The clients among the holders of a block, where they keep what they sent. Workers are counted from 1.
 pub const CLIENTS: u32 = u32::MAX;
 
-/// The clients of a block that was put into an interval while it lacked copies, before anybody told them that it is held: they
-/// have its records until somebody does.
+/// The clients of a block that was put into an interval while it lacked copies, before anybody told them that it is held:
+/// they have its records until somebody does.
 pub const UNTOLD_CLIENTS: u32 = CLIENTS - 1;
 
 /// Whether the holder is none of the workers, and is not lost with them.

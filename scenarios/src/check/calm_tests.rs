@@ -145,6 +145,16 @@ fn copies_come_back_when_the_calm_has_begun_if_there_are_nodes_for_them() {
     check(&lacking(&[(5600, 3), (7100, 1)], 0, 0), 1000, "1 blocks or partitions lacked copies");
     // What lacks copies at the deadline has just come.
     check(&lacking(&[(5600, 3), (6900, 0), (6950, 1), (7100, 0), (7200, 2)], 0, 0), 1000, "");
+    // A master that was deposed and has yet to hear of it counts what another one has had copied.
+    let deposed = |by: &str| {
+        let mut history = lacking(&[(5600, 3), (6900, 0)], 0, 0);
+        history.add(1, "master", Event::MasterElected { term: 1 });
+        history.add(5550, "master", Event::MasterElected { term: 2 });
+        history.add(6950, by, Event::CopiesBelow { blocks: 3 });
+        history
+    };
+    check(&deposed("standby-1"), 1000, "");
+    check(&deposed("master"), 1000, "3 blocks or partitions lacked copies");
     // Two of three are left for two copies; then one.
     check(&lacking(&[(5600, 1)], 1, 0), 1000, "1 blocks or partitions lacked copies");
     check(&lacking(&[(5600, 3)], 2, 0), 1000, "");

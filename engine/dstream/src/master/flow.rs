@@ -214,7 +214,8 @@ impl Flow {
         self.limit / self.length_s()
     }
 
-    /// An interval has this. Whether the client that sent most may have sent all that it was let, so that more waits outside.
+    /// An interval has this. Whether the client that sent most may have sent all that it was let, so that more waits
+    /// outside.
     pub(super) fn sealed(&mut self, now: Moment, interval: u64, content: Content) -> bool {
         let Content { records, if_alike, blocks } = content;
         let is_held = if_alike as f64 >= self.lowest * HELD;

@@ -466,9 +466,7 @@ impl Core for Ledger {
         self.give_up_unallotted(actions);
         self.seal_ready(now, actions);
         self.do_without_clients(now, actions);
-        self.forget_masked(actions);
-        self.hear_at_last(actions);
-        self.answer_what_is_owed(actions);
+        self.say_what_is_held(actions);
         let known = Known { takers: self.takers(), leaving: &self.leaving, blocks: &self.blocks };
         self.copies.repair(now, &known, membership_changed, actions);
     }

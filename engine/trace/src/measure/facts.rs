@@ -296,7 +296,10 @@ impl Facts {
                 self.fences.push(Fence { at, sequence, worker: worker.clone(), epoch: *epoch });
             }
             Event::BlockHeld { .. } | Event::BlockLost { .. } => self.shares.note(line),
-            Event::CopiesBelow { blocks } => self.copies_below.push((at, sequence, *blocks)),
+            // Who does not know yet that another one leads knows nothing of what that one has had copied.
+            Event::CopiesBelow { blocks } if self.elected.last().is_none_or(|(_, leader)| *leader == line.node) => {
+                self.copies_below.push((at, sequence, *blocks));
+            }
             Event::ResultVisible { output, interval, partition, of, from, rows, .. } => {
                 let result = Visible { at, of: *of, from: from.clone(), rows: rows.clone() };
                 let outputs = self.results.entry(*interval).or_default();

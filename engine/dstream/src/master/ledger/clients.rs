@@ -73,6 +73,13 @@ impl Clients {
 }
 
 impl Ledger {
+    /// Says what has its copies by now, to all who wait for that.
+    pub(super) fn say_what_is_held(&mut self, actions: &mut Vec<LedgerAction>) {
+        self.forget_masked(actions);
+        self.hear_at_last(actions);
+        self.answer_what_is_owed(actions);
+    }
+
     /// Answers a client that asks. What its blocks lack copies of it hears of when they have them: whoever acknowledges that
     /// may be gone, and it would send it all again.
     pub(super) fn answer(&mut self, client: u32, actions: &mut Vec<LedgerAction>) {
@@ -82,7 +89,7 @@ impl Ledger {
     }
 
     /// Tells clients that asked what is held meanwhile.
-    pub(super) fn answer_what_is_owed(&mut self, actions: &mut Vec<LedgerAction>) {
+    fn answer_what_is_owed(&mut self, actions: &mut Vec<LedgerAction>) {
         for (client, owed) in std::mem::take(&mut self.owed) {
             let (known, lacking) = self.known_of(client);
             let both = |set: &RangeSet| -> RangeSet { owed.iter().flat_map(|range| set.overlap(range)).collect() };
@@ -129,7 +136,7 @@ impl Ledger {
     }
 
     /// Lets go of blocks whose records are all in others that are held: whoever forgets a block acknowledges it.
-    pub(super) fn forget_masked(&mut self, actions: &mut Vec<LedgerAction>) {
+    fn forget_masked(&mut self, actions: &mut Vec<LedgerAction>) {
         if self.masked.is_empty() {
             return;
         }
