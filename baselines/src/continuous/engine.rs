@@ -205,6 +205,7 @@ impl Life {
             partitions: cluster.partitions,
             clients: cluster.clients,
             cut: self.cut(),
+            sends_alike: matches!(cluster.pace, Pace::Rate { .. }),
             redundancy: Redundancy { border, ..protocol.redundancy },
             failure_timeout: cluster.failure_timeout,
             // A node that is silent meanwhile would have been noticed: giving up two at once is not promised.

@@ -71,7 +71,7 @@ pub enum ToMaster {
         is_connected: bool,
         /// (source whose input I hold, its first record that I lack)
         upto: Vec<(u32, u64)>,
-        /// (source, the first record behind those of its that my operators have taken in)
+        /// (source, the first record behind those of its that my operators have taken in, though who held them may be lost)
         taken: Vec<(u32, u64)>,
         /// No interval from this one on is sealed anywhere, as far as I know.
         open_from: u64,

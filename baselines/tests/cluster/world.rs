@@ -125,6 +125,7 @@ impl World {
             reach: program.topology.reach,
             clients: CLIENTS,
             cut: cut(),
+            sends_alike: true,
             failure_timeout: TIMEOUT,
             most_behind: None,
             most_waiting: 1,

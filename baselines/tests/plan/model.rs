@@ -81,6 +81,7 @@ impl Cluster {
             reach: Some(0),
             clients: 0,
             cut: Cut::runs(None, 1, partitions, Duration::from_millis(10)),
+            sends_alike: true,
             failure_timeout: Duration::from_millis(500),
             most_behind: None,
             most_waiting: 1,

@@ -79,16 +79,18 @@ struct Client {
 #[derive(Debug)]
 pub struct Clients {
     cut: Cut,
+    sends_alike: bool,
     timeout: Duration,
     members: BTreeSet<NodeNumber>,
     clients: BTreeMap<u32, Client>,
 }
 
 impl Clients {
-    /// So many clients, none of which is there yet.
-    pub fn new(clients: u32, sources: u32, cut: Cut, timeout: Duration) -> Clients {
+    /// So many clients, none of which is there yet. `sends_alike`: a later life sends the same records in the same batches
+    /// and intervals as the one before.
+    pub fn new(clients: u32, sources: u32, (cut, sends_alike): (Cut, bool), timeout: Duration) -> Clients {
         let client = |number| (number, Client::new(sources));
-        Clients { cut, timeout, members: BTreeSet::new(), clients: (1..=clients).map(client).collect() }
+        Clients { cut, sends_alike, timeout, members: BTreeSet::new(), clients: (1..=clients).map(client).collect() }
     }
 
     /// Work has begun: clients must come.
@@ -220,7 +222,7 @@ impl Clients {
         let is_here = client.is_up || client.is_seen;
         if client.phase == Phase::Closing {
             let is_gone = !is_here && now >= client.down_since + timeout;
-            client.raise_ends(number, sealed, is_gone, self.cut);
+            client.raise_ends(number, sealed, is_gone, (self.cut, self.sends_alike));
             return client.decide(now + timeout, number, is_gone, self.cut, &self.members, said);
         }
         if client.is_seen && !client.is_closed && client.incarnation <= client.known {
@@ -314,15 +316,17 @@ impl Client {
         has_more
     }
 
-    /// What is in a sealed interval or in an operator was there, even if all who held it are lost. So was what a client
-    /// that is gone may have counted as safe; one that is here sends it again.
-    fn raise_ends(&mut self, number: u32, sealed: &BTreeMap<u32, u64>, is_gone: bool, cut: Cut) {
+    /// What is in a sealed interval was there, even if all who held it are lost. So was what operators have, and what a
+    /// client that is gone may have counted as safe. One that is here sends the latter again, and the former as well if it
+    /// sends alike, unless it had been ended: intervals may have been closed behind that without its word.
+    fn raise_ends(&mut self, number: u32, sealed: &BTreeMap<u32, u64>, is_gone: bool, (cut, sends_alike): (Cut, bool)) {
+        let is_sent_again = sends_alike && !is_gone && !self.was_ended;
         for (source, (end, _)) in (0u32..).zip(&mut self.ends) {
             let sealed_to = sealed.get(&source).and_then(|interval| self.punctuations.get(interval));
             let sealed_to = sealed_to.map_or(0, |sealed_to| cut.next_of(source, number, *sealed_to));
             let acknowledged = self.acknowledged.get(&source).filter(|_| is_gone);
             let acknowledged = acknowledged.map_or(0, |end| cut.next_of(source, number, *end));
-            let taken = self.taken.get(&source).copied().unwrap_or(0);
+            let taken = self.taken.get(&source).copied().filter(|_| !is_sent_again).unwrap_or(0);
             *end = sealed_to.max(taken).max(acknowledged).max(*end);
         }
     }

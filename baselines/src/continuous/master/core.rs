@@ -40,6 +40,8 @@ pub struct MasterLimits {
     pub clients: u32,
     /// How they cut their streams.
     pub cut: Cut,
+    /// A later life of a client sends the same records in the same batches and intervals.
+    pub sends_alike: bool,
     /// How long a node may be silent.
     pub failure_timeout: Duration,
     /// A node whose sources are more than so many intervals behind the foremost, for so long, counts as lost; `None`: it is
@@ -132,7 +134,8 @@ pub struct Master {
 impl Master {
     /// A master that knows nobody yet.
     pub fn new(limits: MasterLimits, detector: BoxCore<DetectorEvent, DetectorAction>) -> Master {
-        let clients = Clients::new(limits.clients, limits.partitions, limits.cut, limits.failure_timeout);
+        let clients =
+            Clients::new(limits.clients, limits.partitions, (limits.cut, limits.sends_alike), limits.failure_timeout);
         Master {
             limits,
             clients,

@@ -174,7 +174,7 @@ impl Workers {
         let count = u32::try_from(candidates.len()).ok()?.max(1);
         let in_turn = |index: usize| (u32::try_from(index).unwrap_or(0) + count - turn % count) % count;
         let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker, owner));
-        free.min_by_key(|(index, worker)| (cost(**worker), self.running[*worker], in_turn(*index))).map(|(_, w)| *w)
+        free.min_by_key(|(index, worker)| (cost(**worker), self.tasks(**worker), in_turn(*index))).map(|(_, w)| *w)
     }
 
     /// Members without those to avoid; all members if that leaves none.
@@ -183,9 +183,9 @@ impl Workers {
         if wanted.is_empty() { self.takers().collect() } else { wanted }
     }
 
-    /// How many tasks each core has before it takes another one.
+    /// How many tasks each core has before it takes another one, short ones as the parts that they are.
     fn waves(&self, worker: u32) -> u64 {
-        self.running.get(&worker).map_or(0, |running| (running / self.cores.max(1)) as u64)
+        self.tasks(worker) / (self.cores.max(1) as u64 * WHOLE)
     }
 
     /// How many thousandths of the usual time the worker takes.

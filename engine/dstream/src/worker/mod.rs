@@ -1,5 +1,6 @@
 //! The worker: receives records, holds blocks, slices and panes, computes tasks.
 
+mod arrived;
 mod beat;
 mod blocks;
 mod chain;

@@ -3,6 +3,7 @@
 //! Invariant: everything that was begun under an epoch ends with it: results, tasks and slices of an older one are dropped.
 
 use crate::message::{Fetch, Launch, Save, TaskFailure, TaskId, ToMaster, ToWorker};
+use crate::worker::arrived::Arrived;
 use crate::worker::blocks::log_block;
 use crate::worker::disk::{self, begin};
 use crate::worker::receiver::{ReceiverAction, ReceiverEvent};
@@ -88,8 +89,8 @@ pub(super) struct Worker {
     pub(super) epoch: Option<u64>,
     /// The newest term that a master named, and who.
     pub(super) leader: Option<(u64, NodeName)>,
-    /// Batches in open blocks, by interval, in the order of their arrival.
-    pub(super) open: BTreeMap<u64, Vec<Bytes>>,
+    /// Batches in open blocks.
+    pub(super) open: Arrived,
     /// Own blocks whose records are not acknowledged. They are not this worker's to speak of under another epoch.
     pub(super) unacknowledged: BTreeSet<BlockName>,
     /// worker -> epochs up to this one are over: its copies are refused
@@ -131,7 +132,7 @@ impl Worker {
             log_turns: Arc::new(Semaphore::new(LOGGED_AT_ONCE)),
             epoch: None,
             leader: None,
-            open: BTreeMap::new(),
+            open: Arrived::default(),
             unacknowledged: BTreeSet::new(),
             over: BTreeMap::new(),
             running: BTreeSet::new(),
@@ -415,9 +416,9 @@ impl Worker {
 
     fn perform(&mut self, action: ReceiverAction, lines: &Bytes) {
         match action {
-            ReceiverAction::Keep { interval } => self.open.entry(interval).or_default().push(lines.clone()),
+            ReceiverAction::Keep { interval } => self.open.keep(interval, lines.clone()),
             ReceiverAction::Seal { interval, block } => {
-                let segments = self.open.remove(&interval).unwrap_or_default();
+                let segments = self.open.take(interval, block.ranges.len());
                 self.unacknowledged.insert(block.name);
                 self.context.holdings.lock().keep_block(HeldBlock { report: block, segments });
             }

@@ -20,6 +20,7 @@ use crate::options::{Input, Placement};
 use crate::usual::Usual;
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RecordRange};
+use open::{Content, Open};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -120,7 +121,7 @@ pub enum ReceiverAction {
         /// The interval.
         interval: u64,
     },
-    /// The open batches of the interval, in the order of their arrival, become this block.
+    /// The first open batches of the interval, as many as it has ranges, become this block.
     Seal {
         /// The interval whose batches they are.
         interval: u64,
@@ -159,14 +160,6 @@ pub enum ReceiverAction {
     },
     /// Record an event.
     Record(Event),
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    ranges: Vec<RecordRange>,
-    records: u64,
-    bytes: u64,
-    seal_at: Moment,
 }
 
 #[derive(Debug)]
@@ -262,21 +255,21 @@ impl Receiver {
     fn batch(&mut self, now: Moment, range: RecordRange, interval: u64, bytes: u64) -> u64 {
         let interval = interval.max(self.over_below(now)).max(self.sealed_below);
         let seal_at = self.next_cut(now).min(self.end_of(interval));
-        let open = self.open.entry(interval).or_insert_with(|| Open { seal_at, ..Open::default() });
-        open.ranges.push(range);
-        open.bytes += bytes;
-        open.records += range.count();
-        let (usual, members) = (self.limits.usual, self.members.len());
-        let is_large = usual.is_some_and(|usual| open.records >= usual.most_of_a_block(self.limits.block, members));
-        if is_large || open.bytes >= MOST_BLOCK_BYTES {
-            open.seal_at = now;
-        }
+        let most_records = self.most_records();
+        let open = self.open.entry(interval).or_insert_with(|| Open::until(seal_at));
+        open.push(now, (range, bytes), most_records);
         interval
     }
 
-    /// Seals every open block whose time has come.
+    /// A block of so many records waits for no more.
+    fn most_records(&self) -> u64 {
+        self.limits.usual.map_or(u64::MAX, |usual| usual.most_of_a_block(self.limits.block, self.members.len()))
+    }
+
+    /// Seals every open block whose time has come. What came before it was known who else takes records waits until then:
+    /// so many members tell how large blocks are.
     fn seal_ripe(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
-        let Some(epoch) = self.epoch else { return };
+        let Some(epoch) = self.epoch.filter(|_| !self.members.is_empty()) else { return };
         let over_below = if self.is_leaving() { u64::MAX } else { self.over_below(now) };
         let ripe: Vec<u64> = self
             .open
@@ -286,17 +279,22 @@ impl Receiver {
             .collect();
         for interval in ripe {
             let open = self.open.remove(&interval).expect("its key was just read");
-            let name = BlockName { origin: self.limits.worker, epoch, number: self.next_number };
-            self.next_number += 1;
-            let Open { ranges, bytes, .. } = open;
-            // The copy of one that leaves is none that counts.
-            let own = (!self.is_leaving()).then_some(Member { worker: self.limits.worker, epoch });
-            let holders = own.into_iter().collect();
-            let report = BlockReport { name, interval, ranges, bytes, holders };
-            actions.push(ReceiverAction::Record(held_event(&report)));
-            actions.push(ReceiverAction::Seal { interval, block: report.clone() });
-            self.copying.insert(name, Copying::new(report));
+            for content in open.into_blocks(self.most_records()) {
+                self.seal((epoch, interval), content, actions);
+            }
         }
+    }
+
+    fn seal(&mut self, (epoch, interval): (u64, u64), content: Content, actions: &mut Vec<ReceiverAction>) {
+        let name = BlockName { origin: self.limits.worker, epoch, number: self.next_number };
+        self.next_number += 1;
+        // The copy of one that leaves is none that counts.
+        let own = (!self.is_leaving()).then_some(Member { worker: self.limits.worker, epoch });
+        let holders = own.into_iter().collect();
+        let report = BlockReport { name, interval, ranges: content.ranges, bytes: content.bytes, holders };
+        actions.push(ReceiverAction::Record(held_event(&report)));
+        actions.push(ReceiverAction::Seal { interval, block: report.clone() });
+        self.copying.insert(name, Copying::new(report));
     }
 
     /// Has blocks written into the log, and finishes those that are there.
@@ -476,7 +474,7 @@ impl Core for Receiver {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        self.epoch?;
+        self.epoch.filter(|_| !self.members.is_empty())?;
         let seal = self.open.values().map(|open| open.seal_at).min().unwrap_or(Moment::NEVER);
         // The end of the open interval: then the master is told that it is closed.
         Some(seal.min(self.end_of(self.over_below(self.last_step))))
@@ -484,5 +482,6 @@ impl Core for Receiver {
 }
 
 mod epoch;
+mod open;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Where a client's life ends when those who held its records are lost, too.
 
 use super::*;
-use Heard::{Acknowledged, Answers, Back, Down, Over, Punctuated};
+use Heard::{Acknowledged, Answers, Back, Down, Over, Punctuated, Took};
 use std::num::NonZeroU64;
 
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -14,6 +14,8 @@ const CUT: Cut = Cut::Runs { records: NonZeroU64::MIN, sources: 2, period: Durat
 enum Heard {
     /// It may count a source's records before this one as safe.
     Acknowledged(u32, u64),
+    /// An operator of the member has a source's records before this one.
+    Took(u32, u64),
     /// An interval ends before this record.
     Punctuated(u64, u64),
     /// Its connection broke.
@@ -35,8 +37,13 @@ fn check(heard: &[Heard], sealed: &[(u32, u64)], ends: &[u64], punctuations: &[(
 
 /// What is decided in the end.
 fn gate(heard: &[Heard], sealed: &[(u32, u64)]) -> Gate {
-    let mut clients = Clients::new(1, 2, CUT, TIMEOUT);
-    let (mut now, mut said) = (Moment::from_millis(1000), Vec::new());
+    gate_where(true, heard, sealed)
+}
+
+/// The same, where a client's later life may send otherwise.
+fn gate_where(sends_alike: bool, heard: &[Heard], sealed: &[(u32, u64)]) -> Gate {
+    let mut clients = Clients::new(1, 2, (CUT, sends_alike), TIMEOUT);
+    let (mut now, mut said, mut taken) = (Moment::from_millis(1000), Vec::new(), Vec::new());
     let sealed: BTreeMap<u32, u64> = sealed.iter().copied().collect();
     clients.members([7].into_iter(), &mut said);
     clients.begin(Moment::ZERO);
@@ -47,6 +54,7 @@ fn gate(heard: &[Heard], sealed: &[(u32, u64)]) -> Gate {
             Punctuated(interval, end) => {
                 clients.take_note(&[], BTreeMap::from([(1, BTreeMap::from([(interval, end)]))]));
             }
+            Took(source, end) => taken.push((source, end)),
             Down => clients.down(now, 1),
             Over => {
                 now = now + TIMEOUT * 4;
@@ -55,7 +63,7 @@ fn gate(heard: &[Heard], sealed: &[(u32, u64)]) -> Gate {
             Answers => {
                 for _ in 0..2 {
                     let round = clients.clients[&1].round;
-                    let (upto, taken, punctuations) = (vec![(0, 0), (1, 0)], Vec::new(), BTreeMap::new());
+                    let (upto, taken, punctuations) = (vec![(0, 0), (1, 0)], taken.clone(), BTreeMap::new());
                     let (epoch, client, is_connected, open_from) = (1, 1, false, 5);
                     let word = ToMaster::ClientHeld {
                         epoch,
@@ -111,4 +119,18 @@ fn an_interval_ends_where_a_client_that_is_gone_had_said_at_sources_to_which_all
     assert_eq!(borders(&heard(&[Down, Back, Answers]), 1), [None, None], "it says it again");
     // What was settled stays, whoever returns.
     assert_eq!(borders(&heard(&[Down, Over, Answers, Back, Answers]), 1), [Some(10), None]);
+}
+
+#[test]
+fn what_only_operators_have_a_client_that_is_here_sends_again_unless_it_may_come_otherwise() {
+    let source = CUT.source_of(1, 8);
+    let ends = |sends_alike, heard: &[Heard]| gate_where(sends_alike, heard, &[]).ends[source as usize];
+    let took = [Took(source, 9)];
+    let heard = |more: &[Heard]| [&took[..], more].concat();
+    // Who held it is lost: the operator's copy alone keeps nothing for another one that begins anew.
+    assert_eq!(ends(true, &heard(&[Down, Back, Answers])), 0);
+    assert_eq!(ends(false, &heard(&[Down, Back, Answers])), 9);
+    // Nobody sends it again, or intervals behind it may be closed.
+    assert_eq!(ends(true, &heard(&[Down, Over, Answers])), 9);
+    assert_eq!(ends(true, &heard(&[Down, Over, Answers, Back, Answers])), 9);
 }

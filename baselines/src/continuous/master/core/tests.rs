@@ -18,6 +18,7 @@ fn limits(hosts: u32, border: Border) -> MasterLimits {
         reach: Some(1),
         clients: 1,
         cut: Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) },
+        sends_alike: true,
         failure_timeout: TIMEOUT,
         most_behind: None,
         most_waiting: 2,

@@ -405,3 +405,21 @@ fn more_than_usual_becomes_several_blocks_and_each_is_acknowledged_by_itself() {
     ];
     check_limits(true, limits, events, 440, &expected);
 }
+
+#[test]
+fn what_waited_for_a_master_becomes_blocks_of_the_usual_size() {
+    let usual = crate::usual::Usual::steady(1000.0, 1, Duration::from_millis(20));
+    let large = |first: u64| batch(first, first + 149, 0);
+    // One client, two members: 200 records are a block, as if the master had been there all along.
+    let limits = ReceiverLimits { usual: Some(usual), ..limits(1) };
+    let mut events: Vec<_> = (0..5).map(|number| (10 + number, large(number * 150))).collect();
+    events.extend(ready(50, &[1, 2]));
+    let expected = [
+        "50 seal b1.1.0 in 0",
+        "50 seal b1.1.1 in 0",
+        "50 seal b1.1.2 in 0",
+        "50 announce [(0, [1]), (1, [1]), (2, [1])] closed below 0",
+        "50 acknowledge [1:0-149, 1:150-299, 1:300-449, 1:450-599, 1:600-749]",
+    ];
+    check_limits(true, limits, events, 440, &expected);
+}

@@ -1,0 +1,103 @@
+//! The batches of an interval that are in no block yet.
+//!
+//! Part of the receiver. Knows no time but the one that it is given. Invariant: a block is whole with the batch that fills it,
+//! also where many batches had to wait for a master to name their blocks.
+
+use super::MOST_BLOCK_BYTES;
+use dstream_trace::{Moment, RecordRange};
+
+/// Batches in the order of their arrival.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// Which records, and the length of their lines.
+    batches: Vec<(RecordRange, u64)>,
+    size: Size,
+    /// They wait for no more.
+    pub(super) seal_at: Moment,
+}
+
+/// The content of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) ranges: Vec<RecordRange>,
+    pub(super) bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    records: u64,
+    bytes: u64,
+}
+
+impl Size {
+    fn add(&mut self, (range, bytes): (RecordRange, u64)) {
+        self.records += range.count();
+        self.bytes += bytes;
+    }
+
+    fn is_full(self, most_records: u64) -> bool {
+        self.records >= most_records || self.bytes >= MOST_BLOCK_BYTES
+    }
+}
+
+impl Open {
+    pub(super) fn until(seal_at: Moment) -> Open {
+        Open { batches: Vec::new(), size: Size::default(), seal_at }
+    }
+
+    /// Takes a batch; if they are a block now, they wait no longer.
+    pub(super) fn push(&mut self, now: Moment, batch: (RecordRange, u64), most_records: u64) {
+        self.batches.push(batch);
+        self.size.add(batch);
+        if self.size.is_full(most_records) {
+            self.seal_at = now;
+        }
+    }
+
+    /// All of them, each block with as many batches as fill it.
+    pub(super) fn into_blocks(self, most_records: u64) -> Vec<Content> {
+        let mut blocks = Vec::new();
+        let mut waiting = self.batches.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let mut size = Size::default();
+            let mut ranges = Vec::new();
+            while let Some(batch) = waiting.next_if(|_| !size.is_full(most_records)) {
+                size.add(batch);
+                ranges.push(batch.0);
+            }
+            blocks.push(Content { ranges, bytes: size.bytes });
+        }
+        blocks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many batches each block has, of batches of so many records and bytes; what is open is a block, or waits.
+    fn check(batches: &[(u64, u64)], most_records: u64, expected: &[usize], is_ripe: bool) {
+        let later = Moment::from_millis(200);
+        let mut open = Open::until(later);
+        let mut first = 0;
+        for (records, bytes) in batches {
+            let range = RecordRange { client: 1, first, last: first + records - 1 };
+            open.push(Moment::ZERO, (range, *bytes), most_records);
+            first += records;
+        }
+        assert_eq!(open.seal_at < later, is_ripe, "{batches:?}");
+        let all: u64 = batches.iter().map(|(_, bytes)| bytes).sum();
+        let blocks = open.into_blocks(most_records);
+        assert_eq!(blocks.iter().map(|block| block.ranges.len()).collect::<Vec<_>>(), expected, "{batches:?}");
+        assert_eq!(blocks.iter().map(|block| block.bytes).sum::<u64>(), all, "{batches:?}");
+    }
+
+    #[test]
+    fn a_block_is_whole_with_the_batch_that_fills_it() {
+        check(&[], 100, &[], false);
+        check(&[(10, 1), (10, 1)], 100, &[2], false);
+        check(&[(60, 1), (60, 1), (60, 1)], 100, &[2, 1], true);
+        check(&[(1000, 1), (10, 1), (90, 1), (10, 1)], 100, &[1, 2, 1], true);
+        check(&[(1, MOST_BLOCK_BYTES), (1, 1), (1, MOST_BLOCK_BYTES), (1, 1)], 100, &[1, 2, 1], true);
+    }
+}
