@@ -452,10 +452,7 @@ impl Core for Tracker {
                 }
             }
             TrackerEvent::Joined(worker) => self.workers.join(worker),
-            TrackerEvent::Fencing(worker) => {
-                self.workers.leave(worker);
-                self.fencing.insert(worker);
-            }
+            TrackerEvent::Fencing(worker) => self.fence(worker),
             TrackerEvent::Leaving(worker) => self.leaving(now, worker),
             TrackerEvent::Stays(worker) => _ = self.workers.leaving.remove(&worker),
             TrackerEvent::MayLeave(worker) => return self.may_leave(worker, actions),

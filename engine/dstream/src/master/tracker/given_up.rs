@@ -13,6 +13,14 @@ use crate::message::TaskId;
 use dstream_trace::BlockName;
 
 impl Tracker {
+    /// Nobody reads a block at the worker any more: what others made of one that only it had is all that is left of that,
+    /// from this moment on, though nothing is given up before the sink has said what the worker handed in.
+    pub(super) fn fence(&mut self, worker: u32) {
+        self.workers.leave(worker);
+        self.fencing.insert(worker);
+        self.blocks.values_mut().for_each(|(holders, _)| holders.retain(|holder| *holder != worker));
+    }
+
     /// Gives up the blocks of a waiting task that nobody holds any more, unless tasks run that may have read its slices
     /// before these were lost: they succeed with them, or fail and leave nobody who does.
     pub(super) fn give_up_lost_blocks(&mut self, actions: &mut Vec<TrackerAction>) {

@@ -287,6 +287,17 @@ fn slices_that_nobody_can_fetch_are_waited_for_where_their_block_is_gone() {
 }
 
 #[test]
+fn slices_of_a_block_that_only_a_lost_worker_had_are_not_made_again_anywhere() {
+    // Worker 3 maps block 0, worker 2 block 1, and they lose their connection; 1, which reaches both, is full.
+    let mut events = sealed(0, &[(0, &[1, 3]), (1, &[2])]);
+    events.push(TrackerEvent::Joined(1));
+    events.extend(sealed(1, &[(5, &[1]), (6, &[1])]));
+    events.extend([TrackerEvent::Links { worker: 2, unreachable: [3].into() }, done(3, 0, 0), done(2, 0, 1)]);
+    events.extend([holders(0, &[1]), TrackerEvent::Fencing(1)]);
+    check(&[2, 3], events, 1, &[]);
+}
+
+#[test]
 fn a_block_without_holders_is_given_up_when_it_has_to_be_read() {
     let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
     events.extend([holders(0, &[]), lost(1)]);

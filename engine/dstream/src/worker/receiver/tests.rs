@@ -251,7 +251,10 @@ fn a_late_batch_goes_into_the_open_interval() {
 fn nothing_is_acknowledged_before_the_members_are_known() {
     let mut events = vec![(0, ReceiverEvent::Welcome { epoch: 1, sealed_below: 0, keeps: false }), (0, lease(0))];
     events.push((10, batch(0, 9, 0)));
-    check(2, events, 900, &["200 seal b1.1.0 in 0"]);
+    check(1, events.clone(), 900, &[]);
+    events.push((300, ReceiverEvent::Members(vec![member(1)])));
+    let seen = ["300 seal b1.1.0 in 0", "300 announce [(0, [1])] closed below 0", "300 acknowledge [1:0-9]"];
+    check(1, events, 900, &seen);
 }
 
 #[test]
