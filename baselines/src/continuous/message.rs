@@ -180,8 +180,8 @@ pub struct Holding {
 pub struct Gate {
     /// The question that led to it; later ones are greater.
     pub round: u64,
-    /// By source: the first record that nobody had, that is in no sealed interval and no operator, and that a client which
-    /// is gone cannot have counted as safe.
+    /// By source: the first record that nobody had, that is in no sealed interval, and that a client which is gone cannot
+    /// have counted as safe; nor is it in an operator, unless a client that is here sends it again.
     pub ends: Vec<u64>,
     /// Where the client had said that intervals end, all those that anybody knew.
     pub punctuations: BTreeMap<u64, u64>,

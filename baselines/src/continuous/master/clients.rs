@@ -41,6 +41,8 @@ enum Phase {
 
 #[derive(Debug)]
 struct Client {
+    /// A later life sends the same records in the same batches and intervals as the one before.
+    sends_alike: bool,
     phase: Phase,
     is_up: bool,
     incarnation: u64,
@@ -63,6 +65,9 @@ struct Client {
     acknowledged: BTreeMap<u32, u64>,
     /// interval -> the number of the next one's first record, as the client told anybody
     punctuations: BTreeMap<u64, u64>,
+    /// The same for intervals that it is to say anew, since it sends records again that come before their ends. Should it go
+    /// for good first, what it had said stands.
+    to_be_said: BTreeMap<u64, u64>,
     /// [`Gate::borders`]
     borders: BTreeMap<u64, (u64, BTreeSet<u32>)>,
     /// A node is connected to it.
@@ -79,18 +84,17 @@ struct Client {
 #[derive(Debug)]
 pub struct Clients {
     cut: Cut,
-    sends_alike: bool,
     timeout: Duration,
     members: BTreeSet<NodeNumber>,
     clients: BTreeMap<u32, Client>,
 }
 
 impl Clients {
-    /// So many clients, none of which is there yet. `sends_alike`: a later life sends the same records in the same batches
-    /// and intervals as the one before.
+    /// So many clients, none of which is there yet. `sends_alike`: a later life of one sends the same records in the same
+    /// batches and intervals as the one before.
     pub fn new(clients: u32, sources: u32, (cut, sends_alike): (Cut, bool), timeout: Duration) -> Clients {
-        let client = |number| (number, Client::new(sources));
-        Clients { cut, sends_alike, timeout, members: BTreeSet::new(), clients: (1..=clients).map(client).collect() }
+        let client = |number| (number, Client::new(sources, sends_alike));
+        Clients { cut, timeout, members: BTreeSet::new(), clients: (1..=clients).map(client).collect() }
     }
 
     /// Work has begun: clients must come.
@@ -209,6 +213,7 @@ impl Clients {
     pub fn trim(&mut self, through: u64) {
         for client in self.clients.values_mut() {
             client.punctuations = client.punctuations.split_off(&through);
+            client.to_be_said = client.to_be_said.split_off(&through);
             client.borders = client.borders.split_off(&through);
         }
     }
@@ -222,7 +227,7 @@ impl Clients {
         let is_here = client.is_up || client.is_seen;
         if client.phase == Phase::Closing {
             let is_gone = !is_here && now >= client.down_since + timeout;
-            client.raise_ends(number, sealed, is_gone, (self.cut, self.sends_alike));
+            client.raise_ends(number, sealed, is_gone, self.cut);
             return client.decide(now + timeout, number, is_gone, self.cut, &self.members, said);
         }
         if client.is_seen && !client.is_closed && client.incarnation <= client.known {
@@ -251,8 +256,9 @@ impl Clients {
 }
 
 impl Client {
-    fn new(sources: u32) -> Client {
+    fn new(sources: u32, sends_alike: bool) -> Client {
         Client {
+            sends_alike,
             phase: Phase::Live,
             is_up: false,
             incarnation: 0,
@@ -266,6 +272,7 @@ impl Client {
             taken: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             punctuations: BTreeMap::new(),
+            to_be_said: BTreeMap::new(),
             borders: BTreeMap::new(),
             is_seen: false,
             is_closed: false,
@@ -316,11 +323,11 @@ impl Client {
         has_more
     }
 
-    /// What is in a sealed interval was there, even if all who held it are lost. So was what operators have, and what a
-    /// client that is gone may have counted as safe. One that is here sends the latter again, and the former as well if it
-    /// sends alike, unless it had been ended: intervals may have been closed behind that without its word.
-    fn raise_ends(&mut self, number: u32, sealed: &BTreeMap<u32, u64>, is_gone: bool, (cut, sends_alike): (Cut, bool)) {
-        let is_sent_again = sends_alike && !is_gone && !self.was_ended;
+    /// What is in a sealed interval was there, even if all who held it are lost. So was what a client that is gone may
+    /// have counted as safe, and what operators have; this is sent again by one that is here and sends alike, unless it had
+    /// been ended: intervals may have been closed behind that without its word.
+    fn raise_ends(&mut self, number: u32, sealed: &BTreeMap<u32, u64>, is_gone: bool, cut: Cut) {
+        let is_sent_again = self.sends_alike && !is_gone && !self.was_ended;
         for (source, (end, _)) in (0u32..).zip(&mut self.ends) {
             let sealed_to = sealed.get(&source).and_then(|interval| self.punctuations.get(interval));
             let sealed_to = sealed_to.map_or(0, |sealed_to| cut.next_of(source, number, *sealed_to));
@@ -368,8 +375,16 @@ impl Client {
     /// which all came; one that is here says them again.
     fn split_punctuations(&mut self, ends: &[u64], is_gone: bool) {
         let whole_below = ends.iter().copied().min().unwrap_or(0);
+        let before = if is_gone { std::mem::take(&mut self.to_be_said) } else { BTreeMap::new() };
+        for (interval, border) in before {
+            self.punctuations.entry(interval).or_insert(border);
+        }
         let others = self.punctuations.extract_if(.., |_, end| *end > whole_below);
-        for (interval, border) in others.filter(|_| is_gone) {
+        if !is_gone {
+            let sends_alike = self.sends_alike;
+            return self.to_be_said.extend(others.filter(|_| sends_alike));
+        }
+        for (interval, border) in others {
             let whole = (0u32..).zip(ends).filter(|(_, end)| **end >= border).map(|(source, _)| source).collect();
             self.borders.entry(interval).or_insert((border, whole));
         }

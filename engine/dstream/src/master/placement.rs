@@ -174,7 +174,8 @@ impl Workers {
         let count = u32::try_from(candidates.len()).ok()?.max(1);
         let in_turn = |index: usize| (u32::try_from(index).unwrap_or(0) + count - turn % count) % count;
         let free = candidates.iter().enumerate().filter(|(_, worker)| self.has_room(**worker, owner));
-        free.min_by_key(|(index, worker)| (cost(**worker), self.tasks(**worker), in_turn(*index))).map(|(_, w)| *w)
+        let load = |worker: u32| (!self.has_free_core(worker), self.tasks(worker));
+        free.min_by_key(|(index, worker)| (cost(**worker), load(**worker), in_turn(*index))).map(|(_, w)| *w)
     }
 
     /// Members without those to avoid; all members if that leaves none.
@@ -183,9 +184,15 @@ impl Workers {
         if wanted.is_empty() { self.takers().collect() } else { wanted }
     }
 
-    /// How many tasks each core has before it takes another one, short ones as the parts that they are.
-    fn waves(&self, worker: u32) -> u64 {
-        self.tasks(worker) / (self.cores.max(1) as u64 * WHOLE)
+    /// How many halves of a task each core has before it takes another one: none while one is free, one where all that it
+    /// has are parts of one. Less of a difference is no reason to read a block from elsewhere.
+    fn halves(&self, worker: u32) -> u64 {
+        let whole = self.tasks(worker) / (self.cores.max(1) as u64 * WHOLE);
+        if self.has_free_core(worker) { 0 } else { (whole * 2).max(1) }
+    }
+
+    fn has_free_core(&self, worker: u32) -> bool {
+        self.running.get(&worker).is_none_or(|running| *running < self.cores)
     }
 
     /// How many thousandths of the usual time the worker takes.
@@ -195,7 +202,7 @@ impl Workers {
 
     /// When the worker would be done with one more task, in thousandths of a usual one's time.
     fn done_after(&self, worker: u32) -> u64 {
-        self.drag(worker) * (self.waves(worker) + 1)
+        self.drag(worker) * (self.halves(worker) + 2) / 2
     }
 
     /// The worker, unless it takes so long that all that wait are done sooner by the others.
@@ -440,5 +447,40 @@ mod tests {
         let two = workers(&[(1, 0), (2, 0)], &[]);
         assert_eq!(two.for_slices(&set(&[1]), &set(&[1]), None, 0), Place::At(2));
         assert_eq!(two.for_slices(&set(&[1]), &set(&[1, 2]), None, 0), Place::At(1));
+    }
+
+    /// Workers of so many cores, each with so many long tasks and short ones; a short one takes so many milliseconds.
+    fn busy(cores: usize, short_ms: u64, tasks: &[(u32, usize, usize)]) -> Workers {
+        let mut all = Workers { cores, ..workers(&[], &[]) };
+        (0..9).for_each(|_| all.took(0, Duration::from_secs(1)));
+        (0..9).for_each(|_| all.took(1, Duration::from_millis(short_ms)));
+        for (worker, long, short) in tasks {
+            all.join(*worker);
+            (0..*long).for_each(|_| all.take(*worker, 0));
+            (0..*short).for_each(|_| all.take(*worker, 1));
+        }
+        all
+    }
+
+    #[test]
+    fn a_free_core_comes_first_then_clearly_less_to_wait_for_then_the_block() {
+        // (cores, the length of a short task, what worker 1 and worker 2 have of long and short ones); worker 1 has the block
+        let at = |cores, short_ms, one: (usize, usize), two: (usize, usize)| {
+            let workers = busy(cores, short_ms, &[(1, one.0, one.1), (2, two.0, two.1)]);
+            workers.for_blocks(&[1], &set(&[]), 0)
+        };
+        assert_eq!(at(1, 19, (0, 0), (0, 0)), Place::At(1));
+        assert_eq!(at(1, 19, (0, 1), (0, 0)), Place::At(2));
+        assert_eq!(at(4, 19, (0, 4), (0, 0)), Place::At(2));
+        assert_eq!(at(4, 3, (1, 0), (0, 3)), Place::At(1));
+        assert_eq!(at(1, 3, (1, 0), (0, 1)), Place::At(2));
+        assert_eq!(at(1, 3, (0, 1), (1, 0)), Place::At(1));
+        assert_eq!(at(1, 3, (1, 0), (1, 0)), Place::At(1));
+    }
+
+    #[test]
+    fn slices_are_read_where_cores_are_free_before_where_what_is_done_takes_less_long() {
+        let workers = busy(4, 3, &[(1, 1, 0), (2, 0, 6)]);
+        assert_eq!(workers.for_slices(&set(&[]), &set(&[]), None, 0), Place::At(1));
     }
 }

@@ -20,7 +20,7 @@ use crate::options::{Input, Placement};
 use crate::usual::Usual;
 use dstream_cluster::core::Core;
 use dstream_trace::{BlockName, Event, Moment, RecordRange};
-use open::{Content, Open};
+use open::{Batch, Content, Open};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -186,7 +186,7 @@ pub struct Receiver {
     members: BTreeMap<u32, u64>,
     reachable: BTreeSet<u32>,
     lease_ends: Moment,
-    /// By interval. At most two: the one that is open and, during its slack, the next.
+    /// By interval. At most two, the one that is open and, during its slack, the next, while this worker is a member.
     open: BTreeMap<u64, Open>,
     copying: BTreeMap<BlockName, Copying>,
     /// Held by enough nodes and announced: acknowledged when the master has heard of them, under a live lease.
@@ -257,7 +257,7 @@ impl Receiver {
         let seal_at = self.next_cut(now).min(self.end_of(interval));
         let most_records = self.most_records();
         let open = self.open.entry(interval).or_insert_with(|| Open::until(seal_at));
-        open.push(now, (range, bytes), most_records);
+        open.push(now, Batch { range, bytes, cut: seal_at }, most_records);
         interval
     }
 
@@ -267,7 +267,7 @@ impl Receiver {
     }
 
     /// Seals every open block whose time has come. What came before it was known who else takes records waits until then:
-    /// so many members tell how large blocks are.
+    /// how many members there are tells how large blocks are.
     fn seal_ripe(&mut self, now: Moment, actions: &mut Vec<ReceiverAction>) {
         let Some(epoch) = self.epoch.filter(|_| !self.members.is_empty()) else { return };
         let over_below = if self.is_leaving() { u64::MAX } else { self.over_below(now) };

@@ -130,6 +130,14 @@ fn what_only_operators_have_a_client_that_is_here_sends_again_unless_it_may_come
     // Who held it is lost: the operator's copy alone keeps nothing for another one that begins anew.
     assert_eq!(ends(true, &heard(&[Down, Back, Answers])), 0);
     assert_eq!(ends(false, &heard(&[Down, Back, Answers])), 9);
+    // What it had said of intervals before stands, if it goes for good before it says that anew.
+    let (even, odd) = (CUT.source_of(1, 8), CUT.source_of(1, 9));
+    let told = [Took(even, 10), Took(odd, 9), Punctuated(0, 4), Punctuated(1, 9)];
+    let gone = [Down, Over, Answers];
+    let [once, twice] = [&gone[..], &[&[Down, Back, Answers][..], &gone].concat()]
+        .map(|rest| gate_where(true, &[&told[..], rest].concat(), &[]));
+    assert_eq!((&once.ends, &once.punctuations), (&twice.ends, &twice.punctuations));
+    assert_eq!(once.punctuations, BTreeMap::from([(0, 4), (1, 9)]));
     // Nobody sends it again, or intervals behind it may be closed.
     assert_eq!(ends(true, &heard(&[Down, Over, Answers])), 9);
     assert_eq!(ends(true, &heard(&[Down, Over, Answers, Back, Answers])), 9);

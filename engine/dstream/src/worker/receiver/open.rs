@@ -1,7 +1,7 @@
 //! The batches of an interval that are in no block yet.
 //!
-//! Part of the receiver. Knows no time but the one that it is given. Invariant: a block is whole with the batch that fills it,
-//! also where many batches had to wait for a master to name their blocks.
+//! Part of the receiver. Knows no time but the one that it is given. Invariant: a block is whole with the batch that fills
+//! it, or with the last before a cut, also where batches had to wait for a master to name their blocks.
 
 use super::MOST_BLOCK_BYTES;
 use dstream_trace::{Moment, RecordRange};
@@ -9,11 +9,18 @@ use dstream_trace::{Moment, RecordRange};
 /// Batches in the order of their arrival.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// Which records, and the length of their lines.
-    batches: Vec<(RecordRange, u64)>,
+    batches: Vec<Batch>,
     size: Size,
     /// They wait for no more.
     pub(super) seal_at: Moment,
+}
+
+/// Which records, the length of their lines, and the cut before which they came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch {
+    pub(super) range: RecordRange,
+    pub(super) bytes: u64,
+    pub(super) cut: Moment,
 }
 
 /// The content of a block.
@@ -30,9 +37,9 @@ struct Size {
 }
 
 impl Size {
-    fn add(&mut self, (range, bytes): (RecordRange, u64)) {
-        self.records += range.count();
-        self.bytes += bytes;
+    fn add(&mut self, batch: Batch) {
+        self.records += batch.range.count();
+        self.bytes += batch.bytes;
     }
 
     fn is_full(self, most_records: u64) -> bool {
@@ -46,7 +53,7 @@ impl Open {
     }
 
     /// Takes a batch; if they are a block now, they wait no longer.
-    pub(super) fn push(&mut self, now: Moment, batch: (RecordRange, u64), most_records: u64) {
+    pub(super) fn push(&mut self, now: Moment, batch: Batch, most_records: u64) {
         self.batches.push(batch);
         self.size.add(batch);
         if self.size.is_full(most_records) {
@@ -54,16 +61,19 @@ impl Open {
         }
     }
 
-    /// All of them, each block with as many batches as fill it.
+    /// All of them, each block with as many batches as fill it or came before one cut.
     pub(super) fn into_blocks(self, most_records: u64) -> Vec<Content> {
         let mut blocks = Vec::new();
         let mut waiting = self.batches.into_iter().peekable();
         while waiting.peek().is_some() {
             let mut size = Size::default();
-            let mut ranges = Vec::new();
-            while let Some(batch) = waiting.next_if(|_| !size.is_full(most_records)) {
+            let (mut ranges, mut cut) = (Vec::new(), None);
+            while let Some(batch) =
+                waiting.next_if(|next| !size.is_full(most_records) && cut.is_none_or(|cut| cut == next.cut))
+            {
                 size.add(batch);
-                ranges.push(batch.0);
+                ranges.push(batch.range);
+                cut = Some(batch.cut);
             }
             blocks.push(Content { ranges, bytes: size.bytes });
         }
@@ -78,15 +88,22 @@ mod tests {
     /// How many batches each block has, of batches of so many records and bytes; what is open is a block, or waits.
     fn check(batches: &[(u64, u64)], most_records: u64, expected: &[usize], is_ripe: bool) {
         let later = Moment::from_millis(200);
+        let batches: Vec<_> = batches.iter().map(|(records, bytes)| (*records, *bytes, later)).collect();
+        check_cuts(&batches, most_records, expected, is_ripe);
+    }
+
+    /// The same, where each came before its cut.
+    fn check_cuts(batches: &[(u64, u64, Moment)], most_records: u64, expected: &[usize], is_ripe: bool) {
+        let later = Moment::from_millis(200);
         let mut open = Open::until(later);
         let mut first = 0;
-        for (records, bytes) in batches {
+        for (records, bytes, cut) in batches.iter().copied() {
             let range = RecordRange { client: 1, first, last: first + records - 1 };
-            open.push(Moment::ZERO, (range, *bytes), most_records);
+            open.push(Moment::ZERO, Batch { range, bytes, cut }, most_records);
             first += records;
         }
         assert_eq!(open.seal_at < later, is_ripe, "{batches:?}");
-        let all: u64 = batches.iter().map(|(_, bytes)| bytes).sum();
+        let all: u64 = batches.iter().map(|(_, bytes, _)| bytes).sum();
         let blocks = open.into_blocks(most_records);
         assert_eq!(blocks.iter().map(|block| block.ranges.len()).collect::<Vec<_>>(), expected, "{batches:?}");
         assert_eq!(blocks.iter().map(|block| block.bytes).sum::<u64>(), all, "{batches:?}");
@@ -99,5 +116,12 @@ mod tests {
         check(&[(60, 1), (60, 1), (60, 1)], 100, &[2, 1], true);
         check(&[(1000, 1), (10, 1), (90, 1), (10, 1)], 100, &[1, 2, 1], true);
         check(&[(1, MOST_BLOCK_BYTES), (1, 1), (1, MOST_BLOCK_BYTES), (1, 1)], 100, &[1, 2, 1], true);
+    }
+
+    #[test]
+    fn what_came_before_one_cut_and_after_it_is_in_no_block_together() {
+        let at = |cut_ms| (10, 1, Moment::from_millis(cut_ms));
+        check_cuts(&[at(200), at(200), at(400), at(600), at(600)], 100, &[2, 1, 2], false);
+        check_cuts(&[at(200), at(400), at(400), at(400)], 20, &[1, 2, 1], true);
     }
 }
