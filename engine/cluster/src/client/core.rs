@@ -323,12 +323,9 @@ impl Client {
             return self.send_queued(now, actions);
         }
         let missing = members.saturating_sub(usable);
-        if self.is_usable(&worker) {
-            let queued = self.queued();
-            let share = queued.len().div_ceil(missing + 1);
-            for first in queued.into_iter().take(share) {
-                self.send_to(now, first, (worker.clone(), false), actions);
-            }
+        let queued = if self.is_usable(&worker) { self.queued() } else { Vec::new() };
+        for first in queued.iter().take(queued.len().div_ceil(missing + 1)) {
+            self.send_to(now, *first, (worker.clone(), false), actions);
         }
         self.gathers_until.take_if(|_| missing == 0);
     }
