@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use dstream_cluster::client::Cut;
 use dstream_trace::{BlockName, RecordRange};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A batch of one client's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,11 +113,6 @@ impl InputLog {
         }
         let gone = keys.iter().filter_map(|key| self.batches.remove(key));
         gone.inspect(|batch| self.bytes -= batch.lines.len()).map(|batch| batch.name()).collect()
-    }
-
-    /// Clients of which anything is here.
-    pub fn clients(&self) -> BTreeSet<u32> {
-        self.batches.keys().map(|(client, _)| *client).collect()
     }
 
     /// All batches, by client.

@@ -17,6 +17,7 @@ use dstream_cluster::client::Cut;
 use dstream_cluster::message::ToClient;
 use dstream_trace::{Moment, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// A client that has never been there is waited for so many failure timeouts.
@@ -78,6 +79,15 @@ struct Client {
     was_ended: bool,
     /// What came of the last question.
     gate: Gate,
+}
+
+/// Whether all holders have what a client sent in an interval and before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whole {
+    No,
+    /// Nobody has said yet where the interval ends.
+    Unknown,
+    Yes,
 }
 
 /// All clients.
@@ -209,6 +219,21 @@ impl Clients {
         }
     }
 
+    /// The last of these intervals before whose end nothing is missing of what clients sent. `held`: by source and client, the
+    /// first record that some holder lacks.
+    pub fn held_through(&self, intervals: RangeInclusive<u64>, held: impl Fn(u32, u32) -> u64) -> Option<u64> {
+        let mut last = None;
+        for interval in intervals {
+            let of = |(number, client): (&u32, &Client)| client.is_held(interval, *number, self.cut, &held);
+            match self.clients.iter().map(of).min() {
+                Some(Whole::No) => break,
+                Some(Whole::Unknown) => {}
+                Some(Whole::Yes) | None => last = Some(interval),
+            }
+        }
+        last
+    }
+
     /// No interval through this one is closed again; the border itself stays, since sources ask where clients were there.
     pub fn trim(&mut self, through: u64) {
         for client in self.clients.values_mut() {
@@ -285,6 +310,20 @@ impl Client {
     fn due(&self, timeout: Duration) -> Option<Moment> {
         let is_absent = self.phase == Phase::Live && !self.is_up && self.down_since < Moment::NEVER;
         is_absent.then(|| self.ask_at.max(self.down_since + timeout))
+    }
+
+    /// Whether all holders have its records up to the end of an interval, or they are settled.
+    fn is_held(&self, interval: u64, number: u32, cut: Cut, held: &impl Fn(u32, u32) -> u64) -> Whole {
+        // What was closed without its word all had when its life ended.
+        if self.gate.closes(interval, u64::MAX) {
+            return Whole::Yes;
+        }
+        let Some(end) = self.punctuations.get(&interval) else { return Whole::Unknown };
+        let is_here = |source: u32| {
+            let settled = self.gate.end(source);
+            held(source, number).max(settled) >= cut.next_of(source, number, *end)
+        };
+        if (0u32..).zip(&self.ends).all(|(source, _)| is_here(source)) { Whole::Yes } else { Whole::No }
     }
 
     fn ask(&mut self, number: u32, members: &BTreeSet<NodeNumber>, said: &mut Vec<Said>) {

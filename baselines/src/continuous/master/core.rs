@@ -123,12 +123,14 @@ pub struct Master {
     pub(super) whole_since: Option<Moment>,
     /// By source: the last interval that was sealed.
     pub(super) sealed: BTreeMap<u32, u64>,
-    safe: Option<u64>,
+    pub(super) safe: Option<u64>,
+    /// Hosts need no more of what some holder has not got yet.
+    pub(super) waits_for_holders: bool,
     pub(super) out_of_turn: Option<OutOfTurn>,
     pub(super) visible: Option<u64>,
     pub(super) said_lacking: u64,
-    clients: Clients,
-    holdings: Holdings,
+    pub(super) clients: Clients,
+    pub(super) holdings: Holdings,
 }
 
 impl Master {
@@ -154,6 +156,7 @@ impl Master {
             whole_since: None,
             sealed: BTreeMap::new(),
             safe: None,
+            waits_for_holders: false,
             out_of_turn: None,
             visible: None,
             said_lacking: 0,
@@ -373,6 +376,9 @@ impl Master {
                 if !of.is_empty() {
                     actions.push(MasterAction::Tell(node, FromMaster::Noted { epoch, of: noted }));
                 }
+                if self.waits_for_holders {
+                    self.advance(actions);
+                }
             }
             ToMaster::Filling { epoch, missed } if self.members.get(&node) == Some(&epoch) => {
                 self.filling(missed, actions);
@@ -406,57 +412,6 @@ impl Master {
         }
         self.note_saved(node, &progress);
         self.progress.insert((progress.partition, node), progress);
-    }
-
-    /// Moves the borders: what nobody needs any more, and what is visible.
-    fn advance(&mut self, actions: &mut Vec<MasterAction>) {
-        let Some(assignment) = &self.assignment else { return };
-        let (mut safe, mut visible) = (Some(u64::MAX), Some(u64::MAX));
-        for (partition, place) in assignment.iter() {
-            let of = |seat: &Seat| {
-                let known = self.progress.get(&(partition, seat.node));
-                known.filter(|progress| progress.since == seat.since).copied()
-            };
-            safe = safe.min(place.hosts.iter().map(|seat| self.border(seat, of(seat))).min().flatten());
-            visible = visible.min(place.hosts.iter().filter_map(of).map(|progress| progress.passed_on).max().flatten());
-        }
-        let safe = self.saved_by_all(safe);
-        if safe <= self.safe && visible <= self.visible {
-            return;
-        }
-        if let Some(through) = safe.filter(|_| safe > self.safe) {
-            self.safe = safe;
-            self.out_of_turn.take_if(|extra| extra.border <= through);
-            self.clients.trim(through);
-            // What only replicas hold is in no store.
-            if self.limits.redundancy.border != Border::Closed {
-                actions.push(MasterAction::Record(Event::CheckpointComplete { through }));
-            }
-        }
-        if let Some(last) = visible.filter(|_| visible > self.visible) {
-            let first = self.visible.map_or(0, |before| before + 1);
-            self.visible = visible;
-            actions.extend((first..=last).map(|interval| MasterAction::Record(Event::IntervalDone { interval })));
-            actions.push(MasterAction::TellClients(ToClient::Done { interval: last }));
-        }
-        let trim = FromMaster::Trim { safe: self.safe, visible: self.visible };
-        actions.extend(self.members.keys().map(|node| MasterAction::Tell(*node, trim.clone())));
-    }
-
-    /// Behind which interval a heir of this host could begin.
-    fn border(&self, seat: &Seat, progress: Option<Progress>) -> Option<u64> {
-        let Some(progress) = progress.filter(|progress| progress.is_running) else {
-            return match seat.start {
-                Start::Empty => None,
-                Start::Restored { .. } | Start::Copied { .. } => self.safe,
-            };
-        };
-        match self.limits.redundancy.border {
-            Border::Saved { .. } => progress.saved,
-            Border::Replayed { reach } => progress.passed_on?.checked_sub(reach?),
-            // What is closed and not out yet an heir has to make again, where nobody else can hand it in.
-            Border::Closed => progress.closed.min(progress.passed_on),
-        }
     }
 }
 

@@ -67,6 +67,13 @@ impl Holdings {
         }
         (noted, safe)
     }
+
+    /// What all have had of a client's records who are holders now ends before this one.
+    pub fn held_by_all(&self, source: u32, client: u32) -> u64 {
+        let told = |holder: &Seated| self.told.get(&(source, *holder)).and_then(|of| of.get(&client)).copied();
+        let now = self.holders.get(&source).and_then(VecDeque::back);
+        now.and_then(|set| set.iter().map(told).min().flatten()).unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +90,11 @@ mod tests {
 
     /// What the client may count as safe after all, of what was said last or before; how many words counted.
     fn check(heard: &[Heard], expected: Option<u64>, counted: usize) {
+        let (_, safe, noted) = after(heard);
+        assert_eq!((safe, noted), (expected, counted));
+    }
+
+    fn after(heard: &[Heard]) -> (Holdings, Option<u64>, usize) {
         let (mut holdings, mut safe, mut noted) = (Holdings::default(), None, 0);
         for (heard, version) in heard.iter().zip(1..) {
             match heard {
@@ -100,7 +112,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!((safe, noted), (expected, counted));
+        (holdings, safe, noted)
     }
 
     #[test]
@@ -124,5 +136,22 @@ mod tests {
         check(&[before(), Says((1, 1), 9), anew(), Says((3, 2), 8)], Some(8), 2);
         let (away, back) = (Holders(&[(2, 1), (3, 2)]), Holders(&[(1, 3), (3, 2)]));
         check(&[before(), Says((1, 1), 9), away, back, Says((3, 2), 8)], None, 2);
+    }
+
+    #[test]
+    fn all_who_hold_it_now_have_had_what_the_one_with_least_of_it_says() {
+        let (both, next) = (|| Holders(&[(1, 1), (2, 1)]), || Holders(&[(1, 1), (3, 2)]));
+        for (heard, end) in [
+            (vec![both(), Says((1, 1), 9), Says((2, 1), 7)], 7),
+            (vec![both(), Says((1, 1), 9)], 0),
+            (vec![], 0),
+            // Who holds it no more does not count, nor that it was enough for holders of the past.
+            (vec![both(), Says((1, 1), 9), Says((2, 1), 7), next()], 0),
+            (vec![both(), Says((1, 1), 9), next(), Says((3, 2), 8)], 8),
+            (vec![Holders(&[(1, 1)]), Says((1, 1), 9), both()], 0),
+            (vec![both(), Says((1, 1), 9), Holders(&[(1, 1)])], 9),
+        ] {
+            assert_eq!(after(&heard).0.held_by_all(0, 1), end);
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! acknowledged of which it does not know.
 
 mod balance;
+mod border;
 mod clients;
 mod core;
 mod holdings;

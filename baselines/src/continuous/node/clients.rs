@@ -264,6 +264,7 @@ impl Node {
             let end = question.ends.get(source as usize).map_or(0, |(end, _)| *end);
             held.log.pass(client, end);
             question.fetched.insert(source);
+            self.noting.holds(source, client);
         }
     }
 

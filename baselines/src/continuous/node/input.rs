@@ -44,6 +44,7 @@ impl Node {
                 self.views.insert(client, version);
                 for (source, acked) in acked_below {
                     self.held.entry(source).or_default().pass_acked(client, acked);
+                    self.noting.holds(source, client);
                     let known = self.acked_below.entry((source, client)).or_default();
                     *known = acked.max(*known);
                 }
@@ -208,6 +209,7 @@ impl Node {
         }
         floors.into_iter().for_each(|(client, floor)| held.log.pass(client, floor));
         held.is_whole |= is_last;
+        (1..=self.limits.clients).for_each(|client| self.noting.holds(source, client));
         self.learn_punctuations(punctuations);
     }
 

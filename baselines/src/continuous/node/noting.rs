@@ -23,7 +23,7 @@ pub(super) struct Noting {
 }
 
 impl Noting {
-    /// A batch is here.
+    /// More may be here: a batch came, or it is known that one will not.
     pub fn holds(&mut self, source: u32, client: u32) {
         self.more.insert((source, client));
     }
@@ -68,6 +68,9 @@ impl Node {
         self.noting.next_at = now + PROGRESS_PERIOD;
         self.noting.asked.clone_from(&of);
         let punctuations = std::mem::take(&mut self.noting.punctuations);
+        if of.is_empty() && punctuations.is_empty() {
+            return; // it knows
+        }
         actions.push(NodeAction::TellMaster(ToMaster::Holds { epoch, of, punctuations }));
     }
 

@@ -93,7 +93,7 @@ impl Node {
                 // It may have been no holder in between: then the master counts nothing of what it said before.
                 held.noted.clear();
             }
-            held.log.clients().into_iter().for_each(|client| self.noting.holds(source, client));
+            (1..=self.limits.clients).for_each(|client| self.noting.holds(source, client));
             // What clients said to the holder that this node was before is as true for the one that it is now.
             let acked = self.acked_below.range((source, 0)..=(source, u32::MAX));
             acked.for_each(|((_, client), acked)| held.pass_acked(*client, *acked));

@@ -42,6 +42,16 @@ fn gate(heard: &[Heard], sealed: &[(u32, u64)]) -> Gate {
 
 /// The same, where a client's later life may send otherwise.
 fn gate_where(sends_alike: bool, heard: &[Heard], sealed: &[(u32, u64)]) -> Gate {
+    let (_, said) = after(sends_alike, heard, sealed);
+    let gates = said.iter().rev().filter_map(|said| match said {
+        Said::Node(7, FromMaster::ClientIs { gate, .. }) => Some(gate),
+        _ => None,
+    });
+    gates.clone().next().expect("it was decided").clone()
+}
+
+/// What the master knows in the end, and has said.
+fn after(sends_alike: bool, heard: &[Heard], sealed: &[(u32, u64)]) -> (Clients, Vec<Said>) {
     let mut clients = Clients::new(1, 2, (CUT, sends_alike), TIMEOUT);
     let (mut now, mut said, mut taken) = (Moment::from_millis(1000), Vec::new(), Vec::new());
     let sealed: BTreeMap<u32, u64> = sealed.iter().copied().collect();
@@ -81,11 +91,7 @@ fn gate_where(sends_alike: bool, heard: &[Heard], sealed: &[(u32, u64)]) -> Gate
             Back => clients.up(1, 2, &mut said),
         }
     }
-    let gates = said.iter().rev().filter_map(|said| match said {
-        Said::Node(7, FromMaster::ClientIs { gate, .. }) => Some(gate),
-        _ => None,
-    });
-    gates.clone().next().expect("it was decided").clone()
+    (clients, said)
 }
 
 #[test]
@@ -141,4 +147,29 @@ fn what_only_operators_have_a_client_that_is_here_sends_again_unless_it_may_come
     // Nobody sends it again, or intervals behind it may be closed.
     assert_eq!(ends(true, &heard(&[Down, Over, Answers])), 9);
     assert_eq!(ends(true, &heard(&[Down, Over, Answers, Back, Answers])), 9);
+}
+
+#[test]
+fn an_interval_is_held_when_all_before_its_end_is_here_or_settled() {
+    let (even, odd) = (CUT.source_of(1, 8), CUT.source_of(1, 9));
+    let ended = [Punctuated(0, 4), Punctuated(1, 8), Punctuated(3, 12)];
+    let heard = |more: &[Heard]| [&ended[..], more].concat();
+    for (heard, (even_end, odd_end), expected) in [
+        (heard(&[]), (12, 13), Some(3)),
+        (heard(&[]), (12, 11), Some(1)),
+        (heard(&[]), (8, 99), Some(1)),
+        (heard(&[]), (6, 99), Some(0)),
+        (heard(&[]), (2, 99), None),
+        (vec![], (99, 99), None),
+        // Nobody waits for one that is gone; of one that is back what was before is settled.
+        (heard(&[Down, Over, Answers]), (0, 0), Some(9)),
+        (heard(&[Down, Over, Answers, Back, Answers]), (0, 0), Some(4)),
+        (heard(&[Down, Back, Answers]), (0, 0), None),
+        (heard(&[Took(even, 8), Took(odd, 9), Down, Over, Answers, Back, Answers, Punctuated(6, 8)]), (0, 0), Some(6)),
+        (heard(&[Took(even, 8), Took(odd, 9), Down, Over, Answers, Back, Answers, Punctuated(6, 9)]), (0, 0), Some(4)),
+    ] {
+        let (clients, _) = after(true, &heard, &[]);
+        let held = |source, _| if source == even { even_end } else { odd_end };
+        assert_eq!(clients.held_through(0..=9, held), expected, "{heard:?}, {even_end}, {odd_end}");
+    }
 }

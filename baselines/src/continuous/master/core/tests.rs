@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::continuous::master::plan::Heir;
+use crate::continuous::message::Holding;
 use dstream_cluster::detector::Detector;
 use std::num::NonZeroU64;
 
@@ -9,12 +10,15 @@ const NOW: Moment = Moment::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Of a node for each host; the only partition runs at all of them.
-fn limits(hosts: u32, border: Border) -> MasterLimits {
+/// Each interval has so many records.
+const RECORDS: u64 = 10;
+
+/// Of a node for each copy; the only partition runs at the first ones.
+fn limits(hosts: u32, copies: u32, border: Border) -> MasterLimits {
     MasterLimits {
-        names: (1..=hosts).map(NodeName::worker).collect(),
+        names: (1..=copies).map(NodeName::worker).collect(),
         partitions: 1,
-        redundancy: Redundancy { workers: 1, hosts, copies: hosts, standbys: 0, heir: Heir::Many, border },
+        redundancy: Redundancy { workers: 1, hosts, copies, standbys: 0, heir: Heir::Many, border },
         reach: Some(1),
         clients: 1,
         cut: Cut::Runs { records: NonZeroU64::MIN, sources: 1, period: Duration::from_millis(10) },
@@ -25,31 +29,77 @@ fn limits(hosts: u32, border: Border) -> MasterLimits {
     }
 }
 
+/// What the master hears.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    /// This host has closed an interval, and passed one on.
+    Closed(NodeNumber, u64, u64),
+    /// This holder has all records before this one, and knows where intervals end.
+    Holds(NodeNumber, u64),
+    /// This holder has all records before the first number, and knows where so many intervals end.
+    HoldsNotKnowing(NodeNumber, u64, u64),
+    /// This node is gone.
+    Gone(NodeNumber),
+}
+use Heard::{Closed, Gone, Holds, HoldsNotKnowing};
+
+/// Every node has come, and those beside are holders alone; what nodes are told to forget in the end.
+fn trimmed((hosts, copies): (u32, u32), border: Border, heard: &[Heard]) -> Option<u64> {
+    let detector = Detector::new(HEARTBEAT, TIMEOUT);
+    let mut master = Master::new(limits(hosts, copies, border), Box::new(detector));
+    let (mut now, mut actions) = (NOW, Vec::new());
+    let step = |master: &mut Master, now, node, word, actions: &mut Vec<MasterAction>| {
+        master.step(now, MasterEvent::Word { node, incarnation: 1, word }, actions);
+    };
+    let join = || ToMaster::Join { incarnation: 1, epoch: None };
+    (1..=copies).for_each(|node| step(&mut master, NOW, node, join(), &mut actions));
+    for heard in heard {
+        let holder = |node| master.assignment.as_ref().unwrap().places[0].holder(node).expect("it holds").since;
+        let holds = |node, end, known: u64| {
+            let of = vec![Holding { source: 0, since: holder(node), client: 1, end }];
+            let ends = (0..known).map(|interval| (interval, (interval + 1) * RECORDS)).collect();
+            let punctuations = BTreeMap::from([(1, ends)]);
+            (node, ToMaster::Holds { epoch: master.members[&node], of, punctuations })
+        };
+        let (node, word) = match *heard {
+            Closed(node, closed, passed_on) => {
+                let (closed, passed_on) = (Some(closed), Some(passed_on));
+                let (since, saved) = (holder(node), Some(1));
+                let progress =
+                    Progress { partition: 0, since, is_running: true, sealed: closed, closed, passed_on, saved };
+                (node, ToMaster::Progress { epoch: master.members[&node], of: vec![progress] })
+            }
+            Holds(node, end) => holds(node, end, 100),
+            HoldsNotKnowing(node, end, known) => holds(node, end, known),
+            Gone(gone) => {
+                for _ in 0..10 {
+                    now = now + HEARTBEAT;
+                    for node in (1..=copies).filter(|node| *node != gone) {
+                        let beat = ToMaster::Heartbeat { epoch: master.members[&node], sent_ns: now.0 };
+                        step(&mut master, now, node, beat, &mut actions);
+                    }
+                    master.step(now, MasterEvent::Tick, &mut actions);
+                }
+                continue;
+            }
+        };
+        step(&mut master, now, node, word, &mut actions);
+    }
+    let told = actions.iter().filter_map(|action| match action {
+        MasterAction::Tell(_, FromMaster::Trim { safe, .. }) => *safe,
+        _ => None,
+    });
+    told.max()
+}
+
 /// Which intervals each host has closed, and passed on; what nodes are told to forget in the end.
 #[track_caller]
 fn check(border: Border, said: &[(u64, u64)], safe: Option<u64>) {
-    let hosts: Vec<NodeNumber> = (1..).take(said.len()).collect();
-    let limits = limits(hosts[hosts.len() - 1], border);
-    let mut master = Master::new(limits, Box::new(Detector::new(HEARTBEAT, TIMEOUT)));
-    let hears = |master: &mut Master, node, word| {
-        let mut actions = Vec::new();
-        master.step(NOW, MasterEvent::Word { node, incarnation: 1, word }, &mut actions);
-        actions
-    };
-    hosts.iter().for_each(|node| drop(hears(&mut master, *node, ToMaster::Join { incarnation: 1, epoch: None })));
-    let mut trimmed = None;
-    for (node, (closed, passed_on)) in hosts.iter().zip(said) {
-        let since = master.assignment.as_ref().expect("all have come").version;
-        let (closed, passed_on) = (Some(*closed), Some(*passed_on));
-        let of = Progress { partition: 0, since, is_running: true, sealed: closed, closed, passed_on, saved: Some(1) };
-        let epoch = master.members[node];
-        for action in hears(&mut master, *node, ToMaster::Progress { epoch, of: vec![of] }) {
-            if let MasterAction::Tell(_, FromMaster::Trim { safe, .. }) = action {
-                trimmed = trimmed.max(safe);
-            }
-        }
-    }
-    assert_eq!(trimmed, safe, "{border:?}, {said:?}");
+    let hosts = (1..).zip(said);
+    let closed = hosts.clone().map(|(node, (closed, passed_on))| Closed(node, *closed, *passed_on));
+    let heard: Vec<Heard> = hosts.map(|(node, _)| Holds(node, u64::MAX)).chain(closed).collect();
+    let count = u32::try_from(said.len()).unwrap();
+    assert_eq!(trimmed((count, count), border, &heard), safe, "{border:?}, {said:?}");
 }
 
 #[test]
@@ -65,4 +115,27 @@ fn where_state_is_stored_or_made_again_its_border_counts() {
     check(Border::Saved { every: 2 }, &[(7, 4)], Some(1));
     check(Border::Replayed { reach: Some(3) }, &[(7, 5)], Some(2));
     check(Border::Replayed { reach: None }, &[(7, 5)], None);
+}
+
+#[test]
+fn nothing_is_let_go_before_all_holders_have_had_it() {
+    for (heard, safe) in [
+        (&[Holds(1, 80), Holds(2, 80), Closed(1, 7, 7)][..], Some(7)),
+        (&[Holds(1, 80), Closed(1, 7, 7)], None),
+        (&[Holds(1, 80), Holds(2, 79), Closed(1, 7, 7)], Some(6)),
+        (&[Holds(1, 80), Holds(2, 9), Closed(1, 7, 7)], None),
+        // It comes later.
+        (&[Holds(1, 80), Holds(2, 45), Closed(1, 7, 7), Holds(2, 80)], Some(7)),
+        // What hosts need stays, whoever has it.
+        (&[Holds(1, 99), Holds(2, 99), Closed(1, 7, 4)], Some(4)),
+        // Where an interval ends nobody has said yet, or one says it later.
+        (&[HoldsNotKnowing(1, 80, 6), HoldsNotKnowing(2, 80, 6), Closed(1, 7, 7)], Some(5)),
+        (&[HoldsNotKnowing(1, 80, 6), HoldsNotKnowing(2, 80, 6), Closed(1, 7, 7), Holds(2, 81)], Some(7)),
+        // Who is gone is waited for no more.
+        (&[Holds(1, 80), Holds(2, 45), Closed(1, 7, 7), Gone(2), Holds(1, 81)], Some(7)),
+    ] {
+        for border in [Border::Closed, Border::Replayed { reach: Some(0) }] {
+            assert_eq!(trimmed((1, 2), border, heard), safe, "{border:?}, {heard:?}");
+        }
+    }
 }

@@ -153,6 +153,12 @@ fn the_master_is_told_of_what_is_here_without_a_gap() {
         let word = FromClient::View { version: 2, acked_below: vec![(0, below)] };
         vec![NodeEvent::Client { client: 1, word, lines: Bytes::new() }]
     };
+    let handed_on = |first: u64| {
+        let batches = vec![(RecordRange { client: 1, first, last: first }, 0, 5)];
+        let (punctuations, floors) = (Punctuations::new(), BTreeMap::from([(1, 0)]));
+        let word = ToPeer::Input { source: 0, version: 2, batches, punctuations, floors, is_last: true };
+        vec![NodeEvent::Peer { from: 2, word, body: Bytes::from_static(b"line\n") }]
+    };
     let of = |heard: Heard| events(heard, &[]);
     let away = || [of(Seated(2, 3)), of(Seated(1, 4))].concat();
     for (heard, end) in [
@@ -163,11 +169,17 @@ fn the_master_is_told_of_what_is_here_without_a_gap() {
         (vec![acked(1), of(SendsNext(2))], Some(2)),
         (vec![away(), of(SendsNext(4))], None),
         (vec![acked(1), away(), of(SendsNext(4))], Some(2)),
+        // It says so before anything comes: others wait with letting go until it has what they have.
+        (vec![acked(1)], Some(1)),
+        (vec![acked(1), away()], Some(1)),
+        (vec![handed_on(0)], Some(1)),
+        (vec![handed_on(1)], None),
     ] {
         let (mut node, mut actions) = (node(), Vec::new());
         let steps = [of(Welcome), of(Seated(1, 2)), of(Lease)].into_iter().chain(heard);
         for (at, events) in (0..).map(|step| NOW + PROGRESS_PERIOD * step).zip(steps) {
             events.into_iter().for_each(|event| node.step(at, event, &mut actions));
+            self::events(Noted, &actions).into_iter().for_each(|event| node.step(at, event, &mut actions));
         }
         assert_eq!(told_end(&actions), end);
     }
