@@ -69,6 +69,8 @@ struct Client {
     /// The same for intervals that it is to say anew, since it sends records again that come before their ends. Should it go
     /// for good first, what it had said stands.
     to_be_said: BTreeMap<u64, u64>,
+    /// Nobody asks for records of this interval or of one before.
+    let_go: Option<u64>,
     /// [`Gate::borders`]
     borders: BTreeMap<u64, (u64, BTreeSet<u32>)>,
     /// A node is connected to it.
@@ -240,6 +242,7 @@ impl Clients {
             client.punctuations = client.punctuations.split_off(&through);
             client.to_be_said = client.to_be_said.split_off(&through);
             client.borders = client.borders.split_off(&through);
+            client.let_go = Some(through);
         }
     }
 
@@ -298,6 +301,7 @@ impl Client {
             acknowledged: BTreeMap::new(),
             punctuations: BTreeMap::new(),
             to_be_said: BTreeMap::new(),
+            let_go: None,
             borders: BTreeMap::new(),
             is_seen: false,
             is_closed: false,
@@ -362,18 +366,19 @@ impl Client {
         has_more
     }
 
-    /// What is in a sealed interval was there, even if all who held it are lost. So was what a client that is gone may
-    /// have counted as safe, and what operators have; this is sent again by one that is here and sends alike, unless it had
-    /// been ended: intervals may have been closed behind that without its word.
+    /// What is in a sealed interval was there, even if all who held it are lost; so was what a client that is gone may have
+    /// counted as safe, and what operators have. One that is here and sends alike sends all this again, but what nobody asks
+    /// for any more, unless it had been ended: intervals may have been closed behind that without its word.
     fn raise_ends(&mut self, number: u32, sealed: &BTreeMap<u32, u64>, is_gone: bool, cut: Cut) {
         let is_sent_again = self.sends_alike && !is_gone && !self.was_ended;
         for (source, (end, _)) in (0u32..).zip(&mut self.ends) {
-            let sealed_to = sealed.get(&source).and_then(|interval| self.punctuations.get(interval));
-            let sealed_to = sealed_to.map_or(0, |sealed_to| cut.next_of(source, number, *sealed_to));
+            let settled = if is_sent_again { self.let_go.as_ref() } else { sealed.get(&source) };
+            let border = |interval| self.punctuations.get(interval).or_else(|| self.to_be_said.get(interval));
+            let settled = settled.and_then(border).map_or(0, |border| cut.next_of(source, number, *border));
             let acknowledged = self.acknowledged.get(&source).filter(|_| is_gone);
             let acknowledged = acknowledged.map_or(0, |end| cut.next_of(source, number, *end));
             let taken = self.taken.get(&source).copied().filter(|_| !is_sent_again).unwrap_or(0);
-            *end = sealed_to.max(taken).max(acknowledged).max(*end);
+            *end = settled.max(taken).max(acknowledged).max(*end);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where a client's life ends when those who held its records are lost, too.
 
 use super::*;
-use Heard::{Acknowledged, Answers, Back, Down, Over, Punctuated, Took};
+use Heard::{Acknowledged, Answers, Back, Down, LetGo, Over, Punctuated, Took};
 use std::num::NonZeroU64;
 
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -18,6 +18,8 @@ enum Heard {
     Took(u32, u64),
     /// An interval ends before this record.
     Punctuated(u64, u64),
+    /// Nobody asks for records of this interval or of one before.
+    LetGo(u64),
     /// Its connection broke.
     Down,
     /// A failure timeout passes.
@@ -64,6 +66,7 @@ fn after(sends_alike: bool, heard: &[Heard], sealed: &[(u32, u64)]) -> (Clients,
             Punctuated(interval, end) => {
                 clients.take_note(&[], BTreeMap::from([(1, BTreeMap::from([(interval, end)]))]));
             }
+            LetGo(interval) => clients.trim(interval),
             Took(source, end) => taken.push((source, end)),
             Down => clients.down(now, 1),
             Over => {
@@ -102,9 +105,8 @@ fn what_a_client_that_is_gone_may_have_counted_as_safe_is_part_of_its_life() {
     let heard = |more: &[Heard]| [&told[..], &[Punctuated(0, 4), Punctuated(1, 20)], more].concat();
     // The next record of a source behind its last one is where it ends; what reaches further is not known to be whole.
     check(&heard(&[Down, Over, Answers]), &[], &ends(10, 9), &[(0, 4)]);
-    // One that is here sends again what nobody has; what was sealed stays sealed.
+    // One that is here sends again what nobody has.
     check(&heard(&[Down, Back, Answers]), &[], &[0, 0], &[]);
-    check(&heard(&[Down, Back, Answers]), &[(even, 0), (odd, 0)], &ends(4, 5), &[(0, 4)]);
     // Nobody had said more.
     check(&[Down, Over, Answers], &[], &[0, 0], &[]);
 }
@@ -147,6 +149,28 @@ fn what_only_operators_have_a_client_that_is_here_sends_again_unless_it_may_come
     // Nobody sends it again, or intervals behind it may be closed.
     assert_eq!(ends(true, &heard(&[Down, Over, Answers])), 9);
     assert_eq!(ends(true, &heard(&[Down, Over, Answers, Back, Answers])), 9);
+}
+
+#[test]
+fn what_is_sealed_and_held_by_nobody_a_client_that_is_here_sends_again() {
+    let (even, odd) = (CUT.source_of(1, 8), CUT.source_of(1, 9));
+    let (back, gone) = (&[Down, Back, Answers][..], &[Down, Over, Answers][..]);
+    for (sends_alike, heard, expected) in [
+        (true, vec![back], [0, 0]),
+        // What nobody asks for any more it need not send.
+        (true, vec![&[LetGo(0)], back], [4, 5]),
+        // Of one that may send otherwise, and of one that is gone, what is in an interval stays there, whatever is missing;
+        (false, vec![back], [8, 9]),
+        (true, vec![gone], [8, 9]),
+        (true, vec![gone, back], [8, 9]),
+        // and if it goes before it has said again where that ends.
+        (true, vec![back, gone], [8, 9]),
+        (true, vec![back, gone, back], [8, 9]),
+    ] {
+        let heard = [&[Punctuated(0, 4), Punctuated(1, 8)][..], &heard.concat()].concat();
+        let ends = gate_where(sends_alike, &heard, &[(even, 1), (odd, 1)]).ends;
+        assert_eq!([even, odd].map(|source| ends[source as usize]), expected, "{sends_alike}, {heard:?}");
+    }
 }
 
 #[test]
