@@ -3,6 +3,7 @@
 //! Reads the log, the plan and the oracle's answers; knows no engine. Invariant: what the engine says about itself is
 //! compared, never believed: damage must follow from the faults and from where the copies were.
 
+mod alone;
 mod bounds;
 mod calm;
 mod damage;
@@ -16,6 +17,8 @@ mod records;
 mod senders;
 mod timing;
 
+#[cfg(test)]
+mod alone_tests;
 #[cfg(test)]
 mod calm_tests;
 #[cfg(test)]

@@ -2,11 +2,13 @@
 //!
 //! The promise ends when more workers are lost than it covers before redundancy is back. A block all of whose holders
 //! were lost then, while its interval still needed it, may be gone; where operators are long-lived, also what is in their
-//! state and nowhere else; where clients keep what they sent, only with a client that stayed away. Nothing else may. Lost
+//! state and nowhere else; where clients keep what they sent, only with a client that stayed away; of what was never
+//! acknowledged see [`super::alone`]. Nothing else may. Lost
 //! copies are those of
 //! processes that ended and of workers that were declared lost while a fault of the plan held them off. Invariant: the
 //! engine's word counts only against it: its "all copies are there again" closes the losses before it.
 
+use super::alone::Alone;
 use super::operators::Operators;
 use super::senders::Senders;
 use super::{CheckInput, Missing};
@@ -119,6 +121,7 @@ struct Walk<'a, 'b> {
     /// Blocks without a holder whose clients send them again, while their interval may still do without them.
     sent_again: BTreeMap<BlockName, Vec<RecordRange>>,
     senders: Senders,
+    alone: Alone,
     /// Finished attempts by the node that has their slices.
     slices: BTreeMap<NodeName, BTreeSet<TaskName>>,
     /// Long-lived operators.
@@ -152,6 +155,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             orphans: BTreeMap::new(),
             sent_again: BTreeMap::new(),
             senders: Senders::new(input),
+            alone: Alone::new(input),
             slices: BTreeMap::new(),
             operators: Operators::default(),
             state_gone: None,
@@ -172,6 +176,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         if self.senders.go_on(line.at) {
             self.senders_changed(line.at);
         }
+        self.lose_with_clients(line.at);
         if let Event::WorkerLost { worker, .. } | Event::WorkerJoined { worker, .. } = &line.event {
             self.fallen.remove(worker);
         }
@@ -182,6 +187,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             }
             Event::BlockHeld { block, ranges, .. } => {
                 let promised = self.promised_copies();
+                self.alone.hold(ranges);
                 let held = self.blocks.entry(*block).or_default();
                 held.ranges = ranges.clone();
                 held.holders.insert(node.clone());
@@ -201,6 +207,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::TaskFinished { task, .. } => {
                 self.slices.entry(node.clone()).or_default().insert(*task);
             }
+            Event::RecordsAcked { range } => self.alone.acknowledge(*range),
             Event::WorkerJoined { worker, .. } => self.join(worker),
             Event::CheckpointComplete { through } => self.checkpointed_below = through + 1,
             Event::PartitionTaken { partition, node, .. } => {
@@ -260,6 +267,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         for (block, (ranges, let_go)) in self.away.remove(worker).unwrap_or_default() {
             self.orphans.remove(&block);
             self.sent_again.remove(&block);
+            self.alone.hold(&ranges);
             let held = self.blocks.entry(block).or_insert(Held { ranges, holders: BTreeSet::new(), let_go });
             held.holders.insert(worker.clone());
         }
@@ -336,7 +344,21 @@ impl<'a, 'b> Walk<'a, 'b> {
             self.record_damage(at);
         } else if self.operators.exist() {
             // What an operator had taken in is not gone with its block.
-            orphaned.into_iter().for_each(|(block, ranges)| self.operators.absorb(block, ranges));
+            let lost: Vec<NodeName> = self.losses.keys().cloned().collect();
+            for (block, ranges) in orphaned {
+                self.alone.lose(block, &ranges, &lost, at);
+                self.operators.absorb(block, ranges);
+            }
+        }
+    }
+
+    /// What only a client had that is gone is gone with it.
+    fn lose_with_clients(&mut self, at: Moment) {
+        for left in self.alone.go_on(at) {
+            let interval = self.intervals.get(&left.block).copied();
+            if interval.is_none_or(|interval| !self.is_complete(interval, at)) {
+                self.damage.push(Damage { at, lost: left.lost, interval, ranges: left.ranges });
+            }
         }
     }
 

@@ -172,7 +172,7 @@ fn a_lost_owner_is_fenced_and_an_idle_heir_need_not_be() {
 }
 
 /// Interval 3's results come late, from worker 3, over these records; worker 3 runs everything then.
-fn late(history: &mut History, ranges: &[RecordRange]) {
+pub(super) fn late(history: &mut History, ranges: &[RecordRange]) {
     history.remove(|event| matches!(event, Event::ResultVisible { interval: 3, .. }));
     let results = [0, 1].map(|partition| history.result(3, partition, ranges));
     for result in results {

@@ -5,7 +5,7 @@
 
 use super::CheckInput;
 use super::damage::LOSS_GRACE;
-use dstream_trace::measure::Effect;
+use dstream_trace::measure::{Effect, FaultFacts};
 use dstream_trace::{Event, Moment, NodeName, RecordRange};
 use std::collections::BTreeSet;
 
@@ -31,7 +31,8 @@ impl Senders {
         let grace = input.run.failure_timeout + LOSS_GRACE;
         let clients = input.facts.sent.keys().copied();
         let gone = |client: u32| {
-            let spans = joined(absences(input, &NodeName::client(client)));
+            let name = NodeName::client(client);
+            let spans = joined(absences(input, &name, |fault| hits(fault, &name)));
             let long = spans.into_iter().filter(move |(from, until)| until.since(*from) + grace >= patience);
             long.map(move |(from, until)| Gone { client, from: from + patience - grace, until: until + grace })
         };
@@ -56,8 +57,17 @@ impl Senders {
     }
 }
 
-/// When nobody could reach the client, by its own events and by the faults that hit it.
-fn absences(input: &CheckInput<'_>, name: &NodeName) -> Vec<(Moment, Moment)> {
+/// Whether the fault keeps somebody from reaching the client, beside its own events.
+pub(super) fn hits(fault: &FaultFacts, name: &NodeName) -> bool {
+    (fault.nodes.contains(name) || fault.others.contains(name)) && fault.effect != Effect::ProcessEnded
+}
+
+/// When the client could not be reached, by its own events and by the faults that keep others from it.
+pub(super) fn absences(
+    input: &CheckInput<'_>,
+    name: &NodeName,
+    keeps: impl Fn(&FaultFacts) -> bool,
+) -> Vec<(Moment, Moment)> {
     let mut spans = Vec::new();
     let mut ended = None;
     for line in input.lines.iter().filter(|line| line.node == *name) {
@@ -68,18 +78,15 @@ fn absences(input: &CheckInput<'_>, name: &NodeName) -> Vec<(Moment, Moment)> {
         }
     }
     spans.extend(ended.map(|from| (from, Moment::NEVER)));
-    for fault in &input.run.faults {
-        let hits = fault.nodes.contains(name) || fault.others.contains(name);
+    for fault in input.run.faults.iter().filter(|fault| keeps(fault)) {
         let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
-        if hits && fault.effect != Effect::ProcessEnded {
-            spans.extend(times.applied.map(|from| (from, times.ended.unwrap_or(Moment::NEVER))));
-        }
+        spans.extend(times.applied.map(|from| (from, times.ended.unwrap_or(Moment::NEVER))));
     }
     spans
 }
 
 /// The spans in order, those that touch each other as one.
-fn joined(mut spans: Vec<(Moment, Moment)>) -> Vec<(Moment, Moment)> {
+pub(super) fn joined(mut spans: Vec<(Moment, Moment)>) -> Vec<(Moment, Moment)> {
     spans.sort();
     let mut joined: Vec<(Moment, Moment)> = Vec::new();
     for (from, until) in spans {
