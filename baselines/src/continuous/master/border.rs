@@ -22,7 +22,9 @@ impl Master {
             safe = safe.min(place.hosts.iter().map(|seat| self.border(seat, of(seat))).min().flatten());
             visible = visible.min(place.hosts.iter().filter_map(of).map(|progress| progress.passed_on).max().flatten());
         }
-        let safe = self.saved_by_all(safe).and_then(|through| self.held_by_all(through));
+        // The store has the states of few borders: what holders lack puts off the next of these.
+        let safe = safe.and_then(|through| self.held_by_all(through));
+        let safe = self.saved_by_all(safe);
         if safe <= self.safe && visible <= self.visible {
             return;
         }

@@ -139,3 +139,11 @@ fn nothing_is_let_go_before_all_holders_have_had_it() {
         }
     }
 }
+
+#[test]
+fn where_holders_lack_something_an_earlier_border_counts_that_is_saved() {
+    for (second_has, safe) in [(20, Some(1)), (19, None), (10, None)] {
+        let heard = [Holds(1, 80), Holds(2, second_has), Closed(1, 7, 7)];
+        assert_eq!(trimmed((1, 2), Border::Saved { every: 2 }, &heard), safe, "{second_has}");
+    }
+}
