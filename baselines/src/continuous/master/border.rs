@@ -47,8 +47,8 @@ impl Master {
         actions.extend(self.members.keys().map(|node| MasterAction::Tell(*node, trim.clone())));
     }
 
-    /// The last interval through `through` whose input every holder has had: one that gets it later would find it let go, and
-    /// its client would count a record as held twice that only one ever had.
+    /// The last interval through `through` whose input every holder has had: one that gets it later would find it let go,
+    /// and its client would count a record as held twice that only one ever had.
     fn held_by_all(&mut self, through: u64) -> Option<u64> {
         let held = |source, client| self.holdings.held_by_all(source, client);
         let first = self.safe.map_or(0, |safe| safe + 1);

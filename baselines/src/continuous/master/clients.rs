@@ -221,8 +221,8 @@ impl Clients {
         }
     }
 
-    /// The last of these intervals before whose end nothing is missing of what clients sent. `held`: by source and client, the
-    /// first record that some holder lacks.
+    /// The last of these intervals before whose end nothing is missing of what clients sent. `held`: by source and client,
+    /// the first record that some holder lacks.
     pub fn held_through(&self, intervals: RangeInclusive<u64>, held: impl Fn(u32, u32) -> u64) -> Option<u64> {
         let mut last = None;
         for interval in intervals {

@@ -464,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_free_core_comes_first_then_clearly_less_to_wait_for_then_the_block() {
-        // (cores, the length of a short task, what worker 1 and worker 2 have of long and short ones); worker 1 has the block
+        // (cores, length of a short task, what worker 1 and worker 2 have of long and short ones); worker 1 has the block
         let at = |cores, short_ms, one: (usize, usize), two: (usize, usize)| {
             let workers = busy(cores, short_ms, &[(1, one.0, one.1), (2, two.0, two.1)]);
             workers.for_blocks(&[1], &set(&[]), 0)
