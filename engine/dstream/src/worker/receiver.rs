@@ -261,9 +261,9 @@ impl Receiver {
         interval
     }
 
-    /// A block of so many records waits for no more.
-    fn most_records(&self) -> u64 {
-        self.limits.usual.map_or(u64::MAX, |usual| usual.most_of_a_block(self.limits.block, self.members.len()))
+    /// A block of so many records waits for no more; none where no number is usual.
+    fn most_records(&self) -> Option<u64> {
+        self.limits.usual.map(|usual| usual.most_of_a_block(self.limits.block, self.members.len()))
     }
 
     /// Seals every open block whose time has come. What came before it was known who else takes records waits until then:

@@ -1,7 +1,8 @@
 //! The batches of an interval that are in no block yet.
 //!
 //! Part of the receiver. Knows no time but the one that it is given. Invariant: a block is whole with the batch that fills
-//! it, or with the last before a cut, also where batches had to wait for a master to name their blocks.
+//! it, also where batches had to wait for a master to name their blocks. Where no size is usual, it is whole with the last
+//! batch before a cut: cuts beside sizes would make of each block of what piled up two, and of each task.
 
 use super::MOST_BLOCK_BYTES;
 use dstream_trace::{Moment, RecordRange};
@@ -42,8 +43,9 @@ impl Size {
         self.bytes += batch.bytes;
     }
 
-    fn is_full(self, most_records: u64) -> bool {
-        self.records >= most_records || self.bytes >= MOST_BLOCK_BYTES
+    /// So many records are usual, if any number is.
+    fn is_full(self, most_records: Option<u64>) -> bool {
+        most_records.is_some_and(|most| self.records >= most) || self.bytes >= MOST_BLOCK_BYTES
     }
 }
 
@@ -53,7 +55,7 @@ impl Open {
     }
 
     /// Takes a batch; if they are a block now, they wait no longer.
-    pub(super) fn push(&mut self, now: Moment, batch: Batch, most_records: u64) {
+    pub(super) fn push(&mut self, now: Moment, batch: Batch, most_records: Option<u64>) {
         self.batches.push(batch);
         self.size.add(batch);
         if self.size.is_full(most_records) {
@@ -61,19 +63,18 @@ impl Open {
         }
     }
 
-    /// All of them, each block with as many batches as fill it or came before one cut.
-    pub(super) fn into_blocks(self, most_records: u64) -> Vec<Content> {
+    /// All of them, each block with as many batches as fill it; where no size is usual, with those before one cut.
+    pub(super) fn into_blocks(self, most_records: Option<u64>) -> Vec<Content> {
         let mut blocks = Vec::new();
         let mut waiting = self.batches.into_iter().peekable();
         while waiting.peek().is_some() {
             let mut size = Size::default();
-            let (mut ranges, mut cut) = (Vec::new(), None);
-            while let Some(batch) =
-                waiting.next_if(|next| !size.is_full(most_records) && cut.is_none_or(|cut| cut == next.cut))
-            {
+            let mut ranges = Vec::new();
+            let cut = waiting.peek().map(|first| first.cut).filter(|_| most_records.is_none());
+            let belongs = |next: &Batch| cut.is_none_or(|cut| cut == next.cut);
+            while let Some(batch) = waiting.next_if(|next| !size.is_full(most_records) && belongs(next)) {
                 size.add(batch);
                 ranges.push(batch.range);
-                cut = Some(batch.cut);
             }
             blocks.push(Content { ranges, bytes: size.bytes });
         }
@@ -86,14 +87,14 @@ mod tests {
     use super::*;
 
     /// How many batches each block has, of batches of so many records and bytes; what is open is a block, or waits.
-    fn check(batches: &[(u64, u64)], most_records: u64, expected: &[usize], is_ripe: bool) {
+    fn check(batches: &[(u64, u64)], expected: &[usize], is_ripe: bool) {
         let later = Moment::from_millis(200);
         let batches: Vec<_> = batches.iter().map(|(records, bytes)| (*records, *bytes, later)).collect();
-        check_cuts(&batches, most_records, expected, is_ripe);
+        check_cuts(&batches, Some(100), expected, is_ripe);
     }
 
     /// The same, where each came before its cut.
-    fn check_cuts(batches: &[(u64, u64, Moment)], most_records: u64, expected: &[usize], is_ripe: bool) {
+    fn check_cuts(batches: &[(u64, u64, Moment)], most_records: Option<u64>, expected: &[usize], is_ripe: bool) {
         let later = Moment::from_millis(200);
         let mut open = Open::until(later);
         let mut first = 0;
@@ -111,17 +112,19 @@ mod tests {
 
     #[test]
     fn a_block_is_whole_with_the_batch_that_fills_it() {
-        check(&[], 100, &[], false);
-        check(&[(10, 1), (10, 1)], 100, &[2], false);
-        check(&[(60, 1), (60, 1), (60, 1)], 100, &[2, 1], true);
-        check(&[(1000, 1), (10, 1), (90, 1), (10, 1)], 100, &[1, 2, 1], true);
-        check(&[(1, MOST_BLOCK_BYTES), (1, 1), (1, MOST_BLOCK_BYTES), (1, 1)], 100, &[1, 2, 1], true);
+        check(&[], &[], false);
+        check(&[(10, 1), (10, 1)], &[2], false);
+        check(&[(60, 1), (60, 1), (60, 1)], &[2, 1], true);
+        check(&[(1000, 1), (10, 1), (90, 1), (10, 1)], &[1, 2, 1], true);
+        check(&[(1, MOST_BLOCK_BYTES), (1, 1), (1, MOST_BLOCK_BYTES), (1, 1)], &[1, 2, 1], true);
     }
 
     #[test]
-    fn what_came_before_one_cut_and_after_it_is_in_no_block_together() {
+    fn where_no_size_is_usual_a_block_ends_with_a_cut() {
         let at = |cut_ms| (10, 1, Moment::from_millis(cut_ms));
-        check_cuts(&[at(200), at(200), at(400), at(600), at(600)], 100, &[2, 1, 2], false);
-        check_cuts(&[at(200), at(400), at(400), at(400)], 20, &[1, 2, 1], true);
+        let batches = [at(200), at(200), at(400), at(600), at(600)];
+        check_cuts(&batches, None, &[2, 1, 2], false);
+        check_cuts(&batches, Some(100), &[5], false);
+        check_cuts(&batches, Some(20), &[2, 2, 1], true);
     }
 }
