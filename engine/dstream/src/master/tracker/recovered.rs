@@ -59,14 +59,19 @@ impl Tracker {
     }
 
     /// What a worker has of earlier masters' tasks need not be made again, if it is still what it should be. Of two
-    /// that have the same the later attempt counts; of slices the other one is kept in mind.
+    /// that have the same the later attempt counts; of slices the other one is kept in mind. Who has made a result that is
+    /// not at the sink was refused there: nobody else hands it in, so that task runs again.
     pub(super) fn held(&mut self, worker: u32, made: Vec<Made>) {
         for Made { interval, stage, partition, pane } in made {
             let id = TaskId { interval, stage, partition, attempt: pane.unwrap_or_default() };
             if !self.is_as_it_should_be(id, pane.is_some()) {
                 continue;
             }
+            let is_result = self.shape.stages[stage as usize].output.is_some();
             if let Some(task) = self.task(id) {
+                if is_result && !task.committed {
+                    continue;
+                }
                 let is_later = task.is_there() && task.current < id.attempt;
                 if !is_later && !matches!(task.state, TaskState::Spent | TaskState::Waiting) {
                     if pane.is_none() {

@@ -103,3 +103,26 @@ fn a_window_that_a_worker_kept_is_made_again_when_its_values_lack_what_this_mast
     events.push(panes::done_in(1, 1, 1, 65536));
     check(&events, &["1: save 1.0 again through 1: 0@1 1@1"]);
 }
+
+#[test]
+fn a_result_that_is_not_at_the_sink_is_made_again_though_what_it_leaves_is_there() {
+    let found = Snapshot { next: 1, open: vec![open(0, &[(0, &[1])])], ..Snapshot::default() };
+    let made =
+        |stage, pane| TrackerEvent::Held { worker: 1, made: vec![Made { interval: 0, stage, partition: 0, pane }] };
+    let (slices, window) = (made(0, None), made(1, Some(0)));
+    let check = |visible: &[u32], rest: &[&TrackerEvent], expected: &[&str]| {
+        let result = |partition: &u32| VisibleResult { interval: 0, output: "counts".into(), partition: *partition };
+        let visible = visible.iter().map(result).collect();
+        let mut events = vec![TrackerEvent::Recovered { term: 2, found: found.clone(), visible }, holders(0, &[1])];
+        events.extend(rest.iter().map(|event| (*event).clone()));
+        let steps = events.len();
+        let events = events.into_iter().map(|event| (0, event)).collect();
+        check_limits(&panes::with_inverse(), LIMITS, &[1], events, steps, expected);
+    };
+    check(&[0], &[&slices, &window, &TrackerEvent::Resumed], &["done 0"]);
+    check(&[], &[&slices, &window, &TrackerEvent::Resumed], &["1: stage 1 [0.65536 again]"]);
+    // One that comes when all is under way, too.
+    let mapped = panes::done_in(0, 1, 0, 65536);
+    let expected = ["1: stage 0 [0.65536 again]", "1: stage 1 [0.65536 again]"];
+    check(&[], &[&TrackerEvent::Resumed, &window, &mapped], &expected);
+}
