@@ -48,7 +48,7 @@ const FOUND_BY: &[(Defect, &str, &str)] = &[
     (Defect::AckBeforeJournal, "smoke/input-replay", "acknowledged"),
     (Defect::QuotaNotSaid, "smoke/overload", "than they are let"),
     (Defect::LeaseNotWaitedFor, "smoke/standby-master", "overtaken"),
-    (Defect::EarlierTermNotFenced, "hunt/takeover-ahead-of-results", "output"),
+    (Defect::EarlierTermNotFenced, "hunt/pause-over-a-takeover", "fence"),
     (Defect::SpillNotWritten, "smoke/spill", "output"),
     (Defect::TableVersionIgnored, "hunt/state-of-a-straggler", "output"),
     (Defect::UndoLeftOut, "hunt/state-ahead-of-a-lost-worker", "output"),

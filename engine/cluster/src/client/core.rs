@@ -26,6 +26,10 @@ const MOST_PATIENCE: u32 = 8;
 /// A batch waits so many times as long as acknowledgements lately took: a longer wait is trouble, not load.
 const USUAL_WAITS: u32 = 2;
 
+/// A client that had no connection keeps what piled up for those still being made, for this part of its patience: a dial
+/// and an answer take far less, and whoever is first would get all of it.
+const GATHERING: u32 = 8;
+
 /// With each acknowledgement, the longest wait remembered shrinks by one part in so many.
 const FORGETTING: u32 = 8;
 
@@ -196,6 +200,8 @@ pub struct Client {
     done: bool,
     /// When batches that a connection did not take are tried again.
     retry_at: Moment,
+    /// Until then each member that comes gets its share of what piled up.
+    gathers_until: Option<Moment>,
 }
 
 impl Client {
@@ -217,6 +223,7 @@ impl Client {
             source_ended: false,
             done: false,
             retry_at: Moment::NEVER,
+            gathers_until: None,
         }
     }
 
@@ -247,12 +254,22 @@ impl Client {
     /// Sends one batch to the next worker, if there is one.
     fn send(&mut self, now: Moment, first: u64, not: Option<&NodeName>, actions: &mut Vec<ClientAction>) {
         let Some(to) = self.next_worker(not) else { return };
+        self.send_to(now, first, (to, not.is_some()), actions);
+    }
+
+    fn send_to(
+        &mut self,
+        now: Moment,
+        first: u64,
+        (to, is_doubled): (NodeName, bool),
+        actions: &mut Vec<ClientAction>,
+    ) {
         let patience = self.patience();
         let Some(batch) = self.outstanding.get_mut(&first) else { return };
         if batch.attempts == 0 {
             batch.sent = now;
         }
-        (batch.doubled, batch.is_with_all) = (not.map(|_| now), false);
+        (batch.doubled, batch.is_with_all) = (is_doubled.then_some(now), false);
         // Slow acknowledgements and many attempts have one cause, such as a long fault: they must not multiply each other.
         let grown = patience * (1 << batch.attempts.min(MOST_PATIENCE.ilog2()));
         let patience = grown.min(self.limits.most_patience());
@@ -276,17 +293,41 @@ impl Client {
         self.outstanding.values_mut().filter_map(|batch| batch.with.as_mut()).for_each(|(_, at)| *at = ends);
     }
 
-    /// Sends whatever is with no worker, or with one that is gone.
+    /// What is with no worker, or with one that is gone.
+    fn queued(&self) -> Vec<u64> {
+        let is_queued = |batch: &Outstanding| batch.with.as_ref().is_none_or(|(worker, _)| !self.is_usable(worker));
+        self.outstanding.iter().filter(|(_, batch)| is_queued(batch)).map(|(first, _)| *first).collect()
+    }
+
+    /// Sends whatever is queued, unless it waits for members to come.
     fn send_queued(&mut self, now: Moment, actions: &mut Vec<ClientAction>) {
-        let queued: Vec<u64> = self
-            .outstanding
-            .iter()
-            .filter(|(_, batch)| batch.with.as_ref().is_none_or(|(worker, _)| !self.is_usable(worker)))
-            .map(|(first, _)| *first)
-            .collect();
-        for first in queued {
+        if self.gathers_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.gathers_until = None;
+        for first in self.queued() {
             self.send(now, first, None, actions);
         }
+    }
+
+    /// A connection is there. The first one after none begins a time in which each member gets as much as another.
+    fn up(&mut self, now: Moment, worker: NodeName, actions: &mut Vec<ClientAction>) {
+        let had_any = self.connected.iter().any(|worker| self.is_usable(worker));
+        self.connected.insert(worker.clone());
+        let members = self.members.as_ref().map_or(0, BTreeSet::len);
+        let usable = self.connected.iter().filter(|worker| self.is_usable(worker)).count();
+        if !had_any && usable < members {
+            self.gathers_until = Some(now + self.limits.patience / GATHERING);
+        }
+        if self.gathers_until.is_none() {
+            return self.send_queued(now, actions);
+        }
+        let missing = members.saturating_sub(usable);
+        let queued = if self.is_usable(&worker) { self.queued() } else { Vec::new() };
+        for first in queued.iter().take(queued.len().div_ceil(missing + 1)) {
+            self.send_to(now, *first, (worker.clone(), false), actions);
+        }
+        self.gathers_until.take_if(|_| missing == 0);
     }
 
     /// Until when a batch waits, whatever its patience: two workers have it, and nobody has acknowledged anything since.
@@ -402,10 +443,7 @@ impl Core for Client {
                 self.send(now, range.first, None, actions);
             }
             ClientEvent::SourceEnded => self.source_ended = true,
-            ClientEvent::Up(worker) => {
-                self.connected.insert(worker);
-                self.send_queued(now, actions);
-            }
+            ClientEvent::Up(worker) => self.up(now, worker, actions),
             ClientEvent::Down(worker) => {
                 self.connected.remove(&worker);
                 for batch in self.outstanding.values_mut() {
@@ -451,7 +489,8 @@ impl Core for Client {
 
     fn deadline(&self) -> Option<Moment> {
         let waiting = self.outstanding.values().filter_map(|batch| batch.with.as_ref());
-        Some(waiting.map(|(_, patience_ends)| *patience_ends).min().unwrap_or(Moment::NEVER).min(self.retry_at))
+        let next = waiting.map(|(_, patience_ends)| *patience_ends).min().unwrap_or(Moment::NEVER);
+        Some(next.min(self.retry_at).min(self.gathers_until.unwrap_or(Moment::NEVER)))
     }
 }
 

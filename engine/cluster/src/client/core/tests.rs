@@ -65,6 +65,21 @@ fn a_batch_waits_for_the_first_worker() {
 }
 
 #[test]
+fn what_piled_up_without_any_connection_is_shared_among_the_members_that_come() {
+    let members = ClientEvent::Members([1, 2, 3].map(NodeName::worker).to_vec());
+    let mut events = vec![(0, members)];
+    events.extend((0..6).map(|number| (1, batch(number * 10, number * 10 + 9))));
+    events.extend([(100, up(1)), (110, up(2)), (120, ClientEvent::Tick)]);
+    let shares = ["0>worker-1", "10>worker-1", "20>worker-2", "30>worker-2"];
+    check(&events, &shares);
+    let all_came = [(130, up(3))];
+    check(&[&events[..], &all_came].concat(), &[&shares[..], &["40>worker-3", "50>worker-3"]].concat());
+    // The third one does not come.
+    let in_vain = [(149, ClientEvent::Tick), (150, ClientEvent::Tick)];
+    check(&[&events[..], &in_vain].concat(), &[&shares[..], &["40>worker-1", "50>worker-2"]].concat());
+}
+
+#[test]
 fn a_batch_of_a_broken_connection_goes_elsewhere_at_once() {
     let down = ClientEvent::Down(NodeName::worker(1));
     check(&[(0, up(1)), (0, up(2)), (1, batch(0, 9)), (50, down)], &["0>worker-1", "0>worker-2"]);
