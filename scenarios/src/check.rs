@@ -148,7 +148,7 @@ pub fn check(input: &CheckInput<'_>, replay: &Replay<'_>) -> Result<Checked, Job
     let declared = declaration(&counts, &comparisons, &damage, &seen, input);
     let software_failed = invariant::differing_results(input.lines);
     let mut laws = invariant::laws(input);
-    laws.push(held::acknowledged_means_held(input).named("trace: acknowledged means held"));
+    laws.push(held::acknowledged_means_held(input, &damage).named("trace: acknowledged means held"));
     Ok(Checked { records: counts, exact, declared, laws, broken_promises, software_failed })
 }
 

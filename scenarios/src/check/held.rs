@@ -7,15 +7,17 @@
 //! the least number of live workers within one failure timeout counts, since membership takes that long to be known
 //! everywhere. For the same reason a holder that died counts until it is declared lost, but no longer than a failure
 //! timeout: whether the detector does its work must not decide what this check sees. Who is declared lost and lives has its
-//! copies yet: they count again when it joins again.
+//! copies yet: they count again when it joins again. Records that may be gone need no copies from then on: a client that comes
+//! back hears that it need not send them.
 
+use super::damage::Damage;
 use super::{CheckInput, Finding};
 use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// The first acknowledgements that came too early.
-pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
+pub(super) fn acknowledged_means_held(input: &CheckInput<'_>, damage: &[Damage]) -> Finding {
     let (mut finding, mut acked) = (Finding::default(), RangeSet::new());
     let mut copies = Copies::new(input.promise.copies);
     let (mut members, mut dead) = (Members::new(input.run.failure_timeout), Dead::new(input.run.failure_timeout));
@@ -72,7 +74,7 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
                 let fresh = acked.gaps(*range);
                 acked.insert(*range);
                 let lacking = fresh.iter().flat_map(|range| copies.lacking(*range, promised));
-                if lacking.into_iter().any(|range| !is_out(input, range, line.at)) {
+                if lacking.into_iter().any(|range| !is_out(input, range, line.at) && !is_gone(damage, range, line.at)) {
                     let at = line.at;
                     finding.add(|| {
                         format!("records {range:?} were acknowledged at {at} before {promised} nodes held them")
@@ -83,6 +85,13 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>) -> Finding {
         }
     }
     finding
+}
+
+/// Whether all of the records may be gone by now.
+fn is_gone(damage: &[Damage], range: RecordRange, at: Moment) -> bool {
+    let gone: RangeSet =
+        damage.iter().filter(|found| found.at <= at).flat_map(|found| &found.ranges).copied().collect();
+    gone.gaps(range).is_empty()
 }
 
 /// Whether the records were all in results: those need no copies any more.
