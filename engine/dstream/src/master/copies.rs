@@ -2,8 +2,8 @@
 //!
 //! Part of the ledger. Invariants: at most one ordered copy of a block is on its way; an order that is not fulfilled in time
 //! is given again, to others; a worker has no more orders at once than it fulfils in time. Why: what it is told twice it
-//! sends twice, and what it is told at once lies in one queue with the copies of what has just come. Told of all that a dead
-//! worker had, again after each failure timeout, it would send nothing else any more.
+//! sends twice, and what it is told at once lies in one queue with the copies of what has just come and with what tasks read.
+//! Told of all that a dead worker had, again after each failure timeout, it would send nothing else any more.
 
 use crate::master::ledger::{Block, LedgerAction};
 use crate::options::Placement;
@@ -20,13 +20,19 @@ pub fn in_turn<L: Ord>(workers: &[u32], turn: usize, load: impl Fn(u32) -> L) ->
     least.map(|(_, worker)| *worker)
 }
 
-/// Copies that a worker is to send at once, at most: as many as keep a link busy until the next order comes.
+/// Copies that a worker is to send at once, at first: nobody knows yet how long its link takes for one.
+const FIRST_AT_ONCE: usize = 4;
+/// At most: as many small ones as keep a link busy until the next order comes.
 const MOST_AT_ONCE: usize = 16;
+/// And, while none is late, no fewer: one is on its way, the next one ready behind it.
+const LEAST_AT_ONCE: usize = 2;
+/// A copy that takes more than this part of the patience has stood in a queue, and so has what tasks read over that link.
+const QUEUED: u32 = 8;
 /// How many times the patience an order has at most.
 const MOST_PATIENCES: u32 = 8;
 
 /// What a worker that sends copies can do, as its orders tell: half of it, and with twice the time, where one is late;
-/// a little more where one is fulfilled.
+/// a little more where one is fulfilled at once, a little less where one was queued.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     at_once: usize,
@@ -34,15 +40,18 @@ struct Pace {
 }
 
 impl Pace {
-    const FIRST: Pace = Pace { at_once: MOST_AT_ONCE, patiences: 1 };
+    const FIRST: Pace = Pace { at_once: FIRST_AT_ONCE, patiences: 1 };
 
     fn late(&mut self) {
         self.at_once = (self.at_once / 2).max(1);
         self.patiences = (self.patiences * 2).min(MOST_PATIENCES);
     }
 
-    fn fulfilled(&mut self) {
-        self.at_once = (self.at_once + 1).min(MOST_AT_ONCE);
+    fn fulfilled(&mut self, was_queued: bool) {
+        self.at_once = match was_queued {
+            true => (self.at_once - 1).max(LEAST_AT_ONCE.min(self.at_once)),
+            false => (self.at_once + 1).min(MOST_AT_ONCE),
+        };
         self.patiences = (self.patiences - 1).max(1);
     }
 }
@@ -51,6 +60,7 @@ impl Pace {
 struct Order {
     from: u32,
     to: u32,
+    given: Moment,
     until: Moment,
 }
 
@@ -99,10 +109,11 @@ impl Copies {
         self.paces.remove(&worker);
     }
 
-    pub(super) fn held(&mut self, block: &BlockName) {
-        let fulfilled = self.orders.remove(block);
-        if let Some(pace) = fulfilled.and_then(|order| self.paces.get_mut(&order.from)) {
-            pace.fulfilled();
+    pub(super) fn held(&mut self, now: Moment, block: &BlockName) {
+        let Some(Order { from, given, .. }) = self.orders.remove(block) else { return };
+        let was_queued = now.since(given) > self.patience / QUEUED;
+        if let Some(pace) = self.paces.get_mut(&from) {
+            pace.fulfilled(was_queued);
         }
     }
 
@@ -179,7 +190,7 @@ impl Copies {
             let room = room.entry(from).or_insert(pace.at_once);
             *room = room.saturating_sub(1);
             self.last = Some(**name);
-            self.orders.insert(**name, Order { from, to, until: now + self.patience * pace.patiences });
+            self.orders.insert(**name, Order { from, to, given: now, until: now + self.patience * pace.patiences });
             actions.push(LedgerAction::OrderCopy { block: **name, from, to });
         }
         let below = lacking.len() as u64;

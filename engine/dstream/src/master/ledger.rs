@@ -430,7 +430,7 @@ impl Core for Ledger {
                     waiting.remove(&by);
                 }
             }
-            LedgerEvent::CopyHeld { by, block } => self.copy_held(by, block, actions),
+            LedgerEvent::CopyHeld { by, block } => self.copy_held(now, (by, block), actions),
             LedgerEvent::NotHeld { at, block } => self.not_held(at, block, actions),
             LedgerEvent::Reconnected { worker } => self.reconnected(worker, actions),
             LedgerEvent::Client { client, is_there } => self.clients.seen(now, client, is_there),

@@ -88,8 +88,8 @@ impl Ledger {
 
     /// A copy that was asked for is there. If the block is over meanwhile, `by` has not heard that it may forget it, or
     /// heard it too early.
-    pub(super) fn copy_held(&mut self, by: Member, block: BlockName, actions: &mut Vec<LedgerAction>) {
-        self.copies.held(&block);
+    pub(super) fn copy_held(&mut self, now: Moment, (by, block): (Member, BlockName), actions: &mut Vec<LedgerAction>) {
+        self.copies.held(now, &block);
         if !self.is_member(&by) {
             return;
         }

@@ -387,16 +387,26 @@ fn ordered(held: &[(u64, u64)], until_ms: u64) -> BTreeMap<u64, Vec<u64>> {
 #[test]
 fn a_worker_has_no_more_copy_orders_at_once_than_it_fulfils_in_time() {
     let run = |numbers: std::ops::Range<u64>| numbers.collect::<Vec<_>>();
-    let in_time: Vec<(u64, u64)> = (0..40).map(|number| (200 + number, number)).collect();
-    let each = ordered(&in_time, 900);
-    assert_eq!(each[&100], run(0..16));
-    assert!((16..40).all(|number| each[&(184 + number)] == [number]), "{each:?}");
+    // Each comes at once: as many more, up to sixteen.
+    let quick: Vec<(u64, u64)> = (0..40).map(|number| (110 + number, number)).collect();
+    let each = ordered(&quick, 900);
+    assert_eq!((each[&100].clone(), each[&110].clone(), each[&121].clone()), (run(0..4), run(4..6), run(26..28)));
+    assert!((28..40).all(|number| each[&(94 + number)] == [number]), "{each:?}");
     // None comes: half as many, others first, with twice the time.
-    let expected = [(100, run(0..16)), (600, run(16..24)), (1600, run(24..28)), (3600, run(28..30))];
+    let expected = [(100, run(0..4)), (600, run(4..6)), (1600, run(6..7)), (3600, run(7..8))];
     assert_eq!(ordered(&[], 4000), BTreeMap::from(expected));
     // Some come: as many more at once.
-    let few = ordered(&[(650, 16), (660, 17)], 700);
-    assert_eq!((few[&650].clone(), few[&660].clone()), (run(24..26), run(26..28)));
+    let few = ordered(&[(650, 4), (660, 5)], 700);
+    assert_eq!((few[&650].clone(), few[&660].clone()), (run(6..8), run(8..10)));
+}
+
+#[test]
+fn where_copies_queue_fewer_are_ordered_down_to_two() {
+    // A queue of more than an eighth of 500 ms.
+    let queued = ordered(&[(163, 0), (164, 1), (165, 2), (166, 3)], 400);
+    assert_eq!(queued, BTreeMap::from([(100, vec![0, 1, 2, 3]), (165, vec![4]), (166, vec![5])]));
+    let just_not = ordered(&[(162, 0)], 400);
+    assert_eq!(just_not[&162], [4, 5]);
 }
 
 #[test]
