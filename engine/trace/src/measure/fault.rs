@@ -187,11 +187,12 @@ impl Measure<'_> {
     fn twin(&self, fault: &FaultFacts, t0: Moment) -> Option<Moment> {
         let until = self.ended(fault);
         let launches = self.facts.tasks.iter().filter_map(|(name, task)| {
-            let (at, _) = task.launched?;
-            let beside = (0..name.attempt)
-                .filter_map(|attempt| self.facts.tasks.get(&TaskName { attempt, ..*name }))
-                .any(|earlier| earlier.runs_at(at) && self.is_at(earlier, fault) && !self.is_lost(earlier, t0, at));
-            (at >= t0 && at <= until && beside).then_some(at)
+            let (at, _) = task.launched.filter(|(at, _)| *at >= t0 && *at <= until)?;
+            // Numbers of attempts are far apart where a later master gave them.
+            let mut earlier = self.facts.tasks.range(TaskName { attempt: 0, ..*name }..*name);
+            let is_beside =
+                |task: &TaskFacts| task.runs_at(at) && self.is_at(task, fault) && !self.is_lost(task, t0, at);
+            earlier.any(|(_, task)| is_beside(task)).then_some(at)
         });
         launches.min()
     }
