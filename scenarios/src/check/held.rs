@@ -7,8 +7,8 @@
 //! the least number of live workers within one failure timeout counts, since membership takes that long to be known
 //! everywhere. For the same reason a holder that died counts until it is declared lost, but no longer than a failure
 //! timeout: whether the detector does its work must not decide what this check sees. Who is declared lost and lives has its
-//! copies yet: they count again when it joins again. Records that may be gone need no copies from then on: a client that comes
-//! back hears that it need not send them.
+//! copies yet: they count again when it joins again. Records that may be gone need no copies from then on: a client that
+//! comes back hears that it need not send them.
 
 use super::damage::Damage;
 use super::{CheckInput, Finding};

@@ -2,7 +2,7 @@
 //!
 //! Part of the ledger. Invariants: at most one ordered copy of a block is on its way; an order that is not fulfilled in time
 //! is given again, to others; a worker has no more orders at once than it fulfils in time. Why: what it is told twice it
-//! sends twice, and what it is told at once lies in one queue with the copies of what has just come and with what tasks read.
+//! sends twice, and what it is told at once lies in one queue with copies of what has just come and with what tasks read.
 //! Told of all that a dead worker had, again after each failure timeout, it would send nothing else any more.
 
 use crate::master::ledger::{Block, LedgerAction};
