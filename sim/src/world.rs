@@ -434,7 +434,37 @@ fn whole_millis(time: Duration) -> Duration {
 impl Drop for SimWorld {
     fn drop(&mut self) {
         // Tasks are dropped with their runtimes; what they say then is no part of the run.
-        let lives: Vec<Arc<Life>> = self.nodes.keys().filter_map(|name| self.fabric.life(name)).collect();
-        lives.iter().for_each(|life| life.end());
+        for name in self.nodes.keys() {
+            if let Some(life) = self.fabric.life(name) {
+                life.end();
+            }
+            // A life knows the fabric: as long as that knows the life, nothing of either is given back.
+            self.fabric.set_life(name, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_world_that_is_over_gives_back_all_that_it_had() {
+        let start: NodeStart = Arc::new(|_, host| {
+            Box::pin(async move {
+                host.clock.sleep_until(Moment::from_millis(1000)).await;
+                Ok(())
+            })
+        });
+        let mut world = SimWorld::new(SimConfig::default(), start).unwrap();
+        for name in ["worker-1", "worker-2"] {
+            let (name, role, config) = (NodeName::new(name), String::new(), Vec::new());
+            world.start(NodeSpec { name, role, config, cores: 1, harness: false }).unwrap();
+        }
+        world.run_until(Moment::from_millis(10)).unwrap();
+        world.crash(&NodeName::new("worker-2")).unwrap();
+        let fabric = Arc::downgrade(&world.fabric);
+        drop(world);
+        assert!(fabric.upgrade().is_none());
     }
 }
