@@ -289,7 +289,10 @@ impl Node {
                     return; // visible since before the loss
                 }
                 if only_leader && !leads {
-                    hosted.withheld.insert((stage, interval), (rows, lacks));
+                    // What has been visible since before this one closed it nobody hands in any more.
+                    if self.visible < Some(interval) {
+                        hosted.withheld.insert((stage, interval), (rows, lacks));
+                    }
                 } else {
                     self.hand_in(partition, (stage, interval), rows, lacks, actions);
                 }
