@@ -50,8 +50,14 @@ struct Member {
 impl Member {
     /// Of three nodes, where all hosts of the only partition are heard.
     fn new(number: NodeNumber) -> Member {
+        Member::of(number, false)
+    }
+
+    /// The same, where the first host alone hands results in, or all do.
+    fn of(number: NodeNumber, only_leader_hands_in: bool) -> Member {
         let mut limits = limits(3, 1);
         (limits.node, limits.rules.reads_all) = (number, true);
+        limits.rules.only_leader_hands_in = only_leader_hands_in;
         let mut member = Member { node: Node::new(limits), said: Vec::new() };
         member.hears(NodeEvent::Master(FromMaster::Welcome { epoch: 1 }));
         (1..=3).filter(|other| *other != number).for_each(|other| member.hears(NodeEvent::PeerUp(other)));
@@ -159,6 +165,12 @@ fn who_asked_before_the_partition_ran_gets_it_without_a_turn() {
 fn behind_its_operator() -> Member {
     let mut giver = Member::new(1);
     giver.is_assigned(1, &[(1, 1, Start::Empty), (2, 1, Start::Empty)]);
+    has_interval(&mut giver);
+    giver
+}
+
+/// The client's only record of interval 0, and its end, come to the node and to its twin, which says what it made of it.
+fn has_interval(giver: &mut Member) {
     giver.hears_client(FromClient::View { version: 1, acked_below: Vec::new() });
     giver.hears_client(FromClient::Records(Batch { range: RECORD, interval: 0 }));
     giver.hears_client(FromClient::Punctuations(vec![(0, 1)]));
@@ -170,7 +182,26 @@ fn behind_its_operator() -> Member {
     let part = |number| Part { reader, token: token.expect("it asks its twin"), number, bytes: 0 };
     let element = |number, records| Element { writer, interval: 0, records, lacks: 0, to: vec![part(number)] };
     giver.hears_peer(2, ToPeer::Elements(vec![element(0, Some(RECORD)), element(1, None)]));
-    giver
+}
+
+#[test]
+fn who_hands_nothing_in_gives_its_state_when_the_results_are_visible_whether_it_closed_them_before_or_after() {
+    for is_visible_first in [false, true] {
+        let mut giver = Member::of(1, true);
+        giver.is_assigned(1, &[(2, 1, Start::Empty), (1, 1, Start::Empty)]);
+        let visible = || NodeEvent::Master(FromMaster::Trim { safe: None, visible: Some(0) });
+        let states =
+            |giver: &Member| giver.said_to(3).iter().filter(|(word, _)| matches!(word, ToPeer::State { .. })).count();
+        if is_visible_first {
+            giver.hears(visible());
+        }
+        has_interval(&mut giver);
+        giver.hears_peer(3, ToPeer::FetchState { partition: 0, version: 2 });
+        assert_eq!(states(&giver), usize::from(is_visible_first));
+        giver.hears(visible());
+        giver.is_assigned(2, &[(2, 1, Start::Empty), (1, 1, Start::Empty), (3, 2, Start::Copied { from: 1 })]);
+        assert_eq!(states(&giver), 1);
+    }
 }
 
 #[test]
