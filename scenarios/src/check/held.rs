@@ -74,7 +74,8 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>, damage: &[Damage])
                 let fresh = acked.gaps(*range);
                 acked.insert(*range);
                 let lacking = fresh.iter().flat_map(|range| copies.lacking(*range, promised));
-                if lacking.into_iter().any(|range| !is_out(input, range, line.at) && !is_gone(damage, range, line.at)) {
+                let is_gone = |range| is_gone(damage, range, line.at) && !copies.has_any(range);
+                if lacking.into_iter().any(|range| !is_out(input, range, line.at) && !is_gone(range)) {
                     let at = line.at;
                     finding.add(|| {
                         format!("records {range:?} were acknowledged at {at} before {promised} nodes held them")
@@ -87,7 +88,7 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>, damage: &[Damage])
     finding
 }
 
-/// Whether all of the records may be gone by now.
+/// Whether all of the records may be gone by now, if nobody has any of them.
 fn is_gone(damage: &[Damage], range: RecordRange, at: Moment) -> bool {
     let gone: RangeSet =
         damage.iter().filter(|found| found.at <= at).flat_map(|found| &found.ranges).copied().collect();
@@ -247,12 +248,15 @@ impl Copies {
         lacking
     }
 
+    /// Whether any node holds any of these records.
+    fn has_any(&self, range: RecordRange) -> bool {
+        self.blocks.values().any(|block| block.ranges.iter().any(|held| touches(held, range)))
+    }
+
     /// How many nodes hold all of these records, in one block or in several.
     fn holders_of(&self, range: RecordRange) -> usize {
         let mut held: BTreeMap<&NodeName, RangeSet> = BTreeMap::new();
-        let touches =
-            |held: &RecordRange| held.client == range.client && held.first <= range.last && range.first <= held.last;
-        for block in self.blocks.values().filter(|block| block.ranges.iter().any(touches)) {
+        for block in self.blocks.values().filter(|block| block.ranges.iter().any(|held| touches(held, range))) {
             for holder in &block.holders {
                 let held = held.entry(holder).or_default();
                 block.ranges.iter().for_each(|range| drop(held.insert(*range)));
@@ -260,6 +264,11 @@ impl Copies {
         }
         held.values().filter(|held| held.gaps(range).is_empty()).count()
     }
+}
+
+/// Whether some records are in both.
+fn touches(one: &RecordRange, other: RecordRange) -> bool {
+    one.client == other.client && one.first <= other.last && other.first <= one.last
 }
 
 /// Which workers live, now and a moment ago.
