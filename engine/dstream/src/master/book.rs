@@ -68,15 +68,12 @@ impl Book {
         self.unsaid.pop_front();
     }
 
-    /// Whether a worker that joins is one that had left or was lost.
-    pub(super) fn is_away(&self, worker: u32) -> bool {
-        self.left.contains(&worker) || self.lost.contains(&worker)
-    }
-
-    /// Such a worker is a member again.
-    pub(super) fn back(&mut self, worker: u32) {
-        self.left.remove(&worker);
-        self.lost.remove(&worker);
+    /// A worker is to be a member again: from the next snapshot on it is none that is away, as when this was written alone.
+    /// Whether it was.
+    pub(super) fn back(&mut self, worker: u32) -> bool {
+        let had_left = self.left.remove(&worker);
+        let was_lost = self.lost.remove(&worker);
+        had_left || was_lost
     }
 
     /// The blocks of these intervals.

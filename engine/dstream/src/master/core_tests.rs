@@ -267,3 +267,22 @@ fn who_asks_to_leave_while_its_last_life_is_fenced_leaves() {
     let left = |action: &MasterAction| matches!(action, MasterAction::Record(Event::WorkerLeft { .. }));
     assert!(asks(&mut stage).iter().any(left), "the tracker knows that it is to leave");
 }
+
+#[test]
+fn a_snapshot_written_behind_the_word_that_a_worker_is_back_does_not_say_that_it_is_lost() {
+    let mut stage = Stage::new(limits(3, 0), 1);
+    (1..=3).for_each(|worker| drop(stage.joins(worker)));
+    for _ in 0..10 {
+        stage.now_ms += BEAT_MS;
+        (1..=2).for_each(|worker| drop(stage.beats(worker, &[])));
+        stage.step(MasterEvent::Tick);
+    }
+    let lost = |stage: &mut Stage| stage.master.book.snapshot((0, 0), Vec::new()).lost;
+    assert_eq!(lost(&mut stage), [3].into());
+    let word = ToMaster::Join { incarnation: 1, epoch: None, blocks: Vec::new(), made: Vec::new() };
+    let (now, mut actions) = (Moment::from_millis(stage.now_ms), Vec::new());
+    stage.master.step(now, MasterEvent::Word { worker: 3, incarnation: 1, word }, &mut actions);
+    assert_eq!(actions, [MasterAction::Journal(Entry::Back(3))], "it is a member when that is written");
+    assert_eq!(lost(&mut stage), [].into());
+    assert_eq!(words_to(3, &stage.step(MasterEvent::Written(vec![Entry::Back(3)]))), ["welcome"]);
+}

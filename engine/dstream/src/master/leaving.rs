@@ -98,18 +98,20 @@ impl Master {
     /// Whether a worker that joins has to wait: it had left or was lost, and a later master must know that it is back before
     /// anything is acknowledged that only it may hold.
     pub(super) fn returns(&mut self, worker: u32, word: (u64, ToMaster), actions: &mut Vec<MasterAction>) -> bool {
-        if !self.book.is_away(worker) {
-            return false;
+        if let Some(waiting) = self.returning.get_mut(&worker) {
+            *waiting = word;
+            return true;
         }
-        if self.returning.insert(worker, word).is_none() {
+        let was_away = self.book.back(worker);
+        if was_away {
+            self.returning.insert(worker, word);
             self.write(None, Entry::Back(worker), actions);
         }
-        true
+        was_away
     }
 
-    /// That is written: the worker joins.
+    /// That is written: the worker joins, unless it counts as lost again by now.
     pub(super) fn is_back(&mut self, now: Moment, worker: u32, actions: &mut Vec<MasterAction>) {
-        self.book.back(worker);
         if let Some((incarnation, word)) = self.returning.remove(&worker) {
             self.word(now, worker, incarnation, word, actions);
         }

@@ -81,7 +81,7 @@ impl Master {
         word: (u64, ToMaster),
         actions: &mut Vec<MasterAction>,
     ) -> bool {
-        if !self.book.left.contains(&worker) || self.returning.contains_key(&worker) {
+        if !self.book.left.contains(&worker) {
             return false;
         }
         let Some(spares) = &mut self.spares else { return false };
