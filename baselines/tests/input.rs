@@ -85,7 +85,6 @@ struct Holder<'h> {
     source: Source,
     punctuations: Punctuations,
     gates: BTreeMap<u32, Gate>,
-    acked_below: BTreeMap<u32, u64>,
     taken: Vec<RecordRange>,
     seals: Vec<Seal>,
 }
@@ -99,11 +98,11 @@ impl<'h> Holder<'h> {
             Some(through) => punctuations.values_mut().for_each(|ends| ends.retain(|of, _| *of == through)),
             None => punctuations.clear(),
         }
-        let (log, gates, acked_below) = (InputLog::default(), BTreeMap::new(), BTreeMap::new());
-        let known = Known { log: &log, punctuations: &punctuations, gates: &gates, acked_below: &acked_below, over: 0 };
+        let (log, gates) = (InputLog::default(), BTreeMap::new());
+        let known = Known { log: &log, punctuations: &punctuations, gates: &gates, over: 0 };
         let source = Source::new(number, history.cut, history.clients(), through, &known);
         let (taken, seals) = (Vec::new(), Vec::new());
-        Holder { history, log, source, punctuations, gates, acked_below, taken, seals }
+        Holder { history, log, source, punctuations, gates, taken, seals }
     }
 
     /// Takes what can be taken, and seals what can be sealed.
@@ -114,13 +113,8 @@ impl<'h> Holder<'h> {
             self.source.took(range);
             self.taken.push(range);
         }
-        let known = Known {
-            log: &self.log,
-            punctuations: &self.punctuations,
-            gates: &self.gates,
-            acked_below: &self.acked_below,
-            over: INTERVALS,
-        };
+        let (punctuations, gates) = (&self.punctuations, &self.gates);
+        let known = Known { log: &self.log, punctuations, gates, over: INTERVALS };
         let before: Vec<(u32, u64)> = self.source.wanted().collect();
         self.source.pass_over_lost(&known);
         let passed = before != self.source.wanted().collect::<Vec<_>>();
@@ -237,7 +231,7 @@ proptest! {
             let first_gap = lost.iter().map(|(batch, _)| batch.interval).min();
             let before = holder.seals.len() as u64;
             prop_assert_eq!(before, first_gap.unwrap_or(INTERVALS), "what may still come is waited for");
-            holder.acked_below = (1..=history.clients()).map(|client| (client, history.total(client))).collect();
+            (1..=history.clients()).for_each(|client| holder.log.pass(client, history.total(client)));
             holder.work();
             check_seals(&history, number, 0, &holder.seals)?;
             let passed: RangeSet = holder.seals.iter().flat_map(|seal| seal.lost.iter().copied()).collect();
@@ -326,8 +320,8 @@ fn an_heir_without_batches_ends_an_interval_where_it_had_ended_for_all_who_have_
     ends[odd as usize] = 1;
     let borders = BTreeMap::from([(0, (3, BTreeSet::from([even])))]);
     let gates = BTreeMap::from([(1, Gate { round: 1, ends, borders, is_ended: true, ..Gate::default() })]);
-    let (log, none, nothing) = (InputLog::default(), BTreeMap::new(), BTreeMap::new());
-    let known = Known { log: &log, punctuations: &none, gates: &gates, acked_below: &nothing, over: 2 };
+    let (log, none) = (InputLog::default(), BTreeMap::new());
+    let known = Known { log: &log, punctuations: &none, gates: &gates, over: 2 };
     let shares = |number: u32| {
         let mut source = Source::new(number, cut, 1, None, &known);
         [(); 2].map(|()| {

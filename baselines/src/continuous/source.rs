@@ -36,8 +36,6 @@ pub struct Known<'a> {
     pub punctuations: &'a Punctuations,
     /// Where clients' lives ended.
     pub gates: &'a BTreeMap<u32, Gate>,
-    /// client -> its records before this are acknowledged
-    pub acked_below: &'a BTreeMap<u32, u64>,
     /// Intervals below this one lie in the past.
     pub over: u64,
 }
@@ -106,14 +104,15 @@ impl Source {
         self.sealed
     }
 
-    /// Passes over records that are not in the log, whose input is whole, and that nobody will send again: acknowledged ones
-    /// whose interval is known, and those of a client's ended life. No node has them.
+    /// Passes over records that are not in the log, whose input is whole, and that nobody will send again: of an interval
+    /// whose end is known those that were acknowledged, as the client said or whoever handed the input on, and those of a
+    /// client's ended life. No node has them.
     pub fn pass_over_lost(&mut self, known: &Known<'_>) {
         let interval = self.sealed.map_or(0, |sealed| sealed + 1);
         for (client, next) in &mut self.next {
             let begin = self.sealed_to.get(client).copied().unwrap_or(0);
             let Some(end) = known.end_of(self.number, *client, interval, begin) else { continue };
-            let acked = known.acked_below.get(client).copied().unwrap_or(0);
+            let acked = known.log.floor(*client);
             let life = known.gates.get(client).map_or(0, |gate| gate.end(self.number));
             let held = known.log.next(*client, *next).map_or(u64::MAX, |batch| batch.range.first);
             let upto = end.min(acked.max(life)).min(held);

@@ -95,8 +95,6 @@ pub(super) struct Held {
     pub is_whole: bool,
     /// Batches of clients that know only earlier versions are refused.
     pub closed_below: u64,
-    /// client -> its records before this are acknowledged
-    pub acked_below: BTreeMap<u32, u64>,
     /// Whom it was asked of.
     pub asked: Option<NodeNumber>,
     /// client -> the master knows that what is here of it ends before this record

@@ -43,7 +43,7 @@ impl Node {
             FromClient::View { version, acked_below } => {
                 self.views.insert(client, version);
                 for (source, acked) in acked_below {
-                    self.held.entry(source).or_default().pass_acked(client, acked);
+                    self.held.entry(source).or_default().log.pass(client, acked);
                     self.noting.holds(source, client);
                     let known = self.acked_below.entry((source, client)).or_default();
                     *known = acked.max(*known);
@@ -300,14 +300,7 @@ impl Held {
         gates: &'a BTreeMap<u32, Gate>,
         over: u64,
     ) -> Known<'a> {
-        Known { log: &self.log, punctuations, gates, acked_below: &self.acked_below, over }
-    }
-
-    /// The client's records before this one are acknowledged.
-    pub(super) fn pass_acked(&mut self, client: u32, acked: u64) {
-        self.log.pass(client, acked);
-        let known = self.acked_below.entry(client).or_default();
-        *known = acked.max(*known);
+        Known { log: &self.log, punctuations, gates, over }
     }
 
     /// Takes batches in that another node handed on; false if this is no message of this build.

@@ -96,7 +96,7 @@ impl Node {
             (1..=self.limits.clients).for_each(|client| self.noting.holds(source, client));
             // What clients said to the holder that this node was before is as true for the one that it is now.
             let acked = self.acked_below.range((source, 0)..=(source, u32::MAX));
-            acked.for_each(|((_, client), acked)| held.pass_acked(*client, *acked));
+            acked.for_each(|((_, client), acked)| held.log.pass(*client, *acked));
             let is_whole = match seat.start {
                 Start::Empty | Start::Restored { input_from: None, .. } => true,
                 Start::Restored { input_from: Some(from), .. } => from == self.limits.node,

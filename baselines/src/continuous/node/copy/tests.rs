@@ -10,7 +10,7 @@ use crate::continuous::node::{Done, NodeEvent, WorkDone};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::{Batch, FromClient};
 use dstream_kernel::Produced;
-use dstream_trace::{Moment, RecordRange};
+use dstream_trace::{Event, Moment, RecordRange};
 use std::time::Duration;
 
 const NOW: Moment = Moment::from_millis(100);
@@ -165,15 +165,17 @@ fn who_asked_before_the_partition_ran_gets_it_without_a_turn() {
 fn behind_its_operator() -> Member {
     let mut giver = Member::new(1);
     giver.is_assigned(1, &[(1, 1, Start::Empty), (2, 1, Start::Empty)]);
-    has_interval(&mut giver);
+    has_interval(&mut giver, 0);
     giver
 }
 
-/// The client's only record of interval 0, and its end, come to the node and to its twin, which says what it made of it.
-fn has_interval(giver: &mut Member) {
-    giver.hears_client(FromClient::View { version: 1, acked_below: Vec::new() });
+/// The client's record of interval 0, and its end, come to the node and to its twin, which says what it made of it. So many
+/// records more of it are acknowledged, and nowhere.
+fn has_interval(giver: &mut Member, nowhere: u64) {
+    let acked_below = if nowhere > 0 { vec![(0, 1 + nowhere)] } else { Vec::new() };
+    giver.hears_client(FromClient::View { version: 1, acked_below });
     giver.hears_client(FromClient::Records(Batch { range: RECORD, interval: 0 }));
-    giver.hears_client(FromClient::Punctuations(vec![(0, 1)]));
+    giver.hears_client(FromClient::Punctuations(vec![(0, 1 + nowhere)]));
     let token = giver.said_to(2).into_iter().find_map(|(word, _)| match word {
         ToPeer::Subscribe(asked) => asked.first().map(|subscription| subscription.token),
         _ => None,
@@ -195,7 +197,7 @@ fn who_hands_nothing_in_gives_its_state_when_the_results_are_visible_whether_it_
         if is_visible_first {
             giver.hears(visible());
         }
-        has_interval(&mut giver);
+        has_interval(&mut giver, 0);
         giver.hears_peer(3, ToPeer::FetchState { partition: 0, version: 2 });
         assert_eq!(states(&giver), usize::from(is_visible_first));
         giver.hears(visible());
@@ -227,6 +229,28 @@ fn a_copy_maps_what_its_models_source_had_not_though_the_operators_have_closed_i
     });
     let got: Vec<_> = elements.flatten().map(|element| (element.interval, element.records)).collect();
     assert_eq!(got, [(0, Some(RECORD)), (0, None)]);
+}
+
+#[test]
+fn a_copy_passes_over_what_its_model_knows_to_be_nowhere() {
+    for nowhere in [0, 2] {
+        let mut giver = Member::new(1);
+        giver.is_assigned(1, &[(1, 1, Start::Empty), (2, 1, Start::Empty)]);
+        has_interval(&mut giver, nowhere);
+        giver.hears_peer(3, ToPeer::FetchState { partition: 0, version: 2 });
+        let mut copy = Member::new(3);
+        copy.is_assigned(2, &[(1, 1, Start::Empty), (3, 2, Start::Copied { from: 1 })]);
+        copy.has_lease();
+        for (word, body) in giver.said_to(3) {
+            copy.hears(NodeEvent::Peer { from: 1, word, body });
+        }
+        let sealed = |action: &NodeAction| match action {
+            NodeAction::Record(Event::SourceSealed { interval: 0, ranges, .. }) => Some(ranges.clone()),
+            _ => None,
+        };
+        let sealed: Vec<RecordRange> = copy.said.iter().filter_map(sealed).flatten().collect();
+        assert_eq!(sealed.iter().map(RecordRange::count).sum::<u64>(), 1 + nowhere);
+    }
 }
 
 /// Node 3 is to copy the partition from node 1, which is gone before the state comes, or after. Whether it says that it
