@@ -16,7 +16,7 @@ use crate::continuous::topology::Target;
 use bytes::Bytes;
 use dstream_kernel::Produced;
 use dstream_trace::{Event, Moment, RecordRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Pieces of input in one turn: enough that a turn's own cost does not count, few enough that others get theirs.
@@ -176,16 +176,19 @@ impl Node {
         }
     }
 
-    /// Starts a turn wherever there is work and none is under way.
+    /// Starts a turn wherever there is work and none is under way. Where a replica waits for the state no operator goes on
+    /// before all have come as far as the foremost: under a backlog they would hardly ever stand together by themselves.
     pub(super) fn start_turns(&mut self, actions: &mut Vec<NodeAction>) {
         // Else readers are behind, or cannot save their state.
         let has_room = self.output_bytes() < self.limits.most_kept_bytes;
+        let wanted: BTreeSet<u32> = self.wanted_states.iter().map(|(_, partition, _)| *partition).collect();
         for (partition, hosted) in &mut self.hosted {
             if hosted.is_busy || hosted.source.is_none() {
                 continue;
             }
-            let first = hosted.queue.len().min(MOST_WORKS);
-            let mut works: Vec<Work> = hosted.queue.drain(..first).collect();
+            let stages = self.limits.topology.keyed_of(*partition).map(|keyed| keyed.stage);
+            let last = wanted.contains(partition).then(|| hosted.closed_by_any(stages));
+            let mut works = hosted.next_works(last);
             let waits = hosted.queue.len() > MOST_QUEUED;
             if has_room
                 && !waits
@@ -395,6 +398,34 @@ impl Node {
 }
 
 impl Hosted {
+    /// The last interval that one of these stages has closed.
+    fn closed_by_any(&self, stages: impl Iterator<Item = u32>) -> Option<u64> {
+        let closed = |stage: u32| self.closed.get(&stage).copied();
+        stages.map(closed).max().flatten().max(self.through)
+    }
+
+    /// What is done next. No interval behind `last`, if there is such a one, is closed: its end waits, and what comes after
+    /// that in the queue does not, as the ends that are waited for may lie there.
+    fn next_works(&mut self, last: Option<Option<u64>>) -> Vec<Work> {
+        let waits = |work: &Work| match (work, last) {
+            (Work::Close { interval, .. }, Some(last)) => Some(*interval) > last,
+            _ => false,
+        };
+        let (mut works, mut waiting) = (Vec::new(), VecDeque::new());
+        while works.len() < MOST_WORKS
+            && let Some(work) = self.queue.pop_front()
+        {
+            if waits(&work) {
+                waiting.push_back(work);
+            } else {
+                works.push(work);
+            }
+        }
+        waiting.append(&mut self.queue);
+        self.queue = waiting;
+        works
+    }
+
     /// Names everything given up that a result of this interval may lack, in it or through state; 0: nothing. What a
     /// host had taken in before it was given up is in its results and not in another's, so the host is part of the
     /// name.

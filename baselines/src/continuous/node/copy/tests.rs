@@ -165,25 +165,28 @@ fn who_asked_before_the_partition_ran_gets_it_without_a_turn() {
 fn behind_its_operator() -> Member {
     let mut giver = Member::new(1);
     giver.is_assigned(1, &[(1, 1, Start::Empty), (2, 1, Start::Empty)]);
-    has_interval(&mut giver, 0);
+    has_interval(&mut giver, 0, 0);
     giver
 }
 
-/// The client's record of interval 0, and its end, come to the node and to its twin, which says what it made of it. So many
+/// The client's record of an interval, and its end, come to the node and to its twin, which says what it made of it. So many
 /// records more of it are acknowledged, and nowhere.
-fn has_interval(giver: &mut Member, nowhere: u64) {
-    let acked_below = if nowhere > 0 { vec![(0, 1 + nowhere)] } else { Vec::new() };
+fn has_interval(giver: &mut Member, interval: u64, nowhere: u64) {
+    let record = RecordRange { client: 1, first: interval, last: interval };
+    let end = interval + 1 + nowhere;
+    let acked_below = if nowhere > 0 { vec![(0, end)] } else { Vec::new() };
     giver.hears_client(FromClient::View { version: 1, acked_below });
-    giver.hears_client(FromClient::Records(Batch { range: RECORD, interval: 0 }));
-    giver.hears_client(FromClient::Punctuations(vec![(0, 1 + nowhere)]));
+    giver.hears_client(FromClient::Records(Batch { range: record, interval }));
+    giver.hears_client(FromClient::Punctuations(vec![(interval, end)]));
     let token = giver.said_to(2).into_iter().find_map(|(word, _)| match word {
         ToPeer::Subscribe(asked) => asked.first().map(|subscription| subscription.token),
         _ => None,
     });
     let (writer, reader) = (Writer { stage: MAP, partition: 0 }, Reader { stage: COUNT, partition: 0 });
     let part = |number| Part { reader, token: token.expect("it asks its twin"), number, bytes: 0 };
-    let element = |number, records| Element { writer, interval: 0, records, lacks: 0, to: vec![part(number)] };
-    giver.hears_peer(2, ToPeer::Elements(vec![element(0, Some(RECORD)), element(1, None)]));
+    let element = |number, records| Element { writer, interval, records, lacks: 0, to: vec![part(number)] };
+    let first = 2 * interval;
+    giver.hears_peer(2, ToPeer::Elements(vec![element(first, Some(record)), element(first + 1, None)]));
 }
 
 #[test]
@@ -197,13 +200,31 @@ fn who_hands_nothing_in_gives_its_state_when_the_results_are_visible_whether_it_
         if is_visible_first {
             giver.hears(visible());
         }
-        has_interval(&mut giver, 0);
+        has_interval(&mut giver, 0, 0);
         giver.hears_peer(3, ToPeer::FetchState { partition: 0, version: 2 });
         assert_eq!(states(&giver), usize::from(is_visible_first));
         giver.hears(visible());
         giver.is_assigned(2, &[(2, 1, Start::Empty), (1, 1, Start::Empty), (3, 2, Start::Copied { from: 1 })]);
         assert_eq!(states(&giver), 1);
     }
+}
+
+/// Without that, a host that is behind would give its state only when it no longer is.
+#[test]
+fn who_is_to_give_its_state_closes_nothing_more_before_it_has() {
+    let mut giver = Member::of(1, true);
+    giver.is_assigned(1, &[(2, 1, Start::Empty), (1, 1, Start::Empty)]);
+    has_interval(&mut giver, 0, 0);
+    giver.hears_peer(3, ToPeer::FetchState { partition: 0, version: 2 });
+    has_interval(&mut giver, 1, 0);
+    let closed = |giver: &Member| giver.node.hosted[&0].closed.get(&COUNT).copied();
+    assert_eq!(closed(&giver), Some(0));
+    giver.hears(NodeEvent::Master(FromMaster::Trim { safe: None, visible: Some(0) }));
+    let through = giver.said_to(3).into_iter().find_map(|(word, _)| match word {
+        ToPeer::State { through, .. } => Some(through),
+        _ => None,
+    });
+    assert_eq!((through, closed(&giver)), (Some(Some(0)), Some(1)));
 }
 
 #[test]
@@ -236,7 +257,7 @@ fn a_copy_passes_over_what_its_model_knows_to_be_nowhere() {
     for nowhere in [0, 2] {
         let mut giver = Member::new(1);
         giver.is_assigned(1, &[(1, 1, Start::Empty), (2, 1, Start::Empty)]);
-        has_interval(&mut giver, nowhere);
+        has_interval(&mut giver, 0, nowhere);
         giver.hears_peer(3, ToPeer::FetchState { partition: 0, version: 2 });
         let mut copy = Member::new(3);
         copy.is_assigned(2, &[(1, 1, Start::Empty), (3, 2, Start::Copied { from: 1 })]);
