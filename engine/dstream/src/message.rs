@@ -409,7 +409,12 @@ pub enum ToPeer {
         epoch: u64,
     },
     /// The copy is refused: its origin's epoch is over, or whoever refuses has none itself.
-    CopyRefused(BlockName),
+    CopyRefused {
+        /// The block.
+        block: BlockName,
+        /// Whether the master had ordered it.
+        ordered: bool,
+    },
     /// It has an epoch now, for want of which it refused copies.
     TakesCopies,
 }

@@ -27,6 +27,10 @@ const STORE_KINDS: [&str; 5] = ["outage", "outage", "disk-full", "disk-error", "
 /// A worker that limps through the storm takes so many times as long.
 const LIMP: [u64; 3] = [2, 4, 6];
 
+/// A worker stands still for so many failure timeouts while another master takes over: around what that one needs to lead
+/// and to count it as lost, and above.
+const OVER_A_TAKEOVER: [u64; 4] = [3, 4, 4, 5];
+
 /// No fault is shorter, in milliseconds.
 const SHORTEST_MS: u64 = 50;
 
@@ -65,8 +69,9 @@ pub(super) fn draw(dice: &Dice, plan: &Plan, frame: &Frame) -> Vec<String> {
     let moves = storm.moves(&dice.inner("moves"));
     let limp = (dice.below("limps", 3) == 0).then(|| storm.limp(&dice.inner("limp")));
     let ailing = if dice.below("ails", 2) == 0 { storm.ailing(&dice.inner("ailing")) } else { Vec::new() };
+    let takeover = if dice.below("takes over", 3) == 0 { storm.takeover(&dice.inner("takeover")) } else { Vec::new() };
     let faults = (0..count).map(|number| storm.fault(&dice.inner(&format!("fault {number}"))));
-    let mut chosen: Vec<String> = moves.into_iter().chain(limp).chain(ailing).chain(faults).collect();
+    let mut chosen: Vec<String> = moves.into_iter().chain(limp).chain(ailing).chain(takeover).chain(faults).collect();
     // At times several, one in the other's way. Their dice are their own: all else is drawn as it was without them.
     let of_the_store = dice.pick("faults of the store", &[0, 0, 0, 0, 0, 0, 1, 1, 2]);
     chosen.extend((0..of_the_store).map(|number| storm.of_the_store(&dice.inner(&format!("store {number}")))));
@@ -117,6 +122,28 @@ impl Storm<'_> {
         let away = format!("outage: {{ between: [{all}], and: [store], at: {from}ms, for: {}ms }}", dies - from);
         let is_away = dice.below("store", 3) > 0;
         [slow, death].into_iter().chain(is_away.then_some(away)).collect()
+    }
+
+    /// Where another master can take over: the first one stands still until the storm is nearly over, and from about the same
+    /// moment on a worker does, which has been slow for an interval, so that it is at work. What that one says when it goes on
+    /// is of a term that is over.
+    fn takeover(&self, dice: &Dice) -> Vec<String> {
+        if !self.may_lose_master() || self.heirs().is_empty() {
+            return Vec::new();
+        }
+        let timeout = self.plan.cluster.failure_timeout.as_millis() as u64;
+        let interval = (self.plan.interval.as_millis() as u64).max(1);
+        let lasts = (timeout * dice.pick("length", &OVER_A_TAKEOVER)).min(self.storm / 2);
+        let at = self.end_of_interval(dice) + AIM_FROM + dice.below("work", self.frame.work_ms());
+        let at = at.min(self.storm - lasts);
+        let worker = format!("worker-{}", 1 + dice.below("who", u64::from(self.plan.cluster.workers)));
+        let (from, factor) = (at.saturating_sub(interval).max(1), dice.pick("factor", &AILING));
+        let master_at = at + dice.below("after", 20);
+        vec![
+            format!("slow-cpu: {{ node: {worker}, factor: {factor}, at: {from}ms, for: {}ms }}", at - from),
+            format!("pause: {{ node: {worker}, at: {at}ms, for: {lasts}ms }}"),
+            format!("pause: {{ node: master, at: {master_at}ms, for: {}ms }}", self.storm - master_at),
+        ]
     }
 
     /// In every second storm or so a worker comes later, or one is asked to leave, or both.

@@ -230,7 +230,8 @@ impl Node {
         }
     }
 
-    /// Gives another holder what is here of a client's records.
+    /// Gives another holder what is here of a client's records. Who was relieved meanwhile has let go of them, and whoever
+    /// believes it to have none believes that nobody has any: it says nothing, and the master asks all anew.
     pub(super) fn hand_on_client(
         &self,
         (to, round): (NodeNumber, u64),
@@ -239,7 +240,8 @@ impl Node {
         from: u64,
         actions: &mut Vec<NodeAction>,
     ) {
-        let Some(held) = self.held.get(&source) else { return };
+        let has_more = |held: &&Held| held.since > 0 && self.frontier(client, source, held) > from;
+        let Some(held) = self.held.get(&source).filter(has_more) else { return };
         let (full, last) = in_messages(held.log.within(RecordRange { client, first: from, last: u64::MAX }));
         let messages = full.into_iter().map(|part| (part, false)).chain([(last, true)]);
         for ((batches, lines), is_last) in messages {

@@ -24,9 +24,10 @@ pub fn in_turn<L: Ord>(workers: &[u32], turn: usize, load: impl Fn(u32) -> L) ->
 const FIRST_AT_ONCE: usize = 4;
 /// At most: as many small ones as keep a link busy until the next order comes.
 const MOST_AT_ONCE: usize = 16;
-/// And, while none is late, no fewer: one is on its way, the next one ready behind it.
+/// And, unless one was late, no fewer: one is on its way, the next one ready behind it.
 const LEAST_AT_ONCE: usize = 2;
-/// A copy that takes more than this part of the patience has stood in a queue, and so has what tasks read over that link.
+/// A copy that takes this part of the patience longer than the quickest one of the same worker has stood in a queue, and so
+/// has what tasks read over that link.
 const QUEUED: u32 = 8;
 /// How many times the patience an order has at most.
 const MOST_PATIENCES: u32 = 8;
@@ -37,17 +38,21 @@ const MOST_PATIENCES: u32 = 8;
 struct Pace {
     at_once: usize,
     patiences: u32,
+    /// What the quickest copy took: links that are long are not queues.
+    least: Duration,
 }
 
 impl Pace {
-    const FIRST: Pace = Pace { at_once: FIRST_AT_ONCE, patiences: 1 };
+    const FIRST: Pace = Pace { at_once: FIRST_AT_ONCE, patiences: 1, least: Duration::MAX };
 
     fn late(&mut self) {
         self.at_once = (self.at_once / 2).max(1);
         self.patiences = (self.patiences * 2).min(MOST_PATIENCES);
     }
 
-    fn fulfilled(&mut self, was_queued: bool) {
+    fn fulfilled(&mut self, took: Duration, patience: Duration) {
+        self.least = took.min(self.least);
+        let was_queued = took - self.least > patience / QUEUED;
         self.at_once = match was_queued {
             true => (self.at_once - 1).max(LEAST_AT_ONCE.min(self.at_once)),
             false => (self.at_once + 1).min(MOST_AT_ONCE),
@@ -111,9 +116,8 @@ impl Copies {
 
     pub(super) fn held(&mut self, now: Moment, block: &BlockName) {
         let Some(Order { from, given, .. }) = self.orders.remove(block) else { return };
-        let was_queued = now.since(given) > self.patience / QUEUED;
         if let Some(pace) = self.paces.get_mut(&from) {
-            pace.fulfilled(was_queued);
+            pace.fulfilled(now.since(given), self.patience);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Copies of blocks between workers: sent, held, refused, and told of when their origin is lost.
 //!
-//! Invariant: no copy of a block is taken whose origin's epoch is over, unless the master asks for it.
+//! Invariants: no copy of a block is taken whose origin's epoch is over, unless the master asks for it; a copy that the
+//! master orders is sent as soon as its taker is reached and a member, or the epoch ends: the master would wait for it as
+//! long as for one that is lost.
 
 use crate::message::{BlockReport, Member, ToMaster, ToPeer};
 use crate::worker::disk::begin;
@@ -11,6 +13,23 @@ use bytes::Bytes;
 use dstream_cluster::message::{open, seal};
 use dstream_host::peer::Lane;
 use dstream_trace::{BlockName, NodeName, Purpose};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What waits for other workers, or this one's membership.
+#[derive(Debug, Default)]
+pub(super) struct WaitingCopies {
+    /// Whose copies it has refused, because it was no member.
+    refused: BTreeSet<NodeName>,
+    /// worker -> blocks of which it is to get copies when it takes them
+    ordered: BTreeMap<u32, BTreeSet<BlockName>>,
+}
+
+impl WaitingCopies {
+    /// Nothing that was ordered is to be sent any more.
+    pub(super) fn end_epoch(&mut self) {
+        self.ordered.clear();
+    }
+}
 
 impl Worker {
     pub(super) fn report_orphans(&mut self, origin: u32, origin_epoch: u64) {
@@ -35,7 +54,7 @@ impl Worker {
                 let is_over = self.over.get(&origin).is_some_and(|over| block.name.epoch <= *over);
                 // What the master orders is known to it: a copy of a block whose origin is gone.
                 if is_over && !ordered {
-                    self.refuse_copy(peer, block.name);
+                    self.refuse_copy(peer, block.name, ordered);
                 } else if let Some(held) = HeldBlock::from_joined(block, &body, &lengths) {
                     self.hold_copy(peer, held, ordered);
                 }
@@ -45,18 +64,24 @@ impl Worker {
                 self.receive(ReceiverEvent::CopyHeld { block, by }, Bytes::new());
             }
             // Where this epoch is over, whoever refuses has it from the master, which will say so here, too.
-            ToPeer::CopyRefused(block) => {
+            ToPeer::CopyRefused { block, ordered: true } => {
+                self.waiting_copies.ordered.entry(from).or_default().insert(block);
+            }
+            ToPeer::CopyRefused { block, ordered: false } => {
                 self.receive(ReceiverEvent::CopyRefused { block, by: from }, Bytes::new());
             }
-            ToPeer::TakesCopies => self.receive(ReceiverEvent::TakesCopies(from), Bytes::new()),
+            ToPeer::TakesCopies => {
+                self.receive(ReceiverEvent::TakesCopies(from), Bytes::new());
+                self.send_ordered(from);
+            }
         }
     }
 
     pub(super) fn hold_copy(&mut self, peer: &NodeName, held: HeldBlock, ordered: bool) {
         let block = held.report.name;
         let Some(epoch) = self.epoch else {
-            self.refused.insert(peer.clone());
-            return self.refuse_copy(peer, block);
+            self.waiting_copies.refused.insert(peer.clone());
+            return self.refuse_copy(peer, block, ordered);
         };
         let event = held_event(&held.report);
         if self.context.holdings.lock().keep_block(held) {
@@ -70,17 +95,32 @@ impl Worker {
         }
     }
 
-    fn refuse_copy(&self, peer: &NodeName, block: BlockName) {
-        let word = seal(Vec::new(), &ToPeer::CopyRefused(block));
+    fn refuse_copy(&self, peer: &NodeName, block: BlockName, ordered: bool) {
+        let word = seal(Vec::new(), &ToPeer::CopyRefused { block, ordered });
         self.send(peer, Lane::Control, Purpose::Control, word, 1);
     }
 
     /// This worker is a member: it takes what it has refused so far.
     pub(super) fn take_copies(&mut self) {
-        for peer in std::mem::take(&mut self.refused) {
+        for peer in std::mem::take(&mut self.waiting_copies.refused) {
             let word = seal(Vec::new(), &ToPeer::TakesCopies);
             self.send(&peer, Lane::Control, Purpose::Control, word, 1);
         }
+    }
+
+    /// The master orders a copy, maybe before this worker has a connection with the one that is to get it.
+    pub(super) fn order_copy(&mut self, block: BlockName, to: u32) {
+        if self.reachable.contains(&to) {
+            self.send_copy(block, to, true);
+        } else {
+            self.waiting_copies.ordered.entry(to).or_default().insert(block);
+        }
+    }
+
+    /// The worker can be reached, or is a member: it gets what waited for that.
+    pub(super) fn send_ordered(&mut self, to: u32) {
+        let blocks = self.waiting_copies.ordered.remove(&to).unwrap_or_default();
+        blocks.into_iter().for_each(|block| self.send_copy(block, to, true));
     }
 
     /// Sends a copy; of a block that is on the disk, when it is back.

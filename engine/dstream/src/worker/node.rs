@@ -5,6 +5,7 @@
 use crate::message::{Fetch, Launch, Save, TaskFailure, TaskId, ToMaster, ToWorker};
 use crate::worker::arrived::Arrived;
 use crate::worker::blocks::log_block;
+use crate::worker::copies::WaitingCopies;
 use crate::worker::disk::{self, begin};
 use crate::worker::receiver::{ReceiverAction, ReceiverEvent};
 use crate::worker::serve;
@@ -104,8 +105,7 @@ pub(super) struct Worker {
     pub(super) next_beat: Moment,
     /// It was asked to leave.
     pub(super) is_leaving: bool,
-    /// Whose copies it has refused, because it was no member.
-    pub(super) refused: BTreeSet<NodeName>,
+    pub(super) waiting_copies: WaitingCopies,
     /// It may.
     pub(super) is_released: bool,
     /// There is nothing to do for it: it holds nothing, and nobody counts on it.
@@ -141,7 +141,7 @@ impl Worker {
             clients: BTreeSet::new(),
             next_beat,
             is_leaving: false,
-            refused: BTreeSet::new(),
+            waiting_copies: WaitingCopies::default(),
             is_released: false,
             waits: false,
             handled: Duration::ZERO,
@@ -160,8 +160,6 @@ impl Worker {
         }
         self.receive(ReceiverEvent::Tick, Bytes::new());
     }
-
-    // -- peers ---------------------------------------------------------------------------------------------------
 
     async fn peer(&mut self, event: PeerEvent) {
         match event {
@@ -221,6 +219,9 @@ impl Worker {
             self.receive(ReceiverEvent::Reachable(self.reachable.clone()), Bytes::new());
             self.beat(); // the master must not give out tasks on yesterday's connections
         }
+        if is_up {
+            self.send_ordered(worker);
+        }
     }
 
     pub(super) fn tell_master(&self, word: &ToMaster) {
@@ -249,8 +250,6 @@ impl Worker {
     pub(super) fn send(&self, to: &NodeName, lane: Lane, purpose: Purpose, payload: Bytes, scale: u64) {
         send(&self.context, to, (lane, purpose), payload, scale);
     }
-
-    // -- orders of the master -----------------------------------------------------------------------------------
 
     fn order(&mut self, word: ToWorker) {
         match word {
@@ -294,7 +293,7 @@ impl Worker {
                 }
             }
             ToWorker::ReportOrphans { origin, epoch } => self.report_orphans(origin, epoch),
-            ToWorker::Copy { block, to } => self.send_copy(block, to, true),
+            ToWorker::Copy { block, to } => self.order_copy(block, to),
             ToWorker::Launch(launch) => self.launch(launch),
             ToWorker::Cancel(task) => {
                 if self.running.contains(&task) {
@@ -316,6 +315,7 @@ impl Worker {
             self.clients.iter().for_each(|client| self.context.peers.redial(client));
         }
         self.epoch = None;
+        self.waiting_copies.end_epoch();
         self.running.clear();
         self.ends.clear();
         self.context.holdings.lock().begin_epoch(None, keeps);

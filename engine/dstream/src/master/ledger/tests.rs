@@ -402,11 +402,14 @@ fn a_worker_has_no_more_copy_orders_at_once_than_it_fulfils_in_time() {
 
 #[test]
 fn where_copies_queue_fewer_are_ordered_down_to_two() {
-    // A queue of more than an eighth of 500 ms.
-    let queued = ordered(&[(163, 0), (164, 1), (165, 2), (166, 3)], 400);
-    assert_eq!(queued, BTreeMap::from([(100, vec![0, 1, 2, 3]), (165, vec![4]), (166, vec![5])]));
-    let just_not = ordered(&[(162, 0)], 400);
-    assert_eq!(just_not[&162], [4, 5]);
+    // The quickest one took 10 ms, others an eighth of 500 ms more.
+    let queued = ordered(&[(110, 0), (173, 1), (174, 2), (175, 3)], 400);
+    assert_eq!(queued, BTreeMap::from([(100, vec![0, 1, 2, 3]), (110, vec![4, 5])]));
+    let just_not = ordered(&[(110, 0), (172, 1)], 400);
+    assert_eq!(just_not[&172], [6, 7]);
+    // A long link is no queue.
+    let far = ordered(&[(300, 0), (301, 1)], 400);
+    assert_eq!((&far[&300], &far[&301]), (&vec![4, 5], &vec![6, 7]));
 }
 
 #[test]
