@@ -348,7 +348,8 @@ pub struct MasterArgs {
     #[arg(long)]
     pub fresh: bool,
     /// Set an option of the engine, as a scenario's `engines:` would, such as `checkpoint=5s`, `copies=3`,
-    /// `backpressure=on`, `input=memory` (else the log in the store); also `failure_timeout` and `heartbeat`
+    /// `backpressure=on`, `input=memory` (else the log in the store); also `failure_timeout` (else
+    /// 5s) and `heartbeat` (else 500ms)
     #[arg(long, value_name = "OPTION=VALUE")]
     pub set: Vec<String>,
 }

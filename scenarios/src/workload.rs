@@ -168,7 +168,12 @@ impl Workloads {
         seed: u64,
         clients: u32,
     ) -> Result<SourceSpec, JobError> {
-        let needle = self.get(&job.name)?.needle(&job.params);
+        let kind = self.get(&job.name)?;
+        // What is read is the same whatever the job looks for in it.
+        let needle = match plan {
+            SourcePlan::Generate { .. } => kind.needle(&job.params),
+            _ => String::new(),
+        };
         Ok(SourceSpec { plan: plan.clone(), seed, clients, needle })
     }
 

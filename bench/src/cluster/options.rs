@@ -4,6 +4,7 @@
 //! its processes.
 
 use crate::failure::Failure;
+use crate::job::{FAILURE_TIMEOUT, HEARTBEAT};
 use dstream_cluster::{ClusterSpec, OptionKind, OptionSpec, OptionValue, Options};
 use dstream_engine::AWAITS_WRITING;
 use dstream_scenarios::unit::{self, show_bytes, show_duration};
@@ -30,7 +31,23 @@ impl Given {
         for word in words {
             given.take(word, declared).map_err(|why| Failure::usage(format!("`--set {word}`: {why}")))?;
         }
+        given.check_times().map_err(Failure::usage)?;
         Ok(given)
+    }
+
+    /// As in a scenario: who may be silent for less than it is by itself is given up for nothing.
+    fn check_times(&self) -> Result<(), String> {
+        let heartbeat = self.heartbeat.unwrap_or(HEARTBEAT);
+        let failure_timeout = self.failure_timeout.unwrap_or(FAILURE_TIMEOUT);
+        if !heartbeat.is_zero() && failure_timeout > heartbeat {
+            return Ok(());
+        }
+        Err(format!(
+            "`failure_timeout` is {} and `heartbeat` {}: the one must be longer than the other, or every worker counts as \
+             lost (`--set heartbeat=D`, `--set failure_timeout=D`)",
+            show_duration(failure_timeout),
+            show_duration(heartbeat)
+        ))
     }
 
     fn take(&mut self, word: &str, declared: &[OptionSpec]) -> Result<(), String> {
@@ -158,5 +175,7 @@ mod tests {
         check("copies", Err("valid is OPTION=VALUE"));
         check("interval=2s", Err("the job says it"));
         check("standby_masters=1", Err("is started again instead"));
+        check("failure_timeout=500ms", Err("`failure_timeout` is 500ms and `heartbeat` 500ms: the one must be longer"));
+        check("heartbeat=10s", Err("or every worker counts as lost"));
     }
 }

@@ -24,7 +24,7 @@ use drive::{Elsewhere, Here, Reins};
 use dstream_cluster::{JobError, JobSpec, Progress, Registry};
 use dstream_kernel::OutputSpec;
 use dstream_trace::Rows;
-pub use order::lay_out_on_cluster;
+pub use order::{FAILURE_TIMEOUT, HEARTBEAT, lay_out_on_cluster};
 use order::{Order, Place};
 use source::{End, Source};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,7 +156,7 @@ fn report(watch: &Watch, stopped: bool, replaced: u64) -> Ending {
     match watch.lost() {
         0 => Ending::Good,
         lost => {
-            console::log(&format!("{lost} {} in no result: all copies were lost", plural(lost, "line")));
+            console::log(&format!("{lost} {} missing from results: all copies were lost", plural(lost, "line")));
             Ending::Failed
         }
     }

@@ -22,9 +22,9 @@ const START_UP_ON_CLUSTER: Duration = Duration::from_secs(1);
 
 /// How often a worker says that it lives, and how long it may be silent. A process that ends is known at once by its
 /// connections; this is for machines and networks that fail.
-const HEARTBEAT: Duration = Duration::from_millis(500);
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// See [`HEARTBEAT`].
-const FAILURE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const FAILURE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// In one process only a stopped process is silent.
 const HEARTBEAT_HERE: Duration = Duration::from_millis(500);

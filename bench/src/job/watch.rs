@@ -25,14 +25,13 @@ pub struct Watch {
     done: BTreeSet<NodeName>,
     /// Sent by clients, in this life of the job or an earlier one, and not in a whole interval yet.
     open: RangeSet,
-    /// In whole intervals.
+    /// In whole intervals, of this life or an earlier one, or lost.
     settled: RangeSet,
     /// Ranges of sealed intervals that are not whole yet.
     sealed: BTreeMap<u64, RangeSet>,
     /// Output -> partition -> rows, of intervals that are not whole yet.
     parts: BTreeMap<u64, BTreeMap<String, Parts>>,
     next: u64,
-    records: u64,
     /// Acknowledged, and on no worker any more. A master that takes over may say so again.
     lost: RangeSet,
     /// Behind the last interval that had records.
@@ -57,7 +56,6 @@ impl Watch {
             sealed: BTreeMap::new(),
             parts: BTreeMap::new(),
             next: 0,
-            records: 0,
             lost: RangeSet::new(),
             records_end: 0,
         }
@@ -119,7 +117,6 @@ impl Watch {
         for range in self.sealed.remove(&number)?.iter() {
             self.open.remove(range);
             self.settled.insert(range);
-            self.records += range.count();
             self.records_end = self.next;
         }
         let parts = self.parts.remove(&number).unwrap_or_default();
@@ -135,7 +132,7 @@ impl Watch {
         self.done.len() >= self.clients && self.open.is_empty() && self.next > 0 && is_covered
     }
 
-    /// Records that no result will hold, because every worker that held them is gone.
+    /// Records that no later result will hold, because every worker that held them is gone.
     pub fn lost(&self) -> u64 {
         self.lost.count()
     }
@@ -150,9 +147,9 @@ impl Watch {
         self.next
     }
 
-    /// Records in them.
+    /// Records in them, but for those that were lost, before or since.
     pub fn records(&self) -> u64 {
-        self.records
+        self.settled.count() - self.lost.count()
     }
 }
 
@@ -245,7 +242,8 @@ mod tests {
         assert!(take(&mut watch, visible(3, 1)));
         // A late acknowledgement of what is in a result opens nothing.
         assert!(take(&mut watch, Event::RecordsAcked { range: range(10, 14) }));
-        assert_eq!((out, watch.records()), (vec![3], 5));
+        // Ten of them were in results of the earlier life.
+        assert_eq!((out, watch.records()), (vec![3], 15));
     }
 
     #[test]

@@ -125,8 +125,8 @@ impl Storm<'_> {
     }
 
     /// Where another master can take over: the first one stands still until the storm is nearly over, and from about the same
-    /// moment on a worker does, which has been slow for an interval, so that it is at work. What that one says when it goes on
-    /// is of a term that is over.
+    /// moment on a worker does. What that one says when it goes on is of a term that is over. All workers have been slow for
+    /// an interval, so that it is at work, and none is so much slower that others do its work as well.
     fn takeover(&self, dice: &Dice) -> Vec<String> {
         if !self.may_lose_master() || self.heirs().is_empty() {
             return Vec::new();
@@ -136,14 +136,17 @@ impl Storm<'_> {
         let lasts = (timeout * dice.pick("length", &OVER_A_TAKEOVER)).min(self.storm / 2);
         let at = self.end_of_interval(dice) + AIM_FROM + dice.below("work", self.frame.work_ms());
         let at = at.min(self.storm - lasts);
-        let worker = format!("worker-{}", 1 + dice.below("who", u64::from(self.plan.cluster.workers)));
+        let workers = 1..=u64::from(self.plan.cluster.workers);
         let (from, factor) = (at.saturating_sub(interval).max(1), dice.pick("factor", &AILING));
-        let master_at = at + dice.below("after", 20);
-        vec![
-            format!("slow-cpu: {{ node: {worker}, factor: {factor}, at: {from}ms, for: {}ms }}", at - from),
-            format!("pause: {{ node: {worker}, at: {at}ms, for: {lasts}ms }}"),
+        let slow = |worker| {
+            format!("slow-cpu: {{ node: worker-{worker}, factor: {factor}, at: {from}ms, for: {}ms }}", at - from)
+        };
+        let (worker, master_at) = (1 + dice.below("who", *workers.end()), at + dice.below("after", 20));
+        let pauses = [
+            format!("pause: {{ node: worker-{worker}, at: {at}ms, for: {lasts}ms }}"),
             format!("pause: {{ node: master, at: {master_at}ms, for: {}ms }}", self.storm - master_at),
-        ]
+        ];
+        workers.map(slow).chain(pauses).collect()
     }
 
     /// In every second storm or so a worker comes later, or one is asked to leave, or both.
