@@ -68,13 +68,14 @@ pub fn swarm(args: &SwarmArgs, setup: &Setup) -> Result<Ending, Failure> {
     bar.finish();
     let mut tried = tried?;
     tried.sort_by(|a, b| (a.seed, &a.engine).cmp(&(b.seed, &b.engine)));
+    let is_stopped = swarm.interrupt.is_raised();
     let text = match args.output.format {
-        Format::Text => as_text(&seeds, &tried),
+        Format::Text => as_text(&seeds, &tried, is_stopped),
         Format::Json => format!("{:#}\n", as_json(&seeds, &tried)),
     };
     console::result(&text)?;
     let worst = tried.iter().filter(|one| one.is_failure()).map(|one| one.ending).max().unwrap_or(Ending::Good);
-    let stopped = if swarm.interrupt.is_raised() { Ending::Undecided } else { Ending::Good };
+    let stopped = if is_stopped { Ending::Undecided } else { Ending::Good };
     Ok(worst.max(stopped))
 }
 
@@ -223,7 +224,7 @@ fn total(tried: &[Tried]) -> Coverage {
     total
 }
 
-fn as_text(seeds: &Range<u64>, tried: &[Tried]) -> String {
+fn as_text(seeds: &Range<u64>, tried: &[Tried], is_stopped: bool) -> String {
     let failed: Vec<String> = tried.iter().filter(|one| one.is_failure()).map(|one| one.line() + "\n").collect();
     let mut text = failed.concat();
     text.push_str(&format!("which fault struck what, how often\n{}\n", coverage_table(&total(tried))));
@@ -231,8 +232,9 @@ fn as_text(seeds: &Range<u64>, tried: &[Tried]) -> String {
     let virtual_s: f64 = tried.iter().map(|one| one.virtual_s).sum();
     let (runs, bad) = (tried.len(), failed.len());
     let (from, to) = (seeds.start, seeds.end);
+    let stopped = if is_stopped { " (stopped before the end)" } else { "" };
     text.push_str(&format!(
-        "seeds {from}..{to}: {runs} runs, {bad} failed; {faults} faults, {idle} of them without effect; \
+        "seeds {from}..{to}{stopped}: {runs} runs, {bad} failed; {faults} faults, {idle} of them without effect; \
          {virtual_s:.0} s of virtual time\n"
     ));
     text.push_str(&failed.concat());

@@ -90,6 +90,11 @@ impl Order {
         }
         let lasts = args.lasts.as_deref().map(|text| duration("--for", text)).transpose()?;
         let (place, fresh) = (place(&args.master)?, args.fresh);
+        if fresh && matches!(place, Place::Here(_)) {
+            return Err(Failure::usage(
+                "`--fresh`: a job in this process keeps nothing to give up; it is for `--master`",
+            ));
+        }
         Ok(Order { source, rate_per_s, params, interval, lasts, place, fresh })
     }
 

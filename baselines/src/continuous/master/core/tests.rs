@@ -147,3 +147,30 @@ fn where_holders_lack_something_an_earlier_border_counts_that_is_saved() {
         assert_eq!(trimmed((1, 2), Border::Saved { every: 2 }, &heard), safe, "{second_has}");
     }
 }
+
+/// Rounds of questions about the client, which is asked about, when the partition gets these holders instead of both nodes.
+fn asked(holders: &[NodeNumber]) -> Vec<u64> {
+    let limits = limits(1, 2, Border::Saved { every: 1 });
+    let mut master = Master::new(limits, Box::new(Detector::new(HEARTBEAT, TIMEOUT)));
+    let mut actions = Vec::new();
+    for node in 1..=2 {
+        let word = ToMaster::Join { incarnation: 1, epoch: None };
+        master.step(NOW, MasterEvent::Word { node, incarnation: 1, word }, &mut actions);
+    }
+    master.step(NOW, MasterEvent::ClientUp { client: 1, incarnation: 2 }, &mut actions);
+    let before = master.assignment.clone().expect("all have come");
+    let mut next = Assignment { version: before.version + 1, places: before.places.clone() };
+    next.places[0].holders.retain(|seat| holders.contains(&seat.node));
+    master.assign(before, next, &mut actions);
+    let to_first = actions.iter().filter_map(|action| match action {
+        MasterAction::Tell(1, FromMaster::AskClient { round, .. }) => Some(*round),
+        _ => None,
+    });
+    to_first.collect()
+}
+
+#[test]
+fn all_are_asked_anew_about_a_client_when_a_holder_is_relieved_meanwhile() {
+    assert_eq!(asked(&[1, 2]), [1]);
+    assert_eq!(asked(&[1]), [1, 2]);
+}

@@ -6,6 +6,7 @@ use crate::continuous::message::FromMaster;
 use crate::continuous::node::NodeEvent;
 use crate::continuous::node::testing::limits;
 use dstream_cluster::core::Core;
+use dstream_cluster::message::{Batch, FromClient};
 
 const NOW: Moment = Moment::from_millis(100);
 
@@ -58,4 +59,37 @@ fn an_heir_begins_where_a_life_had_ended_though_the_client_is_asked_about_anew()
         });
         assert_eq!(intervals.collect::<Vec<_>>(), [(4, 0)], "{words:?}");
     }
+}
+
+/// Whether the node answers another that asks for the client's records from this one on, after these assignments of the only
+/// source to holders. It has the client's first record, if it held the source when that came.
+fn answers(holders: &[NodeNumber], from: u64) -> bool {
+    let (mut node, mut actions) = (Node::new(limits(3, 1)), Vec::new());
+    node.step(NOW, NodeEvent::Master(FromMaster::Welcome { epoch: 1 }), &mut actions);
+    let record = RecordRange { client: 1, first: 0, last: 0 };
+    let words = || {
+        let view = FromClient::View { version: 1, acked_below: Vec::new() };
+        [view, FromClient::Records(Batch { range: record, interval: 0 })]
+    };
+    for (holder, version) in holders.iter().zip(1..) {
+        let seats = vec![Seat { node: *holder, since: version, start: Start::Empty }];
+        let places = vec![Place { hosts: seats.clone(), holders: seats }];
+        node.step(NOW, NodeEvent::Master(FromMaster::Assign(Assignment { version, places })), &mut actions);
+        for word in words() {
+            let lines = Bytes::from_static(b"line\n");
+            node.step(NOW, NodeEvent::Client { client: 1, word, lines }, &mut actions);
+        }
+    }
+    actions.clear();
+    let word = ToPeer::FetchClient { client: 1, round: 1, source: 0, from };
+    node.step(NOW, NodeEvent::Peer { from: 3, word, body: Bytes::new() }, &mut actions);
+    actions.iter().any(|action| matches!(action, NodeAction::Tell { word: ToPeer::ClientInput { .. }, .. }))
+}
+
+#[test]
+fn who_holds_a_source_no_more_does_not_say_that_nobody_has_what_it_let_go() {
+    assert!(answers(&[1], 0));
+    assert!(!answers(&[1, 2], 0), "it was relieved");
+    assert!(!answers(&[2], 0), "it never was a holder, and has refused the client's records");
+    assert!(!answers(&[1], 1), "it has no more than whoever asks");
 }
