@@ -43,8 +43,8 @@ impl Given {
             return Ok(());
         }
         Err(format!(
-            "`failure_timeout` is {} and `heartbeat` {}: the one must be longer than the other, or every worker counts as \
-             lost (`--set heartbeat=D`, `--set failure_timeout=D`)",
+            "`failure_timeout` is {} and `heartbeat` {}: the one must be longer than the other, or every worker counts \
+             as lost (`--set heartbeat=D`, `--set failure_timeout=D`)",
             show_duration(failure_timeout),
             show_duration(heartbeat)
         ))

@@ -409,12 +409,9 @@ pub enum ToPeer {
         epoch: u64,
     },
     /// The copy is refused: its origin's epoch is over, or whoever refuses has none itself.
-    CopyRefused {
-        /// The block.
-        block: BlockName,
-        /// Whether the master had ordered it.
-        ordered: bool,
-    },
+    CopyRefused(BlockName),
+    /// The same of one that the master ordered.
+    OrderedCopyRefused(BlockName),
     /// It has an epoch now, for want of which it refused copies.
     TakesCopies,
 }

@@ -124,9 +124,9 @@ impl Storm<'_> {
         [slow, death].into_iter().chain(is_away.then_some(away)).collect()
     }
 
-    /// Where another master can take over: the first one stands still until the storm is nearly over, and from about the same
-    /// moment on a worker does. What that one says when it goes on is of a term that is over. All workers have been slow for
-    /// an interval, so that it is at work, and none is so much slower that others do its work as well.
+    /// Where another master can take over: the first one stands still until the storm is nearly over, and from about then on
+    /// a worker does. What that one says when it goes on is of a term that is over. All workers have been slow for an
+    /// interval, so that it is at work, and none is so much slower that others do its work as well.
     fn takeover(&self, dice: &Dice) -> Vec<String> {
         if !self.may_lose_master() || self.heirs().is_empty() {
             return Vec::new();

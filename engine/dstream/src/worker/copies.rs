@@ -54,7 +54,7 @@ impl Worker {
                 let is_over = self.over.get(&origin).is_some_and(|over| block.name.epoch <= *over);
                 // What the master orders is known to it: a copy of a block whose origin is gone.
                 if is_over && !ordered {
-                    self.refuse_copy(peer, block.name, ordered);
+                    self.refuse_copy(peer, ToPeer::CopyRefused(block.name));
                 } else if let Some(held) = HeldBlock::from_joined(block, &body, &lengths) {
                     self.hold_copy(peer, held, ordered);
                 }
@@ -64,11 +64,11 @@ impl Worker {
                 self.receive(ReceiverEvent::CopyHeld { block, by }, Bytes::new());
             }
             // Where this epoch is over, whoever refuses has it from the master, which will say so here, too.
-            ToPeer::CopyRefused { block, ordered: true } => {
-                self.waiting_copies.ordered.entry(from).or_default().insert(block);
-            }
-            ToPeer::CopyRefused { block, ordered: false } => {
+            ToPeer::CopyRefused(block) => {
                 self.receive(ReceiverEvent::CopyRefused { block, by: from }, Bytes::new());
+            }
+            ToPeer::OrderedCopyRefused(block) => {
+                self.waiting_copies.ordered.entry(from).or_default().insert(block);
             }
             ToPeer::TakesCopies => {
                 self.receive(ReceiverEvent::TakesCopies(from), Bytes::new());
@@ -81,7 +81,8 @@ impl Worker {
         let block = held.report.name;
         let Some(epoch) = self.epoch else {
             self.waiting_copies.refused.insert(peer.clone());
-            return self.refuse_copy(peer, block, ordered);
+            let is_refused = if ordered { ToPeer::OrderedCopyRefused } else { ToPeer::CopyRefused };
+            return self.refuse_copy(peer, is_refused(block));
         };
         let event = held_event(&held.report);
         if self.context.holdings.lock().keep_block(held) {
@@ -95,8 +96,8 @@ impl Worker {
         }
     }
 
-    fn refuse_copy(&self, peer: &NodeName, block: BlockName, ordered: bool) {
-        let word = seal(Vec::new(), &ToPeer::CopyRefused { block, ordered });
+    fn refuse_copy(&self, peer: &NodeName, word: ToPeer) {
+        let word = seal(Vec::new(), &word);
         self.send(peer, Lane::Control, Purpose::Control, word, 1);
     }
 
