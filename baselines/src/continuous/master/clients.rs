@@ -53,7 +53,7 @@ struct Client {
     down_since: Moment,
     /// It is not asked about before.
     ask_at: Moment,
-    /// Counts the questions.
+    /// Counts the questions, of which one to all is to say what they have and the next one to have what others have.
     round: u64,
     /// Who has not answered.
     waits: BTreeSet<NodeNumber>,
@@ -262,6 +262,8 @@ impl Clients {
             client.ask_at = now + timeout;
             return client.go_on();
         }
+        // A number of its own: whoever was asked twice, as its connection was new, may answer the first question only now.
+        client.round += 1;
         (client.phase, client.is_closed) = (Phase::Closing, true);
         client.waits = self.members.clone();
         let word = client.question(number);

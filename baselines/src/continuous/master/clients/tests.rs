@@ -197,3 +197,32 @@ fn an_interval_is_held_when_all_before_its_end_is_here_or_settled() {
         assert_eq!(clients.held_through(0..=9, held), expected, "{heard:?}, {even_end}, {odd_end}");
     }
 }
+
+#[test]
+fn an_answer_to_what_was_asked_before_the_client_is_closed_is_none_to_what_is_asked_then() {
+    let mut clients = Clients::new(1, 2, (CUT, true), TIMEOUT);
+    let (now, mut said, sealed) = (Moment::from_millis(1000), Vec::new(), BTreeMap::new());
+    clients.members([7].into_iter(), &mut said);
+    clients.up(1, 2, &mut said);
+    let asked = |said: &[Said]| {
+        let round = said.iter().rev().find_map(|said| match said {
+            Said::Node(7, FromMaster::AskClient { round, .. } | FromMaster::CloseClient { round, .. }) => Some(*round),
+            _ => None,
+        });
+        round.expect("it is asked about")
+    };
+    let answer = |round: u64| {
+        let (upto, taken, punctuations) = (vec![(0, 0), (1, 0)], Vec::new(), BTreeMap::new());
+        let (epoch, client, is_connected, open_from) = (1, 1, true, 5);
+        ToMaster::ClientHeld { epoch, client, round, is_connected, upto, taken, open_from, punctuations }
+    };
+    let is_decided = |said: &[Said]| said.iter().any(|said| matches!(said, Said::Node(_, FromMaster::ClientIs { .. })));
+    let first = asked(&said);
+    // Its connection was new: it is asked again, and answers both.
+    clients.welcome_back(7, &mut said);
+    clients.word(now, 7, answer(first), &sealed, &mut said);
+    clients.word(now, 7, answer(first), &sealed, &mut said);
+    assert!(!is_decided(&said), "it may lack what others have");
+    clients.word(now, 7, answer(asked(&said)), &sealed, &mut said);
+    assert!(is_decided(&said));
+}
