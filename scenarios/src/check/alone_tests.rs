@@ -107,6 +107,9 @@ fn what_was_never_acknowledged_may_be_gone_with_its_client_alone() {
     check(&run(&[Ends(10), Starts(1000), Counts(1100, all)]), ALLOWED);
     let too_early = format!("{NOT_ALLOWED}, broken: acknowledged means held");
     check(&run(&[Counts(20, all), Ends(200)]), &too_early);
+    // It might be gone, but somebody has it again, alone.
+    let one_copy = ALLOWED.replace("declared", "declared, broken: acknowledged means held");
+    check(&run(&[Ends(10), Starts(1000), IsHeard(1050, all), Counts(1100, all)]), &one_copy);
     assert_eq!(
         run(&[Ends(200)]).checked().broken_promises[0].why,
         "worker-1, client-1 were lost before redundancy was back"

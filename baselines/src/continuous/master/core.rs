@@ -332,8 +332,7 @@ impl Master {
         self.holdings.assigned(&next);
         let stays = |source: u32, node| place(source).is_some_and(|place| place.holder(node).is_some());
         let is_relieved = before.iter().any(|(source, place)| {
-            let members = place.holders.iter().filter(|seat| self.members.contains_key(&seat.node));
-            members.into_iter().any(|seat| !stays(source, seat.node))
+            place.holders.iter().any(|seat| self.members.contains_key(&seat.node) && !stays(source, seat.node))
         });
         self.assignment = Some(next);
         // Others may have been told to ask it for what it lets go of now.

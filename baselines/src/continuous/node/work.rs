@@ -407,10 +407,8 @@ impl Hosted {
     /// What is done next. No interval behind `last`, if there is such a one, is closed: its end waits, and what comes after
     /// that in the queue does not, as the ends that are waited for may lie there.
     fn next_works(&mut self, last: Option<Option<u64>>) -> Vec<Work> {
-        let waits = |work: &Work| match (work, last) {
-            (Work::Close { interval, .. }, Some(last)) => Some(*interval) > last,
-            _ => false,
-        };
+        let Some(last) = last else { return self.queue.drain(..self.queue.len().min(MOST_WORKS)).collect() };
+        let waits = |work: &Work| matches!(work, Work::Close { interval, .. } if Some(*interval) > last);
         let (mut works, mut waiting) = (Vec::new(), VecDeque::new());
         while works.len() < MOST_WORKS
             && let Some(work) = self.queue.pop_front()
