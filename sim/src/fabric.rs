@@ -6,6 +6,7 @@
 use crate::life::Life;
 use crate::link::LinkFaults;
 use crate::node::Ending;
+use crate::window::{Ends, Wire};
 use dstream_trace::{Event, Moment, NodeName, SharedTrace};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +41,8 @@ struct State {
     places: BTreeMap<NodeName, Place>,
     names: BTreeMap<IpAddr, NodeName>,
     links: LinkFaults,
+    /// Streams of which an end is there.
+    wires: BTreeMap<Ends, Arc<Wire>>,
     /// Nodes that ended by themselves since the driver last asked.
     ended: Vec<Ended>,
 }
@@ -207,6 +210,16 @@ impl Fabric {
         {
             self.record(from, event);
         }
+    }
+
+    /// What the two ends of a stream share.
+    pub fn wire(&self, ends: Ends) -> Arc<Wire> {
+        self.lock().wires.entry(ends).or_default().clone()
+    }
+
+    /// Both ends are gone.
+    pub fn forget_wire(&self, ends: Ends) {
+        self.lock().wires.remove(&ends);
     }
 
     /// A node ended by itself.

@@ -17,6 +17,7 @@ mod shared;
 mod store;
 mod stream;
 mod trace;
+mod window;
 mod world;
 
 pub use config::SimConfig;

@@ -75,7 +75,7 @@ async fn connect(life: &Arc<Life>, to: &NodeName) -> io::Result<BoxIo> {
         let stream = TcpStream::connect(address).await.map_err(|_| refused(to))?;
         nap(fabric, answered).await;
         lost_on_the_way(fabric, &life.node, to).await;
-        return Ok(Box::new(SimStream::new(stream, life.clone(), Some(to.clone()))));
+        return Ok(Box::new(SimStream::new(stream, life.clone(), Some(to.clone()), true)?));
     }
 }
 
@@ -110,7 +110,7 @@ impl Listener for SimListener {
         Box::pin(life.gate.hold(async move {
             let (stream, peer) = listener.accept().await?;
             let name = life.fabric.name(peer.ip());
-            Ok(Box::new(SimStream::new(stream, life.clone(), name)) as BoxIo)
+            Ok(Box::new(SimStream::new(stream, life.clone(), name, false)?) as BoxIo)
         }))
     }
 }

@@ -1,9 +1,10 @@
 //! A byte stream between two simulated hosts, behind its node's gate.
 //!
-//! Knows no frame. Invariant: every write that a cut drops is in the log as `MessageCut`, and
-//! the first one that waits or is late.
+//! Knows no frame. Invariants: no more is under way than its window lets; every write that a cut drops is in the log as
+//! `MessageCut`, and the first one that waits or is late.
 
 use crate::life::Life;
+use crate::window::{End, Ends};
 use dstream_trace::NodeName;
 use std::io;
 use std::pin::Pin;
@@ -19,11 +20,17 @@ pub(crate) struct SimStream {
     life: Arc<Life>,
     /// The other end, if its address is a node's.
     peer: Option<NodeName>,
+    window: End,
+    ends: Ends,
 }
 
 impl SimStream {
-    pub fn new(stream: TcpStream, life: Arc<Life>, peer: Option<NodeName>) -> SimStream {
-        SimStream { stream, life, peer }
+    /// The end that `life` has of a stream: the one that connected, or the one that accepted.
+    pub fn new(stream: TcpStream, life: Arc<Life>, peer: Option<NodeName>, connected: bool) -> io::Result<SimStream> {
+        let (here, there) = (stream.local_addr()?, stream.peer_addr()?);
+        let ends = if connected { (here, there) } else { (there, here) };
+        let window = End::new(life.fabric.wire(ends), connected);
+        Ok(SimStream { stream, life, peer, window, ends })
     }
 
     fn record_fate(&self) {
@@ -36,15 +43,20 @@ impl SimStream {
 impl AsyncRead for SimStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.life.gate.poll_open(context));
-        Pin::new(&mut self.stream).poll_read(context, into)
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
+        self.window.take(into.filled().len() - before);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for SimStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.life.gate.poll_open(context));
+        ready!(self.window.poll_room(context));
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
         if written > 0 {
+            self.window.push(written);
             self.record_fate();
         }
         Poll::Ready(Ok(written))
@@ -58,5 +70,13 @@ impl AsyncWrite for SimStream {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.life.gate.poll_open(context));
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        if self.window.is_last() {
+            self.life.fabric.forget_wire(self.ends);
+        }
     }
 }

@@ -300,5 +300,7 @@ fn network_cards_take_as_long_as_their_bandwidth_says() {
     transfer("a", "b", 1, 1500, 0);
     transfer("a", "!b", 100, 64 * 1024, 52);
     transfer("!a", "b", 100, 64 * 1024, 52);
-    transfer("!a", "!b", 100, 64 * 1024, 0);
+    // No more may be under way than the far side has room for.
+    transfer("!a", "!b", 96, 64 * 1024, 0);
+    transfer("!a", "!b", 97, 64 * 1024, 1);
 }

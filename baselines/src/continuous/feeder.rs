@@ -257,6 +257,7 @@ impl Core for Feeder {
             // Sources keep what heirs may ask for.
             ClientEvent::ReadAgain(range) => actions.push(ClientAction::Forget { first: range.first }),
             ClientEvent::LeaderGone | ClientEvent::Members(_) | ClientEvent::Released { .. } => {}
+            ClientEvent::Queued { .. } => {}
             ClientEvent::Known(ranges) => self.resume(ranges, actions),
             ClientEvent::Held { by, ranges } => self.held(&by, &ranges, actions),
             ClientEvent::Refused { by, ranges, least } => self.refused(&by, &ranges, least, actions),

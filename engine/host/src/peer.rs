@@ -27,7 +27,7 @@ mod shell;
 use crate::facade::{BoxFuture, Host};
 use crate::frame::{DECLARED_LIMIT, Frame, Kind};
 use bytes::Bytes;
-use dstream_trace::{NodeName, Purpose};
+use dstream_trace::{Moment, NodeName, Purpose};
 use shared::Shared;
 use std::convert::Infallible;
 use std::io;
@@ -156,7 +156,8 @@ impl Peers {
 
     /// Sends a request on the data lane, at once, and waits for the answer, `deadline` at most.
     ///
-    /// The node must go on taking events meanwhile: an answer waits behind the messages that came before it.
+    /// The node must go on taking events meanwhile: an answer waits behind messages that came before it. Requests and
+    /// replies take turns with messages that wait to be written, and overtake some of them.
     pub fn request(
         &self,
         to: &NodeName,
@@ -202,6 +203,11 @@ impl Peers {
         self.shared.session(peer).map(|session| session.incarnation)
     }
 
+    /// Since when the oldest message waits that was sent on this lane and is yet to be written.
+    pub fn waits_since(&self, peer: &NodeName, lane: Lane) -> Option<Moment> {
+        self.shared.session(peer)?.waits_since(lane)
+    }
+
     /// Closes both connections to the peer and dials again: what was learned about it says that they are stale.
     pub fn redial(&self, peer: &NodeName) {
         if let Some(session) = self.shared.session(peer) {
@@ -213,7 +219,8 @@ impl Peers {
         if frame.payload.len() > self.shared.config.max_frame || frame.declared > DECLARED_LIMIT {
             return Err(SendError::TooLong);
         }
-        self.shared.session(to).ok_or(SendError::NotConnected)?.push(lane, frame)
+        let now = self.shared.host.clock.now();
+        self.shared.session(to).ok_or(SendError::NotConnected)?.push(now, lane, frame)
     }
 }
 

@@ -19,11 +19,11 @@ impl Master {
     /// Relieves who has handed a partition on; where nothing is amiss, has nodes that run less than others take over more.
     pub(super) fn balance(&mut self, at: Moment, actions: &mut Vec<MasterAction>) {
         let Some(now) = &self.assignment else { return };
-        let has_taken_over = |partition: u32, seat: &Seat| {
+        let has_taken_over = |partition: u32, seat: &Seat, from: NodeNumber| {
             let begun = self.began_behind.get(&(partition, seat.node, seat.since));
+            let closed = |node| self.progress.get(&(partition, node)).and_then(|progress| progress.closed);
             // Else all others would wait until it has repeated what the first host did meanwhile.
-            let progress = self.progress.get(&(partition, seat.node));
-            let is_level = progress.is_some_and(|progress| progress.closed >= self.visible);
+            let is_level = closed(seat.node) >= self.visible.max(closed(from));
             begun.is_some_and(|begun| *begun <= self.visible) && is_level
         };
         let redundancy = &self.limits.redundancy;

@@ -11,10 +11,12 @@
 //! ```
 //! While no master leads, no worker acknowledges: what is sent then is given all the patience there is. So is what two
 //! workers have while nobody acknowledges anything: that is no worker's fault, and what nobody can acknowledge now, such as
-//! while a log takes nothing, stands in the way of the rest later, once for each copy.
+//! while a log takes nothing, stands in the way of the rest later, once for each copy. And so is what a worker has got
+//! behind others that it acknowledges one by one: it stands in a line, and a second copy would make all lines longer.
 
+use crate::client::event::{ClientAction, ClientEvent};
+use crate::client::line::{Lines, Sent};
 use crate::core::Core;
-use crate::message::FromClient;
 use dstream_trace::{Event, Moment, NodeName, RangeSet, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -53,117 +55,12 @@ impl ClientLimits {
     }
 }
 
-/// What happens to a client.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ClientEvent {
-    /// The source gave these records.
-    Batch {
-        /// Which.
-        range: RecordRange,
-        /// When the first was due.
-        first_due: Moment,
-        /// When the last was due.
-        last_due: Moment,
-    },
-    /// The source is at its end.
-    SourceEnded,
-    /// A connection to the worker is open.
-    Up(NodeName),
-    /// The connection to the worker broke.
-    Down(NodeName),
-    /// The connection to the master that leads broke. Until one says who takes records, nobody acknowledges any.
-    LeaderGone,
-    /// The master says which workers take records.
-    Members(Vec<NodeName>),
-    /// An earlier life of this client sent these records, and they are held.
-    Known(Vec<RecordRange>),
-    /// The source gave records that are known as one batch: they may be asked for again.
-    ReadAgain(RecordRange),
-    /// Nobody asks again for records before this number.
-    Released {
-        /// The number.
-        below: u64,
-    },
-    /// A node says that the records are held.
-    Held {
-        /// The node.
-        by: NodeName,
-        /// The records.
-        ranges: Vec<RecordRange>,
-    },
-    /// A node did not take the records: it takes such from clients that have heard of these places or of later ones.
-    Refused {
-        /// The node.
-        by: NodeName,
-        /// The records.
-        ranges: Vec<RecordRange>,
-        /// The version of the places.
-        least: u64,
-    },
-    /// No further record of this interval or an earlier one will come; the next record's number is `end`.
-    Punctuation {
-        /// The interval.
-        interval: u64,
-        /// The number of the first record of the next interval.
-        end: u64,
-    },
-    /// Who holds the records of each source now.
-    Places {
-        /// Later ones are greater.
-        version: u64,
-        /// By source.
-        holders: Vec<Vec<NodeName>>,
-    },
-    /// All results up to and including this interval are visible.
-    Done {
-        /// The interval.
-        interval: u64,
-    },
-    /// A send was not taken; the batch is still here.
-    NotSent {
-        /// The batch, by its first record.
-        first: u64,
-        /// To whom it was to go.
-        to: NodeName,
-    },
-    /// Time passed.
-    Tick,
-}
-
-/// What a client does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ClientAction {
-    /// Send the batch that begins with record `first`.
-    Send {
-        /// The batch.
-        first: u64,
-        /// To whom.
-        to: NodeName,
-        /// It is a further copy, beside one for another node.
-        is_copy: bool,
-    },
-    /// The batch is acknowledged and released: its bytes may go.
-    Forget {
-        /// The batch.
-        first: u64,
-    },
-    /// Say this to a node.
-    Tell {
-        /// To whom.
-        to: NodeName,
-        /// What.
-        word: FromClient,
-    },
-    /// Record an event.
-    Record(Event),
-}
-
 struct Outstanding {
     range: RecordRange,
     first_due: Moment,
     last_due: Moment,
-    /// The worker it is with, and when that takes too long.
-    with: Option<(NodeName, Moment)>,
+    /// The worker it is with.
+    with: Option<Sent>,
     attempts: u32,
     /// When it was sent first.
     sent: Moment,
@@ -189,6 +86,7 @@ pub struct Client {
     is_led: bool,
     /// Turns through the workers.
     turn: usize,
+    lines: Lines,
     /// How long acknowledgements lately took at most.
     waits: Duration,
     /// When anything was acknowledged last.
@@ -216,6 +114,7 @@ impl Client {
             members: None,
             is_led: true,
             turn: 0,
+            lines: Lines::default(),
             waits: Duration::ZERO,
             heard: Moment::ZERO,
             is_silent: false,
@@ -273,7 +172,7 @@ impl Client {
         // Slow acknowledgements and many attempts have one cause, such as a long fault: they must not multiply each other.
         let grown = patience * (1 << batch.attempts.min(MOST_PATIENCE.ilog2()));
         let patience = grown.min(self.limits.most_patience());
-        batch.with = Some((to.clone(), now + patience));
+        batch.with = Some(self.lines.join(now, to.clone(), patience));
         actions.push(ClientAction::Record(match batch.attempts {
             0 => Event::RecordsSent {
                 range: batch.range,
@@ -290,12 +189,12 @@ impl Client {
     fn led(&mut self, now: Moment, is_led: bool) {
         self.is_led = is_led;
         let ends = now + self.patience();
-        self.outstanding.values_mut().filter_map(|batch| batch.with.as_mut()).for_each(|(_, at)| *at = ends);
+        self.outstanding.values_mut().filter_map(|batch| batch.with.as_mut()).for_each(|sent| sent.ends = ends);
     }
 
     /// What is with no worker, or with one that is gone.
     fn queued(&self) -> Vec<u64> {
-        let is_queued = |batch: &Outstanding| batch.with.as_ref().is_none_or(|(worker, _)| !self.is_usable(worker));
+        let is_queued = |batch: &Outstanding| batch.with.as_ref().is_none_or(|sent| !self.is_usable(&sent.to));
         self.outstanding.iter().filter(|(_, batch)| is_queued(batch)).map(|(first, _)| *first).collect()
     }
 
@@ -337,29 +236,33 @@ impl Client {
 
     /// Sends whatever waited too long to another worker, if there is another one.
     fn send_overdue(&mut self, now: Moment, actions: &mut Vec<ClientAction>) {
-        let overdue: Vec<(u64, NodeName)> = self
+        let is_overdue = |sent: &&Sent| sent.ends <= now;
+        let overdue: Vec<(u64, Sent)> = self
             .outstanding
             .iter()
-            .filter_map(|(first, batch)| batch.with.as_ref().map(|with| (*first, with)))
-            .filter(|(_, (_, patience_ends))| *patience_ends <= now)
-            .map(|(first, (worker, _))| (first, worker.clone()))
+            .filter_map(|(first, batch)| Some((*first, batch.with.as_ref().filter(is_overdue)?.clone())))
             .collect();
-        for (first, worker) in overdue {
+        for (first, sent) in overdue {
+            let in_line = self.lines.since(now, &sent).map(|since| since + self.patience());
+            let in_line = in_line.map(|ends| ends.min(sent.at + self.limits.most_patience()));
+            let in_line = in_line.filter(|ends| *ends > now);
             let with_all = self.outstanding.get(&first).and_then(|batch| self.waits_with_all(batch));
             let with_all = with_all.filter(|ends| *ends > now);
             // Asking the same connected worker again would not help: its connection loses nothing.
             if let Some(batch) = self.outstanding.get_mut(&first) {
-                batch.with = Some((worker.clone(), with_all.unwrap_or(now + self.limits.patience * MOST_PATIENCE)));
-                batch.is_with_all = with_all.is_some();
+                let ends = in_line.or(with_all).unwrap_or(now + self.limits.patience * MOST_PATIENCE);
+                batch.with.iter_mut().for_each(|sent| sent.ends = ends);
+                batch.is_with_all = in_line.is_none() && with_all.is_some();
                 self.is_silent |= batch.is_with_all;
             }
-            if with_all.is_none() {
-                self.send(now, first, Some(&worker), actions);
+            if in_line.or(with_all).is_none() {
+                self.send(now, first, Some(&sent.to), actions);
             }
         }
     }
 
-    fn held(&mut self, now: Moment, ranges: Vec<RecordRange>, actions: &mut Vec<ClientAction>) {
+    fn held(&mut self, now: Moment, by: NodeName, ranges: Vec<RecordRange>, actions: &mut Vec<ClientAction>) {
+        self.lines.moved(now, &by);
         for range in ranges {
             let touched: Vec<u64> = self
                 .outstanding
@@ -370,6 +273,7 @@ impl Client {
                 .collect();
             for first in touched {
                 let batch = self.outstanding.get_mut(&first).expect("its key was just read");
+                batch.with.iter().filter(|sent| sent.to == by).for_each(|sent| self.lines.came_to(sent));
                 let (from, to) = (range.first.max(first), range.last.min(batch.range.last));
                 batch.held.insert(RecordRange { client: batch.range.client, first: from, last: to });
                 if batch.held.count() == batch.range.count() {
@@ -393,7 +297,7 @@ impl Client {
         let usual = now + self.patience();
         for batch in self.outstanding.values_mut().filter(|batch| batch.is_with_all) {
             batch.is_with_all = false;
-            batch.with.iter_mut().for_each(|(_, ends)| *ends = usual.min(*ends));
+            batch.with.iter_mut().for_each(|sent| sent.ends = usual.min(sent.ends));
         }
     }
 
@@ -447,7 +351,7 @@ impl Core for Client {
             ClientEvent::Down(worker) => {
                 self.connected.remove(&worker);
                 for batch in self.outstanding.values_mut() {
-                    if batch.with.as_ref().is_some_and(|(with, _)| *with == worker) {
+                    if batch.with.as_ref().is_some_and(|sent| sent.to == worker) {
                         batch.with = None;
                     }
                 }
@@ -468,7 +372,7 @@ impl Core for Client {
             }
             ClientEvent::ReadAgain(range) => self.retain(range, actions),
             ClientEvent::Released { below } => self.released(below, actions),
-            ClientEvent::Held { ranges, .. } => self.held(now, ranges, actions),
+            ClientEvent::Held { by, ranges } => self.held(now, by, ranges, actions),
             // Whoever assigns records by their arrival needs none of these.
             ClientEvent::Punctuation { .. } | ClientEvent::Places { .. } => {}
             ClientEvent::Refused { .. } | ClientEvent::Done { .. } => {}
@@ -478,10 +382,12 @@ impl Core for Client {
                     self.retry_at = now + self.limits.patience;
                 }
             }
+            ClientEvent::Queued { to, since } => self.lines.queued(to, since),
             ClientEvent::Tick => {
                 self.retry_at = Moment::NEVER;
                 self.send_queued(now, actions);
                 self.send_overdue(now, actions);
+                self.lines.forget_queues();
             }
         }
         self.finish(actions);
@@ -489,7 +395,7 @@ impl Core for Client {
 
     fn deadline(&self) -> Option<Moment> {
         let waiting = self.outstanding.values().filter_map(|batch| batch.with.as_ref());
-        let next = waiting.map(|(_, patience_ends)| *patience_ends).min().unwrap_or(Moment::NEVER);
+        let next = waiting.map(|sent| sent.ends).min().unwrap_or(Moment::NEVER);
         Some(next.min(self.retry_at).min(self.gathers_until.unwrap_or(Moment::NEVER)))
     }
 }

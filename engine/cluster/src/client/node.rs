@@ -281,6 +281,11 @@ impl Shell {
             }
         }
         self.punctuate(now);
+        for to in self.config.peers.talks_to.clone() {
+            if let Some(since) = self.peers.waits_since(&to, Lane::Data) {
+                self.step(ClientEvent::Queued { to, since });
+            }
+        }
         self.step(ClientEvent::Tick);
         Ok(())
     }

@@ -158,8 +158,10 @@ fn a_new_master_waits_less_for_whom_most_workers_do_not_reach() {
     // One of them reaches it: it may have a dead connection with the master alone.
     check_resumed(3, &[(1, &[3]), (2, &[])], 1500);
     check_resumed(5, &[(1, &[3, 5]), (2, &[3, 5]), (4, &[3])], 1500);
+    // As many have come as have not, and the master is with them.
+    check_resumed(4, &[(1, &[3, 4]), (2, &[3, 4])], 500);
     // Most have not come: those who have may be the ones that are cut off.
-    check_resumed(4, &[(1, &[3, 4]), (2, &[3, 4])], 1500);
+    check_resumed(5, &[(1, &[3, 4, 5]), (2, &[3, 4, 5])], 1500);
 }
 
 fn words_to(worker: u32, actions: &[MasterAction]) -> Vec<&'static str> {

@@ -13,10 +13,44 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
+/// What waits to be written on one connection. Requests and replies take turns with messages: who waits for an answer does
+/// not wait for all that was to be sent before, and what is sent does not wait for all that was asked.
+#[derive(Debug, Default)]
+struct Queue {
+    /// With the time since when each waits.
+    messages: VecDeque<(Moment, Frame)>,
+    asked: VecDeque<Frame>,
+    /// The last one that was taken was a message.
+    is_turn_of_asked: bool,
+}
+
+impl Queue {
+    fn push(&mut self, now: Moment, frame: Frame) {
+        match frame.kind {
+            Kind::Request | Kind::Reply => self.asked.push_back(frame),
+            _ => self.messages.push_back((now, frame)),
+        }
+    }
+
+    fn is_asked_next(&self) -> bool {
+        self.messages.is_empty() || (self.is_turn_of_asked && !self.asked.is_empty())
+    }
+
+    fn next(&self) -> Option<&Frame> {
+        if self.is_asked_next() { self.asked.front() } else { self.messages.front().map(|(_, frame)| frame) }
+    }
+
+    fn take(&mut self) -> Option<Frame> {
+        let is_asked = self.is_asked_next();
+        self.is_turn_of_asked = !is_asked;
+        if is_asked { self.asked.pop_front() } else { self.messages.pop_front().map(|(_, frame)| frame) }
+    }
+}
+
 /// What waits to be written.
 #[derive(Debug, Default)]
 struct Queues {
-    lanes: [VecDeque<Frame>; 2],
+    lanes: [Queue; 2],
     /// A sign of life to show before anything else; a second one replaces the first.
     signs: [Option<Kind>; 2],
     /// Bytes in `lanes` and in the writers' hands.
@@ -71,7 +105,7 @@ impl Session {
     }
 
     /// Takes a frame to be written.
-    pub fn push(&self, lane: Lane, frame: Frame) -> Result<(), SendError> {
+    pub fn push(&self, now: Moment, lane: Lane, frame: Frame) -> Result<(), SendError> {
         let mut queues = self.queues();
         if queues.closed {
             return Err(SendError::NotConnected);
@@ -82,10 +116,15 @@ impl Session {
             return Err(SendError::QueueFull);
         }
         queues.bytes += bytes;
-        queues.lanes[lane as usize].push_back(frame);
+        queues.lanes[lane as usize].push(now, frame);
         drop(queues);
         self.wake[lane as usize].notify_one();
         Ok(())
+    }
+
+    /// Since when the oldest message of `lane` waits that no writer has taken.
+    pub fn waits_since(&self, lane: Lane) -> Option<Moment> {
+        self.queues().lanes[lane as usize].messages.front().map(|(since, _)| *since)
     }
 
     /// Lets the writer show a sign of life before the frames that wait.
@@ -173,12 +212,12 @@ fn take_now(queues: &mut Queues, lane: Lane, budget: u64, batch: &mut Vec<Frame>
         batch.push(sign);
     }
     let mut charged: u64 = 0;
-    while let Some(frame) = queues.lanes[lane as usize].front() {
+    while let Some(frame) = queues.lanes[lane as usize].next() {
         charged = charged.saturating_add(frame.charged_bytes());
         if !batch.is_empty() && charged > budget {
             break;
         }
-        batch.extend(queues.lanes[lane as usize].pop_front());
+        batch.extend(queues.lanes[lane as usize].take());
     }
 }
 
@@ -203,25 +242,25 @@ mod tests {
     #[test]
     fn bytes_that_wait_are_bounded_over_both_lanes_until_they_are_written() {
         let session = session();
-        assert_eq!(session.push(Lane::Data, frame(100)), Ok(()));
-        assert_eq!(session.push(Lane::Control, frame(100)), Err(SendError::QueueFull));
-        assert_eq!(session.push(Lane::Control, frame(20)), Ok(()));
+        assert_eq!(session.push(Moment::ZERO, Lane::Data, frame(100)), Ok(()));
+        assert_eq!(session.push(Moment::ZERO, Lane::Control, frame(100)), Err(SendError::QueueFull));
+        assert_eq!(session.push(Moment::ZERO, Lane::Control, frame(20)), Ok(()));
         session.written(Lane::Data, Moment::ZERO, frame(100).wire_bytes());
-        assert_eq!(session.push(Lane::Control, frame(100)), Ok(()));
+        assert_eq!(session.push(Moment::ZERO, Lane::Control, frame(100)), Ok(()));
     }
 
     #[test]
     fn a_frame_above_the_bound_goes_alone() {
         let session = session();
-        assert_eq!(session.push(Lane::Data, frame(1000)), Ok(()));
-        assert_eq!(session.push(Lane::Data, frame(0)), Err(SendError::QueueFull));
+        assert_eq!(session.push(Moment::ZERO, Lane::Data, frame(1000)), Ok(()));
+        assert_eq!(session.push(Moment::ZERO, Lane::Data, frame(0)), Err(SendError::QueueFull));
     }
 
     #[tokio::test]
     async fn a_batch_keeps_the_order_and_the_budget_and_signs_go_first() {
         let session = session();
         for length in [10, 20, 30] {
-            session.push(Lane::Data, frame(length)).unwrap();
+            session.push(Moment::ZERO, Lane::Data, frame(length)).unwrap();
         }
         session.show(Lane::Data, Kind::Ping);
         session.show(Lane::Data, Kind::Pong);
@@ -230,11 +269,45 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_message_waits_until_a_writer_takes_it() {
+        let session = session();
+        for at in [1, 2, 3] {
+            session.push(Moment(at), Lane::Data, frame(1)).unwrap();
+        }
+        assert_eq!(session.waits_since(Lane::Data), Some(Moment(1)));
+        taken(&session, Lane::Data, 1).await;
+        assert_eq!(session.waits_since(Lane::Data), Some(Moment(2)));
+        taken(&session, Lane::Data, u64::MAX).await;
+        assert_eq!(session.waits_since(Lane::Data), None);
+        assert_eq!(session.waits_since(Lane::Control), None);
+    }
+
+    #[tokio::test]
+    async fn requests_and_replies_take_turns_with_messages() {
+        let session = Session::new(Moment::ZERO, NodeName::new("b"), 1, usize::MAX);
+        let queued = [
+            (Kind::Message, 1),
+            (Kind::Message, 2),
+            (Kind::Message, 3),
+            (Kind::Reply, 4),
+            (Kind::Request, 5),
+            (Kind::Reply, 6),
+            (Kind::Reply, 7),
+        ];
+        for (kind, length) in queued {
+            session.push(Moment::ZERO, Lane::Data, Frame::control(kind, Bytes::from(vec![0; length]))).unwrap();
+        }
+        let lengths: Vec<usize> =
+            taken(&session, Lane::Data, u64::MAX).await.iter().map(|(_, length)| *length).collect();
+        assert_eq!(lengths, [1, 4, 2, 5, 3, 6, 7]);
+    }
+
+    #[tokio::test]
     async fn a_closed_session_takes_and_gives_nothing() {
         let session = session();
-        session.push(Lane::Data, frame(1)).unwrap();
+        session.push(Moment::ZERO, Lane::Data, frame(1)).unwrap();
         session.close();
-        assert_eq!(session.push(Lane::Data, frame(1)), Err(SendError::NotConnected));
+        assert_eq!(session.push(Moment::ZERO, Lane::Data, frame(1)), Err(SendError::NotConnected));
         assert!(!session.take(Lane::Data, 100, &mut Vec::new()).await);
     }
 }

@@ -119,6 +119,48 @@ fn a_silent_worker_is_passed_over_but_only_if_there_is_another() {
 }
 
 #[test]
+fn what_stands_in_line_behind_what_its_worker_acknowledges_is_not_sent_twice() {
+    let batches = [(1, batch(0, 9)), (1, batch(10, 19)), (1, batch(20, 29)), (1, batch(30, 39)), (1, batch(40, 49))];
+    let sent = [&[(0, up(1)), (0, up(2))][..], &batches].concat();
+    let sends = ["0>worker-1", "10>worker-2", "20>worker-1", "30>worker-2", "40>worker-1"];
+    // Patience is 400 ms. Worker 1 comes to its second batch; worker 2 has said nothing.
+    let events = [&sent[..], &[(300, held(0, 9)), (401, ClientEvent::Tick), (600, held(20, 29))]].concat();
+    let seen = [&sends[..], &["0!", "10>worker-1", "30>worker-1", "20!"]].concat();
+    check(&events, &seen);
+    // An acknowledgement took 599 ms, so the usual wait is twice that by now.
+    let waits = [(900, ClientEvent::Tick), (1797, ClientEvent::Tick)];
+    check(&[&events[..], &waits].concat(), &seen);
+    let in_vain = [(1798, ClientEvent::Tick)];
+    let again = ["10>worker-2", "30>worker-2", "40>worker-2"];
+    check(&[&events[..], &waits, &in_vain].concat(), &[&seen[..], &again].concat());
+}
+
+#[test]
+fn what_its_worker_has_passed_over_goes_to_another() {
+    let sent = [(0, up(1)), (1, batch(0, 9)), (1, batch(10, 19)), (2, up(2)), (300, held(10, 19))];
+    let sends = ["0>worker-1", "10>worker-1", "10!"];
+    check(&[&sent[..], &[(401, ClientEvent::Tick)]].concat(), &[&sends[..], &["0>worker-2"]].concat());
+}
+
+#[test]
+fn what_has_yet_to_leave_is_not_sent_twice() {
+    let queued = |since| ClientEvent::Queued { to: NodeName::worker(1), since: Moment::from_millis(since) };
+    let sent = [(0, up(1)), (1, batch(0, 9)), (5, batch(10, 19)), (6, up(2))];
+    let sends = ["0>worker-1", "10>worker-1"];
+    // The first one has left.
+    let events = [&sent[..], &[(401, queued(5)), (401, ClientEvent::Tick), (405, queued(5)), (405, ClientEvent::Tick)]];
+    let seen = [&sends[..], &["0>worker-2"]].concat();
+    check(&events.concat(), &seen);
+    // Then nothing is said of a queue any more: the patience begins when that was last heard.
+    let left = [(804, ClientEvent::Tick), (805, ClientEvent::Tick)];
+    check(&[&events.concat()[..], &left].concat(), &[&seen[..], &["10>worker-2"]].concat());
+    // However long the queue, it waits no longer than anything: 16 times the patience.
+    let stuck = (1..=16).flat_map(|round| [(5 + 400 * round, queued(5)), (5 + 400 * round, ClientEvent::Tick)]);
+    let events = [&sent[..], &stuck.collect::<Vec<_>>()].concat();
+    check(&events, &[&sends[..], &["0>worker-2", "10>worker-2"]].concat());
+}
+
+#[test]
 fn while_no_master_leads_silence_says_nothing_of_a_worker() {
     let members = ClientEvent::Members(vec![NodeName::worker(1), NodeName::worker(2)]);
     let mut events = vec![(0, up(1)), (0, up(2)), (1, batch(0, 9)), (2, ClientEvent::LeaderGone), (3, batch(10, 19))];
