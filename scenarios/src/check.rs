@@ -13,6 +13,7 @@ mod limits;
 mod operators;
 mod outcome;
 mod outputs;
+mod reach;
 mod records;
 mod senders;
 mod timing;

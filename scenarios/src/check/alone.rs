@@ -6,7 +6,7 @@
 //! Invariant: such a record may be gone only if nobody held it again, and its client had no time to send it.
 
 use super::CheckInput;
-use super::damage::LOSS_GRACE;
+use super::reach::LOSS_GRACE;
 use super::senders::{absences, hits, joined};
 use dstream_trace::measure::{Effect, FaultFacts};
 use dstream_trace::{BlockName, Moment, NodeName, RangeSet, RecordRange};
@@ -42,6 +42,8 @@ pub(super) struct Alone {
     patience: Duration,
     acknowledged: RangeSet,
     left: Vec<Left>,
+    /// What came to nodes that live and were declared lost, and when: known to nobody else.
+    unknown: BTreeMap<NodeName, Vec<(BlockName, Vec<RecordRange>, Moment)>>,
     clients: BTreeMap<u32, Absences>,
 }
 
@@ -56,7 +58,7 @@ impl Alone {
             (client, Absences { gone, away })
         };
         let clients = input.facts.sent.keys().map(|client| of(*client)).collect();
-        Alone { patience, acknowledged: RangeSet::new(), left: Vec::new(), clients }
+        Alone { patience, acknowledged: RangeSet::new(), left: Vec::new(), unknown: BTreeMap::new(), clients }
     }
 
     /// The client may count the records as safe: from now on they are the engine's.
@@ -72,6 +74,26 @@ impl Alone {
             left.ranges = left.ranges.iter().flat_map(|range| here.gaps(*range)).collect();
         }
         self.left.retain(|left| !left.ranges.is_empty());
+        for (_, ranges, _) in self.unknown.values_mut().flatten() {
+            *ranges = ranges.iter().flat_map(|range| here.gaps(*range)).collect();
+        }
+    }
+
+    /// A node that lives and was declared lost holds the records.
+    pub(super) fn hold_unknown(&mut self, node: &NodeName, block: BlockName, ranges: &[RecordRange], at: Moment) {
+        self.unknown.entry(node.clone()).or_default().push((block, ranges.to_vec(), at));
+    }
+
+    /// It has come back, with what it holds.
+    pub(super) fn known(&mut self, node: &NodeName) {
+        self.unknown.remove(node);
+    }
+
+    /// Its process ends: since they came to it nobody has held these records.
+    pub(super) fn lose_unknown(&mut self, node: &NodeName, with: &[NodeName]) {
+        for (block, ranges, since) in self.unknown.remove(node).unwrap_or_default() {
+            self.lose(block, &ranges, with, since);
+        }
     }
 
     /// The last holder of a block is lost.

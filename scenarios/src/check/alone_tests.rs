@@ -117,6 +117,35 @@ fn what_was_never_acknowledged_may_be_gone_with_its_client_alone() {
 }
 
 #[test]
+fn so_may_what_came_to_a_node_that_was_taken_for_lost() {
+    let alone = share_block(3, 0);
+    let taken_for_lost = |what: &[Client]| {
+        let mut history = run(what);
+        let worker = NodeName::worker(1);
+        history.fault_of(9, closed(3) - 700, "partition", worker.clone(), Effect::MessageCut);
+        history.faults.last_mut().expect("it was just planned").others = vec![NodeName::new("master")];
+        history.add(closed(3) - 200, "master", Event::WorkerLost { worker, epoch: 1 });
+        history
+    };
+    let holds = |history: &History| history.checked().declared.holds();
+    assert!(holds(&taken_for_lost(&[Ends(10)])));
+    assert!(holds(&taken_for_lost(&[Ends(10), Starts(1000)])));
+    assert!(!holds(&taken_for_lost(&[])));
+    assert!(!holds(&taken_for_lost(&[Ends(10), Starts(450)])));
+    // Its client had as long to send it to another as where the holder died when it came.
+    assert!(holds(&taken_for_lost(&[Ends(1459)])));
+    assert!(!holds(&taken_for_lost(&[Ends(1461)])));
+    // Another had it as well, or it came back.
+    assert!(!holds(&taken_for_lost(&[IsHeard(0, share(3, 0)), Ends(10)])));
+    let mut back = taken_for_lost(&[Ends(1500)]);
+    back.add(closed(3) + 5, "master", Event::WorkerJoined { worker: NodeName::worker(1), epoch: 7 });
+    assert!(holds(&back), "it was lost when it died, and no sooner");
+    let mut never_there = taken_for_lost(&[Ends(10)]);
+    never_there.remove(|event| matches!(event, Event::BlockHeld { block, .. } if *block == alone));
+    assert!(!holds(&never_there));
+}
+
+#[test]
 fn what_is_gone_with_its_client_has_to_be_said() {
     let mut unsaid = run(&[Ends(200)]);
     unsaid.remove(|event| matches!(event, Event::BlockLost { .. }));

@@ -10,16 +10,13 @@
 
 use super::alone::Alone;
 use super::operators::Operators;
+use super::reach::{heard_by, held_off};
 use super::senders::Senders;
 use super::{CheckInput, Missing};
-use dstream_trace::measure::{Effect, Facts, FaultFacts, Sent};
+use dstream_trace::measure::{Facts, Sent};
 use dstream_trace::result::BrokenPromise;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange, TaskName, TraceLine};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// A worker that a fault held off counts as lost by it this long after the failure timeout that follows its end.
-pub(super) const LOSS_GRACE: Duration = Duration::from_secs(1);
 
 /// Records that may be gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +180,9 @@ impl<'a, 'b> Walk<'a, 'b> {
         match &line.event {
             // A copy that comes to a worker after it was declared lost is known to nobody until it joins again.
             Event::BlockHeld { block, ranges, .. } if self.is_away(node) => {
+                if self.operators.exist() && !self.blocks.contains_key(block) {
+                    self.alone.hold_unknown(node, *block, ranges, line.at);
+                }
                 self.away.entry(node.clone()).or_default().insert(*block, (ranges.clone(), false));
             }
             Event::BlockHeld { block, ranges, .. } => {
@@ -217,6 +217,8 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::PartitionRestored { partition, .. } => self.operators.restore(*partition, node),
             Event::ProcessEnded if node.is_of_the_work() => {
                 self.lose(node, line.at, false);
+                let lost: Vec<NodeName> = self.losses.keys().cloned().collect();
+                self.alone.lose_unknown(node, &lost);
                 let held = self.away.remove(node).unwrap_or_default();
                 self.fallen.insert(node.clone(), held.into_keys().collect());
             }
@@ -245,6 +247,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             self.arriving.insert(worker.clone());
         }
         self.joined.insert(worker.clone());
+        self.alone.known(worker);
         self.bring_back(worker);
     }
 
@@ -454,46 +457,4 @@ impl<'a, 'b> Walk<'a, 'b> {
 fn partition_of(facts: &Facts, interval: u64, block: BlockName) -> Option<u32> {
     let place = facts.cuts.get(&interval)?.iter().position(|blocks| blocks.contains(&block))?;
     u32::try_from(place).ok()
-}
-
-/// Whether a fault of the plan explains that the worker is declared lost at `at`.
-pub(super) fn held_off(input: &CheckInput<'_>, worker: &NodeName, at: Moment) -> bool {
-    input.run.faults.iter().any(|fault| {
-        let times = input.facts.faults.get(&fault.number).copied().unwrap_or_default();
-        let hits = keeps_away(fault, worker);
-        let until = times.ended.map_or(Moment::NEVER, |ended| ended + input.run.failure_timeout + LOSS_GRACE);
-        hits && times.applied.is_some_and(|applied| applied <= at) && at <= until
-    })
-}
-
-/// When the master must have heard of a loss at `at`, and its words must have been heard: a failure timeout and some grace
-/// later, or after the end of a fault that then hit it, or stood between it and one of these nodes.
-fn heard_by(input: &CheckInput<'_>, at: Moment, of: &[&NodeName]) -> Moment {
-    let master = NodeName::new("master");
-    let timeout = input.run.failure_timeout + LOSS_GRACE;
-    let is_one = |nodes: &[NodeName]| of.iter().any(|node| nodes.contains(node));
-    let keeps_from = |fault: &&FaultFacts| match (fault.nodes.contains(&master), fault.others.contains(&master)) {
-        (true, _) => fault.others.is_empty() || is_one(&fault.others),
-        (false, true) => is_one(&fault.nodes),
-        (false, false) => false,
-    };
-    let held_off = input.run.faults.iter().filter(keeps_from);
-    let mut times: Vec<_> = held_off.filter_map(|fault| input.facts.faults.get(&fault.number)).collect();
-    times.sort_by_key(|times| times.applied);
-    times.into_iter().fold(at + timeout, |until, times| match (times.applied, times.ended) {
-        (Some(applied), Some(ended)) if applied <= until => until.max(ended + timeout),
-        _ => until,
-    })
-}
-
-/// Whether the fault can keep the worker's heartbeats from the master. What only holds or delays messages can where it
-/// stands between the two; a slow network card can at either end.
-fn keeps_away(fault: &FaultFacts, worker: &NodeName) -> bool {
-    let master = NodeName::new("master");
-    let between = |one: &NodeName, other: &NodeName| fault.nodes.contains(one) && fault.others.contains(other);
-    match fault.effect {
-        Effect::MessageHeld | Effect::MessageDelayed => between(worker, &master) || between(&master, worker),
-        Effect::TransferStretched => fault.nodes.contains(worker) || fault.nodes.contains(&master),
-        _ => fault.nodes.contains(worker) || fault.others.contains(worker),
-    }
 }

@@ -4,7 +4,7 @@
 //! between it and others lasts; until then what it sent and nobody holds is not lost.
 
 use super::CheckInput;
-use super::damage::LOSS_GRACE;
+use super::reach::LOSS_GRACE;
 use dstream_trace::measure::{Effect, FaultFacts};
 use dstream_trace::{Event, Moment, NodeName, RecordRange};
 use std::collections::BTreeSet;

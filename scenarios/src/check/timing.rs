@@ -5,7 +5,7 @@
 //!
 //! It keeps an engine from putting records wherever it likes.
 
-use super::damage::held_off;
+use super::reach::held_off;
 use super::{CheckInput, records};
 use dstream_trace::measure::Sent;
 use dstream_trace::{BlockName, Event, Moment, NodeName, RangeSet, RecordRange, TraceLine};
