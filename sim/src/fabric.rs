@@ -41,8 +41,8 @@ struct State {
     places: BTreeMap<NodeName, Place>,
     names: BTreeMap<IpAddr, NodeName>,
     links: LinkFaults,
-    /// Streams of which an end is there.
-    wires: BTreeMap<Ends, Arc<Wire>>,
+    /// Streams of which an end is there, and how many are.
+    wires: BTreeMap<Ends, (Arc<Wire>, u8)>,
     /// Nodes that ended by themselves since the driver last asked.
     ended: Vec<Ended>,
 }
@@ -212,14 +212,23 @@ impl Fabric {
         }
     }
 
-    /// What the two ends of a stream share.
-    pub fn wire(&self, ends: Ends) -> Arc<Wire> {
-        self.lock().wires.entry(ends).or_default().clone()
+    /// What the two ends of a stream share, for one of them.
+    pub fn enter_wire(&self, ends: Ends) -> Arc<Wire> {
+        let mut state = self.lock();
+        let (wire, count) = state.wires.entry(ends).or_default();
+        *count += 1;
+        wire.clone()
     }
 
-    /// Both ends are gone.
-    pub fn forget_wire(&self, ends: Ends) {
-        self.lock().wires.remove(&ends);
+    /// One of them is gone.
+    pub fn leave_wire(&self, ends: Ends) {
+        let mut state = self.lock();
+        if let Some((_, count)) = state.wires.get_mut(&ends) {
+            *count -= 1;
+            if *count == 0 {
+                state.wires.remove(&ends);
+            }
+        }
     }
 
     /// A node ended by itself.

@@ -6,7 +6,7 @@
 use crate::life::Life;
 use crate::window::{End, Ends};
 use dstream_trace::NodeName;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -29,7 +29,7 @@ impl SimStream {
     pub fn new(stream: TcpStream, life: Arc<Life>, peer: Option<NodeName>, connected: bool) -> io::Result<SimStream> {
         let (here, there) = (stream.local_addr()?, stream.peer_addr()?);
         let ends = if connected { (here, there) } else { (there, here) };
-        let window = End::new(life.fabric.wire(ends), connected);
+        let window = End::new(life.fabric.enter_wire(ends), connected);
         Ok(SimStream { stream, life, peer, window, ends })
     }
 
@@ -62,6 +62,24 @@ impl AsyncWrite for SimStream {
         Poll::Ready(Ok(written))
     }
 
+    /// All pieces are one segment, as they are one write to a socket.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match pieces {
+            [piece] => self.poll_write(context, piece),
+            pieces => {
+                self.poll_write(context, &pieces.iter().flat_map(|piece| piece.iter()).copied().collect::<Vec<u8>>())
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.life.gate.poll_open(context));
         Pin::new(&mut self.stream).poll_flush(context)
@@ -75,8 +93,6 @@ impl AsyncWrite for SimStream {
 
 impl Drop for SimStream {
     fn drop(&mut self) {
-        if self.window.is_last() {
-            self.life.fabric.forget_wire(self.ends);
-        }
+        self.life.fabric.leave_wire(self.ends);
     }
 }

@@ -84,11 +84,6 @@ impl End {
         }
         way.wake_if_room();
     }
-
-    /// Whether the other end is gone.
-    pub fn is_last(&self) -> bool {
-        self.way(self.way).is_over
-    }
 }
 
 impl Way {
@@ -149,8 +144,8 @@ mod tests {
     fn nobody_waits_for_an_end_that_is_gone() {
         let (one, other) = ends();
         (0..MOST_SEGMENTS).for_each(|_| one.push(10));
-        assert!(!has_room(&one) && !one.is_last());
+        assert!(!has_room(&one));
         drop(other);
-        assert!(has_room(&one) && one.is_last());
+        assert!(has_room(&one));
     }
 }

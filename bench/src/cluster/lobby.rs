@@ -175,7 +175,8 @@ impl Lobby {
     pub fn step(&mut self, now: Moment, event: LobbyEvent, actions: &mut Vec<LobbyAction>) {
         match event {
             LobbyEvent::Worker { peer, cores, place } => {
-                actions.push(LobbyAction::Log(format!("worker {place} joined, {cores} cores")));
+                let plural = if cores == 1 { "" } else { "s" };
+                actions.push(LobbyAction::Log(format!("worker {place} joined, {cores} core{plural}")));
                 self.workers.insert(peer, Worker { cores, place, stay: Stay::Staying });
                 self.fill_seats(actions);
                 self.begin_waiting(actions);

@@ -155,7 +155,8 @@ fn take(line: TraceLine, results: &mut Results) -> Result<(), Failure> {
         Event::WorkerLost { worker, .. } => console::log(&format!("the master gave {worker} up")),
         Event::CopiesBelow { blocks } => {
             match (results.copies_lack, *blocks) {
-                (false, 1..) => console::log(&format!("{blocks} blocks of records have fewer copies than promised")),
+                (false, 1) => console::log("one block of records has fewer copies than promised"),
+                (false, 2..) => console::log(&format!("{blocks} blocks of records have fewer copies than promised")),
                 (true, 0) => console::log("all blocks of records have their copies again"),
                 _ => {}
             }

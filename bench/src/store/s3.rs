@@ -39,6 +39,16 @@ const RETRY_LIMIT: Duration = Duration::from_secs(10);
 /// The pauses before repetitions: from, and up to.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// What tells that credentials come from the environment, or that none are needed. Without any of them a machine of Amazon's
+/// is asked for some, which is in vain where the server is another.
+const CREDENTIALS: [&str; 5] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+];
+
 /// A store in a bucket.
 pub struct S3Store {
     bucket: AmazonS3,
@@ -59,6 +69,13 @@ impl S3Store {
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_retry(retry)
             .with_http_connector(RingConnector);
+        let endpoint = address.endpoint.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL").ok());
+        if let Some(endpoint) = &endpoint
+            && CREDENTIALS.iter().all(|name| std::env::var_os(name).is_none())
+        {
+            let how = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment";
+            return Err(format!("no credentials for {endpoint}: {how}"));
+        }
         if let Some(endpoint) = &address.endpoint {
             builder = builder.with_endpoint(endpoint);
         }

@@ -72,6 +72,15 @@ pub struct PeerConfig {
     pub max_queued: usize,
 }
 
+/// Messages that wait to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Since when the oldest waits.
+    pub since: Moment,
+    /// When the last one before it was taken to be written.
+    pub moved: Moment,
+}
+
 /// Number of a request, unique at its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -203,9 +212,9 @@ impl Peers {
         self.shared.session(peer).map(|session| session.incarnation)
     }
 
-    /// Since when the oldest message waits that was sent on this lane and is yet to be written.
-    pub fn waits_since(&self, peer: &NodeName, lane: Lane) -> Option<Moment> {
-        self.shared.session(peer)?.waits_since(lane)
+    /// What was sent on this lane and is yet to be written, if any message is.
+    pub fn waiting(&self, peer: &NodeName, lane: Lane) -> Option<Waiting> {
+        self.shared.session(peer)?.waiting(lane)
     }
 
     /// Closes both connections to the peer and dials again: what was learned about it says that they are stale.

@@ -180,9 +180,8 @@ impl<'a, 'b> Walk<'a, 'b> {
         match &line.event {
             // A copy that comes to a worker after it was declared lost is known to nobody until it joins again.
             Event::BlockHeld { block, ranges, .. } if self.is_away(node) => {
-                if self.operators.exist() && !self.blocks.contains_key(block) {
-                    self.alone.hold_unknown(node, *block, ranges, line.at);
-                }
+                let is_unknown = self.operators.exist() && !self.blocks.contains_key(block);
+                self.alone.hold_unknown(node, *block, if is_unknown { ranges } else { &[] }, line.at);
                 self.away.entry(node.clone()).or_default().insert(*block, (ranges.clone(), false));
             }
             Event::BlockHeld { block, ranges, .. } => {
@@ -217,8 +216,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Event::PartitionRestored { partition, .. } => self.operators.restore(*partition, node),
             Event::ProcessEnded if node.is_of_the_work() => {
                 self.lose(node, line.at, false);
-                let lost: Vec<NodeName> = self.losses.keys().cloned().collect();
-                self.alone.lose_unknown(node, &lost);
+                self.alone.lose_unknown(node, &self.losses.keys().cloned().collect::<Vec<_>>());
                 let held = self.away.remove(node).unwrap_or_default();
                 self.fallen.insert(node.clone(), held.into_keys().collect());
             }

@@ -17,19 +17,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 impl Redundancy {
-    /// The next assignment, where a partition has more hosts than it should and the newest `has_taken_over` from another.
-    pub fn relieve(
-        &self,
-        now: &Assignment,
-        has_taken_over: impl Fn(u32, &Seat, NodeNumber) -> bool,
-    ) -> Option<Assignment> {
+    /// The next assignment, where a partition has more hosts than it should and the newest `has_taken_over`.
+    pub fn relieve(&self, now: &Assignment, has_taken_over: impl Fn(u32, &Seat) -> bool) -> Option<Assignment> {
         let mut next = Assignment { version: now.version + 1, places: now.places.clone() };
         for (partition, place) in (0u32..).zip(&mut next.places) {
             let newest = place.hosts.last().filter(|_| place.hosts.len() > self.hosts as usize);
-            let Some(seat @ Seat { start: Start::Copied { from }, .. }) = newest else { continue };
-            if !has_taken_over(partition, seat, *from) {
+            let Some(Seat { start: Start::Copied { from }, .. }) =
+                newest.filter(|seat| has_taken_over(partition, seat))
+            else {
                 continue;
-            }
+            };
             let from = *from;
             place.hosts.retain(|seat| seat.node != from);
             if place.holders.len() > self.copies.max(self.hosts) as usize {

@@ -117,6 +117,8 @@ pub struct Master {
     pub(super) given_up: BTreeSet<NodeNumber>,
     /// (partition, node, since): the last interval that was closed when it began to run
     pub(super) began_behind: BTreeMap<(u32, NodeNumber, u64), Option<u64>>,
+    /// (partition, node, since): the last interval that its first host had closed when it was as far as what was visible
+    pub(super) level_at: BTreeMap<(u32, NodeNumber, u64), Option<u64>>,
     /// Who is too far behind, and since when.
     pub(super) slow_since: Option<(NodeNumber, Moment)>,
     /// Since when everything has its copies and as many hosts as it should.
@@ -150,6 +152,7 @@ impl Master {
             whole: BTreeSet::new(),
             lacks: BTreeSet::new(),
             kept_up: BTreeSet::new(),
+            level_at: BTreeMap::new(),
             given_up: BTreeSet::new(),
             began_behind: BTreeMap::new(),
             slow_since: None,

@@ -3,12 +3,12 @@
 //! Knows what nodes said of themselves, not how they come and go. Invariant: nobody is given up for slowness and
 //! nothing moves while anything is below its redundancy.
 
-use crate::continuous::assignment::{Assignment, Seat};
+use crate::continuous::assignment::{Assignment, Seat, Start};
 use crate::continuous::master::core::{Master, MasterAction};
 use crate::continuous::master::plan::Redundancy;
 use crate::continuous::message::{NodeNumber, Progress};
 use dstream_trace::{Event, Moment};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Partitions move when results are on time: moving costs work, which would delay those who catch up. Sooner where a node
 /// runs nothing, and where results are late for so many failure timeouts after all copies are back: then others have more to
@@ -18,13 +18,13 @@ const TIMEOUTS_TO_CATCH_UP: u32 = 30;
 impl Master {
     /// Relieves who has handed a partition on; where nothing is amiss, has nodes that run less than others take over more.
     pub(super) fn balance(&mut self, at: Moment, actions: &mut Vec<MasterAction>) {
+        self.note_level();
         let Some(now) = &self.assignment else { return };
-        let has_taken_over = |partition: u32, seat: &Seat, from: NodeNumber| {
-            let begun = self.began_behind.get(&(partition, seat.node, seat.since));
-            let closed = |node| self.progress.get(&(partition, node)).and_then(|progress| progress.closed);
+        let has_taken_over = |partition: u32, seat: &Seat| {
             // Else all others would wait until it has repeated what the first host did meanwhile.
-            let is_level = closed(seat.node) >= self.visible.max(closed(from));
-            begun.is_some_and(|begun| *begun <= self.visible) && is_level
+            let level = self.level_at.get(&(partition, seat.node, seat.since));
+            let closed = self.progress.get(&(partition, seat.node)).and_then(|progress| progress.closed);
+            level.is_some_and(|level| closed >= *level)
         };
         let redundancy = &self.limits.redundancy;
         let is_settled = now.iter().all(|(_, place)| place.hosts.len() == redundancy.hosts as usize);
@@ -44,6 +44,26 @@ impl Master {
         if let Some(next) = next {
             self.assign(now.clone(), next, actions);
         }
+    }
+
+    /// Notes how far first hosts are when what they handed on is visible and those who have it are as far as what is. That
+    /// stays: who goes on as fast as its first host, and ever so little behind it, is as good.
+    fn note_level(&mut self) {
+        let Some(now) = &self.assignment else { return };
+        let closed = |partition, node| self.progress.get(&(partition, node)).and_then(|progress| progress.closed);
+        let mut level_at = BTreeMap::new();
+        for (partition, place) in now.iter() {
+            let newest = place.hosts.last().filter(|_| place.hosts.len() > self.limits.redundancy.hosts as usize);
+            let Some(Seat { node, since, start: Start::Copied { from } }) = newest else { continue };
+            let key = (partition, *node, *since);
+            let done = closed(partition, *node);
+            // One interval of its own: by then its first host has said how far it is, too.
+            let has_begun = |begun: &Option<u64>| *begun <= self.visible && done > *begun;
+            let is_out = self.began_behind.get(&key).is_some_and(has_begun) && done >= self.visible;
+            let new = is_out.then(|| self.visible.max(closed(partition, *from)));
+            level_at.extend(self.level_at.get(&key).copied().or(new).map(|level| (key, level)));
+        }
+        self.level_at = level_at;
     }
 
     /// Whether all that run have sealed all but the last intervals, and the results of those are out.

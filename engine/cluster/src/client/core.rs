@@ -15,7 +15,7 @@
 //! behind others that it acknowledges one by one: it stands in a line, and a second copy would make all lines longer.
 
 use crate::client::event::{ClientAction, ClientEvent};
-use crate::client::line::{Lines, Sent};
+use crate::client::line::{Lines, Queue, Sent};
 use crate::core::Core;
 use dstream_trace::{Event, Moment, NodeName, RangeSet, RecordRange};
 use std::collections::{BTreeMap, BTreeSet};
@@ -243,7 +243,7 @@ impl Client {
             .filter_map(|(first, batch)| Some((*first, batch.with.as_ref().filter(is_overdue)?.clone())))
             .collect();
         for (first, sent) in overdue {
-            let in_line = self.lines.since(now, &sent).map(|since| since + self.patience());
+            let in_line = self.lines.since(&sent).map(|since| since + self.patience());
             let in_line = in_line.map(|ends| ends.min(sent.at + self.limits.most_patience()));
             let in_line = in_line.filter(|ends| *ends > now);
             let with_all = self.outstanding.get(&first).and_then(|batch| self.waits_with_all(batch));
@@ -382,7 +382,7 @@ impl Core for Client {
                     self.retry_at = now + self.limits.patience;
                 }
             }
-            ClientEvent::Queued { to, since } => self.lines.queued(to, since),
+            ClientEvent::Queued { to, since, moved } => self.lines.queued(to, Queue { since, moved }),
             ClientEvent::Tick => {
                 self.retry_at = Moment::NEVER;
                 self.send_queued(now, actions);

@@ -84,6 +84,8 @@ pub enum ClientEvent {
         to: NodeName,
         /// Since when the oldest batch waits.
         since: Moment,
+        /// When the one before it left.
+        moved: Moment,
     },
     /// Time passed.
     Tick,

@@ -24,6 +24,15 @@ pub(super) struct Sent {
     number: u64,
 }
 
+/// What has not left yet for a worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Queue {
+    /// What was sent since then.
+    pub(super) since: Moment,
+    /// When something left last.
+    pub(super) moved: Moment,
+}
+
 /// How far a worker came with what it was sent.
 #[derive(Debug)]
 struct Progress {
@@ -39,8 +48,8 @@ pub(super) struct Lines {
     /// How often anything was sent.
     sends: u64,
     progress: BTreeMap<NodeName, Progress>,
-    /// What was sent to these workers since then has not left yet.
-    queued_since: BTreeMap<NodeName, Moment>,
+    /// What has not left yet.
+    queues: BTreeMap<NodeName, Queue>,
 }
 
 impl Lines {
@@ -63,21 +72,21 @@ impl Lines {
         }
     }
 
-    /// What was sent to the worker since then has not left yet.
-    pub(super) fn queued(&mut self, to: NodeName, since: Moment) {
-        self.queued_since.insert(to, since);
+    /// This has not left yet for the worker.
+    pub(super) fn queued(&mut self, to: NodeName, queue: Queue) {
+        self.queues.insert(to, queue);
     }
 
     /// What is queued is not known any more.
     pub(super) fn forget_queues(&mut self) {
-        self.queued_since.clear();
+        self.queues.clear();
     }
 
-    /// When it was last heard that this stands in a line: just now if it has yet to leave, or when its worker acknowledged
-    /// what stood before it. Nothing if that is not known, or if the worker has passed it over.
-    pub(super) fn since(&self, now: Moment, sent: &Sent) -> Option<Moment> {
-        if self.queued_since.get(&sent.to).is_some_and(|since| *since <= sent.at) {
-            return Some(now);
+    /// When the line moved last in which this stands: what stood before it has left since, or its worker has acknowledged
+    /// it. Nothing if neither is known, or if the worker has passed it over.
+    pub(super) fn since(&self, sent: &Sent) -> Option<Moment> {
+        if let Some(queue) = self.queues.get(&sent.to).filter(|queue| queue.since <= sent.at) {
+            return Some(queue.moved);
         }
         self.progress.get(&sent.to).filter(|progress| progress.number < sent.number).map(|progress| progress.at)
     }

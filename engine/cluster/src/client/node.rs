@@ -17,7 +17,7 @@ use crate::job::LineSource;
 use crate::message::{Batch, FromClient, ToClient, open, seal};
 use crate::spec::Pace;
 use bytes::Bytes;
-use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, SendError};
+use dstream_host::peer::{Lane, PeerConfig, PeerEvent, Peers, SendError, Waiting};
 use dstream_host::{CoreTime, Host, NodeError};
 use dstream_trace::{Event, Moment, NodeName, Purpose, RangeSet, RecordRange};
 use std::time::Duration;
@@ -282,8 +282,8 @@ impl Shell {
         }
         self.punctuate(now);
         for to in self.config.peers.talks_to.clone() {
-            if let Some(since) = self.peers.waits_since(&to, Lane::Data) {
-                self.step(ClientEvent::Queued { to, since });
+            if let Some(Waiting { since, moved }) = self.peers.waiting(&to, Lane::Data) {
+                self.step(ClientEvent::Queued { to, since, moved });
             }
         }
         self.step(ClientEvent::Tick);

@@ -159,6 +159,8 @@ pub enum MasterAction {
 pub struct Master {
     pub(super) workers: u32,
     pub(super) failure_timeout: Duration,
+    /// A log has the input as well, or clients keep it.
+    pub(super) has_input_elsewhere: bool,
     pub(super) detector: BoxCore<DetectorEvent, DetectorAction>,
     pub(super) ledger: BoxCore<LedgerEvent, LedgerAction>,
     pub(super) tracker: BoxCore<TrackerEvent, TrackerAction>,
@@ -271,6 +273,7 @@ impl Master {
             times_gone: 0,
             workers: limits.workers,
             failure_timeout: limits.failure_timeout,
+            has_input_elsewhere: limits.ledger.input != Input::Memory,
             results: Results::new(limits.awaits_writing),
             done: BTreeSet::new(),
             done_below: 0,

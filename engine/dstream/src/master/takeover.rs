@@ -79,13 +79,15 @@ impl Master {
         epoch <= first_epoch(self.term)
     }
 
-    /// Whether no fewer have come than are missing, none of these has a connection with anybody who has not, and that for as
-    /// long as it takes to lose a worker: whoever lives has connections with others, if not with the master.
+    /// Whether most have come, none of these has a connection with anybody who has not, and it is as long as it takes to
+    /// lose a worker: whoever lives has connections with others, if not with the master. Half of them are enough where what
+    /// the others have is elsewhere as well: they may live, and be cut off.
     fn nobody_reaches_the_others(&self, now: Moment, resume_at: Moment) -> bool {
         let silence = self.failure_timeout * (TIMEOUTS_TO_COME - TIMEOUTS_OF_SILENCE);
         let lacks_all = |worker: &u32| self.unreached.get(worker).is_some_and(|lacks| self.awaited.is_subset(lacks));
-        let are_enough = self.members.len() >= self.awaited.len();
-        now + silence >= resume_at && are_enough && self.members.keys().all(lacks_all)
+        let are_most = self.members.len() > self.awaited.len();
+        let are_half = self.members.len() == self.awaited.len() && self.has_input_elsewhere;
+        now + silence >= resume_at && (are_most || are_half) && self.members.keys().all(lacks_all)
     }
 
     /// Goes on when nobody is waited for any longer. Who has not come is lost, whatever it was before.

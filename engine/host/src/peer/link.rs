@@ -59,7 +59,7 @@ impl Link {
     /// Writes what the session holds until the session is closed or the stream breaks.
     pub async fn write(self, mut out: WriteHalf<BoxIo>) {
         let mut batch = Vec::new();
-        while self.session.take(self.lane, PIECE_BYTES, &mut batch).await {
+        while self.session.take(|| self.now(), self.lane, PIECE_BYTES, &mut batch).await {
             let bytes = batch.iter().map(Frame::wire_bytes).sum();
             if self.write_batch(&mut out, &batch).await.is_err() {
                 return;

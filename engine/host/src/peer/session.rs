@@ -4,7 +4,7 @@
 //! the limit, or one frame; after [`Session::close`] nothing is taken any more.
 
 use super::pulse::Signs;
-use super::{Lane, SendError};
+use super::{Lane, SendError, Waiting};
 use crate::frame::{Frame, Kind};
 use bytes::Bytes;
 use dstream_trace::{Moment, NodeName};
@@ -22,6 +22,8 @@ struct Queue {
     asked: VecDeque<Frame>,
     /// The last one that was taken was a message.
     is_turn_of_asked: bool,
+    /// When a message was taken last.
+    moved: Moment,
 }
 
 impl Queue {
@@ -40,10 +42,14 @@ impl Queue {
         if self.is_asked_next() { self.asked.front() } else { self.messages.front().map(|(_, frame)| frame) }
     }
 
-    fn take(&mut self) -> Option<Frame> {
+    fn take(&mut self, now: Moment) -> Option<Frame> {
         let is_asked = self.is_asked_next();
         self.is_turn_of_asked = !is_asked;
-        if is_asked { self.asked.pop_front() } else { self.messages.pop_front().map(|(_, frame)| frame) }
+        if is_asked {
+            return self.asked.pop_front();
+        }
+        self.moved = now;
+        self.messages.pop_front().map(|(_, frame)| frame)
     }
 }
 
@@ -122,9 +128,11 @@ impl Session {
         Ok(())
     }
 
-    /// Since when the oldest message of `lane` waits that no writer has taken.
-    pub fn waits_since(&self, lane: Lane) -> Option<Moment> {
-        self.queues().lanes[lane as usize].messages.front().map(|(since, _)| *since)
+    /// What waits on `lane`, if any message does.
+    pub fn waiting(&self, lane: Lane) -> Option<Waiting> {
+        let queues = self.queues();
+        let Queue { messages, moved, .. } = &queues.lanes[lane as usize];
+        messages.front().map(|(since, _)| Waiting { since: *since, moved: *moved })
     }
 
     /// Lets the writer show a sign of life before the frames that wait.
@@ -141,14 +149,14 @@ impl Session {
 
     /// The next frames to write on `lane`: at least one, and more while they are together at most `budget` bytes by
     /// what the network model is charged. Waits for one; `false` when the session is closed.
-    pub async fn take(&self, lane: Lane, budget: u64, batch: &mut Vec<Frame>) -> bool {
+    pub async fn take(&self, now: impl Fn() -> Moment, lane: Lane, budget: u64, batch: &mut Vec<Frame>) -> bool {
         loop {
             {
                 let mut queues = self.queues();
                 if queues.closed {
                     return false;
                 }
-                take_now(&mut queues, lane, budget, batch);
+                take_now(&mut queues, (now(), lane), budget, batch);
             }
             if !batch.is_empty() {
                 return true;
@@ -205,7 +213,7 @@ impl Session {
     }
 }
 
-fn take_now(queues: &mut Queues, lane: Lane, budget: u64, batch: &mut Vec<Frame>) {
+fn take_now(queues: &mut Queues, (now, lane): (Moment, Lane), budget: u64, batch: &mut Vec<Frame>) {
     if let Some(kind) = queues.signs[lane as usize].take() {
         let sign = Frame::control(kind, Bytes::new());
         queues.bytes += sign.wire_bytes();
@@ -217,7 +225,7 @@ fn take_now(queues: &mut Queues, lane: Lane, budget: u64, batch: &mut Vec<Frame>
         if !batch.is_empty() && charged > budget {
             break;
         }
-        batch.extend(queues.lanes[lane as usize].take());
+        batch.extend(queues.lanes[lane as usize].take(now));
     }
 }
 
@@ -235,7 +243,7 @@ mod tests {
 
     async fn taken(session: &Session, lane: Lane, budget: u64) -> Vec<(Kind, usize)> {
         let mut batch = Vec::new();
-        assert!(session.take(lane, budget, &mut batch).await);
+        assert!(session.take(|| Moment(9), lane, budget, &mut batch).await);
         batch.iter().map(|frame| (frame.kind, frame.payload.len())).collect()
     }
 
@@ -274,12 +282,12 @@ mod tests {
         for at in [1, 2, 3] {
             session.push(Moment(at), Lane::Data, frame(1)).unwrap();
         }
-        assert_eq!(session.waits_since(Lane::Data), Some(Moment(1)));
+        assert_eq!(session.waiting(Lane::Data), Some(Waiting { since: Moment(1), moved: Moment::ZERO }));
         taken(&session, Lane::Data, 1).await;
-        assert_eq!(session.waits_since(Lane::Data), Some(Moment(2)));
+        assert_eq!(session.waiting(Lane::Data), Some(Waiting { since: Moment(2), moved: Moment(9) }));
         taken(&session, Lane::Data, u64::MAX).await;
-        assert_eq!(session.waits_since(Lane::Data), None);
-        assert_eq!(session.waits_since(Lane::Control), None);
+        assert_eq!(session.waiting(Lane::Data), None);
+        assert_eq!(session.waiting(Lane::Control), None);
     }
 
     #[tokio::test]
@@ -308,6 +316,6 @@ mod tests {
         session.push(Moment::ZERO, Lane::Data, frame(1)).unwrap();
         session.close();
         assert_eq!(session.push(Moment::ZERO, Lane::Data, frame(1)), Err(SendError::NotConnected));
-        assert!(!session.take(Lane::Data, 100, &mut Vec::new()).await);
+        assert!(!session.take(|| Moment(9), Lane::Data, 100, &mut Vec::new()).await);
     }
 }

@@ -174,3 +174,44 @@ fn all_are_asked_anew_about_a_client_when_a_holder_is_relieved_meanwhile() {
     assert_eq!(asked(&[1, 2]), [1]);
     assert_eq!(asked(&[1]), [1, 2]);
 }
+
+/// The partition moves from node 1 to node 2; after which of these words node 1 is relieved. Each is of a node, what it has
+/// closed, and what it has passed on.
+fn relieved_after(said: &[(NodeNumber, u64, u64)]) -> Option<usize> {
+    let limits = limits(1, 2, Border::Saved { every: 1 });
+    let mut master = Master::new(limits, Box::new(Detector::new(HEARTBEAT, TIMEOUT)));
+    let mut actions = Vec::new();
+    for node in 1..=2 {
+        let word = ToMaster::Join { incarnation: 1, epoch: None };
+        master.step(NOW, MasterEvent::Word { node, incarnation: 1, word }, &mut actions);
+    }
+    let before = master.assignment.clone().expect("all have come");
+    let mut next = Assignment { version: before.version + 1, places: before.places.clone() };
+    next.places[0].hosts.push(Seat { node: 2, since: next.version, start: Start::Copied { from: 1 } });
+    master.assign(before, next, &mut actions);
+    said.iter().position(|(node, closed, passed_on)| {
+        let hosts = &master.assignment.as_ref().expect("nobody is lost").places[0].hosts;
+        let since = hosts.iter().find(|seat| seat.node == *node).expect("it runs").since;
+        let (closed, passed_on) = (Some(*closed), Some(*passed_on));
+        let progress =
+            Progress { partition: 0, since, is_running: true, sealed: closed, closed, passed_on, saved: None };
+        let word = ToMaster::Progress { epoch: master.members[node], of: vec![progress] };
+        master.step(NOW, MasterEvent::Word { node: *node, incarnation: 1, word }, &mut actions);
+        master.step(NOW, MasterEvent::Tick, &mut actions);
+        let hosts = &master.assignment.as_ref().expect("nobody is lost").places[0].hosts;
+        hosts.iter().all(|seat| seat.node == 2)
+    })
+}
+
+#[test]
+fn a_first_host_is_relieved_when_the_new_one_is_as_far_as_it_was_when_the_new_one_had_begun() {
+    // What it was given is not what it has done itself.
+    assert_eq!(relieved_after(&[(1, 5, 5), (2, 5, 4)]), None);
+    assert_eq!(relieved_after(&[(1, 5, 5), (2, 5, 4), (2, 6, 5)]), Some(2));
+    // The first one went on meanwhile, and goes on: the new one follows an interval behind it.
+    let ahead = [(1, 5, 5), (2, 5, 4), (1, 8, 5), (2, 6, 5), (1, 9, 5), (2, 7, 5), (1, 10, 5)];
+    assert_eq!(relieved_after(&ahead), None);
+    assert_eq!(relieved_after(&[&ahead[..], &[(2, 8, 5)]].concat()), Some(7));
+    // What it was given is out only now, which is seen at the next look.
+    assert_eq!(relieved_after(&[(1, 5, 3), (2, 5, 3), (2, 6, 4), (1, 6, 4), (1, 6, 5), (1, 6, 5)]), Some(5));
+}

@@ -144,7 +144,11 @@ fn what_its_worker_has_passed_over_goes_to_another() {
 
 #[test]
 fn what_has_yet_to_leave_is_not_sent_twice() {
-    let queued = |since| ClientEvent::Queued { to: NodeName::worker(1), since: Moment::from_millis(since) };
+    let queue = |since, moved| {
+        let (since, moved) = (Moment::from_millis(since), Moment::from_millis(moved));
+        ClientEvent::Queued { to: NodeName::worker(1), since, moved }
+    };
+    let queued = |since| queue(since, 400);
     let sent = [(0, up(1)), (1, batch(0, 9)), (5, batch(10, 19)), (6, up(2))];
     let sends = ["0>worker-1", "10>worker-1"];
     // The first one has left.
@@ -154,8 +158,13 @@ fn what_has_yet_to_leave_is_not_sent_twice() {
     // Then nothing is said of a queue any more: the patience begins when that was last heard.
     let left = [(804, ClientEvent::Tick), (805, ClientEvent::Tick)];
     check(&[&events.concat()[..], &left].concat(), &[&seen[..], &["10>worker-2"]].concat());
+    // Nothing moves.
+    let still = [(401, queue(5, 1)), (401, ClientEvent::Tick), (405, queue(5, 1)), (405, ClientEvent::Tick)];
+    check(&[&sent[..], &still].concat(), &[&seen[..], &["10>worker-2"]].concat());
     // However long the queue, it waits no longer than anything: 16 times the patience.
-    let stuck = (1..=16).flat_map(|round| [(5 + 400 * round, queued(5)), (5 + 400 * round, ClientEvent::Tick)]);
+    let queue_at = |at| queue(5, at);
+    let stuck =
+        (1..=16).flat_map(|round| [(5 + 400 * round, queue_at(5 + 400 * round)), (5 + 400 * round, ClientEvent::Tick)]);
     let events = [&sent[..], &stuck.collect::<Vec<_>>()].concat();
     check(&events, &[&sends[..], &["0>worker-2", "10>worker-2"]].concat());
 }
