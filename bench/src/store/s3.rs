@@ -69,12 +69,11 @@ impl S3Store {
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_retry(retry)
             .with_http_connector(RingConnector);
-        let endpoint = address.endpoint.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL").ok());
-        if let Some(endpoint) = &endpoint
-            && CREDENTIALS.iter().all(|name| std::env::var_os(name).is_none())
-        {
-            let how = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment";
-            return Err(format!("no credentials for {endpoint}: {how}"));
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        let has_endpoint = address.endpoint.is_some() || is_set("AWS_ENDPOINT_URL");
+        if has_endpoint && !CREDENTIALS.iter().any(|name| is_set(name)) {
+            let how = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+            return Err(format!("the environment has no credentials for it: {how}"));
         }
         if let Some(endpoint) = &address.endpoint {
             builder = builder.with_endpoint(endpoint);
