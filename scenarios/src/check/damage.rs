@@ -121,6 +121,8 @@ struct Walk<'a, 'b> {
     alone: Alone,
     /// Finished attempts by the node that has their slices.
     slices: BTreeMap<NodeName, BTreeSet<TaskName>>,
+    /// The same of nodes that were declared lost before: known to nobody until they join again.
+    late_slices: BTreeMap<NodeName, BTreeSet<TaskName>>,
     /// Long-lived operators.
     operators: Operators,
     /// When all that had the state of some partition were gone beyond the promise, and who was lost then.
@@ -154,6 +156,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             senders: Senders::new(input),
             alone: Alone::new(input),
             slices: BTreeMap::new(),
+            late_slices: BTreeMap::new(),
             operators: Operators::default(),
             state_gone: None,
             joined: BTreeSet::new(),
@@ -203,9 +206,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 self.orphans.remove(block);
             }
             Event::BlockUnlogged { block } => self.forget(*block, &NodeName::store(), line.at),
-            Event::TaskFinished { task, .. } => {
-                self.slices.entry(node.clone()).or_default().insert(*task);
-            }
+            Event::TaskFinished { task, .. } => self.finish(node, *task),
             Event::RecordsAcked { range } => self.alone.acknowledge(*range),
             Event::WorkerJoined { worker, .. } => self.join(worker),
             Event::CheckpointComplete { through } => self.checkpointed_below = through + 1,
@@ -239,6 +240,12 @@ impl<'a, 'b> Walk<'a, 'b> {
         }
     }
 
+    /// The node has slices from now on.
+    fn finish(&mut self, node: &NodeName, task: TaskName) {
+        let slices = if self.is_away(node) { &mut self.late_slices } else { &mut self.slices };
+        slices.entry(node.clone()).or_default().insert(task);
+    }
+
     fn join(&mut self, worker: &NodeName) {
         let are_short = self.joined.difference(&self.arriving).count() < self.input.promise.copies as usize;
         if self.known.insert(worker.clone()) && are_short && !self.blocks.is_empty() {
@@ -246,6 +253,8 @@ impl<'a, 'b> Walk<'a, 'b> {
         }
         self.joined.insert(worker.clone());
         self.alone.known(worker);
+        let late = self.late_slices.remove(worker).unwrap_or_default();
+        self.slices.entry(worker.clone()).or_default().extend(late);
         self.bring_back(worker);
     }
 
@@ -325,6 +334,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             self.joined.remove(node);
         }
         self.slices.remove(node);
+        self.late_slices.remove(node);
         // With fewer live workers than copies the promise covers fewer losses, and one that has just come has no copies.
         let arriving = self.arriving.iter().filter(|worker| *worker != node).count();
         let covered = (self.input.promise.losses_at_once as usize).min(live_before.saturating_sub(1 + arriving));

@@ -3,7 +3,7 @@
 use super::history::{History, block, closed};
 use super::tests::{add_late_results, check, lost, move_results_to_worker_3, slow_interval_3};
 use dstream_trace::measure::Effect;
-use dstream_trace::{Event, NodeName};
+use dstream_trace::{Event, NodeName, TaskName};
 
 /// Worker 1, one of two holders, is declared lost while it stands still, and is back before worker 2, the other one, dies.
 fn back_before_the_second_loss() -> History {
@@ -90,4 +90,25 @@ fn a_copy_that_comes_to_a_worker_while_it_is_away_saves_nothing() {
     history.add(closed(3) + 650, "master", Event::WorkerJoined { worker, epoch: 9 });
     add_late_results(&mut history, &[]);
     check(&history, "lost 0 doubled 0 wrong 1, not exact, declared, given up 10 in [3]");
+}
+
+#[test]
+fn slices_that_are_made_at_a_worker_while_it_is_away_save_nothing_before_it_is_back() {
+    for is_back in [false, true] {
+        let mut history = slow_interval_3();
+        let worker = NodeName::worker(3);
+        history.fault(0, closed(3) - 500, "pause", 3, Effect::HeldByPause);
+        history.add(closed(3) + 4, "master", Event::WorkerLost { worker: worker.clone(), epoch: 1 });
+        history.add(closed(3) + 5, "sink", Event::Fenced { worker: worker.clone(), epoch: 1 });
+        let task = TaskName { interval: 3, stage: 0, partition: 0, attempt: 0 };
+        history.add(closed(3) + 6, "worker-3", Event::TaskFinished { task, cpu_ns: 1, records: 10 });
+        let joined_at = closed(3) + if is_back { 8 } else { 650 };
+        history.add(joined_at, "master", Event::WorkerJoined { worker, epoch: 9 });
+        history.crash(1, closed(3) + 15, 1);
+        history.crash(2, closed(3) + 18, 2);
+        move_results_to_worker_3(&mut history);
+        history.add(closed(3) + 600, "master", lost(block(3), 30, 39, Some(3)));
+        add_late_results(&mut history, &[]);
+        assert_eq!(history.checked().declared.holds(), !is_back, "back: {is_back}");
+    }
 }
