@@ -71,7 +71,8 @@ impl AsyncWrite for SimStream {
         match pieces {
             [piece] => self.poll_write(context, piece),
             pieces => {
-                self.poll_write(context, &pieces.iter().flat_map(|piece| piece.iter()).copied().collect::<Vec<u8>>())
+                let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
+                self.poll_write(context, &pieces.concat())
             }
         }
     }

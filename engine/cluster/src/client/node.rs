@@ -281,10 +281,10 @@ impl Shell {
             }
         }
         self.punctuate(now);
-        for to in self.config.peers.talks_to.clone() {
-            if let Some(Waiting { since, moved }) = self.peers.waiting(&to, Lane::Data) {
-                self.step(ClientEvent::Queued { to, since, moved });
-            }
+        let queue = |to: &NodeName| Some((to.clone(), self.peers.waiting(to, Lane::Data)?));
+        let queues: Vec<(NodeName, Waiting)> = self.config.peers.talks_to.iter().filter_map(queue).collect();
+        for (to, Waiting { since, moved }) in queues {
+            self.step(ClientEvent::Queued { to, since, moved });
         }
         self.step(ClientEvent::Tick);
         Ok(())

@@ -148,15 +148,20 @@ fn where_holders_lack_something_an_earlier_border_counts_that_is_saved() {
     }
 }
 
-/// Rounds of questions about the client, which is asked about, when the partition gets these holders instead of both nodes.
-fn asked(holders: &[NodeNumber]) -> Vec<u64> {
+/// A master that both of its nodes have joined.
+fn of_two() -> Master {
     let limits = limits(1, 2, Border::Saved { every: 1 });
     let mut master = Master::new(limits, Box::new(Detector::new(HEARTBEAT, TIMEOUT)));
-    let mut actions = Vec::new();
     for node in 1..=2 {
         let word = ToMaster::Join { incarnation: 1, epoch: None };
-        master.step(NOW, MasterEvent::Word { node, incarnation: 1, word }, &mut actions);
+        master.step(NOW, MasterEvent::Word { node, incarnation: 1, word }, &mut Vec::new());
     }
+    master
+}
+
+/// Rounds of questions about the client, which is asked about, when the partition gets these holders instead of both nodes.
+fn asked(holders: &[NodeNumber]) -> Vec<u64> {
+    let (mut master, mut actions) = (of_two(), Vec::new());
     master.step(NOW, MasterEvent::ClientUp { client: 1, incarnation: 2 }, &mut actions);
     let before = master.assignment.clone().expect("all have come");
     let mut next = Assignment { version: before.version + 1, places: before.places.clone() };
@@ -178,13 +183,7 @@ fn all_are_asked_anew_about_a_client_when_a_holder_is_relieved_meanwhile() {
 /// The partition moves from node 1 to node 2; after which of these words node 1 is relieved. Each is of a node, what it has
 /// closed, and what it has passed on.
 fn relieved_after(said: &[(NodeNumber, u64, u64)]) -> Option<usize> {
-    let limits = limits(1, 2, Border::Saved { every: 1 });
-    let mut master = Master::new(limits, Box::new(Detector::new(HEARTBEAT, TIMEOUT)));
-    let mut actions = Vec::new();
-    for node in 1..=2 {
-        let word = ToMaster::Join { incarnation: 1, epoch: None };
-        master.step(NOW, MasterEvent::Word { node, incarnation: 1, word }, &mut actions);
-    }
+    let (mut master, mut actions) = (of_two(), Vec::new());
     let before = master.assignment.clone().expect("all have come");
     let mut next = Assignment { version: before.version + 1, places: before.places.clone() };
     next.places[0].hosts.push(Seat { node: 2, since: next.version, start: Start::Copied { from: 1 } });
