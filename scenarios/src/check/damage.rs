@@ -183,8 +183,9 @@ impl<'a, 'b> Walk<'a, 'b> {
         match &line.event {
             // A copy that comes to a worker after it was declared lost is known to nobody until it joins again.
             Event::BlockHeld { block, ranges, .. } if self.is_away(node) => {
-                let is_unknown = self.operators.exist() && !self.blocks.contains_key(block);
-                self.alone.hold_unknown(node, *block, if is_unknown { ranges } else { &[] }, line.at);
+                if self.operators.exist() && !self.blocks.contains_key(block) {
+                    self.alone.hold_unknown(node, *block, ranges, line.at);
+                }
                 self.away.entry(node.clone()).or_default().insert(*block, (ranges.clone(), false));
             }
             Event::BlockHeld { block, ranges, .. } => {
