@@ -8,8 +8,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 /// How long a test waits for what must happen: longer than any machine needs.
@@ -21,6 +23,15 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A run that goes on.
 pub struct Run {
     pub driver: Child,
+}
+
+/// An address where nobody listens yet, and where nobody but who asked for it will: a port of a loopback host that no
+/// other test has. Of `127.0.0.1` the port that was free a moment ago may be given to another test meanwhile.
+pub fn vacant_address() -> SocketAddr {
+    static COUNT: AtomicU8 = AtomicU8::new(0);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, 64 + COUNT.fetch_add(1, Ordering::Relaxed), high, low);
+    TcpListener::bind((own, 0)).unwrap().local_addr().unwrap()
 }
 
 /// A node's process.

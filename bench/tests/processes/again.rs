@@ -4,8 +4,8 @@
 
 use crate::cluster::Process;
 use crate::common::Folder;
+use crate::common::processes::vacant_address;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::time::Duration;
 
 /// Lines of the input, and how many are read in a second: three seconds of them.
@@ -64,7 +64,7 @@ fn killed_and_started_again(seed: u64) {
     let mut expected = BTreeMap::new();
     text.split_whitespace().for_each(|word| *expected.entry(word.to_owned()).or_default() += 1u64);
     folder.write("in.txt", &text);
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = vacant_address().to_string();
 
     let life = Life::begin(&folder, &address);
     while counted(&folder).0 == 0 {
@@ -100,7 +100,7 @@ fn a_cluster_that_is_asked_to_end_goes_on_and_what_it_does_not_know_it_does_not_
     let folder = Folder::new();
     folder.write("in.txt", "x\n".repeat(LINES as usize));
     folder.write("other.txt", "y\n");
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = vacant_address().to_string();
     let mut life = Life::begin(&folder, &address);
     while counted(&folder).0 < 3 {
         wait(Duration::from_millis(20));

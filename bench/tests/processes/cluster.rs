@@ -1,6 +1,7 @@
 //! A cluster started by hand: master, workers and jobs as processes that find each other.
 
 use crate::common::Folder;
+use crate::common::processes::vacant_address;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -191,7 +192,7 @@ fn a_full_store_is_said_and_waited_for_and_nothing_is_lost() {
         println!("skipped: no file system of its own for this test");
         return;
     }
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = vacant_address();
     let dstream = env!("CARGO_BIN_EXE_dstream");
     let worker = format!("{dstream} worker --master {address} --cores 1 2> /dev/null &");
     let script = format!(

@@ -1,6 +1,7 @@
 //! `dstream job` on sources that are no files: connections, FIFOs, pools, generators; and on a disk that is full.
 
 use crate::common::Folder;
+use crate::common::processes::vacant_address;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -146,7 +147,7 @@ fn a_sender_that_is_faster_than_the_job_is_held_up_and_loses_nothing() {
 #[test]
 fn a_source_that_is_dialled_ends_when_the_other_side_closes() {
     let folder = Folder::new();
-    let vacant = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let vacant = vacant_address();
     let mut job = Running::job(&folder, &format!("job word-count --source connect:{vacant} --interval 100ms"));
     job.until_said("trying again");
     let listener = TcpListener::bind(vacant).unwrap();
