@@ -37,6 +37,7 @@ mod combine;
 mod continuous;
 mod count;
 mod cut;
+mod fetch;
 mod held;
 pub mod id;
 mod image;

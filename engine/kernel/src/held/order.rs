@@ -7,6 +7,7 @@
 //! Knows no operator. Invariant: equal sets of pairs come in the same order however they arrived, those of a key one after
 //! the other in the order of their encodings.
 
+use crate::fetch::fetch;
 use crate::held::key::hash_of;
 use crate::program::{OpenInterval, Values};
 use crate::query::TaskError;
@@ -50,10 +51,12 @@ impl Place {
         Reader::new(&rows[self.start as usize..])
     }
 
-    /// Its first byte: who reads those of many pairs first waits for all of them at once.
+    /// It will be read soon.
     #[inline]
-    pub(crate) fn first_of(&self, rows: &[u8]) -> u8 {
-        rows[self.start as usize]
+    pub(crate) fn fetch(&self, rows: &[u8]) {
+        if let Some(first) = rows.get(self.start as usize) {
+            fetch(first);
+        }
     }
 }
 

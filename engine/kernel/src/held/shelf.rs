@@ -40,7 +40,7 @@ impl<T> Shelf<T> {
         }
     }
 
-    /// Where the search for a key begins. Reads no slot.
+    /// Where the search for a key begins, which is fetched and not read.
     #[inline]
     pub(crate) fn aim(&self, sought: &mut Sought<'_>) {
         sought.at = match &sought.shown {
@@ -48,27 +48,27 @@ impl<T> Shelf<T> {
             Shown::Short(short) => self.short.home(short),
             Shown::Long(_) => 0,
         };
+        self.fetch(sought);
     }
 
-    /// Whether the slot in which the key is sought is in use, see [`Slots::is_used`].
+    /// Where it goes on when its home has been read; that is fetched as well, for it may be in the next line.
     #[inline]
-    pub(crate) fn is_used(&self, sought: &Sought<'_>) -> usize {
-        match &sought.shown {
-            Shown::Word(_) => self.words.is_used(sought.at),
-            Shown::Short(_) => self.short.is_used(sought.at),
-            Shown::Long(_) => 0,
-        }
-    }
-
-    /// The same of the slot where the search for the key goes on when its home has been read.
-    #[inline]
-    pub(crate) fn look_ahead(&self, sought: &mut Sought<'_>) -> usize {
+    pub(crate) fn look(&self, sought: &mut Sought<'_>) {
         match &sought.shown {
             Shown::Word(word) => sought.at = self.words.near_home(word, sought.at),
             Shown::Short(short) => sought.at = self.short.near_home(short, sought.at),
             Shown::Long(_) => {}
         }
-        self.is_used(sought)
+        self.fetch(sought);
+    }
+
+    #[inline]
+    fn fetch(&self, sought: &Sought<'_>) {
+        match &sought.shown {
+            Shown::Word(_) => self.words.fetch(sought.at),
+            Shown::Short(_) => self.short.fetch(sought.at),
+            Shown::Long(_) => {}
+        }
     }
 
     /// Gives a key the value that `next` makes of the one it had; `None`: it has none. The one it had, and the new one.

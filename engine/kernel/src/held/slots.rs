@@ -4,6 +4,7 @@
 //! each at its home or behind it with no gap between. So what slots yield follows from what is in them and not from how it
 //! came there; a removal leaves nothing behind, since what follows moves back; and growing is one pass from left to right.
 
+use crate::fetch::fetch;
 use crate::held::key::SlotKey;
 use std::num::NonZeroU64;
 
@@ -70,11 +71,12 @@ impl<K: SlotKey, T> Slots<K, T> {
         self.shift + number as usize * Self::HOME_SLOTS
     }
 
-    /// Reads a slot and says whether it is in use: called for many keys in turn, so that the processor waits for all of
-    /// them at once. Nothing depends on what is there, or it would wait for each.
+    /// The slot will be read soon: called for many keys in turn, so that the processor waits for all of them at once.
     #[inline]
-    pub(crate) fn is_used(&self, at: usize) -> usize {
-        usize::from(self.rank(at) > 0)
+    pub(crate) fn fetch(&self, at: usize) {
+        if let Some(slot) = self.slots.get(at) {
+            fetch(slot);
+        }
     }
 
     /// The rank of a slot, or 0.

@@ -204,21 +204,19 @@ impl<S: Record, T: Stored<S>> StateTable<S, T> {
         true
     }
 
-    /// Looks at the homes of many keys: what follows finds them in the processor's cache. How many slots are in use there.
-    pub fn seek<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, sought: &mut Vec<Sought<'k>>) -> usize {
+    /// Looks at the homes of many keys: what follows finds them in the processor's cache.
+    pub fn seek<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, sought: &mut Vec<Sought<'k>>) {
         sought.clear();
         sought.extend(keys.map(Sought::of));
-        self.look(sought)
+        self.look(sought);
     }
 
-    /// The same of keys whose hashes are known. In rounds: first where to look, of all, so that the second does nothing but
-    /// read; what a key's home tells is waited for before more is read.
+    /// The same of keys whose hashes are known. In rounds: the homes of all are on their way before the first is read.
     #[inline]
-    pub(crate) fn look(&self, sought: &mut [Sought<'_>]) -> usize {
+    pub(crate) fn look(&self, sought: &mut [Sought<'_>]) {
         let shelf = |sought: &Sought<'_>| &self.shelves[shelf_of(sought.hash)];
         sought.iter_mut().for_each(|sought| shelf(sought).aim(sought));
-        let at_home = sought.iter().map(|sought| shelf(sought).is_used(sought)).sum::<usize>();
-        at_home + sought.iter_mut().map(|sought| shelf(sought).look_ahead(sought)).sum::<usize>()
+        sought.iter_mut().for_each(|sought| shelf(sought).look(sought));
     }
 
     /// Gives a key the state that `next` makes of the one it had; `None`: it leaves. Between `begin` and `end`, once a key.

@@ -31,7 +31,6 @@ use crate::rows::{RowBuffer, decode_rows};
 use crate::scratch::Scratch;
 use crate::window::is_due;
 use bytes::Bytes;
-use std::hint::black_box;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -294,11 +293,11 @@ impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Step<'_, 
         let rows = values.rows.encoded();
         let mut batch =
             Batch { keys: Vec::with_capacity(BATCH), sought: Vec::with_capacity(BATCH), values: Vec::new() };
-        for places in values.places.chunks(BATCH) {
-            black_box(places.iter().fold(0, |sum, place| sum ^ place.first_of(rows)));
-            for place in places {
-                self.take(place, rows, &mut batch)?;
-            }
+        let ahead = values.places.iter().skip(BATCH).map(Some).chain(std::iter::repeat(None));
+        values.places.iter().take(BATCH).for_each(|place| place.fetch(rows));
+        for (place, ahead) in values.places.iter().zip(ahead) {
+            ahead.inspect(|place| place.fetch(rows));
+            self.take(place, rows, &mut batch)?;
         }
         self.touch_all(&mut batch);
         self.late().iter().try_for_each(|key| self.time_out(key))
@@ -329,7 +328,7 @@ impl<K: Record, V: Record, S: Record, T: Stored<S>, M: Visit<K, V, S>> Step<'_, 
     }
 
     fn touch_all(&mut self, batch: &mut Batch<'_, K, V>) {
-        black_box(self.table.look(&mut batch.sought));
+        self.table.look(&mut batch.sought);
         for (sought, (key, span)) in batch.sought.iter().zip(&batch.keys) {
             self.touch(sought, *key, &batch.values[span.clone()]);
         }
