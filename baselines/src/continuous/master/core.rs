@@ -417,6 +417,12 @@ impl Master {
             let last = self.sealed.entry(progress.partition).or_default();
             *last = sealed.max(*last);
         }
+        let place = self.assignment.as_ref().and_then(|assignment| assignment.place(progress.partition));
+        let seat = place.and_then(|place| place.host(node));
+        // Said before it heard that it is relieved: kept, that would stay for ever and look like a node that stands still.
+        if seat.is_none_or(|seat| seat.since != progress.since) {
+            return;
+        }
         if progress.is_running {
             let seat = (progress.partition, node, progress.since);
             self.began_behind.entry(seat).or_insert(progress.closed);

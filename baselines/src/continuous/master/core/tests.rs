@@ -214,3 +214,39 @@ fn a_first_host_is_relieved_when_the_new_one_is_as_far_as_it_was_when_the_new_on
     // What it was given is out only now, which is seen at the next look.
     assert_eq!(relieved_after(&[(1, 5, 3), (2, 5, 3), (2, 6, 4), (1, 6, 4), (1, 6, 5), (1, 6, 5)]), Some(5));
 }
+
+#[test]
+fn what_a_relieved_host_said_last_does_not_make_a_straggler_of_it() {
+    let (mut master, mut actions) = (of_two(), Vec::new());
+    master.limits.most_behind = Some((1, TIMEOUT));
+    let before = master.assignment.clone().expect("all have come");
+    master.whole.extend(before.places[0].holders.iter().map(|seat| (0, seat.node, seat.since)));
+    let first = before.places[0].hosts[0].since;
+    let mut next = Assignment { version: before.version + 1, places: before.places.clone() };
+    next.places[0].hosts = vec![Seat { node: 2, since: next.version, start: Start::Copied { from: 1 } }];
+    let second = next.version;
+    master.assign(before, next, &mut actions);
+    let mut say = |master: &mut Master, now: Moment, node, since, closed| {
+        let last = Some(closed);
+        let of = Progress {
+            partition: 0,
+            since,
+            is_running: true,
+            sealed: last,
+            closed: last,
+            passed_on: last,
+            saved: last,
+        };
+        for node in 1..=2 {
+            let word = ToMaster::Heartbeat { epoch: master.members[&node], sent_ns: 0 };
+            master.step(now, MasterEvent::Word { node, incarnation: 1, word }, &mut actions);
+        }
+        let word = ToMaster::Progress { epoch: master.members[&node], of: vec![of] };
+        master.step(now, MasterEvent::Word { node, incarnation: 1, word }, &mut actions);
+    };
+    say(&mut master, NOW, 1, first, 5);
+    for interval in 5..25 {
+        say(&mut master, NOW + HEARTBEAT * interval, 2, second, u64::from(interval));
+    }
+    assert!(!actions.iter().any(|action| matches!(action, MasterAction::Record(Event::WorkerLost { .. }))));
+}
