@@ -333,6 +333,7 @@ impl Master {
                         actions.push(MasterAction::Tell { worker, word });
                     }
                 }
+                LedgerAction::OrphansKnown => self.track(now, TrackerEvent::OrphansKnown, actions),
                 LedgerAction::AskLog { origin, mut known } => {
                     known.extend(self.trimming.blocks());
                     actions.push(MasterAction::ReadLog { origin, known });

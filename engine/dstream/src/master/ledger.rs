@@ -165,6 +165,8 @@ pub enum LedgerAction {
         /// Whom to ask.
         of: Vec<u32>,
     },
+    /// All who were asked have answered.
+    OrphansKnown,
     /// Read what the log has of the lost worker, but for these blocks.
     AskLog {
         /// The lost worker.
@@ -462,7 +464,7 @@ impl Core for Ledger {
         if self.is_recovering {
             return;
         }
-        self.orphans.retain(|_, waiting| !waiting.is_empty());
+        self.hear_of_orphans(actions);
         self.give_up_unallotted(actions);
         self.seal_ready(now, actions);
         self.do_without_clients(now, actions);

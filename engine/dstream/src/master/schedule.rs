@@ -221,7 +221,10 @@ impl Scheduler<'_> {
             if slices.iter().all(Task::is_there) && !slices.iter().filter(at_worker).any(is_only_there) {
                 remake_slices(slices, worker, self.blocks);
                 let task = &mut run.stages[stage][partition];
-                task.reset();
+                // An attempt that runs makes them again as it is, and keeps the place that was counted for it.
+                if !matches!(task.state, TaskState::Running { .. }) {
+                    task.reset();
+                }
                 task.avoid.insert(worker);
                 self.panes.missing(place, pane.interval, worker);
                 found = true;

@@ -79,6 +79,8 @@ pub enum TrackerEvent {
     MayLeave(u32),
     /// A worker is gone, and not fenced yet: it gets no more tasks, and what it has handed in is not known.
     Fencing(u32),
+    /// All others have said what they hold of what gone workers received.
+    OrphansKnown,
     /// A worker is gone, and fenced at the sink.
     Lost {
         /// The worker.
@@ -231,8 +233,8 @@ pub struct Tracker {
     is_recovering: bool,
     /// When something happened last.
     now: Moment,
-    /// Lost workers of which the sink has not said yet what they handed in. Nothing is given up meanwhile.
-    fencing: BTreeSet<u32>,
+    /// What is to be known of lost workers before anything is given up.
+    unknown: given_up::Unknown,
 }
 
 impl Tracker {
@@ -256,7 +258,7 @@ impl Tracker {
             first_attempt: 0,
             is_recovering: false,
             now: Moment::ZERO,
-            fencing: BTreeSet::new(),
+            unknown: given_up::Unknown::default(),
         }
     }
 
@@ -305,7 +307,7 @@ impl Tracker {
             }
             self.finish(result.interval, actions);
         }
-        self.fencing.remove(&worker);
+        self.unknown.fencing.remove(&worker);
         self.pace.lost(worker);
         self.workers.leave(worker);
         self.workers.unreachable.remove(&worker);
@@ -389,7 +391,7 @@ impl Tracker {
     /// Launches all that is ready and finds room, oldest interval first; second attempts before first ones, as somebody
     /// waits for them.
     fn schedule(&mut self, actions: &mut Vec<TrackerAction>) {
-        if self.fencing.is_empty() {
+        if self.unknown.is_nothing() {
             self.give_up_lost_blocks(actions);
         }
         if self.limits.placement == Placement::Load {
@@ -453,6 +455,7 @@ impl Core for Tracker {
             }
             TrackerEvent::Joined(worker) => self.workers.join(worker),
             TrackerEvent::Fencing(worker) => self.fence(worker),
+            TrackerEvent::OrphansKnown => self.unknown.has_orphans = false,
             TrackerEvent::Leaving(worker) => self.leaving(now, worker),
             TrackerEvent::Stays(worker) => _ = self.workers.leaving.remove(&worker),
             TrackerEvent::MayLeave(worker) => return self.may_leave(worker, actions),

@@ -86,6 +86,15 @@ impl Ledger {
         }
     }
 
+    /// Strikes out lost workers of which all have said what they hold.
+    pub(super) fn hear_of_orphans(&mut self, actions: &mut Vec<LedgerAction>) {
+        let had_some = !self.orphans.is_empty();
+        self.orphans.retain(|_, waiting| !waiting.is_empty());
+        if had_some && self.orphans.is_empty() {
+            actions.push(LedgerAction::OrphansKnown);
+        }
+    }
+
     /// A copy that was asked for is there. If the block is over meanwhile, `by` has not heard that it may forget it, or
     /// heard it too early.
     pub(super) fn copy_held(&mut self, now: Moment, (by, block): (Member, BlockName), actions: &mut Vec<LedgerAction>) {

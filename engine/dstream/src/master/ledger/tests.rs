@@ -4,6 +4,7 @@ use super::*;
 use crate::log::LOG;
 
 mod clients;
+mod log;
 mod masked;
 
 fn limits() -> LedgerLimits {
@@ -51,6 +52,7 @@ fn word(action: &LedgerAction) -> String {
         }
         LedgerAction::Holders { block, holders } => format!("holders {block} {holders:?}"),
         LedgerAction::AskOrphans { origin, of } => format!("orphans of {}? {of:?}", origin.worker),
+        LedgerAction::OrphansKnown => "orphans known".to_owned(),
         LedgerAction::AskLog { origin, known } => format!("log of {}? not {known:?}", origin.worker),
         LedgerAction::OrderCopy { block, from, to } => format!("copy {block} {from}>{to}"),
         LedgerAction::Forget { by, blocks } => format!("forget {blocks:?} at {by:?}"),
@@ -159,6 +161,7 @@ fn what_one_that_leaves_holds_is_not_gone_with_those_it_handed_it_on_to() {
             "701 orphans of 3? [1]",
             "701 below 0",
             "702 below 0",
+            "704 orphans known",
         ],
     );
 }
@@ -176,61 +179,6 @@ fn who_stays_after_all_counts_as_before() {
         ],
         1100,
         &["600 copy b1.1.0 1>3", "600 below 1", "700 below 0"],
-    );
-}
-
-#[test]
-fn a_block_in_the_log_outlives_all_workers_and_the_log_is_asked_for_blocks_that_were_not_announced() {
-    let logged = |number, records, holders: &[u32]| {
-        let report = report(1, number, records, holders);
-        BlockReport { holders: report.holders.into_iter().chain([LOG_MEMBER]).collect(), ..report }
-    };
-    check_limits(
-        LedgerLimits { input: Input::Log, ..limits() },
-        &[1, 2],
-        vec![
-            (500, announced(1, vec![logged(0, (0, 9), &[1])], 0)),
-            (600, LedgerEvent::Lost(member(1))),
-            (601, LedgerEvent::Orphans { by: 2, origin: member(1), blocks: vec![] }),
-            (605, LedgerEvent::Orphans { by: LOG, origin: member(1), blocks: vec![logged(1, (10, 19), &[])] }),
-            (700, LedgerEvent::Lost(member(2))),
-            (710, LedgerEvent::Orphans { by: LOG, origin: member(2), blocks: vec![] }),
-            (800, LedgerEvent::Joined(member(3))),
-            (1001, announced(3, vec![], 1)),
-        ],
-        1010,
-        &[
-            "600 log of 1? not {b1.1.0}",
-            "600 orphans of 1? [2]",
-            "600 below 0",
-            "700 log of 2? not {b1.1.0, b1.1.1}",
-            "700 orphans of 2? []",
-            "700 below 0",
-            "800 below 0",
-            "1001 seal 0 [1:0-19] [b1.1.0, b1.1.1]",
-        ],
-    );
-}
-
-#[test]
-fn a_block_that_the_log_does_not_hold_yet_waits_for_a_later_interval_and_is_no_loss_when_its_holder_is_gone() {
-    let limits = || LedgerLimits { input: Input::Log, ..limits() };
-    let held = || (500, announced(1, vec![report(1, 0, (0, 9), &[1])], 1));
-    let logged = BlockReport { holders: vec![LOG_MEMBER], ..report(1, 0, (0, 9), &[1]) };
-    check_limits(
-        limits(),
-        &[1],
-        vec![held(), (1500, announced(1, vec![logged], 2))],
-        2010,
-        &["1000 seal 0 [] []", "2000 seal 1 [1:0-9] [b1.1.0]"],
-    );
-    let orphans = LedgerEvent::Orphans { by: LOG, origin: member(1), blocks: vec![] };
-    check_limits(
-        limits(),
-        &[1],
-        vec![held(), (600, LedgerEvent::Lost(member(1))), (605, orphans)],
-        700,
-        &["600 log of 1? not {b1.1.0}", "600 orphans of 1? []", "600 below 0"],
     );
 }
 
@@ -319,6 +267,7 @@ fn the_blocks_of_a_lost_worker_are_announced_by_the_holders_of_their_copies() {
         &[
             "1300 orphans of 1? [2, 3]",
             "1300 below 0",
+            "1302 orphans known",
             "1302 seal 0 [1:0-9] [b1.1.0]",
             "1302 copy b1.1.0 2>3",
             "1302 below 1",
@@ -339,7 +288,7 @@ fn copies_are_made_again_and_counted() {
             (250, LedgerEvent::CopyHeld { by: member(3), block: name }),
         ],
         900,
-        &["200 orphans of 2? [1, 3]", "200 copy b1.1.0 1>3", "200 below 1", "250 below 0"],
+        &["200 orphans of 2? [1, 3]", "200 copy b1.1.0 1>3", "200 below 1", "211 orphans known", "250 below 0"],
     );
 }
 
@@ -439,6 +388,7 @@ fn records_without_any_copy_are_given_up_but_not_those_that_came_in_another_bloc
             "100 below 1",
             "200 orphans of 1? [2, 3]",
             "200 below 1",
+            "202 orphans known",
             "202 lost b1.1.0 [1:0-4]",
             "202 below 0",
         ],
@@ -472,6 +422,7 @@ fn what_was_given_up_stays_given_up_when_its_holder_comes_back() {
             "100 below 1",
             "200 orphans of 1? [2]",
             "200 below 1",
+            "201 orphans known",
             "201 lost b1.1.0 [1:0-9]",
             "201 below 0",
             "300 below 0",

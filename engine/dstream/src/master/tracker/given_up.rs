@@ -1,9 +1,9 @@
 //! The tracker beyond the promise: blocks that nobody holds are given up, and what was made of them does not mix with
 //! what is made without them.
 //!
-//! Knows no ranges of records. Invariants: nothing is given up while a task runs that may have read it; a result that is
-//! put together from partitions has a given-up block in all of them, or in none; a window never loses records that it was
-//! not made of.
+//! Knows no ranges of records. Invariants: nothing is given up while a task runs that may have read it, or while somebody who
+//! may have it has yet to say so; a result that is put together from partitions has a given-up block in all of them, or in
+//! none; a window never loses records that it was not made of.
 
 use super::{Tracker, TrackerAction};
 use crate::master::journal::GivenUp;
@@ -11,13 +11,30 @@ use crate::master::run::TaskState;
 use crate::master::schedule::drop_lost_blocks;
 use crate::message::TaskId;
 use dstream_trace::BlockName;
+use std::collections::BTreeSet;
+
+/// What is not known yet of workers that are gone. Nothing is given up meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Unknown {
+    /// The sink has not said what they handed in.
+    pub(super) fencing: BTreeSet<u32>,
+    /// Others have not said what they hold of what these received: a copy more than anybody was told of may be among it.
+    pub(super) has_orphans: bool,
+}
+
+impl Unknown {
+    pub(super) fn is_nothing(&self) -> bool {
+        self.fencing.is_empty() && !self.has_orphans
+    }
+}
 
 impl Tracker {
     /// Nobody reads a block at the worker any more: what others made of one that only it had is all that is left of that,
     /// from this moment on, though nothing is given up before the sink has said what the worker handed in.
     pub(super) fn fence(&mut self, worker: u32) {
         self.workers.leave(worker);
-        self.fencing.insert(worker);
+        self.unknown.fencing.insert(worker);
+        self.unknown.has_orphans = true;
         self.blocks.values_mut().for_each(|(holders, _)| holders.retain(|holder| *holder != worker));
     }
 

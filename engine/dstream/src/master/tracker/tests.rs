@@ -131,6 +131,16 @@ fn check_query(query: &Query, workers: &[u32], events: Vec<TrackerEvent>, steps:
     check_limits(query, LIMITS, workers, events.into_iter().map(|event| (0, event)).collect(), steps, expected);
 }
 
+/// How many attempts run at each member.
+fn attempts_running(tracker: &Tracker) -> BTreeMap<u32, usize> {
+    let mut counts: BTreeMap<u32, usize> = tracker.workers.running.keys().map(|worker| (*worker, 0)).collect();
+    let tasks = tracker.runs.values().flat_map(|run| &run.stages).flatten();
+    for (_, worker) in tasks.flat_map(Task::running) {
+        counts.entry(worker).and_modify(|count| *count += 1);
+    }
+    counts
+}
+
 /// The same, each event at its time in milliseconds.
 pub(super) fn check_limits(
     query: &Query,
@@ -160,6 +170,7 @@ pub(super) fn check_limits(
         for interval in given_up.collect::<BTreeSet<u64>>() {
             tracker.step(Moment::from_millis(at_ms), TrackerEvent::Journalled { interval }, &mut actions);
         }
+        assert_eq!(tracker.workers.running, attempts_running(&tracker), "places that are counted for no attempt");
     }
     let seen: Vec<String> = actions.iter().filter_map(word).collect();
     assert_eq!(seen, expected);
@@ -386,9 +397,21 @@ fn an_interval_that_ends_early_frees_the_places_of_what_still_runs_for_it() {
 #[test]
 fn nothing_is_given_up_before_the_sink_has_said_what_the_lost_worker_handed_in() {
     let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
-    events.extend([TrackerEvent::Fencing(1), holders(0, &[])]);
-    check(&[1, 2], events.clone(), 2, &[]);
+    events.extend([TrackerEvent::Fencing(1), holders(0, &[]), TrackerEvent::OrphansKnown]);
+    check(&[1, 2], events.clone(), 3, &[]);
     events.push(lost(1));
+    check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
+}
+
+#[test]
+fn nothing_is_given_up_before_all_have_said_what_they_hold_of_it() {
+    let mut events = sealed(0, &[(0, &[1]), (1, &[2])]);
+    events.extend([TrackerEvent::Fencing(1), holders(0, &[]), lost(1)]);
+    check(&[1, 2], events.clone(), 3, &[]);
+    // Worker 2 has a copy of which nobody had heard; or nobody has one.
+    let copy = [holders(0, &[2]), TrackerEvent::OrphansKnown];
+    check(&[1, 2], [&events[..], &copy].concat(), 2, &["2: stage 0 [0.1 again]"]);
+    events.push(TrackerEvent::OrphansKnown);
     check(&[1, 2], events, 1, &["give up b1.1.0", "2: stage 0 [0.1 again]"]);
 }
 

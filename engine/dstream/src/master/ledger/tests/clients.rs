@@ -23,8 +23,13 @@ fn lost_after_the_seal() -> Vec<(u64, LedgerEvent)> {
     ]
 }
 
-const LOST_AFTER_THE_SEAL: [&str; 4] =
-    ["1000 seal 0 [1:0-9] [b1.1.0]", "1200 orphans of 1? [2]", "1200 holders b1.1.0 [4294967295]", "1200 below 0"];
+const LOST_AFTER_THE_SEAL: [&str; 5] = [
+    "1000 seal 0 [1:0-9] [b1.1.0]",
+    "1200 orphans of 1? [2]",
+    "1200 holders b1.1.0 [4294967295]",
+    "1200 below 0",
+    "1201 orphans known",
+];
 
 fn without_seals(
     limits: LedgerLimits,
@@ -47,7 +52,7 @@ fn what_is_sealed_its_clients_hold_and_what_is_not_they_send_again() {
         (601, LedgerEvent::Orphans { by: 2, origin: member(1), blocks: vec![] }),
         (700, announced(2, vec![], 1)),
     ];
-    let said = ["600 orphans of 1? [2]", "600 below 1", "601 below 0", "1000 seal 0 [] []"];
+    let said = ["600 orphans of 1? [2]", "600 below 1", "601 orphans known", "601 below 0", "1000 seal 0 [] []"];
     check_limits(replays(), &[1, 2], events, 1100, &said);
 }
 

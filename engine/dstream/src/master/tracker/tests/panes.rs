@@ -280,6 +280,23 @@ fn panes_that_nobody_can_fetch_are_made_again_elsewhere() {
     check_windowed(events, 1, &["3: stage 0 [0.1 again]"]);
 }
 
+#[test]
+fn panes_that_nobody_can_fetch_and_that_are_being_made_again_are_waited_for() {
+    let mut query = top_words();
+    query.stages[1].kept = windowed().stages[1].kept.clone();
+    let cut = |worker| TrackerEvent::Links { worker, unreachable: [1].into() };
+    // What worker 1 reduced it can hand on to nobody: it is made again at 2, behind slices that 3 makes again.
+    let mut events = reducing();
+    events.extend([cut(2), cut(3), done(1, 1, 0), done(2, 1, 1), done_again(3, 0, 0)]);
+    check_query(&query, &[1, 2, 3], events.clone(), 1, &["2: stage 1 [0.1 again]"]);
+    // The next interval needs the panes of the same.
+    events.extend(sealed(1, &[(2, &[3])]));
+    events.push(done_in(1, 3, 0, 0));
+    check_query(&query, &[1, 2, 3], events.clone(), 1, &["2: stage 1 [1.0 on 0@2]"]);
+    events.push(done_again(2, 1, 0));
+    check_query(&query, &[1, 2, 3], events, 1, &["3: stage 2 [0.0]", "2: stage 1 [0.0 on 0@2]"]);
+}
+
 /// As `windowed`, with changes and a segment for each interval instead of values.
 fn in_place() -> Query {
     let mut query = windowed();
