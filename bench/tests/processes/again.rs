@@ -21,15 +21,17 @@ struct Life {
     job: Process,
 }
 
+fn asked_for(address: &str) -> String {
+    let source = format!("--source file:in.txt rate={LINES_PER_S}/s");
+    format!("job word-count {source} --interval 200ms --master {address} --output file:out")
+}
+
 impl Life {
     fn begin(folder: &Folder, address: &str) -> Life {
         let start = |words: &str| Process::start(folder, words);
         let worker = format!("worker --master {address} --cores 1");
-        let (source, rate) = ("file:in.txt", format!("rate={LINES_PER_S}/s"));
-        let job =
-            format!("job word-count --source {source} --interval 200ms --master {address} --output file:out {rate}");
         let master = start(&format!("master --listen {address} --workers 2"));
-        Life { others: [master, start(&worker), start(&worker)], job: start(&job) }
+        Life { others: [master, start(&worker), start(&worker)], job: start(&asked_for(address)) }
     }
 
     /// SIGKILL for each of them.
@@ -114,6 +116,9 @@ fn a_cluster_that_is_asked_to_end_goes_on_and_what_it_does_not_know_it_does_not_
 
     let mut master = Process::start(&folder, &format!("master --listen {address} --workers 2"));
     master.until_said("has the job `word-count`: asked for again, it goes on from interval");
+    folder.write("in.txt", "x\nx\n");
+    let (code, err) = Process::start(&folder, &asked_for(&address)).end();
+    assert!(code == 64 && err.contains("ends behind 2 lines, and more than those were taken from it before"), "{err}");
     let other =
         format!("job word-count --source file:other.txt --interval 200ms --master {address} --output file:other");
     let (code, err) = Process::start(&folder, &other).end();

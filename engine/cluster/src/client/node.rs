@@ -411,6 +411,9 @@ impl Shell {
         let read = self.source.fill(records, bytes, &mut lines).map_err(|error| NodeError(error.to_string()))?;
         if read == 0 {
             if !self.source.is_waiting() {
+                if is_known && !self.source.is_stopped() {
+                    return Err(NodeError(self.is_shorter()));
+                }
                 self.end_source();
             }
             return Ok(None);
@@ -431,6 +434,15 @@ impl Shell {
         }
         self.step(ClientEvent::Batch { range, first_due: due(first), last_due: due(range.last) });
         Ok(Some(length))
+    }
+
+    /// What an earlier life has read the source does not have any more.
+    fn is_shorter(&self) -> String {
+        format!(
+            "the source ends behind {} lines, and more than those were taken from it before: it is not what it was; put it \
+             back as it was, or longer, to go on",
+            self.next_sequence
+        )
     }
 
     fn end_source(&mut self) {
