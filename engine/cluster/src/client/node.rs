@@ -439,8 +439,8 @@ impl Shell {
     /// What an earlier life has read the source does not have any more.
     fn is_shorter(&self) -> String {
         format!(
-            "the source ends behind {} lines, and more than those were taken from it before: it is not what it was; put it \
-             back as it was, or longer, to go on",
+            "the source ends behind {} lines, and more than those were taken from it before: it is not what it was; put \
+             it back as it was, or longer, to go on",
             self.next_sequence
         )
     }

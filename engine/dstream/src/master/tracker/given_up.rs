@@ -1,9 +1,9 @@
 //! The tracker beyond the promise: blocks that nobody holds are given up, and what was made of them does not mix with
 //! what is made without them.
 //!
-//! Knows no ranges of records. Invariants: nothing is given up while a task runs that may have read it, or while somebody who
-//! may have it has yet to say so; a result that is put together from partitions has a given-up block in all of them, or in
-//! none; a window never loses records that it was not made of.
+//! Knows no ranges of records. Invariants: nothing is given up while a task runs that may have read it, or while somebody
+//! who may have it has yet to say so; a result that is put together from partitions has a given-up block in all of them, or
+//! in none; a window never loses records that it was not made of.
 
 use super::{Tracker, TrackerAction};
 use crate::master::journal::GivenUp;
