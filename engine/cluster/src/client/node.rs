@@ -412,7 +412,7 @@ impl Shell {
         if read == 0 {
             if !self.source.is_waiting() {
                 if is_known && !self.source.is_stopped() {
-                    return Err(NodeError(self.is_shorter()));
+                    return Err(NodeError(self.why_too_short()));
                 }
                 self.end_source();
             }
@@ -437,10 +437,10 @@ impl Shell {
     }
 
     /// What an earlier life has read the source does not have any more.
-    fn is_shorter(&self) -> String {
+    fn why_too_short(&self) -> String {
         format!(
-            "the source ends behind {} lines, and more than those were taken from it before: it is not what it was; put \
-             it back as it was, or longer, to go on",
+            "the source ends behind {} lines, and more than those were taken from it before: it is not what it was; \
+             put it back as it was, or longer, to go on",
             self.next_sequence
         )
     }
