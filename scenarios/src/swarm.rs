@@ -173,6 +173,12 @@ impl Frame {
         (self.workers / 2).min(self.workers.saturating_sub(needed))
     }
 
+    /// Whether one worker can work off what waited for all: where places are fixed, the one that stayed when the others were
+    /// away holds all that came meanwhile, and nobody takes it from there.
+    fn one_can_do_all(&self) -> bool {
+        self.workers * self.load <= MOST_LOAD
+    }
+
     fn lines(&self, seed: u64, dice: &Dice) -> Vec<String> {
         let latency = dice.pick("latency", &["1ms", "1ms", "2ms", "5ms", "10ms"]);
         let bandwidth = self.workers * self.cores * self.load * dice.pick("bandwidth", &BANDWIDTHS);
@@ -265,6 +271,7 @@ fn options(dice: &Dice, engine: &EngineDeclaration, frame: &Frame, offs: Offs) -
             _ if dice.below("default", 2) == 0 => None,
             "overlap" => value(&dice, option, frame).map(|value| no_less(value, frame.least_overlap())),
             "spares" => value(&dice, option, frame).map(|value| no_more(value, frame.may_go())),
+            "placement" => value(&dice, option, frame).filter(|value| value != "fixed" || frame.one_can_do_all()),
             _ => value(&dice, option, frame),
         };
         let value = value.filter(|value| offs == Offs::Drawn || value != "off");

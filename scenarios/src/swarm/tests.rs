@@ -23,6 +23,7 @@ fn context() -> Context {
             OptionValue::Off,
         ),
         option("spares", OptionKind::Count { at_least: 0, at_most: 16 }, OptionValue::Count(0)),
+        option("placement", OptionKind::Choice(&["free", "fixed"]), OptionValue::Choice("free".to_owned())),
         option("mode", OptionKind::Choice(&["fast", "safe"]), OptionValue::Choice("fast".to_owned())),
     ];
     let engine = EngineDeclaration { options, built: true, moves: true, ..EngineDeclaration::unbuilt("any") };
@@ -119,6 +120,20 @@ fn no_more_workers_wait_than_the_load_allows() {
         drawn_with_spares += u64::from(spares > 0);
     }
     assert!(most == 2 && drawn_with_spares > 20, "up to {most} in {drawn_with_spares} of 200");
+}
+
+#[test]
+fn places_are_fixed_only_where_one_worker_can_do_what_waits_for_all() {
+    // Of five workers one stayed; it held the maps of all, twenty seconds of a core, and the others idled when they were back.
+    let (mut fixed, mut most) = (0, 0);
+    for seed in 0..200 {
+        let frame = Frame::draw(&Dice::new(seed), &Template::read("").expect("the template is a mapping"));
+        if drawn(seed, "").engines[0].options["placement"] == OptionValue::Choice("fixed".to_owned()) {
+            fixed += 1;
+            most = most.max(frame.workers * frame.load);
+        }
+    }
+    assert!(most == MOST_LOAD && fixed > 20, "{fixed} of 200, up to {most} % of one worker");
 }
 
 #[test]
