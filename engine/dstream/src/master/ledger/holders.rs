@@ -70,20 +70,33 @@ impl Ledger {
         for waiting in self.orphans.values_mut() {
             waiting.remove(&lost.worker);
         }
-        let of: Vec<u32> = self.members.keys().copied().collect();
         let log = (self.limits.input == Input::Log).then_some(LOG);
-        self.orphans.insert(lost, of.iter().copied().chain(log).collect());
         if log.is_some() {
             actions.push(LedgerAction::AskLog { origin: lost, known: self.blocks.keys().copied().collect() });
         }
-        actions.push(LedgerAction::AskOrphans { origin: lost, of });
+        self.ask_orphans(lost, log, actions);
         self.copies.lost(lost.worker);
+        let mut origins = BTreeSet::new();
         for (name, block) in &mut self.blocks {
-            if block.holders.remove(&lost.worker) && block.allotted.is_some() {
+            let had_it = block.holders.remove(&lost.worker);
+            if had_it && block.allotted.is_some() {
                 let holders = block.holders.iter().copied().collect();
                 actions.push(LedgerAction::Holders { block: *name, holders });
             }
+            if had_it && block.holders.is_empty() {
+                origins.insert(Member { worker: name.origin, epoch: name.epoch });
+            }
         }
+        // An origin that was lost before, though it lives, may have sent copies to members that came after its loss.
+        origins.retain(|origin| *origin != lost && !self.is_member(origin));
+        origins.into_iter().for_each(|origin| self.ask_orphans(origin, None, actions));
+    }
+
+    /// Until all members, and the log if it is one to ask, have said what they hold of this origin's, nothing is gone.
+    fn ask_orphans(&mut self, origin: Member, log: Option<u32>, actions: &mut Vec<LedgerAction>) {
+        let of: Vec<u32> = self.members.keys().copied().collect();
+        self.orphans.entry(origin).or_default().extend(of.iter().copied().chain(log));
+        actions.push(LedgerAction::AskOrphans { origin, of });
     }
 
     /// Strikes out lost workers of which all have said what they hold.

@@ -185,3 +185,36 @@ fn what_gets_no_copies_waits_for_an_interval_at_most() {
     let seals = said(limits(), &[1, 2], events, 2000).into_iter().filter(|word| word.contains("seal"));
     assert_eq!(seals.collect::<Vec<_>>(), ["1000 seal 0 [] []", "2000 seal 1 [1:0-9] [b2.2.0]"]);
 }
+
+#[test]
+fn what_a_worker_sends_after_its_loss_to_one_that_came_later_is_asked_for_when_the_last_other_copy_goes() {
+    let (block, orphans) =
+        (report(3, 0, (0, 9), &[1, 3]), |by, origin, blocks| LedgerEvent::Orphans { by, origin, blocks });
+    check(
+        &[1, 3],
+        vec![
+            (100, announced(3, vec![block], 1)),
+            (600, LedgerEvent::Lost(member(3))),
+            (601, orphans(1, member(3), vec![])),
+            (700, LedgerEvent::Joined(member(2))),
+            (800, LedgerEvent::Lost(member(1))),
+            (801, orphans(2, member(1), vec![])),
+            (802, orphans(2, member(3), vec![report(3, 0, (0, 9), &[2])])),
+            (1001, announced(2, vec![], 1)),
+        ],
+        1002,
+        &[
+            "600 orphans of 3? [1]",
+            "600 below 0",
+            "601 orphans known",
+            "700 copy b3.3.0 1>2",
+            "700 below 1",
+            "800 orphans of 1? [2]",
+            "800 orphans of 3? [2]",
+            "800 below 1",
+            "802 orphans known",
+            "802 below 0",
+            "1001 seal 0 [1:0-9] [b3.3.0]",
+        ],
+    );
+}
