@@ -8,7 +8,9 @@
 //! everywhere. For the same reason a holder that died counts until it is declared lost, but no longer than a failure
 //! timeout: whether the detector does its work must not decide what this check sees. Who is declared lost and lives has its
 //! copies yet: they count again when it joins again. Records that may be gone need no copies from then on: a client that
-//! comes back hears that it need not send them.
+//! comes back hears that it need not send them. Nor do records that are in results, or, where those are not due yet, in a
+//! complete checkpoint: no recovery reads their blocks again. Whoever calls a checkpoint complete answers for that: from
+//! then on no fault may take any of it.
 
 use super::damage::Damage;
 use super::{CheckInput, Finding};
@@ -21,6 +23,7 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>, damage: &[Damage])
     let (mut finding, mut acked) = (Finding::default(), RangeSet::new());
     let mut copies = Copies::new(input.promise.copies);
     let (mut members, mut dead) = (Members::new(input.run.failure_timeout), Dead::new(input.run.failure_timeout));
+    let mut checkpointed_below = 0;
     for line in input.lines {
         let node = &line.node;
         dead.expire(line.at, &mut copies);
@@ -41,7 +44,9 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>, damage: &[Damage])
                 let short = copies.short_without(worker, promised);
                 dead.expire_of(worker, &mut copies);
                 copies.lose_all(worker);
-                let is_needed = |range: &RecordRange| acked.gaps(*range).is_empty() && !is_out(input, *range, line.at);
+                let is_needed = |range: &RecordRange| {
+                    acked.gaps(*range).is_empty() && !is_over(input, *range, line.at, checkpointed_below)
+                };
                 for range in short.into_iter().filter(is_needed) {
                     let at = line.at;
                     finding.add(|| format!("{worker} left at {at} while fewer than {promised} others held {range:?}"));
@@ -75,13 +80,14 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>, damage: &[Damage])
                 acked.insert(*range);
                 let lacking = fresh.iter().flat_map(|range| copies.lacking(*range, promised));
                 let is_gone = |range| is_gone(damage, range, line.at) && !copies.has_any(range);
-                if lacking.into_iter().any(|range| !is_out(input, range, line.at) && !is_gone(range)) {
-                    let at = line.at;
+                let at = line.at;
+                if lacking.into_iter().any(|range| !is_over(input, range, at, checkpointed_below) && !is_gone(range)) {
                     finding.add(|| {
                         format!("records {range:?} were acknowledged at {at} before {promised} nodes held them")
                     });
                 }
             }
+            Event::CheckpointComplete { through } => checkpointed_below = through + 1,
             _ => {}
         }
     }
@@ -95,13 +101,17 @@ fn is_gone(damage: &[Damage], range: RecordRange, at: Moment) -> bool {
     gone.gaps(range).is_empty()
 }
 
-/// Whether the records were all in results: those need no copies any more.
-fn is_out(input: &CheckInput<'_>, range: RecordRange, at: Moment) -> bool {
-    let outputs = &input.run.outputs;
-    let is_done = |interval: u64| input.facts.covered(interval, outputs).is_some_and(|done| done <= at);
-    let done = input.facts.sealed.iter().filter(|(interval, _)| is_done(**interval));
-    let out: RangeSet = done.flat_map(|(_, seal)| seal.ranges.iter().copied()).collect();
-    out.gaps(range).is_empty()
+/// Whether the records were all in results, or in a checkpoint and all results that are due of them out: those need no
+/// copies any more.
+fn is_over(input: &CheckInput<'_>, range: RecordRange, at: Moment, checkpointed_below: u64) -> bool {
+    let (facts, run) = (input.facts, input.run);
+    let is_in_results = |interval: u64| facts.covered(interval, &run.outputs).is_some_and(|done| done <= at);
+    let is_due_out =
+        |interval: u64| facts.done(interval, &run.outputs).map_or(!run.is_due(interval), |done| done <= at);
+    let is_stored = |interval: u64| interval < checkpointed_below && is_due_out(interval);
+    let over = facts.sealed.iter().filter(|(interval, _)| is_in_results(**interval) || is_stored(**interval));
+    let over: RangeSet = over.flat_map(|(_, seal)| seal.ranges.iter().copied()).collect();
+    over.gaps(range).is_empty()
 }
 
 /// What nodes held that died and are not declared lost yet. A later life of a node has nothing of it, and what it holds

@@ -57,6 +57,27 @@ fn records_in_two_blocks_are_held_by_whoever_holds_either() {
 }
 
 #[test]
+fn what_is_in_a_complete_checkpoint_before_its_result_is_due_needs_no_second_copy() {
+    // The result over intervals 2 and 3 is out 200 ms after the end of 3; the client hears 500 ms after the end of 2.
+    let is_broken = |checkpoint: Option<(u64, u64)>| {
+        let mut history = History::windowed(6, 2, 2);
+        let is_copy = |event: &Event| matches!(event, Event::BlockHeld { block: held, .. } if *held == block(2));
+        let is_ack = |event: &Event| matches!(event, Event::RecordsAcked { range } if *range == records(20, 29));
+        history.remove(|event| is_copy(event) || is_ack(event));
+        history.add(closed(2) + 500, "client-1", Event::RecordsAcked { range: records(20, 29) });
+        if let Some((after, through)) = checkpoint {
+            history.add(closed(2) + after, "master", Event::CheckpointComplete { through });
+        }
+        let law = |law: &&CheckResult| law.check.contains("acknowledged means held");
+        history.checked().laws.iter().find(law).is_some_and(|law| !law.holds)
+    };
+    assert!(is_broken(None));
+    assert!(is_broken(Some((400, 1))), "of the interval before");
+    assert!(is_broken(Some((501, 2))), "a moment too late");
+    assert!(!is_broken(Some((499, 2))));
+}
+
+#[test]
 fn a_copy_that_was_forgotten_before_the_next_one_came_does_not_count() {
     let is_broken = |forgotten_before: u64| {
         let mut history = History::calm(6);
