@@ -36,6 +36,16 @@ impl Redundancy {
         (next.places != now.places).then_some(next)
     }
 
+    /// How many run something.
+    fn active(&self) -> u32 {
+        (self.workers * self.hosts).max(1)
+    }
+
+    /// How many of so many members stay idle: where some are away the others wait for no loss that they could not take.
+    pub fn spare(&self, members: usize) -> usize {
+        members.saturating_sub(self.active() as usize).min(self.standbys as usize)
+    }
+
     /// The next assignment, where fewer are idle than should be, or than the members allow: one that runs least hands
     /// everything to others that run something, none more than its share. All seats run when this is
     /// asked.
@@ -45,15 +55,12 @@ impl Redundancy {
         members: &BTreeSet<NodeNumber>,
         avoid: &BTreeSet<NodeNumber>,
     ) -> Option<Assignment> {
-        let active = (self.workers * self.hosts).max(1);
         let loads = Loads::of(now, members).hosting;
         let idle = members.iter().filter(|node| loads[node] == 0).count();
-        // Where some stay away for good the others wait for no loss that they could not take.
-        let spare = members.len().saturating_sub(active as usize).min(self.standbys as usize);
-        if idle >= spare {
+        if idle >= self.spare(members.len()) {
             return None;
         }
-        let share = loads.values().sum::<u32>().div_ceil(active);
+        let share = loads.values().sum::<u32>().div_ceil(self.active());
         let giver = loads.iter().filter(|(_, load)| **load > 0).min_by_key(|(node, load)| (**load, Reverse(**node)));
         let (giver, load) = giver.map(|(node, load)| (*node, *load))?;
         let mut takers = loads;
@@ -78,7 +85,8 @@ impl Redundancy {
         let mut loads = Loads::of(now, members);
         let mut receivers: BTreeSet<NodeNumber> = members.difference(avoid).copied().collect();
         let idle: Vec<NodeNumber> = members.iter().copied().filter(|node| loads.hosting[node] == 0).collect();
-        receivers.retain(|node| !idle.iter().rev().take(self.standbys as usize).any(|standby| standby == node));
+        let spare = self.spare(members.len());
+        receivers.retain(|node| !idle.iter().rev().take(spare).any(|standby| standby == node));
         let mut next = None;
         while let Some(receiver) = receivers.iter().copied().min_by_key(|node| (loads.hosting[node], *node)) {
             let giver = members.iter().copied().max_by_key(|node| (loads.hosting[node], Reverse(*node)))?;
@@ -118,15 +126,38 @@ mod tests {
     use crate::continuous::assignment::Place;
     use crate::continuous::master::plan::{Border, Heir};
 
-    /// Partitions that run at these hosts, in a cluster of four workers and two standbys of which these are members. What
-    /// hosts are like when the least of them is freed; nothing if none is.
-    fn check(hosts: &[u32], members: u32, expected: Option<&[&str]>) {
-        let (heir, border) = (Heir::Many, Border::Saved { every: 3 });
-        let redundancy = Redundancy { workers: 4, hosts: 1, copies: 2, standbys: 2, heir, border };
+    /// A cluster of four workers and two standbys.
+    fn redundancy() -> Redundancy {
+        Redundancy {
+            workers: 4,
+            hosts: 1,
+            copies: 2,
+            standbys: 2,
+            heir: Heir::Many,
+            border: Border::Saved { every: 3 },
+        }
+    }
+
+    /// Partitions that run at these hosts, in that cluster.
+    fn hosted(hosts: &[u32]) -> Assignment {
         let seat = |node| Seat { node, since: 1, start: Start::Empty };
         let place = |node: &u32| Place { hosts: vec![seat(*node)], holders: vec![seat(*node)] };
-        let now = Assignment { version: 1, places: hosts.iter().map(place).collect() };
-        let next = redundancy.vacate(&now, &(1..=members).collect(), &BTreeSet::new());
+        Assignment { version: 1, places: hosts.iter().map(place).collect() }
+    }
+
+    /// What hosts are like when the least of them is freed, where these are members; nothing if none is.
+    fn check(hosts: &[u32], members: u32, expected: Option<&[&str]>) {
+        let next = redundancy().vacate(&hosted(hosts), &(1..=members).collect(), &BTreeSet::new());
+        check_next(hosts, next, expected);
+    }
+
+    /// The same when members have their share again.
+    fn check_even(hosts: &[u32], members: &[u32], expected: Option<&[&str]>) {
+        let next = redundancy().even_out(&hosted(hosts), &members.iter().copied().collect(), &BTreeSet::new());
+        check_next(hosts, next, expected);
+    }
+
+    fn check_next(hosts: &[u32], next: Option<Assignment>, expected: Option<&[&str]>) {
         let nodes = |place: &Place| place.hosts.iter().map(|seat| seat.node.to_string()).collect::<Vec<_>>().join(" ");
         let seen: Option<Vec<String>> = next.map(|next| next.places.iter().map(nodes).collect());
         let expected = expected.map(|places| places.iter().map(|place| (*place).to_owned()).collect());
@@ -143,6 +174,15 @@ mod tests {
         // Who has more than its share is given no more.
         let freed = ["1", "1", "1", "1", "2", "3", "4", "5 2"];
         check(&[1, 1, 1, 1, 2, 3, 4, 5], 6, Some(&freed));
+    }
+
+    #[test]
+    fn a_node_that_is_back_runs_its_share_and_so_does_a_standby_while_another_node_is_gone() {
+        check_even(&[1, 2, 3, 2], &[1, 2, 3, 4, 5, 6], Some(&["1", "2 4", "3", "2"]));
+        check_even(&[1, 2, 3, 2], &[1, 2, 3, 5, 6], Some(&["1", "2 5", "3", "2"]));
+        // One of the two that idle is enough for what is left.
+        check_even(&[5, 2, 3, 2], &[1, 2, 3, 5, 6], Some(&["5", "2 1", "3", "2"]));
+        check_even(&[5, 2, 3, 6], &[1, 2, 3, 4, 5, 6], None);
     }
 
     #[test]

@@ -75,11 +75,12 @@ impl Master {
         count(foremost) - count(hindmost).min(count(foremost)) <= self.limits.most_waiting
     }
 
-    /// Whether a member that is no standby runs nothing.
+    /// Whether more members idle than should.
     fn is_one_idle(&self, now: &Assignment) -> bool {
         let running: BTreeSet<NodeNumber> =
             now.iter().flat_map(|(_, place)| &place.hosts).map(|seat| seat.node).collect();
-        self.members.keys().filter(|node| !running.contains(node)).count() as u32 > self.limits.redundancy.standbys
+        let idle = self.members.keys().filter(|node| !running.contains(node)).count();
+        idle > self.limits.redundancy.spare(self.members.len())
     }
 
     /// The node that holds all others up, if one may be given up: it has been behind for as long as that is far;
