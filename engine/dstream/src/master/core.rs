@@ -14,14 +14,13 @@
 use crate::cores::CoreFactory;
 use crate::log::LOG;
 use crate::master::book::Book;
-use crate::master::flow::{Content, Flow};
-use crate::master::journal::{Entry, SealedInterval, Snapshot};
+use crate::master::flow::Flow;
+use crate::master::journal::{Entry, Snapshot};
 use crate::master::leaving::Consent;
-use crate::master::ledger::{Allotment, LedgerAction, LedgerEvent, LedgerLimits};
-use crate::master::members::if_alike;
+use crate::master::ledger::{LedgerAction, LedgerEvent, LedgerLimits};
 use crate::master::replaying::Replaying;
 use crate::master::results::Results;
-use crate::master::scale::{Came, Scale};
+use crate::master::scale::Scale;
 use crate::master::spares::Spares;
 use crate::master::tracker::{Checkpointed, TrackerAction, TrackerEvent, TrackerLimits};
 use crate::master::trimming::Trimming;
@@ -33,7 +32,7 @@ use dstream_cluster::layout::Role;
 use dstream_cluster::message::{ToClient, VisibleResult};
 use dstream_kernel::{Query, StageInput};
 use dstream_trace::{BlockName, Event, Moment, NodeName, RecordRange};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// What the master must know.
@@ -163,6 +162,8 @@ pub struct Master {
     pub(super) has_input_elsewhere: bool,
     pub(super) detector: BoxCore<DetectorEvent, DetectorAction>,
     pub(super) ledger: BoxCore<LedgerEvent, LedgerAction>,
+    /// What the ledger is to hear when all is done that it has just decided.
+    pub(super) unaccounted: Option<VecDeque<LedgerEvent>>,
     pub(super) tracker: BoxCore<TrackerEvent, TrackerAction>,
     pub(super) members: BTreeMap<u32, u64>,
     /// Members that are to leave.
@@ -241,6 +242,7 @@ impl Master {
     pub fn new(limits: MasterLimits, query: &Query, cores: &dyn CoreFactory) -> Master {
         Master {
             detector: cores.detector(limits.heartbeat, limits.failure_timeout),
+            unaccounted: None,
             ledger: cores.ledger(limits.ledger.clone()),
             tracker: cores.tracker(query, limits.tracker),
             keeps_state: query.stages.iter().any(|stage| !stage.kept.is_empty()),
@@ -294,61 +296,6 @@ impl Master {
                 DetectorAction::Refuse { worker, epoch } => {
                     actions.push(MasterAction::Tell { worker, word: ToWorker::Fenced { epoch } });
                 }
-            }
-        }
-    }
-
-    pub(super) fn account(&mut self, now: Moment, event: LedgerEvent, actions: &mut Vec<MasterAction>) {
-        let mut decided = Vec::new();
-        self.ledger.step(now, event, &mut decided);
-        for action in decided {
-            match action {
-                LedgerAction::Seal { interval, ranges, blocks } => {
-                    self.sealed_below = self.sealed_below.max(interval + 1);
-                    let records = ranges.iter().map(RecordRange::count).sum();
-                    let is_held = self.flow.as_mut().is_some_and(|(flow, clients)| {
-                        let records_of = |block: &Allotment| block.ranges.iter().map(RecordRange::count).sum();
-                        let blocks = blocks.iter().map(records_of).collect();
-                        flow.sealed(now, interval, Content { records, if_alike: if_alike(&ranges, *clients), blocks })
-                    });
-                    if let Some(spares) = &mut self.spares {
-                        let came = if records > 0 { Came::Some { is_held } } else { Came::None };
-                        spares.scale.sealed(now, interval, came);
-                    }
-                    let sealed = SealedInterval { interval, ranges, blocks: blocks.clone() };
-                    self.book.sealed(sealed.clone());
-                    self.write(Some(interval), Entry::Sealed(sealed), actions);
-                    self.track(now, TrackerEvent::Sealed { interval, blocks }, actions);
-                }
-                LedgerAction::Gone(ranges) => {
-                    self.gone_for_good(ranges, actions);
-                }
-                LedgerAction::GiveUp(given_up) => self.give_up(given_up, actions),
-                LedgerAction::Holders { block, holders } => {
-                    self.track(now, TrackerEvent::Holders { block, holders }, actions);
-                }
-                LedgerAction::AskOrphans { origin, of } => {
-                    for worker in of {
-                        let word = ToWorker::ReportOrphans { origin: origin.worker, epoch: origin.epoch };
-                        actions.push(MasterAction::Tell { worker, word });
-                    }
-                }
-                LedgerAction::OrphansKnown => self.track(now, TrackerEvent::OrphansKnown, actions),
-                LedgerAction::AskLog { origin, mut known } => {
-                    known.extend(self.trimming.blocks());
-                    actions.push(MasterAction::ReadLog { origin, known });
-                }
-                LedgerAction::OrderCopy { block, from, to } => {
-                    actions.push(MasterAction::Tell { worker: from, word: ToWorker::Copy { block, to } });
-                }
-                LedgerAction::Heard { by, blocks } => self.heard(by, blocks, actions),
-                LedgerAction::Forget { by, blocks } => {
-                    self.trimming.over(&blocks);
-                    self.say_when_written(LedgerAction::Forget { by, blocks }, actions);
-                }
-                LedgerAction::Answer { .. } => self.say_when_written(action, actions),
-                LedgerAction::LetsGo(_) => _ = self.consents.insert(Consent::Ledger),
-                LedgerAction::Record(event) => actions.push(MasterAction::Record(event)),
             }
         }
     }

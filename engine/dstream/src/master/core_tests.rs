@@ -6,12 +6,12 @@ use super::ledger::LedgerLimits;
 use super::tracker::TrackerLimits;
 use super::tracker::tests::LIMITS;
 use crate::cores::PlainCores;
-use crate::message::{Member, ToMaster, ToWorker};
+use crate::message::{BlockReport, Member, ToMaster, ToWorker};
 use crate::options::{Input, Placement};
 use dstream_cluster::core::Core;
 use dstream_cluster::message::ToClient;
 use dstream_kernel::QueryBuilder;
-use dstream_trace::{Event, Moment};
+use dstream_trace::{BlockName, Event, Moment, RecordRange};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -277,6 +277,38 @@ fn who_asks_to_leave_while_its_last_life_is_fenced_leaves() {
     stage.beats(2, &[]);
     let left = |action: &MasterAction| matches!(action, MasterAction::Record(Event::WorkerLeft { .. }));
     assert!(asks(&mut stage).iter().any(left), "the tracker knows that it is to leave");
+}
+
+#[test]
+fn what_is_given_up_lacks_no_copies_from_then_on() {
+    let with_one_copy = LedgerLimits { copies: 1, ..limits(2, 0).ledger };
+    let mut stage = Stage::new(MasterLimits { ledger: with_one_copy, ..limits(2, 0) }, 1);
+    (1..=2).for_each(|worker| drop(stage.joins(worker)));
+    let epoch = stage.epochs[&1];
+    for _ in 0..10 {
+        stage.now_ms += BEAT_MS;
+        (1..=2).for_each(|worker| drop(stage.beats(worker, &[])));
+    }
+    // One is in an interval, one is not yet.
+    let block = |interval| BlockReport {
+        name: BlockName { origin: 1, epoch, number: interval },
+        interval,
+        ranges: vec![RecordRange { client: 1, first: interval * 10, last: interval * 10 + 9 }],
+        bytes: 100,
+        holders: vec![Member { worker: 1, epoch }],
+    };
+    stage.says(1, ToMaster::Announce { epoch, blocks: vec![block(0), block(1)], closed_below: 1 });
+    stage.has_closed(2, 1);
+    let mut said = stage.joins_as(1, 2);
+    let orphans = ToMaster::Orphans { epoch: stage.epochs[&2], origin: 1, origin_epoch: epoch, blocks: Vec::new() };
+    said.extend(stage.says(2, orphans));
+    let given_up = |action: &MasterAction| matches!(action, MasterAction::Journal(Entry::GivenUp(_)));
+    assert!(said.iter().any(given_up), "its only holder has begun anew");
+    let lacking = said.iter().filter_map(|action| match action {
+        MasterAction::Record(Event::CopiesBelow { blocks }) => Some(*blocks),
+        _ => None,
+    });
+    assert_eq!(lacking.last(), Some(0));
 }
 
 #[test]

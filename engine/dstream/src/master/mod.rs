@@ -1,5 +1,6 @@
 //! The master: seals intervals, hands out tasks, finds what a loss took and has it made again.
 
+mod accounting;
 mod book;
 mod checkpoint;
 mod copies;
