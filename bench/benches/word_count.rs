@@ -2,11 +2,11 @@
 //! beside batches. Measures computing only: no network, no engine.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use dstream::yardstick::{PADDING, WordCount};
 use dstream_kernel::{LineBlock, Produced, Query, QueryBuilder, Scratch, TaskAt, TaskInput};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 
-mod hand_written;
 mod text;
 
 /// Records of a task: an interval of a few milliseconds of one core.
@@ -38,13 +38,13 @@ fn reduce(query: &Query, slices: Vec<bytes::Bytes>, scratch: &mut Scratch) {
 fn bench_text(criterion: &mut Criterion, name: &str, long_percent: u64) {
     let text = text::text(RECORDS, long_percent);
     let mut padded = text.clone();
-    padded.extend([b' '; hand_written::PADDING]);
+    padded.extend([b' '; PADDING]);
     let input = TaskInput::Lines(vec![LineBlock { lines: text.into(), records: RECORDS, skip: Vec::new() }]);
     let query = word_count();
 
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(RECORDS));
-    let mut counts = hand_written::WordCount::with_room(text::VOCABULARY);
+    let mut counts = WordCount::with_room(text::VOCABULARY);
     group.bench_function("hand-written loop", |bencher| {
         bencher.iter(|| {
             counts.clear();

@@ -69,6 +69,9 @@ pub enum Command {
     /// Run a worker of a cluster
     #[command(after_help = "Example:\n  dstream worker --master 127.0.0.1:7077 --cores 2")]
     Worker(WorkerArgs),
+    /// Measure this machine: real processes, real time
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// List the registered jobs with their parameters
     #[command(after_help = "Example:\n  dstream jobs --format json")]
     Jobs(JobsArgs),
@@ -366,4 +369,65 @@ pub struct WorkerArgs {
     /// The cluster's name
     #[arg(long, value_name = "NAME", default_value = CLUSTER)]
     pub cluster: String,
+}
+
+/// `dstream bench`.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Find the highest rate that an engine sustains on real processes, and what a record costs there
+    #[command(
+        after_help = "Example:\n  dstream bench throughput --job word-count --source tcp:README.md --rate 100000/s \
+                      window=5s"
+    )]
+    Throughput(ThroughputArgs),
+}
+
+/// At least one, and no more than a machine can have.
+fn some() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=CORES_MAX)
+}
+
+/// `dstream bench throughput`.
+#[derive(Args, Debug)]
+pub struct ThroughputArgs {
+    /// The job's name, see `dstream jobs`
+    #[arg(long, value_name = "NAME")]
+    pub job: String,
+    /// The engines to measure, one after the other
+    #[arg(long, value_name = "NAME", default_value = "dstream")]
+    pub engine: Vec<String>,
+    /// Nodes that work
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = some())]
+    pub workers: u32,
+    /// Cores of each
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = some())]
+    pub cores: u32,
+    /// Load generators: processes that send on a schedule, whatever the engine does
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = some())]
+    pub generators: u32,
+    #[arg(long, hide = true)]
+    pub hosts: Option<PathBuf>,
+    /// Length of an interval
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub interval: String,
+    /// Records a second, such as `200000/s`; or `max`, the highest rate that is sustained, found in at most eight probes
+    #[arg(long, value_name = "RATE", default_value = "max")]
+    pub rate: String,
+    /// Where p99 of the latency is above this, a rate is not sustained. Default: two intervals
+    #[arg(long, value_name = "DURATION")]
+    pub latency_bound: Option<String>,
+    /// `tcp:FILE`: load generators send the file's lines again and again
+    #[arg(long, value_name = "SOURCE")]
+    pub source: String,
+    /// How long a probe lasts when the window is full. Default: twenty intervals
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<f64>,
+    /// Change a value of the scenario that is run, such as `engines.dstream.checkpoint=2s`
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// The job's parameters
+    #[arg(value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    #[command(flatten)]
+    pub output: Output,
 }

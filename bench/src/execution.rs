@@ -128,6 +128,7 @@ pub fn rate_per_s(plan: &Plan) -> Option<f64> {
     match &plan.source {
         SourcePlan::Generate { rate_per_s, .. } => Some(*rate_per_s),
         SourcePlan::File { rate_per_s, .. } => *rate_per_s,
+        SourcePlan::Pool { rate_per_s, .. } => Some(*rate_per_s),
     }
 }
 

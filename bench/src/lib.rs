@@ -95,9 +95,11 @@ mod simulation;
 mod store;
 mod swarm;
 mod tcp;
+mod throughput;
 mod twin;
 mod unbuilt;
 mod wall;
+pub mod yardstick;
 
 pub use compare::{Comparison, Difference, compare_traces};
 pub use dstream_cluster::{Engine, JobError, JobSpec, LineSource, Registry};
@@ -118,7 +120,7 @@ pub use tcp::{begin_node, run_on_tcp};
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use command_line::{Command, CommandLine};
+use command_line::{BenchCommand, Command, CommandLine};
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
@@ -172,6 +174,7 @@ fn execute(words: &[OsString], setup: &Setup) -> Result<Ending, Failure> {
         Command::WriteTrace(args) => meta::write_trace(&args, setup),
         Command::Jobs(args) => jobs::jobs(&args, setup),
         Command::Job(args) => job::job(&args, setup),
+        Command::Bench(BenchCommand::Throughput(args)) => throughput::throughput(&args, setup),
         Command::Node(_) => tcp::node(setup),
         Command::Master(args) => cluster::master(&args, setup),
         Command::Worker(args) => cluster::worker(&args, setup),

@@ -5,7 +5,7 @@
 use crate::failure::Failure;
 
 /// Commands to come.
-const COMMANDS: &[&str] = &["sweep", "query", "cluster", "bench", "calibrate"];
+const COMMANDS: &[&str] = &["sweep", "query", "cluster", "calibrate"];
 
 /// Refuses a command line whose command is not built yet; `words` are those after the program's name.
 pub fn refuse_command(words: &[String]) -> Result<(), Failure> {
@@ -26,7 +26,7 @@ mod tests {
             assert_eq!(result.err().map(|failure| failure.message).as_deref(), expected);
         };
         check(refuse_command(&words("sweep x.yaml")), Some("`dstream sweep` is not built yet"));
-        check(refuse_command(&words("bench throughput")), Some("`dstream bench` is not built yet"));
+        check(refuse_command(&words("cluster up")), Some("`dstream cluster` is not built yet"));
         check(refuse_command(&words("run sweep")), None);
     }
 }

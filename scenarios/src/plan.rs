@@ -99,6 +99,13 @@ pub enum SourcePlan {
         /// Represented records a second; `None`: as fast as it is processed.
         rate_per_s: Option<f64>,
     },
+    /// The lines of a file again and again, from memory.
+    Pool {
+        /// The file.
+        path: PathBuf,
+        /// Represented records a second, all clients together.
+        rate_per_s: f64,
+    },
 }
 
 /// One engine of the comparison.

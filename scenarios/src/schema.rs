@@ -97,7 +97,13 @@ fn workload(context: &Context) -> Value {
     let mut workload = object(&[
         ("job", described(words(&names), "What is computed.")),
         ("params", described(json!({ "type": ["object", "null"] }), "The job's parameters.")),
-        ("source", one_of_keys(&[("generate", generate()), ("file", file())], "Where the records come from.")),
+        (
+            "source",
+            one_of_keys(
+                &[("generate", generate()), ("file", file()), ("pool", pool())],
+                "Where the records come from.",
+            ),
+        ),
         (
             "scale",
             described(
@@ -167,6 +173,12 @@ fn file() -> Value {
     let mut file = object(&[("path", paths), ("rate", rate())]);
     require(&mut file, &["path"]);
     described(file, "Lines of files.")
+}
+
+fn pool() -> Value {
+    let mut pool = object(&[("path", json!({ "type": ["string", "number"] })), ("rate", rate())]);
+    require(&mut pool, &["path", "rate"]);
+    described(pool, "The lines of a file (at most 1 GiB) again and again, from memory.")
 }
 
 fn engines(context: &Context) -> Value {

@@ -139,6 +139,10 @@ fn source(source: &SourcePlan) -> String {
             let rate = rate_per_s.map(|rate| format!(", rate: {}", show_per_second(rate))).unwrap_or_default();
             format!("file: {{ path: [{}]{rate} }}", paths.join(", "))
         }
+        SourcePlan::Pool { path, rate_per_s } => {
+            let (path, rate) = (scalar(&path.to_string_lossy()), show_per_second(*rate_per_s));
+            format!("pool: {{ path: {path}, rate: {rate} }}")
+        }
     }
 }
 

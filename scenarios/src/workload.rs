@@ -7,6 +7,7 @@ mod file;
 mod generate;
 mod grep;
 mod param;
+mod pool;
 mod sessions;
 mod sliding;
 mod top_k;
@@ -18,6 +19,7 @@ pub use file::{FileLines, LONGEST_LINE_BYTES};
 pub use generate::{GeneratedLines, MOST_KEYS};
 pub use grep::Grep;
 pub use param::{Covers, OFF, ParamKind, ParamSpec};
+pub use pool::{POOL_BYTES_MAX, PoolLines};
 pub use sessions::Sessions;
 pub use top_k::TopK;
 pub use word_count::WordCount;
@@ -88,6 +90,7 @@ impl SourceSpec {
         match &self.plan {
             SourcePlan::Generate { .. } => Ok(Box::new(GeneratedLines::new(self, client)?)),
             SourcePlan::File { paths, .. } => Ok(Box::new(FileLines::new(paths.clone(), client, self.clients))),
+            SourcePlan::Pool { path, .. } => Ok(Box::new(PoolLines::read(path, client, self.clients)?)),
         }
     }
 }

@@ -26,6 +26,7 @@ use dstream_scenarios::plan::{EnginePlan, Plan};
 use dstream_scenarios::timeline::{Times, play};
 use dstream_scenarios::workload::Workloads;
 use dstream_trace::{Moment, NodeName};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::StoreOrder;
@@ -52,6 +53,20 @@ pub fn run_on_tcp(
     workloads: &Workloads,
     progress: Progress<'_>,
 ) -> Result<Execution, Failure> {
+    run_watched(plan, engine_plan, engine, workloads, &mut |_, _, now| progress(now))
+}
+
+/// Called as time passes, with the nodes' processes and when the parts of the run begin; it may stop the run.
+pub type Watcher<'a> = &'a mut dyn FnMut(&[(NodeName, u32)], &Times, Moment) -> ControlFlow<()>;
+
+/// The same, watched by somebody who knows which process is which node.
+pub fn run_watched(
+    plan: &Plan,
+    engine_plan: &EnginePlan,
+    engine: &Arc<dyn Engine>,
+    workloads: &Workloads,
+    watcher: Watcher<'_>,
+) -> Result<Execution, Failure> {
     let watch = Stopwatch::start();
     let plan = &plan.of(engine_plan);
     let scratch = Scratch::new("tcp")?;
@@ -66,6 +81,8 @@ pub fn run_on_tcp(
     let nodes = nodes(&**engine, &cluster, &engine_plan.options)?;
     let times = Times { settle: Some(SETTLE), ..times(plan, &cluster, workloads)? };
     let started = start_all(&mut world, plan, &nodes);
+    let processes = world.processes();
+    let progress = &mut |now: Moment| watcher(&processes, &times, now);
     let played = started.and_then(|()| play(&mut world, plan, &times, progress));
     let (played, failed) = outcome(played, world.now());
     let trace = world.finish(played.end);

@@ -110,6 +110,12 @@ impl TcpWorld {
         Ok(world)
     }
 
+    /// The process of each node that has one just now.
+    pub fn processes(&self) -> Vec<(NodeName, u32)> {
+        let of = |(name, node): (&NodeName, &Node)| Some((name.clone(), node.child.as_ref()?.number()));
+        self.nodes.iter().filter_map(of).collect()
+    }
+
     fn await_listeners(&mut self) -> Result<(), WorldError> {
         let limit = self.now() + LISTEN_LIMIT;
         loop {

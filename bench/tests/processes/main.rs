@@ -16,3 +16,5 @@ mod job;
 mod restart;
 mod source;
 mod tcp;
+#[cfg(target_os = "linux")]
+mod throughput;

@@ -23,40 +23,38 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>, damage: &[Damage])
     let (mut finding, mut acked) = (Finding::default(), RangeSet::new());
     let mut copies = Copies::new(input.promise.copies);
     let (mut members, mut dead) = (Members::new(input.run.failure_timeout), Dead::new(input.run.failure_timeout));
-    let mut checkpointed_below = 0;
+    let mut saved_below = 0;
     for line in input.lines {
-        let node = &line.node;
-        dead.expire(line.at, &mut copies);
+        let (node, at) = (&line.node, line.at);
+        dead.expire(at, &mut copies);
         match &line.event {
             Event::WorkerJoined { worker, .. } => {
-                members.change(line.at, |m| m.joined.insert(worker.clone()));
+                members.change(at, |m| m.joined.insert(worker.clone()));
                 copies.come_back(worker);
             }
             Event::WorkerLost { worker, .. } => {
-                members.change(line.at, |m| m.joined.remove(worker));
+                members.change(at, |m| m.joined.remove(worker));
                 if !dead.expire_of(worker, &mut copies) {
                     copies.go_away(worker);
                 }
             }
             Event::WorkerLeft { worker, .. } => {
-                members.change(line.at, |m| m.joined.remove(worker));
-                let promised = input.promise.copies.min(members.least_live(line.at)).max(1);
+                members.change(at, |m| m.joined.remove(worker));
+                let promised = input.promise.copies.min(members.least_live(at)).max(1);
                 let short = copies.short_without(worker, promised);
                 dead.expire_of(worker, &mut copies);
                 copies.lose_all(worker);
-                let is_needed = |range: &RecordRange| {
-                    acked.gaps(*range).is_empty() && !is_over(input, *range, line.at, checkpointed_below)
-                };
+                let is_needed =
+                    |range: &RecordRange| acked.gaps(*range).is_empty() && !is_over(input, *range, at, saved_below);
                 for range in short.into_iter().filter(is_needed) {
-                    let at = line.at;
                     finding.add(|| format!("{worker} left at {at} while fewer than {promised} others held {range:?}"));
                 }
             }
-            Event::NodeStarted { .. } => members.change(line.at, |m| m.down.remove(node)),
+            Event::NodeStarted { .. } => members.change(at, |m| m.down.remove(node)),
             Event::ProcessEnded => {
-                members.change(line.at, |m| m.down.insert(node.clone()));
+                members.change(at, |m| m.down.insert(node.clone()));
                 copies.away.remove(node);
-                dead.add(node, line.at, copies.held_by(node));
+                dead.add(node, at, copies.held_by(node));
             }
             Event::BlockLogged { block, ranges, .. } if input.promise.logs => {
                 copies.hold(*block, &NodeName::store(), ranges)
@@ -74,20 +72,18 @@ pub(super) fn acknowledged_means_held(input: &CheckInput<'_>, damage: &[Damage])
                 in_state.flat_map(|(_, _, share)| &share.blocks).for_each(|block| copies.hold_in_state(*block, node));
             }
             Event::RecordsAcked { range } => {
-                let promised = input.promise.copies.min(members.least_live(line.at)).max(1);
                 // A client that was started again hears of records that an earlier life knew of.
-                let fresh = acked.gaps(*range);
+                let (fresh, live) = (acked.gaps(*range), members.least_live(at));
+                let promised = input.promise.copies.min(live).max(1);
                 acked.insert(*range);
-                let lacking = fresh.iter().flat_map(|range| copies.lacking(*range, promised));
-                let is_gone = |range| is_gone(damage, range, line.at) && !copies.has_any(range);
-                let at = line.at;
-                if lacking.into_iter().any(|range| !is_over(input, range, at, checkpointed_below) && !is_gone(range)) {
-                    finding.add(|| {
-                        format!("records {range:?} were acknowledged at {at} before {promised} nodes held them")
-                    });
+                let mut lacking = fresh.iter().flat_map(|range| copies.lacking(*range, promised));
+                let is_gone = |range| is_gone(damage, range, at) && !copies.has_any(range);
+                if lacking.any(|range| !is_over(input, range, at, saved_below) && !is_gone(range)) {
+                    let early = format!("records {range:?} were acknowledged at {at} before");
+                    finding.add(|| format!("{early} {promised} nodes held them"));
                 }
             }
-            Event::CheckpointComplete { through } => checkpointed_below = through + 1,
+            Event::CheckpointComplete { through } => saved_below = through + 1,
             _ => {}
         }
     }
@@ -103,12 +99,12 @@ fn is_gone(damage: &[Damage], range: RecordRange, at: Moment) -> bool {
 
 /// Whether the records were all in results, or in a checkpoint and all results that are due of them out: those need no
 /// copies any more.
-fn is_over(input: &CheckInput<'_>, range: RecordRange, at: Moment, checkpointed_below: u64) -> bool {
+fn is_over(input: &CheckInput<'_>, range: RecordRange, at: Moment, saved_below: u64) -> bool {
     let (facts, run) = (input.facts, input.run);
     let is_in_results = |interval: u64| facts.covered(interval, &run.outputs).is_some_and(|done| done <= at);
     let is_due_out =
         |interval: u64| facts.done(interval, &run.outputs).map_or(!run.is_due(interval), |done| done <= at);
-    let is_stored = |interval: u64| interval < checkpointed_below && is_due_out(interval);
+    let is_stored = |interval: u64| interval < saved_below && is_due_out(interval);
     let over = facts.sealed.iter().filter(|(interval, _)| is_in_results(**interval) || is_stored(**interval));
     let over: RangeSet = over.flat_map(|(_, seal)| seal.ranges.iter().copied()).collect();
     over.gaps(range).is_empty()

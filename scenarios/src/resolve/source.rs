@@ -42,16 +42,28 @@ pub(super) fn resolve(
             let found: Vec<_> = paths.iter().map(|path| find(reader, path, scenario)).collect();
             let rate_per_s = match rate.as_ref() {
                 None => None,
-                Some(At { value: RateWritten::PerSecond(rate), .. }) => Some(*rate),
-                Some(At { value: RateWritten::OfCapacity(_), at }) => {
-                    let message = "a share of the capacity needs records of one size, and lines of a file have many; \
-                                   write a rate, such as `10000/s`";
-                    reader.wrong(*at, message);
-                    return None;
-                }
+                Some(rate) => Some(absolute(reader, rate)?),
             };
             let paths = found.into_iter().collect::<Option<Vec<_>>>()?;
             Some(SourcePlan::File { paths, rate_per_s })
+        }
+        SourceWritten::Pool { path, rate } => {
+            let found = find(reader, path, scenario);
+            let rate_per_s = absolute(reader, rate.as_ref()?)?;
+            Some(SourcePlan::Pool { path: found?, rate_per_s })
+        }
+    }
+}
+
+/// Records a second of a source whose records have many sizes.
+fn absolute(reader: &mut Reader<'_>, rate: &At<RateWritten>) -> Option<f64> {
+    match rate.value {
+        RateWritten::PerSecond(rate) => Some(rate),
+        RateWritten::OfCapacity(_) => {
+            let message = "a share of the capacity needs records of one size, and lines of a file have many; write a \
+                           rate, such as `10000/s`";
+            reader.wrong(rate.at, message);
+            None
         }
     }
 }

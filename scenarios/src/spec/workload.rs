@@ -37,6 +37,10 @@ pub(crate) enum SourceWritten {
         paths: Vec<At<String>>,
         rate: Option<At<RateWritten>>,
     },
+    Pool {
+        path: At<String>,
+        rate: Option<At<RateWritten>>,
+    },
 }
 
 /// A rate, as written.
@@ -120,13 +124,14 @@ fn read_params(
     Some(params)
 }
 
-const SOURCES: &[&str] = &["generate", "file"];
+const SOURCES: &[&str] = &["generate", "file", "pool"];
 
 fn read_source(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<SourceWritten> {
     let (kind, content) = place.single(reader, "`generate: { rate: 10000/s }` or `file: { path: ... }`")?;
     match kind.value.as_str() {
         "generate" => read_generate(reader, &content),
         "file" => read_file(reader, &content),
+        "pool" => read_pool(reader, &content),
         other => {
             reader.wrong_name(kind.at, &format!("there is no source `{other}`"), other, SOURCES);
             None
@@ -169,6 +174,14 @@ fn read_file(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<SourceWritten
     let rate = fields.optional(reader, "rate", read_rate);
     fields.close(reader);
     Some(SourceWritten::File { paths: paths?, rate })
+}
+
+fn read_pool(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<SourceWritten> {
+    let mut fields = Fields::open(reader, place, "{ path: input.txt, rate: 10000/s }")?;
+    let path = fields.required(reader, "path", "path: input.txt", words);
+    let rate = fields.required(reader, "rate", "rate: 10000/s", read_rate);
+    fields.close(reader);
+    Some(SourceWritten::Pool { path: path?, rate })
 }
 
 /// One path, or a list of them.

@@ -124,7 +124,7 @@ fn no_more_workers_wait_than_the_load_allows() {
 
 #[test]
 fn places_are_fixed_only_where_one_worker_can_do_what_waits_for_all() {
-    // Of five workers one stayed; it held the maps of all, twenty seconds of a core, and the others idled when they were back.
+    // Of five workers one stayed; it held the maps of all, twenty seconds of a core, and the others idled when back.
     let (mut fixed, mut most) = (0, 0);
     for seed in 0..200 {
         let frame = Frame::draw(&Dice::new(seed), &Template::read("").expect("the template is a mapping"));

@@ -8,14 +8,15 @@ mod feed;
 mod listen;
 mod live;
 mod pipe;
-mod pool;
 mod words;
 
 use super::input;
+use crate::execution::mendable;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use dstream_cluster::LineSource;
 use dstream_scenarios::plan::SourcePlan;
+use dstream_scenarios::workload::PoolLines;
 use live::Feed;
 use std::time::Duration;
 pub use words::SourceWords;
@@ -44,7 +45,7 @@ impl Source {
     pub fn open(words: &SourceWords, rate: Option<f64>, end: &End) -> Result<Source, Failure> {
         match words {
             SourceWords::Generate(plan, seed) => Ok(Source::Planned(plan.clone(), *seed)),
-            SourceWords::Pool(path) => Ok(Source::Held(Box::new(pool::Pool::read(path)?))),
+            SourceWords::Pool(path) => Ok(Source::Held(Box::new(PoolLines::read(path, 1, 1).map_err(mendable)?))),
             SourceWords::File(pattern) => {
                 let paths = input::find(pattern)?;
                 if paths.iter().any(|path| !input::is_regular(path)) {

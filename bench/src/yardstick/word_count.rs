@@ -1,4 +1,4 @@
-//! The yardstick: the fastest single-threaded word count that safe Rust allows, written by hand for this one question.
+//! The fastest single-threaded word count that safe Rust allows, written by hand for this one question.
 //!
 //! It knows nothing of the project: one pass over text in memory, no types, no partitions, no result to send anywhere. It
 //! uses every trick that the kernel uses (masks of separators, keys inside the table, hashing in batches) and some that
@@ -15,25 +15,29 @@ const BATCH: usize = 64;
 const SHORT: usize = 15;
 
 /// One word and its count; a count of 0 marks a free slot.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     low: u64,
     high: u64,
     count: u64,
 }
 
+/// A word of at most 15 bytes: itself, and its length in the last byte.
+pub type ShortWord = (u64, u64);
+
 /// Counts of words. Reuse it: clearing keeps its memory.
+#[derive(Debug)]
 pub struct WordCount {
     slots: Vec<Slot>,
     used: usize,
     long: HashMap<Vec<u8>, u64, FixedState>,
-    batch: Vec<(u64, u64)>,
+    batch: Vec<ShortWord>,
 }
 
 impl WordCount {
-    /// No words yet; room for `words` different ones.
+    /// No words yet; room for `words` different ones without growing.
     pub fn with_room(words: usize) -> WordCount {
-        let slots = (words * 2).next_power_of_two();
+        let slots = ((words + BATCH) * 2).next_power_of_two();
         WordCount {
             slots: vec![Slot::default(); slots],
             used: 0,
@@ -47,6 +51,16 @@ impl WordCount {
         self.slots.fill(Slot::default());
         self.used = 0;
         self.long.clear();
+    }
+
+    /// The short words with their counts.
+    pub fn short_words(&self) -> impl Iterator<Item = (ShortWord, u64)> {
+        self.slots.iter().filter(|slot| slot.count > 0).map(|slot| ((slot.low, slot.high), slot.count))
+    }
+
+    /// The longer words with their counts.
+    pub fn long_words(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.long.iter().map(|(word, count)| (word.as_slice(), *count))
     }
 
     /// How many different words were counted, and how many in all.
@@ -105,6 +119,9 @@ impl WordCount {
     }
 
     fn flush(&mut self) {
+        if (self.used + BATCH) * 2 > self.slots.len() {
+            self.grow();
+        }
         let mask = self.slots.len() - 1;
         let mut homes = [0usize; BATCH];
         let mut touched = 0;
@@ -125,13 +142,26 @@ impl WordCount {
                 if slot.count == 0 {
                     *slot = Slot { low: *low, high: *high, count: 1 };
                     self.used += 1;
-                    assert!(self.used < mask, "the table is too small for the text's vocabulary");
                     break;
                 }
                 place = (place + 1) & mask;
             }
         }
         self.batch.clear();
+    }
+
+    /// Twice the slots.
+    fn grow(&mut self) {
+        let before = std::mem::take(&mut self.slots);
+        self.slots = vec![Slot::default(); before.len() * 2];
+        let mask = self.slots.len() - 1;
+        for slot in before.into_iter().filter(|slot| slot.count > 0) {
+            let mut place = hash(slot.low, slot.high) as usize & mask;
+            while self.slots[place].count > 0 {
+                place = (place + 1) & mask;
+            }
+            self.slots[place] = slot;
+        }
     }
 }
 
@@ -152,4 +182,32 @@ fn separators(block: &[u8; 64]) -> u64 {
         mask |= (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * number);
     }
     mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_any_length_are_counted_and_the_table_grows() {
+        let mut text = String::from("a  bb\ta a-word-of-more-than-15-bytes\na-word-of-more-than-15-bytes a\u{b}bb\n");
+        for number in 0..1000 {
+            text.push_str(&format!("w{number} w{} \n", number % 7));
+        }
+        text.push_str(&" ".repeat(PADDING));
+        let mut counts = WordCount::with_room(1);
+        counts.count(text.as_bytes());
+        assert_eq!(counts.totals(), (1003, 2007));
+        let count_of = |word: &str| {
+            let mut sixteen = [0; 16];
+            sixteen[..word.len()].copy_from_slice(word.as_bytes());
+            sixteen[15] = word.len() as u8;
+            let bytes = u128::from_le_bytes(sixteen);
+            counts.short_words().find(|(key, _)| *key == (bytes as u64, (bytes >> 64) as u64)).map(|(_, count)| count)
+        };
+        assert_eq!([count_of("a"), count_of("bb"), count_of("w3"), count_of("w999")], [3, 2, 144, 1].map(Some));
+        assert_eq!(counts.long_words().collect::<Vec<_>>(), [(&b"a-word-of-more-than-15-bytes"[..], 2)]);
+        counts.clear();
+        assert_eq!(counts.totals(), (0, 0));
+    }
 }
