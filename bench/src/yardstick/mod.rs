@@ -18,7 +18,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::Builder;
 use std::time::Duration;
 
 /// Bytes read at once: as large as a read of the system is, small enough for a core's own cache.
@@ -78,7 +78,7 @@ pub(crate) fn measure(task: &Task<'_>) -> Result<Option<Yardstick>, Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(broken)?;
     let address = listener.local_addr().map_err(broken)?;
     let text: Arc<[u8]> = pool.text().into();
-    let sender = thread::spawn(move || send(&listener, &text));
+    let sender = Builder::new().name("sender".to_owned()).spawn(move || send(&listener, &text)).map_err(broken)?;
     let input = TcpStream::connect(address).map_err(broken)?;
     let told = run(input, job, interval, panes).map_err(broken);
     // It ends when its connection does.

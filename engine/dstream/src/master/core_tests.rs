@@ -304,11 +304,11 @@ fn what_is_given_up_lacks_no_copies_from_then_on() {
     said.extend(stage.says(2, orphans));
     let given_up = |action: &MasterAction| matches!(action, MasterAction::Journal(Entry::GivenUp(_)));
     assert!(said.iter().any(given_up), "its only holder has begun anew");
-    let lacking = said.iter().filter_map(|action| match action {
+    let mut lacking = said.iter().filter_map(|action| match action {
         MasterAction::Record(Event::CopiesBelow { blocks }) => Some(*blocks),
         _ => None,
     });
-    assert_eq!(lacking.last(), Some(0));
+    assert_eq!(lacking.next_back(), Some(0));
 }
 
 #[test]
