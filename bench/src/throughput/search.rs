@@ -9,10 +9,10 @@ pub const MOST_PROBES: u32 = 8;
 /// Two rates that are less than this apart are one: runs on one machine differ by as much.
 const NEAR_ENOUGH: f64 = 1.04;
 
-/// As long as everything was sustained the next rate is so many times the last one.
+/// After a rate that was sustained the next one is so many times as high; while none was not, the step is squared each time.
 const STEP_UP: f64 = 1.6;
 
-/// After a rate that was not sustained, this part of what came through is tried.
+/// After a rate that was not sustained, this part of what came through is tried, if nobody knows better.
 const OF_THROUGH: f64 = 0.95;
 
 /// What a probe told.
@@ -32,13 +32,14 @@ pub struct Search {
     next: f64,
     best: Option<f64>,
     failed: Option<f64>,
+    step: f64,
     left: u32,
 }
 
 impl Search {
     /// One that begins with this rate.
     pub fn from(first: f64) -> Search {
-        Search { next: first.max(1.0), best: None, failed: None, left: MOST_PROBES }
+        Search { next: first.max(1.0), best: None, failed: None, step: STEP_UP, left: MOST_PROBES }
     }
 
     /// The rate to try next; nothing when the search is over.
@@ -56,8 +57,16 @@ impl Search {
             self.failed = Some(self.failed.map_or(told.rate, |failed| failed.min(told.rate)));
         }
         self.next = match (self.best, self.failed) {
-            (Some(best), None) => best * STEP_UP,
-            (Some(best), Some(failed)) => (best * failed).sqrt(),
+            (Some(best), None) => {
+                let step = self.step;
+                self.step *= self.step;
+                best * step
+            }
+            (Some(best), Some(failed)) => {
+                let through = told.through * OF_THROUGH;
+                let is_between = best * NEAR_ENOUGH < through && through < failed / NEAR_ENOUGH;
+                if is_between && !told.is_sustained { through } else { (best * failed).sqrt() }
+            }
             (None, Some(failed)) => (told.through * OF_THROUGH).clamp(failed / 8.0, failed / 1.25),
             (None, None) => self.next,
         }

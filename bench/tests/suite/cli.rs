@@ -33,7 +33,8 @@ fn what_is_not_built_yet_is_refused_by_its_name() {
     check("swarm --seeds 1..2 --shrink", "--shrink");
     check("query --master localhost:1", "dstream query");
     check("cluster up --workers 3", "dstream cluster");
-    check("bench throughput --job word-count", "dstream bench");
+    check("bench throughput --job word-count --source pool:README.md", "--source pool:FILE");
+    check("bench throughput --job word-count --source tcp:README.md --hosts hosts", "--hosts");
     check("calibrate", "dstream calibrate");
     check("run scenarios/smoke/worker-crash.yaml --hosts hosts", "--hosts");
     check("job word-count --source file:README.md --batch", "--batch");
