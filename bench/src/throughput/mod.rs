@@ -58,7 +58,10 @@ pub fn throughput(args: &ThroughputArgs, setup: &Setup) -> Result<Ending, Failur
     // What is wrong with job, file or options is said before anything runs.
     probed.plan(&args.engine, asked.unwrap_or(FIRST_WITHOUT), setup)?;
     let interrupt = Interrupt::by_signal();
-    let yardstick = yardstick::measure(&probed.task())?;
+    let yardstick = match probed.has_yardstick() {
+        true => yardstick::measure(&probed.task(), &interrupt)?,
+        false => None,
+    };
     let mut all = Vec::new();
     for engine in &args.engine {
         if !interrupt.is_raised() {

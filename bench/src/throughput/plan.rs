@@ -18,6 +18,15 @@ const INTERVALS: u32 = 20;
 /// Fewer tell nothing of whether a backlog grows.
 const LEAST_INTERVALS: u32 = 5;
 
+/// And in less time the system's books, which count hundredths, tell nothing of what was used.
+const LEAST_SECONDS: Duration = Duration::from_secs(2);
+
+/// Longer tells nothing new.
+const MOST_SECONDS: f64 = 86_400.0;
+
+/// What the command says itself: changed behind its back, it would tell what was not measured.
+const OWN: [&str; 5] = ["workload", "duration", "warmup", "seed", "interval"];
+
 /// Before the measured part: the window, and so many intervals in which connections and tables settle.
 const SETTLING: u32 = 5;
 
@@ -36,6 +45,8 @@ pub struct Probed {
     pub lasts: Duration,
     /// The job's window.
     pub window: Duration,
+    /// From one result to the next.
+    pub slide: Duration,
     /// Above this p99 a rate is not sustained.
     pub latency_bound: Duration,
     /// Nodes that work.
@@ -52,21 +63,26 @@ impl Probed {
     /// Reads the command line.
     pub fn read(args: &ThroughputArgs) -> Result<Probed, Failure> {
         let interval = duration("--interval", &args.interval)?;
+        if interval.is_zero() || interval.subsec_nanos() % 1_000_000 != 0 {
+            return Err(Failure::usage(format!("`--interval {}`: whole milliseconds, at least one", args.interval)));
+        }
+        for word in &args.set {
+            let path = word.split_once('=').map_or(word.as_str(), |(path, _)| path);
+            if path.split('.').any(|part| OWN.contains(&part)) {
+                return Err(Failure::usage(format!("`--set {word}`: the command says that itself, see its options")));
+            }
+        }
         let params = args.params.iter().map(|word| match word.split_once('=') {
             Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
             None => Err(Failure::usage(format!("`{word}`: job parameters are key=value"))),
         });
         let params: Vec<(String, String)> = params.collect::<Result<_, _>>()?;
-        let window = params.iter().find(|(key, _)| key == "window");
-        let window = window.and_then(|(_, text)| unit::duration(text).ok()).unwrap_or(Duration::ZERO);
-        let lasts = args.seconds.map_or(interval * INTERVALS, Duration::from_secs_f64);
-        if lasts < interval * LEAST_INTERVALS {
-            let least = (interval * LEAST_INTERVALS).as_secs_f64();
-            return Err(Failure::usage(format!(
-                "`--seconds {}`: at least {least}, for {LEAST_INTERVALS} intervals tell whether a backlog grows",
-                lasts.as_secs_f64()
-            )));
-        }
+        let param = |name: &str| {
+            let value = params.iter().find(|(key, _)| key == name);
+            value.and_then(|(_, text)| unit::duration(text).ok()).unwrap_or(Duration::ZERO)
+        };
+        let (window, slide) = (param("window"), param("slide").max(interval));
+        let lasts = lasts(args.seconds, slide)?;
         let bound = args.latency_bound.as_deref().map(|text| duration("--latency-bound", text)).transpose()?;
         Ok(Probed {
             job: args.job.clone(),
@@ -75,7 +91,8 @@ impl Probed {
             interval,
             lasts,
             window,
-            latency_bound: bound.unwrap_or(interval * 2),
+            latency_bound: bound.unwrap_or(interval + slide),
+            slide,
             workers: args.workers,
             cores: args.cores,
             generators: args.generators,
@@ -88,6 +105,13 @@ impl Probed {
         let panes = (self.window.as_millis() / self.interval.as_millis().max(1)).max(1);
         let panes = usize::try_from(panes).unwrap_or(usize::MAX);
         Task { job: &self.job, params: &self.params, file: &self.file, panes, interval: self.interval }
+    }
+
+    /// Whether a single thread is there that does the same: not for windows that never end, nor for results that come in
+    /// some intervals only.
+    pub fn has_yardstick(&self) -> bool {
+        let is_endless = self.params.iter().any(|(key, value)| key == "window" && value == "all");
+        !is_endless && self.slide == self.interval
     }
 
     /// The scenario for these engines at so many records a second.
@@ -119,6 +143,20 @@ impl Probed {
             engines = engines.concat(),
         )
     }
+}
+
+/// How long a probe lasts: long enough for some results, one every `slide`.
+fn lasts(asked_s: Option<f64>, slide: Duration) -> Result<Duration, Failure> {
+    let least = (slide * LEAST_INTERVALS).max(LEAST_SECONDS);
+    let Some(asked_s) = asked_s else { return Ok((slide * INTERVALS).max(least)) };
+    let lasts = Some(asked_s).filter(|asked| *asked <= MOST_SECONDS).and_then(|s| Duration::try_from_secs_f64(s).ok());
+    lasts.filter(|lasts| *lasts >= least).ok_or_else(|| {
+        let least = least.as_secs_f64();
+        Failure::usage(format!(
+            "`--seconds {asked_s}`: {least} to {MOST_SECONDS}; in less, {LEAST_INTERVALS} results do not come out, and \
+             fewer do not tell whether a backlog grows"
+        ))
+    })
 }
 
 /// Any text as a YAML string.

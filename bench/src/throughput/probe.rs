@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+/// Fewer results in the measured part tell nothing of whether a backlog grows.
+const LEAST_RESULTS: usize = 4;
+
 /// From the first quarter of the measured intervals to the last one, delays may grow by so many parts of an interval: less
 /// than a backlog of one percent of the rate makes of twenty intervals.
 const GROWTH: u32 = 5;
@@ -55,10 +58,12 @@ pub struct RoleUse {
 }
 
 impl Probe {
-    /// What the engine used for a million records: all but generators and the sink that checks.
-    pub fn cpu_s_per_million(&self) -> f64 {
+    /// What the engine used for a million records: all but generators and the sink that checks. Nothing where the run ended
+    /// before that was looked at twice.
+    pub fn cpu_s_per_million(&self) -> Option<f64> {
         let engine = self.roles.iter().filter(|(role, _)| !matches!(role.as_str(), "client" | "sink"));
-        engine.map(|(_, used)| used.cpu_s_per_million).sum()
+        let used: Vec<f64> = engine.map(|(_, used)| used.cpu_s_per_million).collect();
+        (!used.is_empty()).then(|| used.iter().sum())
     }
 
     /// What the load generators used for a million records.
@@ -83,10 +88,10 @@ impl Meter {
         if self.first.is_none() { self.first = read } else { self.last = read }
     }
 
-    /// By role, for a million records at this rate.
+    /// By role, for a million records at this rate; nothing where it was not looked twice.
     fn roles(&self, rate: f64) -> BTreeMap<String, RoleUse> {
         let (Some((from, before)), Some((to, after))) = (&self.first, &self.last) else { return BTreeMap::new() };
-        let millions = rate * to.since(*from).as_secs_f64() / 1e6;
+        let millions = (rate * to.since(*from).as_secs_f64() / 1e6).max(f64::MIN_POSITIVE);
         let mut used: BTreeMap<String, Usage> = BTreeMap::new();
         for (node, after) in after {
             let before = before.get(node).copied().unwrap_or_default();
@@ -113,53 +118,57 @@ pub fn probe(probed: &Probed, engine: &str, rate: f64, setup: &Setup, interrupt:
         if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let execution = run_watched(&plan, engine_plan, &engine, &setup.workloads, watcher)?;
-    if let Some(failed) = &execution.failed {
-        return Err(Failure::from(failed.clone()));
-    }
     let outcome = judge(&plan, engine_plan, &engine, setup, &execution)?;
     Ok(tell(probed, rate, &execution, &outcome, &meter))
 }
 
 fn tell(probed: &Probed, rate: f64, execution: &Execution, outcome: &Outcome, meter: &Meter) -> Probe {
     let Times { warmup_end, load_end, .. } = execution.times;
-    let measured: Vec<&IntervalRow> = outcome
-        .measured
-        .intervals
-        .iter()
-        .filter(|row| row.is_due && row.closed > warmup_end && row.closed <= load_end)
-        .collect();
-    let out: u64 = measured.iter().filter(|row| row.done.is_some()).map(|row| row.records).sum();
-    let time_s = (probed.interval * u32::try_from(measured.len()).unwrap_or(u32::MAX)).as_secs_f64();
+    let due: Vec<&IntervalRow> = outcome.measured.intervals.iter().filter(|row| row.is_due).collect();
+    let is_measured = |at: Moment| at > warmup_end && at <= load_end;
+    let measured: Vec<&IntervalRow> = due.iter().copied().filter(|row| is_measured(row.closed)).collect();
+    let out = due.iter().filter(|row| row.done.is_some_and(is_measured)).map(|row| row.records).sum::<u64>();
+    let measured_s = load_end.since(warmup_end).as_secs_f64().max(f64::MIN_POSITIVE);
     let latency_ms = outcome.result.latency_ms;
-    let mut why: Vec<String> = Vec::new();
-    if outcome.result.verdict != Verdict::Valid {
-        let failed = outcome.result.checks.iter().filter(|check| !check.holds);
-        why.extend(failed.map(|check| format!("{}: {}", check.check, check.detail)));
-        why.extend(outcome.software_failed.clone());
-        if why.is_empty() {
-            why.push("the run did not come to an end".to_owned());
-        }
+    let mut why = broken(execution, outcome);
+    if measured.len() < LEAST_RESULTS {
+        why.push(format!("only {} results were due in the measured part", measured.len()));
     }
     if let Some(p99) = latency_ms.p99.filter(|p99| *p99 > probed.latency_bound.as_secs_f64() * 1e3) {
         why.push(format!("p99 of the latency was {p99:.0} ms"));
     }
-    if let Some(growth) = grown(&measured, probed.interval) {
+    if let Some(growth) = grown(&measured, probed.slide) {
         why.push(format!("delays grew by {:.0} ms", growth.as_secs_f64() * 1e3));
     }
-    let records = outcome.result.records.sent.max(1) as f64;
+    let (sustained, records_per_s) = (why.is_empty(), out as f64 / measured_s);
+    // What comes out of a rate that is sustained is that rate, whatever interval's end the measured part ends at.
+    let counted_per_s = if sustained { rate } else { records_per_s.min(rate) };
     Probe {
         rate,
-        sustained: why.is_empty(),
+        sustained,
         why,
-        records_per_s: out as f64 / time_s.max(f64::MIN_POSITIVE),
+        records_per_s,
         latency_ms,
-        roles: meter.roles(rate),
-        network_bytes_per_record: outcome.result.cost.network_bytes as f64 / records,
+        roles: meter.roles(counted_per_s),
+        network_bytes_per_record: outcome.result.cost.network_bytes as f64 / (counted_per_s * measured_s).max(1.0),
     }
 }
 
-/// By how much delays grew from the first quarter of the intervals to the last one, if by more than they may.
-fn grown(rows: &[&IntervalRow], interval: Duration) -> Option<Duration> {
+/// What the run's own checks found, and why it ended early.
+fn broken(execution: &Execution, outcome: &Outcome) -> Vec<String> {
+    if outcome.result.verdict == Verdict::Valid && execution.failed.is_none() {
+        return Vec::new();
+    }
+    let failed = outcome.result.checks.iter().filter(|check| !check.holds);
+    let failed = failed.map(|check| format!("{}: {}", check.check, check.detail));
+    let ended = execution.failed.iter().map(ToString::to_string);
+    let why: Vec<String> = ended.chain(failed).chain(outcome.software_failed.clone()).collect();
+    if why.is_empty() { vec!["the run did not come to an end".to_owned()] } else { why }
+}
+
+/// By how much delays grew from the first quarter of the results to the last one, if by more than they may; a result comes
+/// every `slide`.
+fn grown(rows: &[&IntervalRow], slide: Duration) -> Option<Duration> {
     let delays: Vec<Duration> = rows.iter().map(|row| row.delay().unwrap_or(Duration::MAX / 4)).collect();
     let quarter = delays.len().div_ceil(4).max(1);
     let middle = |delays: &[Duration]| {
@@ -170,5 +179,5 @@ fn grown(rows: &[&IntervalRow], interval: Duration) -> Option<Duration> {
     let first = middle(&delays[..quarter.min(delays.len())]);
     let last = middle(&delays[delays.len().saturating_sub(quarter)..]);
     let growth = last.saturating_sub(first);
-    (growth > interval / GROWTH).then_some(growth)
+    (growth > slide / GROWTH).then_some(growth)
 }

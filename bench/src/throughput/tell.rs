@@ -12,9 +12,9 @@ pub fn line(engine: &str, probe: &Probe) -> String {
     let verdict =
         if probe.sustained { "sustained".to_owned() } else { format!("not sustained: {}", probe.why.join("; ")) };
     format!(
-        "{engine} at {:.0} records a second: {verdict} ({:.3} CPU-s a million, p99 {})",
+        "{engine} at {:.0} records a second: {verdict} ({} CPU-s a million, p99 {})",
         probe.rate,
-        probe.cpu_s_per_million(),
+        thousandths(probe.cpu_s_per_million()),
         ms(probe.latency_ms.p99)
     )
 }
@@ -53,6 +53,7 @@ fn object(
         "source": source,
         "rate": asked.map_or(json!("max"), |rate| json!(rate)),
         "sustained": best.sustained,
+        "limit_found": measured.probes.iter().any(|probe| !probe.sustained),
         "seconds": probed.lasts.as_secs_f64(),
         "records_per_s": if best.sustained { best.rate } else { best.records_per_s },
         "cpu_s_per_million": best.cpu_s_per_million(),
@@ -86,13 +87,14 @@ pub fn text(probed: &Probed, all: &[Measured], yardstick: Option<Yardstick>, sou
         table.add_row(row("one thread", &cells));
     }
     for (measured, best) in all.iter().filter_map(|measured| Some((measured, measured.best()?))) {
-        let against = yardstick.map(|one| format!("{:.2}", best.cpu_s_per_million() / one.cpu_s_per_million));
+        let against = yardstick.zip(best.cpu_s_per_million());
+        let against = against.map(|(one, used)| format!("{:.2}", used / one.cpu_s_per_million));
         let rate = if best.sustained { number(best.rate) } else { format!("not {}", number(best.rate)) };
         let latency = best.latency_ms;
         let faults: f64 = best.roles.values().map(|used| used.page_faults_per_million).sum();
         let cells = [
             rate,
-            format!("{:.3}", best.cpu_s_per_million()),
+            thousandths(best.cpu_s_per_million()),
             against.unwrap_or("–".to_owned()),
             ms(latency.p50),
             ms(latency.p99),
@@ -117,6 +119,10 @@ fn row(name: &str, cells: &[String]) -> Vec<Cell> {
 
 fn ms(value: Option<f64>) -> String {
     value.map_or("–".to_owned(), |ms| format!("{ms:.0} ms"))
+}
+
+fn thousandths(value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), |value| format!("{value:.3}"))
 }
 
 /// Digits in groups of three.

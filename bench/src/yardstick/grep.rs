@@ -24,7 +24,8 @@ impl Job for Grep {
     fn lines(&mut self, padded: &[u8]) -> u64 {
         let lines = &padded[..padded.len() - PADDING];
         let mut next = 0;
-        while let Some(at) = self.finder.find(&lines[next..]) {
+        // A pattern of no bytes is found behind the last line, too.
+        while let Some(at) = self.finder.find(&lines[next..]).filter(|_| next < lines.len()) {
             self.found += 1;
             let line_end = memchr::memchr(b'\n', &lines[next + at..]).map_or(lines.len(), |end| next + at + end + 1);
             next = line_end;
@@ -56,5 +57,9 @@ mod tests {
         grep.close();
         grep.close();
         assert_eq!(grep.panes, [1, 0]);
+        let mut all = Grep::new("", 1);
+        assert_eq!(all.lines(&padded("a\n\nb\n")), 3);
+        all.close();
+        assert_eq!(all.panes, [3]);
     }
 }

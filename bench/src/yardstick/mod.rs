@@ -11,6 +11,7 @@ mod words;
 pub use word_count::{PADDING, WordCount};
 
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::wall::Stopwatch;
 use dstream_scenarios::workload::PoolLines;
 use rustix::time::{ClockId, clock_gettime};
@@ -63,8 +64,8 @@ pub(crate) struct Task<'a> {
     pub interval: Duration,
 }
 
-/// Measures the job; nothing for a job that has no yardstick.
-pub(crate) fn measure(task: &Task<'_>) -> Result<Option<Yardstick>, Failure> {
+/// Measures the job; nothing for a job that has no yardstick, and where it is interrupted.
+pub(crate) fn measure(task: &Task<'_>, interrupt: &Interrupt) -> Result<Option<Yardstick>, Failure> {
     let Task { panes, interval, .. } = *task;
     let param = |name: &str| task.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let job: Box<dyn Job> = match task.job {
@@ -80,10 +81,10 @@ pub(crate) fn measure(task: &Task<'_>) -> Result<Option<Yardstick>, Failure> {
     let text: Arc<[u8]> = pool.text().into();
     let sender = Builder::new().name("sender".to_owned()).spawn(move || send(&listener, &text)).map_err(broken)?;
     let input = TcpStream::connect(address).map_err(broken)?;
-    let told = run(input, job, interval, panes).map_err(broken);
+    let told = run(input, job, (interval, panes), interrupt).map_err(broken);
     // It ends when its connection does.
     sender.join().ok();
-    told.map(Some)
+    told
 }
 
 /// Sends the lines again and again until the other end is gone.
@@ -98,13 +99,18 @@ fn send(listener: &TcpListener, text: &[u8]) {
     }
 }
 
-fn run(mut input: TcpStream, mut job: Box<dyn Job>, interval: Duration, panes: usize) -> io::Result<Yardstick> {
+fn run(
+    mut input: TcpStream,
+    mut job: Box<dyn Job>,
+    (interval, panes): (Duration, usize),
+    interrupt: &Interrupt,
+) -> io::Result<Option<Yardstick>> {
     let mut buffer = vec![0; READ_BYTES + PADDING];
     let mut rest = Vec::new();
     let watch = Stopwatch::start();
     let (mut closed, mut records, mut results) = (0u32, 0u64, 0usize);
     let mut full: Option<(f64, f64, u64)> = None;
-    loop {
+    while !interrupt.is_raised() {
         let kept = rest.len();
         buffer[..kept].copy_from_slice(&rest);
         let room = buffer.len() - PADDING;
@@ -133,11 +139,12 @@ fn run(mut input: TcpStream, mut job: Box<dyn Job>, interval: Duration, panes: u
                 std::hint::black_box(results);
                 let counted = (records - before) as f64;
                 let cpu_s_per_million = (cpu_s() - cpu_since) / counted * 1e6;
-                return Ok(Yardstick { cpu_s_per_million, records_per_s: counted / (now - since) });
+                return Ok(Some(Yardstick { cpu_s_per_million, records_per_s: counted / (now - since) }));
             }
             _ => {}
         }
     }
+    Ok(None)
 }
 
 /// Seconds that this thread has used of a core.

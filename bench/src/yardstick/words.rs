@@ -4,10 +4,11 @@ use super::Job;
 use super::word_count::{PADDING, ShortWord, WordCount};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
-/// Different words that there is room for at first.
-const ROOM: usize = 1 << 17;
+/// Different words that there is room for at first: every interval looks at all of the room, and it grows as it must.
+const ROOM: usize = 1 << 12;
 
 /// What an interval had.
 type Pane = (Vec<(ShortWord, u64)>, Vec<(Vec<u8>, u64)>);
@@ -71,7 +72,7 @@ impl Windowed {
         }
     }
 
-    /// Each word with its count, as text.
+    /// Each word with its count.
     fn write_all(&mut self) {
         self.results.clear();
         for ((low, high), count) in &self.short {
@@ -91,9 +92,25 @@ impl Windowed {
         if most > 0 {
             counts.select_nth_unstable_by(most - 1, |one, other| other.cmp(one));
         }
+        let least = counts[..most].last().copied().unwrap_or(u64::MAX);
+        let short =
+            self.short.iter().filter(|(_, count)| **count >= least).map(|(word, count)| (letters(*word), *count));
+        let long = self.long.iter().filter(|(_, count)| **count >= least).map(|(word, count)| (word.clone(), *count));
+        let mut top: Vec<(Reverse<u64>, Vec<u8>)> =
+            short.chain(long).map(|(word, count)| (Reverse(count), word)).collect();
+        top.sort_unstable();
         self.results.clear();
-        counts[..most].iter().for_each(|count| self.results.extend_from_slice(&count.to_le_bytes()));
+        for (count, word) in &top[..most.min(top.len())] {
+            self.results.extend_from_slice(word);
+            self.results.extend_from_slice(&count.0.to_le_bytes());
+        }
     }
+}
+
+/// The bytes of a word whose length stands in the last of its sixteen.
+fn letters((low, high): ShortWord) -> Vec<u8> {
+    let sixteen = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
+    sixteen[..usize::from(sixteen[15]).min(15)].to_vec()
 }
 
 impl Job for Windowed {
@@ -138,8 +155,9 @@ mod tests {
     #[test]
     fn the_most_frequent_words_alone_are_results() {
         let mut counts = Windowed::new(1, Some(2));
-        lines(&mut counts, "a b c a b a\n");
+        lines(&mut counts, "a d-very-long-word b c a b a d-very-long-word\n");
         counts.close();
-        assert_eq!(counts.results, [3u64, 2].map(u64::to_le_bytes).concat());
+        // Of two as frequent the one that comes first by its bytes.
+        assert_eq!(counts.results, [&b"a"[..], &3u64.to_le_bytes(), b"b", &2u64.to_le_bytes()].concat());
     }
 }

@@ -51,7 +51,15 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
     check(&["word-cuont", "--source", "tcp:README.md"], &["word-cuont", "word-count"]);
     check(&["word-count", "--source", "tcp:README.md", "--rate", "0/s"], &["--rate 0/s", "at least 1/s"]);
     check(&["word-count", "--source", "tcp:README.md", "--rate", "fast"], &["--rate fast", "max"]);
-    check(&["word-count", "--source", "tcp:README.md", "--seconds", "2"], &["--seconds 2", "at least 5"]);
+    let with = |more: &[&'static str], words: &[&str]| {
+        check(&[&["word-count", "--source", "tcp:README.md"], more].concat(), words);
+    };
+    with(&["--seconds", "2"], &["--seconds 2", "5 to 86400"]);
+    with(&["--seconds=-1"], &["--seconds -1"]);
+    with(&["--seconds", "nan"], &["--seconds NaN"]);
+    with(&["--seconds", "6", "slide=5s", "window=5s"], &["--seconds 6", "25 to"]);
+    with(&["--interval", "1500us"], &["--interval 1500us", "whole milliseconds"]);
+    with(&["--set", "workload.source.pool.rate=1/s"], &["--set workload.source.pool.rate=1/s", "see its options"]);
     check(&["word-count", "--source", "tcp:README.md", "--engine", "flink"], &["flink", "dstream"]);
     check(&["word-count", "--source", "tcp:README.md", "windw=3s"], &["windw", "window"]);
 }

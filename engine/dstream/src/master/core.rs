@@ -172,6 +172,9 @@ pub struct Master {
     pub(super) returning: BTreeMap<u32, (u64, ToMaster)>,
     /// When each was heard last, and how often they beat.
     pub(super) heard: BTreeMap<u32, Moment>,
+    /// When it took its last step, and when it last went on after it had stood still.
+    pub(super) last_step: Moment,
+    pub(super) woke: Option<Moment>,
     /// Whom each said last that it has no connection with.
     pub(super) unreached: BTreeMap<u32, BTreeSet<u32>>,
     pub(super) heartbeat: Duration,
@@ -250,6 +253,8 @@ impl Master {
             leaving: BTreeSet::new(),
             returning: BTreeMap::new(),
             heard: BTreeMap::new(),
+            last_step: Moment::ZERO,
+            woke: None,
             unreached: BTreeMap::new(),
             heartbeat: limits.heartbeat,
             least_takers: limits.ledger.least_takers(),
@@ -384,6 +389,7 @@ impl Core for Master {
     type Action = MasterAction;
 
     fn step(&mut self, now: Moment, event: MasterEvent, actions: &mut Vec<MasterAction>) {
+        self.notice_stall(now);
         match event {
             MasterEvent::Word { worker, incarnation, word } => self.word(now, worker, incarnation, word, actions),
             MasterEvent::WorkerBroken(worker) => {

@@ -280,6 +280,34 @@ fn who_asks_to_leave_while_its_last_life_is_fenced_leaves() {
 }
 
 #[test]
+fn nobody_leaves_by_what_others_said_before_the_master_stood_still() {
+    // So long it stood still, and so long after that all say once more that they live: whether the third one may go.
+    let leaves = |still_ms: u64, beats_after_ms: Option<u64>| {
+        let mut stage = Stage::new(limits(3, 0), 1);
+        (1..=3).for_each(|worker| drop(stage.joins(worker)));
+        let asks = |stage: &mut Stage| {
+            let epoch = stage.epochs[&3];
+            let left = |action: &MasterAction| matches!(action, MasterAction::Record(Event::WorkerLeft { .. }));
+            stage.says(3, ToMaster::Leaving { epoch }).iter().any(left)
+        };
+        asks(&mut stage);
+        stage.has_closed(3, 1);
+        stage.now_ms += still_ms;
+        // What they said meanwhile has waited for it.
+        (1..=2).for_each(|worker| drop(stage.beats(worker, &[])));
+        if let Some(after_ms) = beats_after_ms {
+            stage.now_ms += after_ms;
+            (1..=2).for_each(|worker| drop(stage.beats(worker, &[])));
+        }
+        asks(&mut stage)
+    };
+    assert!(leaves(BEAT_MS, None));
+    assert!(!leaves(4 * BEAT_MS, None));
+    assert!(!leaves(4 * BEAT_MS, Some(BEAT_MS / 2)));
+    assert!(leaves(4 * BEAT_MS, Some(BEAT_MS + 10)));
+}
+
+#[test]
 fn what_is_given_up_lacks_no_copies_from_then_on() {
     let with_one_copy = LedgerLimits { copies: 1, ..limits(2, 0).ledger };
     let mut stage = Stage::new(MasterLimits { ledger: with_one_copy, ..limits(2, 0) }, 1);

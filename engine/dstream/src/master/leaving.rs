@@ -55,9 +55,19 @@ impl Master {
         }
     }
 
-    /// Whether all that stay were heard just now: what they took over may be nowhere else.
+    /// It is woken every beat: where it was not, it stood still.
+    pub(super) fn notice_stall(&mut self, now: Moment) {
+        if now.since(self.last_step) > self.heartbeat * SILENT_BEATS {
+            self.woke = Some(now);
+        }
+        self.last_step = now;
+    }
+
+    /// Whether all that stay were heard just now: what they took over may be nowhere else. What is heard within a beat after
+    /// it stood still was said before.
     fn hears_all(&self, now: Moment) -> bool {
-        let lately = now - self.heartbeat * SILENT_BEATS;
+        let said_since = self.woke.map_or(Moment::ZERO, |woke| woke + self.heartbeat);
+        let lately = said_since.max(now - self.heartbeat * SILENT_BEATS);
         self.takers().all(|taker| self.heard.get(&taker.worker).is_some_and(|at| *at >= lately))
     }
 
